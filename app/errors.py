@@ -1,0 +1,262 @@
+"""The error tree, a documented row, and the `extensions` every client sees.
+
+Knows no vendor and no library: an API package lists its rows, a backend raises them, GraphQL shows them.
+graphql-core copies the attribute `extensions` of an exception into the GraphQL error, which is all the coupling there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+InputPath = tuple[str | int, ...]
+
+
+class Code(StrEnum):
+    """The small, frozen set a client may branch on. Spelled as Apollo Server spells them where it has one."""
+
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    RATE_LIMITED = "RATE_LIMITED"
+    BACKEND_REJECTED = "BACKEND_REJECTED"
+    BACKEND_ERROR = "BACKEND_ERROR"
+    BACKEND_UNAVAILABLE = "BACKEND_UNAVAILABLE"
+    BACKEND_TIMEOUT = "BACKEND_TIMEOUT"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    BAD_REQUEST = "BAD_REQUEST"
+    OPERATION_RESOLUTION_FAILURE = "OPERATION_RESOLUTION_FAILURE"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+
+class Outcome(StrEnum):
+    """Did the write happen?"""
+
+    APPLIED = "APPLIED"
+    NOT_APPLIED = "NOT_APPLIED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentedError:
+    """One row of an error table, used in both directions: a client recognises it, a store raises it.
+
+    `backend` is None for the gateway's own rows. `text` None or `any_text` means that the row stands for any text.
+    `input_path` is the place in the mutation's arguments, without list positions (`locate` adds them).
+    `source` is the page or the assumption that the row rests on.
+    """
+
+    reason: str
+    code: Code
+    backend: str | None = None
+    http_status: int | None = None
+    vendor_code: str | None = None
+    text: str | None = None
+    any_text: bool = False
+    input_path: tuple[str, ...] | None = None
+    mutations: tuple[str, ...] = ()
+    outcome: Outcome | None = Outcome.NOT_APPLIED
+    retry_safe: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendAnswer:
+    """Who answered, and what, as a client may see it. Only the name when the backend could not be reached."""
+
+    name: str
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+
+    def as_extension(self) -> dict[str, Any]:
+        members = {"name": self.name, "status": self.status, "code": self.code, "message": self.message}
+        return {key: value for key, value in members.items() if value is not None}
+
+
+class GatewayError(Exception):
+    """One fault as the client sees it: a row plus what this one occurrence adds.
+
+    `message` is for the client. `detail` is for the log alone and may name hosts; it never holds a credential.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, one for each member of the extensions
+        self,
+        row: DocumentedError,
+        message: str | None = None,
+        *,
+        backend: BackendAnswer | None = None,
+        input_path: Sequence[str | int] | None = None,
+        outcome: Outcome | None = None,
+        retry_after: int | None = None,
+        detail: str | None = None,
+    ) -> None:
+        self.row = row
+        self.message = message or row.text or row.reason
+        super().__init__(self.message)
+        self.backend = backend
+        self.input_path: InputPath | None = tuple(input_path) if input_path is not None else row.input_path
+        self.outcome = outcome or row.outcome
+        self.retry_after = retry_after
+        self.detail = detail
+
+    def changed(
+        self,
+        *,
+        message: str | None = None,
+        outcome: Outcome | None = None,
+        input_path: Sequence[str | int] | None = None,
+    ) -> Self:
+        """The same fault with another message, outcome or place; cause and traceback stay with the original."""
+        other = type(self)(
+            self.row,
+            message or self.message,
+            backend=self.backend,
+            input_path=input_path if input_path is not None else self.input_path,
+            outcome=outcome or self.outcome,
+            retry_after=self.retry_after,
+            detail=self.detail,
+        )
+        other.__cause__ = self
+        return other
+
+    @property
+    def retry_safe(self) -> bool:
+        return self.row.retry_safe and self.outcome is Outcome.NOT_APPLIED
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """The members that apply, in the documented order; `requestId` is added where the answer is written."""
+        members: dict[str, Any] = {"code": self.row.code.value, "reason": self.row.reason}
+        if self.backend is not None:
+            members["backend"] = self.backend.as_extension()
+        if self.input_path is not None:
+            members["input"] = {"path": list(self.input_path)}
+        retry: dict[str, Any] = {}
+        if self.outcome is not None:
+            members["outcome"] = self.outcome.value
+            retry["safe"] = self.retry_safe
+        if self.retry_after is not None:
+            retry["afterSeconds"] = self.retry_after
+        if retry:
+            members["retry"] = retry
+        return members
+
+
+class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
+    """Several faults of one field, in the backend's order. GraphQL shows each as an error of its own, at one path."""
+
+    def __init__(self, errors: Sequence[GatewayError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in self.errors))
+
+
+def refusal(row: DocumentedError, text: str | None = None, *, input_path: Sequence[str | int] | None = None) -> GatewayError:
+    """A backend's documented refusal, as a store raises it and a client recognises it."""
+    message = text if text is not None and (row.any_text or row.text is None) else row.text
+    assert row.backend is not None
+    answer = BackendAnswer(row.backend, row.http_status, row.vendor_code, message)
+    return GatewayError(row, message, backend=answer, input_path=input_path)
+
+
+def locate(path: Sequence[str], arguments: Mapping[str, Any]) -> InputPath:
+    """`path` with list positions, as far as `arguments` decides them.
+
+    A backend's text names a member, never a position. With one list element that has the member the position is
+    certain; with several, the path ends at the list rather than guess.
+    """
+    located: list[str | int] = []
+    value: Any = arguments
+    for depth, name in enumerate(path):
+        if isinstance(value, list):
+            rest = path[depth:]
+            holders = [index for index, item in enumerate(value) if _has(item, rest)]
+            if len(holders) != 1:
+                return tuple(located)
+            located.append(holders[0])
+            value = value[holders[0]]
+        located.append(name)
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return tuple(located)
+
+
+def _has(value: Any, path: Sequence[str]) -> bool:
+    for name in path:
+        if not isinstance(value, Mapping) or value.get(name) is None:
+            return False
+        value = value[name]
+    return True
+
+
+def _own(reason: str, code: Code, text: str, outcome: Outcome | None = Outcome.NOT_APPLIED, *, safe: bool = False) -> DocumentedError:
+    return DocumentedError(reason=reason, code=code, text=text, any_text=True, outcome=outcome, retry_safe=safe)
+
+
+# The gateway's own rows. Before sending: certainly not applied.
+NULL_NOT_SUPPORTED = _own(
+    "NULL_NOT_SUPPORTED", Code.BAD_USER_INPUT, "This backend cannot tell null from absent; leave the field out, or send an empty value."
+)
+VALUE_NOT_SUPPORTED = _own("VALUE_NOT_SUPPORTED", Code.BAD_USER_INPUT, "The value cannot be expressed in a request to the backend.")
+CREDENTIALS_MISSING = _own("CREDENTIALS_MISSING", Code.UNAUTHENTICATED, "No credentials for the backend: the gateway has none and the request brought none.")
+CREDENTIALS_MALFORMED = _own("CREDENTIALS_MALFORMED", Code.UNAUTHENTICATED, "The credentials for the backend cannot be sent as an HTTP header.")
+TOKEN_REFUSED = _own("TOKEN_REFUSED", Code.UNAUTHENTICATED, "The token endpoint did not issue a token.")
+TOKEN_UNAVAILABLE = _own("TOKEN_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The token endpoint could not be reached.", safe=True)
+NOT_CONNECTED = _own("NOT_CONNECTED", Code.BACKEND_UNAVAILABLE, "The backend could not be reached; nothing was sent.", safe=True)
+NO_FREE_CONNECTION = _own("NO_FREE_CONNECTION", Code.BACKEND_UNAVAILABLE, "No connection to the backend became free in time; nothing was sent.", safe=True)
+DEADLINE_BEFORE_SENDING = _own("DEADLINE_BEFORE_SENDING", Code.BACKEND_UNAVAILABLE, "The deadline passed before anything was sent.", safe=True)
+BREAKER_OPEN = _own("BREAKER_OPEN", Code.BACKEND_UNAVAILABLE, "The backend failed repeatedly and is not called for a while; nothing was sent.", safe=True)
+OVERLOADED = _own("OVERLOADED", Code.BACKEND_UNAVAILABLE, "Too many calls to the backend are in flight; nothing was sent.", safe=True)
+BACKEND_PAUSED = _own("BACKEND_PAUSED", Code.BACKEND_UNAVAILABLE, "The backend asked for a pause that is not over; nothing was sent.", safe=True)
+# After sending, without an answer that can be understood.
+CONNECTION_LOST = _own("CONNECTION_LOST", Code.BACKEND_ERROR, "The connection was lost after the request may have been sent.", Outcome.UNKNOWN)
+ANSWER_TIMED_OUT = _own("ANSWER_TIMED_OUT", Code.BACKEND_TIMEOUT, "The backend did not answer in time.", Outcome.UNKNOWN)
+ANSWER_UNREADABLE = _own("ANSWER_UNREADABLE", Code.BACKEND_ERROR, "The backend's answer cannot be understood.", Outcome.UNKNOWN)
+ANSWER_TOO_LARGE = _own("ANSWER_TOO_LARGE", Code.BACKEND_ERROR, "The backend's answer is larger than the gateway reads.", Outcome.UNKNOWN)
+RECORD_NOT_READ_BACK = _own("RECORD_NOT_READ_BACK", Code.BACKEND_ERROR, "The update was applied, but the record could not be read back.", Outcome.APPLIED)
+INTERNAL = _own("INTERNAL", Code.INTERNAL_SERVER_ERROR, "Internal server error. The request id leads to the cause in the log.", Outcome.UNKNOWN)
+# An answer that no row of the backend documents: the family its status gives.
+REDIRECTED = _own("REDIRECTED", Code.BACKEND_ERROR, "The backend answered with a redirection, which is never followed.", Outcome.UNKNOWN)
+UNEXPECTED_SUCCESS = _own("UNEXPECTED_SUCCESS", Code.BACKEND_ERROR, "The backend answered with a success it does not document.", Outcome.UNKNOWN)
+UNDOCUMENTED_BAD_REQUEST = _own("UNDOCUMENTED_BAD_REQUEST", Code.BAD_USER_INPUT, "The backend refused the request.")
+UNDOCUMENTED_UNAUTHENTICATED = _own("UNDOCUMENTED_UNAUTHENTICATED", Code.UNAUTHENTICATED, "The backend refused the credentials.")
+UNDOCUMENTED_FORBIDDEN = _own("UNDOCUMENTED_FORBIDDEN", Code.FORBIDDEN, "The backend refused the permission.")
+UNDOCUMENTED_NOT_FOUND = _own("UNDOCUMENTED_NOT_FOUND", Code.NOT_FOUND, "The backend found nothing at this address.")
+UNDOCUMENTED_CONFLICT = _own("UNDOCUMENTED_CONFLICT", Code.CONFLICT, "The backend reported a conflict.")
+BACKEND_REQUEST_TIMEOUT = _own("BACKEND_REQUEST_TIMEOUT", Code.BACKEND_REJECTED, "The backend gave up waiting for the request.", Outcome.UNKNOWN)
+RATE_LIMITED = _own("RATE_LIMITED", Code.RATE_LIMITED, "The backend refused the request because there were too many.", safe=True)
+UNDOCUMENTED_REJECTION = _own("UNDOCUMENTED_REJECTION", Code.BACKEND_REJECTED, "The backend refused the request.")
+BACKEND_FAILED = _own("BACKEND_FAILED", Code.BACKEND_ERROR, "The backend failed.", Outcome.UNKNOWN)
+
+_FAMILIES: dict[int, DocumentedError] = {
+    400: UNDOCUMENTED_BAD_REQUEST,
+    401: UNDOCUMENTED_UNAUTHENTICATED,
+    403: UNDOCUMENTED_FORBIDDEN,
+    404: UNDOCUMENTED_NOT_FOUND,
+    408: BACKEND_REQUEST_TIMEOUT,
+    409: UNDOCUMENTED_CONFLICT,
+    422: UNDOCUMENTED_BAD_REQUEST,
+    429: RATE_LIMITED,
+}
+
+
+def family(status: int) -> DocumentedError:
+    """The row for an answer that no documented row matches, by its status alone."""
+    if status in _FAMILIES:
+        return _FAMILIES[status]
+    if 200 <= status < 300:  # noqa: PLR2004 - the classes of RFC 9110
+        return UNEXPECTED_SUCCESS
+    if 300 <= status < 400:  # noqa: PLR2004
+        return REDIRECTED
+    if 400 <= status < 500:  # noqa: PLR2004
+        return UNDOCUMENTED_REJECTION
+    return BACKEND_FAILED
+
+
+OWN_ROWS: tuple[DocumentedError, ...] = tuple(row for row in list(globals().values()) if isinstance(row, DocumentedError))

@@ -1,0 +1,160 @@
+"""The schema's own scalars. Python values: `UUID` and `DateTime` are str, `Decimal` is decimal.Decimal, `StringMap` a dict."""
+
+from __future__ import annotations
+
+import decimal
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NewType
+
+from graphql import GraphQLError, ObjectValueNode, StringValueNode, ValueNode
+from graphql.language import FloatValueNode, IntValueNode, VariableNode
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.scalar import ScalarDefinition, scalar
+
+UUID = NewType("UUID", str)
+Decimal = NewType("Decimal", decimal.Decimal)
+DateTime = NewType("DateTime", str)
+StringMap = NewType("StringMap", dict[str, str])
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_MAX_DIGITS = 100
+# ServiceStack's stock JSON date, https://docs.servicestack.net/json-format: milliseconds since 1970 and an optional offset.
+_SERVICESTACK_DATE = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/")
+
+
+class JsonNumber(float):
+    """A JSON number with a fraction or exponent that remembers the digits it was written with."""
+
+    __slots__ = ("digits",)
+    digits: str
+
+    @classmethod
+    def of(cls, digits: str) -> JsonNumber:
+        number = cls(digits)
+        number.digits = digits
+        return number
+
+
+def parse_uuid(value: Any) -> str:
+    """Any case, dashed or 32 digits; answers the dashed lower case form. Raises ValueError."""
+    if not isinstance(value, str) or (len(value) not in {32, 36}) or not _UUID.fullmatch(value):
+        raise ValueError("not a UUID: write 32 hexadecimal digits, dashed 8-4-4-4-12 or undashed")
+    if len(value) == 36 and value.count("-") != 4:  # noqa: PLR2004 - the dashed form
+        raise ValueError("not a UUID: write 32 hexadecimal digits, dashed 8-4-4-4-12 or undashed")
+    return str(uuid.UUID(value))
+
+
+def parse_decimal(value: Any) -> decimal.Decimal:
+    """From a string or a number, with the digits as written; never through a float. Raises ValueError."""
+    if isinstance(value, decimal.Decimal) and value.is_finite():
+        return value
+    if isinstance(value, JsonNumber):
+        text = value.digits
+    elif isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("not a Decimal: write a number, or a string that holds one")
+    else:
+        text = str(value)
+    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
+        raise ValueError(f"not a Decimal: write a plain decimal number of at most {_MAX_DIGITS} characters")
+    number = decimal.Decimal(text)
+    if not number.is_finite() or abs(number.adjusted()) > _MAX_DIGITS:
+        raise ValueError("not a Decimal: the exponent is out of range")
+    return number
+
+
+def parse_datetime(value: Any) -> str:
+    """ISO-8601 text with an offset, from ISO-8601 (no offset counts as UTC) or ServiceStack's `/Date(ms+0000)/`."""
+    if not isinstance(value, str):
+        raise ValueError("not a DateTime: expected text")
+    if match := _SERVICESTACK_DATE.fullmatch(value):
+        try:
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(match[1]))
+        except OverflowError as error:
+            raise ValueError("not a DateTime: out of range") from error
+        return moment.isoformat().replace("+00:00", "Z")
+    try:
+        # .NET writes seven fractional digits; Python 3.11 reads any number and keeps six.
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError("not a DateTime: expected ISO-8601, for instance 2026-01-15T10:00:00Z") from error
+    if moment.tzinfo is None:
+        return value + ("Z" if "T" in value or " " in value else "T00:00:00Z")
+    return value
+
+
+def parse_string_map(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("not a StringMap: write an object whose values are strings")
+    for key, item in value.items():
+        if not isinstance(item, str):
+            raise ValueError(f"not a StringMap: the value of {key!r} is not a string")
+    return dict(value)
+
+
+def _literal_text(node: ValueNode) -> str:
+    if isinstance(node, StringValueNode | IntValueNode | FloatValueNode):
+        return node.value
+    raise ValueError("write a string or a number here")
+
+
+def _only_string(node: ValueNode) -> str:
+    if isinstance(node, StringValueNode):
+        return node.value
+    raise ValueError("write a string here")
+
+
+def _map_literal(node: ValueNode, variables: Mapping[str, Any] | None) -> dict[str, str]:
+    if not isinstance(node, ObjectValueNode):
+        raise ValueError("not a StringMap: write an object whose values are strings")
+    members: dict[str, Any] = {}
+    for member in node.fields:
+        if isinstance(member.value, VariableNode):
+            members[member.name.value] = (variables or {}).get(member.value.name.value)
+        elif isinstance(member.value, StringValueNode):
+            members[member.name.value] = member.value.value
+        else:
+            raise GraphQLError(f"not a StringMap: the value of {member.name.value!r} is not a string", member.value)
+    return parse_string_map(members)
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    UUID: scalar(
+        name="UUID",
+        description="A GUID. Any case, dashed or as 32 digits; answered dashed in lower case. The zero GUID is a valid value of the type.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
+        serialize=parse_uuid,
+        parse_value=parse_uuid,
+        parse_literal=lambda node, _=None: parse_uuid(_only_string(node)),
+    ),
+    Decimal: scalar(
+        name="Decimal",
+        description='An exact decimal number. Answered as a string ("0.00"); accepts a string or a number and keeps its digits.',
+        specified_by_url="https://speleotrove.com/decimal/",
+        serialize=lambda value: str(parse_decimal(value)),
+        parse_value=parse_decimal,
+        parse_literal=lambda node, _=None: parse_decimal(_literal_text(node)),
+    ),
+    DateTime: scalar(
+        name="DateTime",
+        description="A moment as ISO-8601 text with an offset, for instance 2026-01-15T10:00:00Z.",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
+        serialize=parse_datetime,
+        parse_value=parse_datetime,
+        parse_literal=lambda node, _=None: parse_datetime(_only_string(node)),
+    ),
+    StringMap: scalar(
+        name="StringMap",
+        description='An object whose values are strings, for instance {"key1": "value1"}.',
+        serialize=parse_string_map,
+        parse_value=parse_string_map,
+        parse_literal=_map_literal,
+    ),
+}
+
+
+def schema_config() -> StrawberryConfig:
+    return StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True)

@@ -1,0 +1,59 @@
+"""Does a record built from a request hold every field that the client selected? Knows no vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionNode, SelectionSetNode
+from graphql.execution.values import get_directive_values
+from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
+from strawberry import UNSET
+
+from app.wire import members
+
+
+def selects_missing(info: GraphQLResolveInfo, record: Any) -> bool:
+    """Whether the selection below this field needs a member of `record` that is UNSET, at any depth."""
+    return any(_missing(info, node.selection_set, record) for node in info.field_nodes)
+
+
+def _missing(info: GraphQLResolveInfo, selection_set: SelectionSetNode | None, value: Any) -> bool:
+    if value is UNSET:
+        return True
+    if value is None or selection_set is None:
+        return False
+    if isinstance(value, list):
+        return any(_missing(info, selection_set, item) for item in value)
+    attributes = {member.graphql_name: member.attribute for member in members(type(value))}
+    for field in _fields(info, selection_set.selections):
+        name = field.name.value
+        if name == "__typename":
+            continue
+        # A field with a resolver of its own is answered by the attribute it is derived from, named in `derived_from`.
+        attribute = attributes.get(name) or getattr(type(value), "derived_from", {}).get(name)
+        if attribute is None or _missing(info, field.selection_set, getattr(value, attribute)):
+            return True
+    return False
+
+
+def _fields(info: GraphQLResolveInfo, selections: Iterable[SelectionNode]) -> Iterable[FieldNode]:
+    for node in selections:
+        if not _included(info, node):
+            continue
+        if isinstance(node, FieldNode):
+            yield node
+        elif isinstance(node, InlineFragmentNode):
+            yield from _fields(info, node.selection_set.selections)
+        elif isinstance(node, FragmentSpreadNode):
+            yield from _fields(info, info.fragments[node.name.value].selection_set.selections)
+
+
+def _included(info: GraphQLResolveInfo, node: SelectionNode) -> bool:
+    if not node.directives:
+        return True
+    skip = get_directive_values(GraphQLSkipDirective, node, info.variable_values)
+    if skip and skip["if"]:
+        return False
+    include = get_directive_values(GraphQLIncludeDirective, node, info.variable_values)
+    return include is None or bool(include["if"])

@@ -1,0 +1,86 @@
+"""The local store's port: versioned JSON records in collections. Knows records, not vendors' rules.
+
+An update is: read what the rules need, decide, then `commit` a list of writes that takes effect whole or not at all.
+A write names the version it was decided on; when another commit came first, nothing of the list is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A table of records. `name` is the SQL table's name: lower case, with the API's name in front."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record. `document` is JSON data (decimal.Decimal for numbers with a fraction).
+
+    `unique` is a value that no other record of the collection with the same `owner` may have; None is never compared.
+    `version` counts the commits that wrote it, from 1.
+    """
+
+    id: str
+    document: dict[str, Any]
+    owner: str | None = None
+    unique: str | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """`record` is written if the stored version still is `expected`; `expected` None means that it must not exist yet."""
+
+    collection: Collection
+    record: Record
+    expected: int | None
+
+
+class VersionConflictError(Exception):
+    """Another commit came first; nothing was written. `write` is the first one that was too late."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(f"{write.collection.name}: {write.record.id} is no longer at version {write.expected}")
+        self.write = write
+
+
+class UniqueConflictError(Exception):
+    """Another record has the unique value; nothing was written."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(f"{write.collection.name}: {write.record.unique!r} is taken")
+        self.write = write
+
+
+class StoreUnavailableError(Exception):
+    """The database cannot be reached or is not usable; `certain` says that nothing was written."""
+
+    def __init__(self, message: str, *, certain: bool) -> None:
+        super().__init__(message)
+        self.certain = certain
+
+
+class Store(Protocol):
+    """Implemented by `app.store.engine`."""
+
+    async def get(self, collection: Collection, record_id: str) -> Record | None: ...
+
+    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+        """Those that exist, by collection and id."""
+        ...
+
+    async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None: ...
+
+    async def owned(self, collection: Collection, owner: str) -> list[Record]:
+        """All records of an owner, by id."""
+        ...
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        """All of `writes` durably, or none. Raises VersionConflictError, UniqueConflictError, StoreUnavailableError."""
+        ...

@@ -1,0 +1,102 @@
+"""Reading answers of any backend: JSON or not, and what of an undocumented one may reach a client. Pure."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from app.errors import BackendAnswer, GatewayError, Outcome, family
+from app.upstream.exchange import Answer
+from app.wire import decode_json
+
+log = logging.getLogger(__name__)
+
+_TEXT_LIMIT = 500
+_DAY = 86_400
+_URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s\"'<>]*")
+# A host name with a port, an IP address, or at least two dots; "e-mail" and "One. Two" stay.
+_HOST = re.compile(
+    r"(?i)\b(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|localhost|(?:[a-z0-9-]+\.)+[a-z]{2,}(?=:[0-9])|(?:[a-z0-9-]+\.){2,}[a-z]{2,})(?::[0-9]{1,5})?(?:/[^\s\"'<>]*)?"
+)
+_IPV6 = re.compile(r"(?i)\[?(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{0,4}\]?(?::[0-9]{1,5})?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_MESSAGE_MEMBERS = ("message", "title", "detail")
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON value of a body, or None where there is none."""
+    try:
+        return decode_json(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
+        return None
+
+
+def member(data: Any, name: str) -> Any:
+    """A member of a JSON object in any casing; None where there is none."""
+    if not isinstance(data, Mapping):
+        return None
+    if name in data:
+        return data[name]
+    folded = name.casefold()
+    return next((value for key, value in data.items() if isinstance(key, str) and key.casefold() == folded), None)
+
+
+def text_member(data: Any, name: str) -> str | None:
+    value = member(data, name)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def cleaned(text: str) -> str:
+    """A backend's text as a client may see it: no control characters, URLs or host names, at most 500 characters."""
+    text = _CONTROL.sub(" ", text[: _TEXT_LIMIT * 8])
+    for pattern in (_URL, _HOST, _IPV6):
+        text = pattern.sub("[removed]", text)
+    return " ".join(text.split())[:_TEXT_LIMIT]
+
+
+def message_of(data: Any) -> str | None:
+    """The message of an undocumented answer: the member that Basecone, ServiceStack or RFC 9457 would put it in."""
+    for name in _MESSAGE_MEMBERS:
+        if (text := text_member(data, name)) is not None:
+            return cleaned(text) or None
+    return None
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> int | None:
+    """Seconds of a `Retry-After` header, in both forms of RFC 9110 section 10.2.3, capped to a day."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        return min(int(value[:9]), _DAY)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    return max(0, min(int(seconds + 0.999), _DAY))
+
+
+def undocumented(name: str, answer: Answer, *, code: str | None = None, message: str | None = None) -> GatewayError:
+    """The error for an answer that no documented row matches: its status, vendor code and (for a 4xx) its text are kept."""
+    row = family(answer.status)
+    refused = 400 <= answer.status < 500  # noqa: PLR2004 - the class of RFC 9110
+    text = message if message is not None else message_of(parsed(answer.body))
+    text = cleaned(text) if refused and text else None
+    code = cleaned(code)[:100] if code else None
+    log.debug("undocumented answer of %s: status %d, body %r", name, answer.status, answer.body[:4096])
+    return GatewayError(
+        row,
+        text or f"{row.text} (status {answer.status})",
+        backend=BackendAnswer(name, answer.status, code or None, text or None),
+        outcome=row.outcome or Outcome.UNKNOWN,
+        retry_after=retry_after(answer.headers),
+    )

@@ -1,0 +1,198 @@
+"""The one mapping between Strawberry types and a vendor's JSON: reads field metadata once per class, knows no vendor.
+
+An input's field names its wire spelling with `wire("Number")`. Absent (UNSET) members are not written, null is.
+Reading ignores case and unknown members.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import decimal
+import functools
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+import strawberry
+from strawberry import UNSET
+
+from app import scalars
+
+T = TypeVar("T")
+Wire = dict[str, Any]
+
+# Numbers keep their digits both ways: a fraction is read as decimal.Decimal and written as a JSON number.
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_decoder = msgspec.json.Decoder(float_hook=decimal.Decimal)
+encode_json: Callable[[Any], bytes] = _encoder.encode
+decode_json: Callable[[bytes], Any] = _decoder.decode
+
+
+class WireMismatchError(ValueError):
+    """A member of an answer has a type that its documentation does not allow; `str()` names the member."""
+
+
+def wire(name: str) -> dict[str, str]:
+    """Field metadata: the vendor's spelling of this member."""
+    return {"wire": name}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Member:
+    attribute: str
+    graphql_name: str
+    name: str
+    folded: str
+    nested: type | None
+    is_list: bool
+    read: Callable[[Any], Any]
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | decimal.Decimal):
+        raise ValueError("expected text")
+    return str(value)
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, str):
+        value = decimal.Decimal(value) if value.lstrip("-").isdigit() else value
+    if isinstance(value, decimal.Decimal) and value == value.to_integral_value():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
+        raise ValueError("expected a 32-bit integer")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")  # noqa: TRY004 - one exception type for a bad member
+    return value
+
+
+def _lenient_map(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("expected an object")  # noqa: TRY004 - one exception type for a bad member
+    return {str(key): _text(item) for key, item in value.items() if item is not None}
+
+
+_READERS: dict[Any, Callable[[Any], Any]] = {
+    str: _text,
+    int: _integer,
+    bool: _boolean,
+    scalars.UUID: scalars.parse_uuid,
+    scalars.Decimal: scalars.parse_decimal,
+    scalars.DateTime: scalars.parse_datetime,
+    scalars.StringMap: _lenient_map,
+}
+
+
+def _unwrap(annotation: Any) -> tuple[Any, bool]:
+    """The named type inside Optional and list, and whether there was a list."""
+    is_list = False
+    while True:
+        origin = typing.get_origin(annotation)
+        if origin in {typing.Union, types.UnionType}:
+            annotation = next(item for item in typing.get_args(annotation) if item not in {type(None), type(UNSET)})
+        elif origin is typing.Annotated:
+            annotation = typing.get_args(annotation)[0]
+        elif origin is list:
+            is_list = True
+            annotation = typing.get_args(annotation)[0]
+        else:
+            return annotation, is_list
+
+
+@functools.cache
+def members(cls: type) -> tuple[_Member, ...]:
+    """The mapped members of a Strawberry class, in order. Fields with resolvers and private fields are not mapped."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = []
+    for field in dataclasses.fields(cls):
+        if not isinstance(field, strawberry.types.field.StrawberryField) or field.base_resolver is not None:
+            continue
+        named, is_list = _unwrap(hints[field.name])
+        nested = named if dataclasses.is_dataclass(named) and isinstance(named, type) else None
+        name = field.metadata.get("wire") or _camel(field.name)
+        read = _READERS.get(named, _text)
+        found.append(_Member(field.name, _camel(field.name), name, name.casefold(), nested, is_list, read))
+    return tuple(found)
+
+
+def to_wire(value: Any) -> Wire:
+    """A Strawberry input as the vendor's JSON: documented spelling, only the members that were given."""
+    result: Wire = {}
+    for member in members(type(value)):
+        item = getattr(value, member.attribute)
+        if item is UNSET:
+            continue
+        if member.nested is not None and item is not None:
+            item = [None if part is None else to_wire(part) for part in item] if member.is_list else to_wire(item)
+        result[member.name] = item
+    return result
+
+
+def arguments_of(value: Any) -> dict[str, Any]:
+    """A Strawberry input under its GraphQL names: what `input.path` speaks of."""
+    result: dict[str, Any] = {}
+    for member in members(type(value)):
+        item = getattr(value, member.attribute)
+        if item is UNSET:
+            continue
+        if member.nested is not None and item is not None:
+            item = [None if part is None else arguments_of(part) for part in item] if member.is_list else arguments_of(item)
+        result[member.graphql_name] = item
+    return result
+
+
+def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T:
+    """A Strawberry object from a vendor's answer, in any casing. Raises WireMismatchError.
+
+    `absent` is what a member gets that the answer does not have: None, or UNSET where that matters.
+    """
+    hook = getattr(cls, "read_wire", None)
+    folded = {key.casefold(): item for key, item in data.items() if isinstance(key, str)}
+    if hook is not None:
+        folded = hook(folded)
+    values: dict[str, Any] = {}
+    for member in members(cls):
+        if member.folded not in folded:
+            values[member.attribute] = absent
+            continue
+        item = folded[member.folded]
+        try:
+            if item is None:
+                values[member.attribute] = None
+            elif member.is_list:
+                if not isinstance(item, list):
+                    raise ValueError("expected a list")  # noqa: TRY004, TRY301 - one exception type for a bad member
+                values[member.attribute] = [_read(member, part, absent) for part in item]
+            else:
+                values[member.attribute] = _read(member, item, absent)
+        except WireMismatchError as error:
+            raise WireMismatchError(f"{member.name}.{error}") from None
+        except ValueError as error:
+            raise WireMismatchError(f"{member.name}: {error}") from None
+    return cls(**values)
+
+
+def _read(member: _Member, item: Any, absent: Any) -> Any:
+    if member.nested is None:
+        return None if item is None else member.read(item)
+    # A {code} object is written as an object and sometimes read as its plain code.
+    if isinstance(item, str) and any(inner.folded == "code" for inner in members(member.nested)):
+        item = {"code": item}
+    if not isinstance(item, Mapping):
+        raise ValueError("expected an object")  # noqa: TRY004 - one exception type for a bad member
+    return from_wire(member.nested, item, absent=absent)
