@@ -1,0 +1,56 @@
+"""Opens the local store: SQLite in one file, or PostgreSQL, by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.store.migrations import Seed
+from app.store.records import Collection, Store, StoreUnavailableError
+
+
+class SqlStore(Store, Protocol):
+    """What `open_store` gives. Belongs to the event loop it was opened in."""
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailableError while the database cannot be used."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finishes the commits in flight; later ones are refused. May be called again."""
+        ...
+
+
+async def open_store(url: str, collections: Sequence[Collection], seed: Seed) -> SqlStore:
+    """Opens or creates the database. `seed` is written once for each collection, when its table is created.
+
+    `url` is `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/database`, with the
+    parameters of https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS as far as asyncpg
+    knows them. Raises StoreUnavailableError with one line that names no credential.
+    """
+    scheme = url.partition("://")[0].lower()
+    if scheme == "sqlite":
+        from app.store import sqlite  # noqa: PLC0415 - only the engine in use is loaded
+
+        return await sqlite.SqliteStore.open(_sqlite_path(url), collections, seed)
+    if scheme in {"postgresql", "postgres"}:
+        from app.store import postgres  # noqa: PLC0415 - only the engine in use is loaded
+
+        return await postgres.PostgresStore.open(url, collections, seed)
+    raise StoreUnavailableError("the store's URL must begin with sqlite:/// or postgresql://", certain=True)
+
+
+def _sqlite_path(url: str) -> Path:
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        parts = None
+    if parts is None or parts.host or parts.username or parts.query or parts.database in {None, "", ":memory:"}:
+        raise StoreUnavailableError(
+            "the store's SQLite URL must be sqlite:///relative.db or sqlite:////absolute.db", certain=True
+        )
+    return Path(str(parts.database)).absolute()

@@ -1,0 +1,292 @@
+"""The store over SQLite: one writer thread per process with group commit, and a few reader threads.
+
+The driver is called in whole transactions, one thread hop each: a hop for every statement, as an async driver makes,
+cost several times the statement itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import NullPool, create_engine, event
+from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
+from sqlalchemy.exc import DBAPIError
+
+from app.store.migrations import Seed, migrate
+from app.store.records import (
+    Collection,
+    Record,
+    StoreUnavailableError,
+    UniqueConflictError,
+    VersionConflictError,
+    Write,
+)
+from app.store.tables import PreparedWrite, Statements, key, prepare, record, statements
+
+T = TypeVar("T")
+
+_READERS = 4
+_BATCH = 256  # bounds how long the first of a batch waits for the last
+_BUSY_TIMEOUT = 5.0  # seconds inside SQLite, whose waiting is unfair
+_PATIENCE = 60.0  # seconds of trying again after that, before a writer gives up
+
+
+@dataclass(slots=True)
+class _Commit:
+    writes: list[PreparedWrite]
+    done: asyncio.Future[None]
+
+
+def _unavailable(path: Path, error: sqlite3.Error, *, certain: bool) -> StoreUnavailableError:
+    return StoreUnavailableError(f"the SQLite database {path}: {error}", certain=certain)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _patiently(action: Callable[[], T]) -> T:
+    """`action`, again while another process holds the lock. SQLite's own waiting does not cover every lock."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection in autocommit mode: every BEGIN is ours. `mode` rwc creates the file, rw never does."""
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
+        connection.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(path: Path, collections: Sequence[Collection], seed: Seed) -> None:
+    """Creates the file if need be, and brings it up to date in one transaction."""
+    engine = create_engine("sqlite://", creator=lambda: _connect(path, "rwc"), poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        driver = connection.connection.driver_connection
+        _patiently(lambda: driver.execute("BEGIN IMMEDIATE"))
+
+    with engine.begin() as connection:
+        migrate(connection, collections, seed)
+
+
+class SqliteStore:
+    """Open with `open`. `commit` waits for the shared transaction it is part of; reads never wait for a writer."""
+
+    def __init__(self, path: Path, collections: Sequence[Collection]) -> None:
+        self._path = path
+        self._statements = statements(collections, sqlite_dialect(paramstyle="qmark"))
+        self._loop = asyncio.get_running_loop()
+        self._writer = _Writer(path, self._loop)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        self._local = threading.local()
+        self._reading: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, collections: Sequence[Collection], seed: Seed) -> SqliteStore:
+        try:
+            await asyncio.to_thread(_create, path, collections, seed)
+            store = cls(path, collections)
+            store._writer.start()
+        except sqlite3.Error as error:
+            raise _unavailable(path, error, certain=True) from None
+        except DBAPIError as error:
+            # SQLAlchemy's own text would show the parameters, which are records.
+            raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
+        return store
+
+    async def get(self, collection: Collection, record_id: str) -> Record | None:
+        return await self._one(self._statements[collection].get, key(record_id))
+
+    async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None:
+        texts = self._statements[collection]
+        if owner is None:
+            return await self._one(texts.find_unowned, key(unique))
+        return await self._one(texts.find, key(owner), key(unique))
+
+    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+        """Those that exist, by collection and id, all as of one moment."""
+        pairs = [(pair, self._statements[pair[0]]) for pair in dict.fromkeys(wanted)]
+        return await self._read(functools.partial(_get_many, pairs)) if pairs else {}
+
+    async def owned(self, collection: Collection, owner: str) -> list[Record]:
+        sql = self._statements[collection].owned
+        return await self._read(lambda reader: [record(row) for row in reader.execute(sql, (key(owner),))])
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        """All of `writes` durably, or none. Cancelled before its transaction began it writes nothing; after that, all."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed", certain=True)
+        prepared = prepare(writes, self._statements)
+        if prepared:
+            commit = _Commit(prepared, self._loop.create_future())
+            self._writer.commits.put(commit)
+            await commit.done
+
+    async def ping(self) -> None:
+        await self._read(lambda reader: reader.execute("SELECT version FROM gateway_schema").fetchone())
+        self._writer.check_file()
+
+    async def aclose(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._writer.commits.put(None)
+        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        while self._reading:
+            self._reading.pop().close()
+
+    async def _one(self, sql: str, *parameters: str) -> Record | None:
+        row = await self._read(lambda reader: reader.execute(sql, parameters).fetchone())
+        return None if row is None else record(row)
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise StoreUnavailableError("the store is closed", certain=True)
+        try:
+            return await self._loop.run_in_executor(self._readers, self._in_reader, query)
+        except sqlite3.Error as error:
+            raise _unavailable(self._path, error, certain=True) from None
+
+    def _in_reader(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        reader: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if reader is None:
+            reader = self._local.connection = _connect(self._path, "rw")
+            self._reading.append(reader)
+            reader.execute("PRAGMA query_only=ON")
+        return query(reader)
+
+
+def _get_many(
+    pairs: list[tuple[tuple[Collection, str], Statements]], reader: sqlite3.Connection
+) -> dict[tuple[Collection, str], Record]:
+    reader.execute("BEGIN")
+    try:
+        rows = [(pair, reader.execute(texts.get, (key(pair[1]),)).fetchone()) for pair, texts in pairs]
+    finally:
+        reader.execute("COMMIT")
+    return {pair: record(row) for pair, row in rows if row is not None}
+
+
+class _Writer(threading.Thread):
+    """Takes all commits that wait, gives each a savepoint in one transaction, and answers after its fsync."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(name="store-writer", daemon=True)
+        self.commits: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
+        self._path = path
+        self._loop = loop
+        self._connection = _connect(path, "rw")
+        self._file = self._identity()
+
+    def check_file(self) -> None:
+        """A deleted file would take commits until its last handle is closed, and then be gone with them."""
+        try:
+            same = self._identity() == self._file
+        except OSError:
+            same = False
+        if not same:
+            raise StoreUnavailableError(f"the SQLite database {self._path} was removed or replaced", certain=True)
+
+    def _identity(self) -> tuple[int, int]:
+        state = os.stat(self._path)  # noqa: PTH116 - once per transaction, and Path.stat is slower
+        return state.st_dev, state.st_ino
+
+    def run(self) -> None:
+        last = False
+        while not last:
+            batch: list[_Commit] = []
+            item = self.commits.get()
+            while item is not None:
+                batch.append(item)
+                if len(batch) == _BATCH or self.commits.empty():
+                    break
+                item = self.commits.get()
+            last = item is None
+            if batch:
+                outcomes = self._outcomes(batch)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                    self._loop.call_soon_threadsafe(_settle, batch, outcomes)
+        self._connection.close()
+
+    def _outcomes(self, batch: list[_Commit]) -> list[Exception | None]:
+        try:
+            return self._transaction(batch)
+        except StoreUnavailableError as error:
+            return [StoreUnavailableError(str(error), certain=error.certain) for _ in batch]
+
+    def _transaction(self, batch: list[_Commit]) -> list[Exception | None]:
+        """One outcome for each of `batch`: None, or its own conflict. Raises StoreUnavailableError for all of them."""
+        self.check_file()
+        certain = True
+        try:
+            _patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+            outcomes = [None if commit.done.cancelled() else self._apply(commit.writes) for commit in batch]
+            certain = False  # a failed fsync may leave a valid commit in the log
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+            raise _unavailable(self._path, error, certain=certain) from None
+        return outcomes
+
+    def _apply(self, writes: list[PreparedWrite]) -> Exception | None:
+        if len(writes) == 1:  # a statement is atomic by itself
+            return self._write(writes[0])
+        self._connection.execute("SAVEPOINT one")
+        for write in writes:
+            conflict = self._write(write)
+            if conflict is not None:
+                self._connection.execute("ROLLBACK TO one")
+                break
+        else:
+            conflict = None
+        self._connection.execute("RELEASE one")
+        return conflict
+
+    def _write(self, write: PreparedWrite) -> Exception | None:
+        try:
+            touched = self._connection.execute(write.sql, write.parameters).rowcount
+        except sqlite3.IntegrityError:
+            if write.write.expected is None and self._connection.execute(*write.exists).fetchone() is not None:
+                return VersionConflictError(write.write)
+            return UniqueConflictError(write.write)
+        return None if touched == 1 else VersionConflictError(write.write)
+
+
+def _settle(batch: list[_Commit], outcomes: list[Exception | None]) -> None:
+    for commit, outcome in zip(batch, outcomes, strict=True):
+        if commit.done.done():
+            continue
+        if outcome is None:
+            commit.done.set_result(None)
+        else:
+            commit.done.set_exception(outcome)
