@@ -7,13 +7,15 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.errors import BackendAnswer, GatewayError, Outcome, family
-from app.upstream.exchange import Answer
 from app.wire import decode_json
+
+if TYPE_CHECKING:
+    from app.upstream.exchange import Answer
 
 log = logging.getLogger(__name__)
 

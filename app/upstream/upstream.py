@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from app.call import Call
 from app.errors import (
     ANSWER_TIMED_OUT,
     ANSWER_TOO_LARGE,
@@ -25,6 +23,11 @@ from app.errors import (
     GatewayError,
 )
 from app.upstream.exchange import Answer, Request
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from app.call import Call
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +61,20 @@ class Limits:
 class Upstream:
     """A remote service under one base URL. Use as an async context manager, or `aclose` it."""
 
-    def __init__(self, name: str, base_url: str, limits: Limits | None = None, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, name: str, base_url: str, limits: Limits | None = None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self.name = name
         self.base_url = base_url.rstrip("/")
         self.limits = limits or Limits()
         self._client = httpx.AsyncClient(
             transport=transport,
-            timeout=httpx.Timeout(self.limits.timeout, connect=self.limits.connect_timeout, pool=self.limits.pool_timeout),
-            limits=httpx.Limits(max_connections=self.limits.max_connections, max_keepalive_connections=self.limits.max_connections),
+            timeout=httpx.Timeout(
+                self.limits.timeout, connect=self.limits.connect_timeout, pool=self.limits.pool_timeout
+            ),
+            limits=httpx.Limits(
+                max_connections=self.limits.max_connections, max_keepalive_connections=self.limits.max_connections
+            ),
             follow_redirects=False,
             trust_env=False,
         )
@@ -73,7 +82,9 @@ class Upstream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

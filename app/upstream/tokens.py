@@ -1,0 +1,227 @@
+"""Bearer tokens of an OpenID Connect token endpoint: fetched once however many wait, renewed before they expire.
+
+Knows no vendor. Authlib forms the requests (grants, client authentication). Its AsyncOAuth2Client is not used: the
+lock in `ensure_active_token` covers the refresh and client-credentials grants alone, so a password grant is fetched
+once per caller; a cancelled caller cancels the refresh that others wait for; it keeps cookies; and its httpx variant
+is deprecated with a warning. Nor is its OAuth2Token: `expires_in: 0` reads as "never expires", by the wall clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from authlib.oauth2.auth import ClientAuth
+from authlib.oauth2.rfc6749.parameters import prepare_token_request
+
+from app.call import Call
+from app.errors import DEADLINE_BEFORE_SENDING, TOKEN_REFUSED, TOKEN_UNAVAILABLE, BackendAnswer, GatewayError, Outcome
+from app.upstream.answers import cleaned, parsed, retry_after, text_member
+from app.upstream.exchange import Answer, Request
+from app.upstream.upstream import Limits, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    import httpx
+
+log = logging.getLogger(__name__)
+
+_FORM = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
+# Assumed where `expires_in` is missing, which RFC 6749 section 5.1 allows; a public client of the service does the same.
+_ASSUMED_LIFETIME = 300.0
+_REFUSALS = frozenset({400, 401, 403})
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """What the endpoint issued. Times are of the source's clock."""
+
+    access: str | None = field(repr=False)
+    renew_at: float
+    expires_at: float
+    refresh: str | None = field(repr=False)
+    refresh_until: float
+
+
+class TokenSource:
+    """The bearer of one account, by the password grant and after it by the refresh grant (RFC 6749 sections 4.3 and 6).
+
+    `margin` seconds before its expiry (at most half of its life) a token is renewed. For `refusal_pause` seconds after
+    a refusal the endpoint is not asked again, so that a wrong password does not lock the account. `backend` is the API
+    name that errors carry. Use as an async context manager, or `aclose` it.
+    """
+
+    def __init__(  # noqa: PLR0913 - one for each setting, the later ones keyword-only
+        self,
+        token_url: str,
+        client_id: str,
+        username: str,
+        password: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+        limits: Limits | None = None,
+        *,
+        client_secret: str | None = None,
+        backend: str | None = None,
+        margin: float = 30.0,
+        refusal_pause: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._username = username
+        self._password = password
+        self._client = ClientAuth(client_id, client_secret, "client_secret_basic" if client_secret else "none")
+        self._backend = backend
+        self._margin = margin
+        self._refusal_pause = refusal_pause
+        self._clock = clock
+        parts = urlsplit(token_url)
+        self._path = token_url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+        self._upstream = Upstream("token endpoint", f"{parts.scheme}://{parts.netloc}", limits, transport)
+        self._tokens: _Tokens | None = None
+        self._renewal: asyncio.Task[GatewayError | None] | None = None
+        self._refusal: tuple[GatewayError, float] | None = None
+
+    def __repr__(self) -> str:
+        return f"<TokenSource holding {'a token' if self._tokens and self._tokens.access else 'none'}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal})
+        await self._upstream.aclose()
+
+    async def bearer(self, call: Call) -> str:
+        """The access token, without the word `Bearer`. Raises GatewayError: nothing was sent to the backend then."""
+        tokens = self._tokens
+        if tokens is not None and tokens.access is not None and self._clock() < tokens.renew_at:
+            return tokens.access
+        failure = await self._renewed(call)
+        tokens = self._tokens
+        if tokens is not None and tokens.access is not None and self._clock() < tokens.expires_at:
+            return tokens.access  # an unreachable endpoint does not matter while the old token lasts
+        raise (
+            failure or self._error(TOKEN_UNAVAILABLE, detail="the endpoint issues tokens that have expired already")
+        ).changed()
+
+    def drop(self, token: str) -> None:
+        """Forget a token that the backend refused, unless another has taken its place already."""
+        tokens = self._tokens
+        if tokens is not None and tokens.access == token.removeprefix("Bearer "):
+            self._tokens = replace(tokens, access=None)
+
+    async def _renewed(self, call: Call) -> GatewayError | None:
+        """Wait for the one renewal. It is a task of its own: no caller's end, by cancellation or deadline, ends it."""
+        if self._refusal is not None and self._clock() < self._refusal[1]:
+            return self._refusal[0]
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(Call(call.request_id, trace_headers=call.trace_headers)))
+        renewal = self._renewal
+        remaining = None if call.deadline is None else max(0.0, call.deadline - asyncio.get_running_loop().time())
+        done, _ = await asyncio.wait({renewal}, timeout=remaining)
+        if not done:
+            return self._error(DEADLINE_BEFORE_SENDING, detail="the deadline passed while waiting for a token")
+        return renewal.result()
+
+    async def _renew(self, call: Call) -> GatewayError | None:
+        tokens = self._tokens
+        failure: GatewayError | None = None
+        if tokens is not None and tokens.refresh is not None and self._clock() < tokens.refresh_until:
+            failure = await self._grant(call, "refresh_token", refresh_token=tokens.refresh)
+            if failure is None or failure.row is not TOKEN_REFUSED:
+                return failure
+            self._tokens = replace(tokens, refresh=None)
+            log.info("the refresh token was refused, asking with the password")
+        failure = await self._grant(call, "password", username=self._username, password=self._password)
+        if failure is not None and failure.row is TOKEN_REFUSED:
+            self._refusal = (failure, self._clock() + self._refusal_pause)
+        return failure
+
+    async def _grant(self, call: Call, grant: str, **parameters: str) -> GatewayError | None:
+        form = prepare_token_request(grant, **parameters)
+        _, headers, form = self._client.prepare("POST", self._path, dict(_FORM), form)
+        asked = self._clock()
+        try:
+            answer = await self._upstream.send(Request("POST", self._path, headers=headers, body=form.encode()), call)
+        except GatewayError as error:
+            return self._error(TOKEN_UNAVAILABLE, retry=error.retry_after, detail=f"{error.row.reason}: {error.detail}")
+        data = parsed(answer.body)
+        if answer.status in _REFUSALS:
+            return self._refused(answer, data)
+        access = text_member(data, "access_token")
+        if answer.status != 200 or access is None or not _sendable(access):  # noqa: PLR2004 - RFC 6749 section 5.1
+            return self._error(
+                TOKEN_UNAVAILABLE,
+                retry=retry_after(answer.headers),
+                detail=f"the token endpoint answered {answer.status} without a token",
+            )
+        self._tokens = self._issued(asked, access, data)
+        self._refusal = None
+        log.debug("a token was issued by the %s grant", grant)
+        return None
+
+    def _issued(self, asked: float, access: str, data: Any) -> _Tokens:
+        life = _seconds(data, "expires_in", _ASSUMED_LIFETIME)
+        # Keycloak: refresh_expires_in 0 is an offline token, which does not expire.
+        refresh_life = _seconds(data, "refresh_expires_in", 0.0) or float("inf")
+        margin = min(self._margin, life / 2)
+        refresh = text_member(data, "refresh_token")
+        if refresh is None and self._tokens is not None:  # RFC 6749 section 6: then the old one stays
+            return _Tokens(
+                access, asked + life - margin, asked + life, self._tokens.refresh, self._tokens.refresh_until
+            )
+        refresh_until = asked + refresh_life - min(self._margin, refresh_life / 2)
+        return _Tokens(access, asked + life - margin, asked + life, refresh, refresh_until)
+
+    def _refused(self, answer: Answer, data: Any) -> GatewayError:
+        """The endpoint's `error` and `error_description` (RFC 6749 section 5.2), unless they repeat what was sent."""
+        code, description = (self._safe(text_member(data, name)) for name in ("error", "error_description"))
+        message = f"{TOKEN_REFUSED.text} {description}" if description else None
+        backend = None if self._backend is None else BackendAnswer(self._backend, answer.status, code, description)
+        return GatewayError(
+            TOKEN_REFUSED,
+            message,
+            backend=backend,
+            outcome=Outcome.NOT_APPLIED,
+            detail=f"the token endpoint answered {answer.status} {code}",
+        )
+
+    def _safe(self, text: str | None) -> str | None:
+        secrets = {
+            self._password,
+            self._username,
+            self._client.client_secret,
+            self._tokens.refresh if self._tokens else None,
+        }
+        if text is None or any(secret and secret in text for secret in secrets):
+            return None
+        return cleaned(text) or None
+
+    def _error(self, row: Any, *, retry: int | None = None, detail: str) -> GatewayError:
+        backend = None if self._backend is None else BackendAnswer(self._backend)
+        return GatewayError(row, backend=backend, outcome=Outcome.NOT_APPLIED, retry_after=retry, detail=detail)
+
+
+def _seconds(data: Any, name: str, default: float) -> float:
+    value = data.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:9])
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return default
+    return float(min(value, 10**9))
+
+
+def _sendable(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
