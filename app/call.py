@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
+
+# Of the time that is left, so much is kept from a write for reading the record back when its outcome is unknown.
+_READ_BACK_SHARE = 0.25
+_READ_BACK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +27,10 @@ class Call:
     deadline: float | None = None
     simulate: str | None = None
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def for_write(self, now: float) -> Self:
+        """The same call with a deadline that leaves time for one read-back."""
+        if self.deadline is None:
+            return self
+        reserve = min(_READ_BACK_SECONDS, max(0.0, self.deadline - now) * _READ_BACK_SHARE)
+        return dataclasses.replace(self, deadline=self.deadline - reserve)

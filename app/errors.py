@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 InputPath = tuple[str | int, ...]
 
@@ -113,9 +113,9 @@ class GatewayError(Exception):
         message: str | None = None,
         outcome: Outcome | None = None,
         input_path: Sequence[str | int] | None = None,
-    ) -> Self:
+    ) -> GatewayError:
         """The same fault with another message, outcome or place; cause and traceback stay with the original."""
-        other = type(self)(
+        other = GatewayError(
             self.row,
             message or self.message,
             backend=self.backend,
@@ -160,10 +160,11 @@ class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
 
 def refusal(row: DocumentedError, text: str | None = None, *, input_path: Sequence[str | int] | None = None) -> GatewayError:
     """A backend's documented refusal, as a store raises it and a client recognises it."""
-    message = text if text is not None and (row.any_text or row.text is None) else row.text
+    message = text if text and (row.any_text or row.text is None) else row.text
     assert row.backend is not None
+    assert row.http_status is not None
     answer = BackendAnswer(row.backend, row.http_status, row.vendor_code, message)
-    return GatewayError(row, message, backend=answer, input_path=input_path)
+    return GatewayError(row, message or family(row.http_status).text, backend=answer, input_path=input_path)
 
 
 def locate(path: Sequence[str], arguments: Mapping[str, Any]) -> InputPath:
@@ -214,12 +215,14 @@ DEADLINE_BEFORE_SENDING = _own("DEADLINE_BEFORE_SENDING", Code.BACKEND_UNAVAILAB
 BREAKER_OPEN = _own("BREAKER_OPEN", Code.BACKEND_UNAVAILABLE, "The backend failed repeatedly and is not called for a while; nothing was sent.", safe=True)
 OVERLOADED = _own("OVERLOADED", Code.BACKEND_UNAVAILABLE, "Too many calls to the backend are in flight; nothing was sent.", safe=True)
 BACKEND_PAUSED = _own("BACKEND_PAUSED", Code.BACKEND_UNAVAILABLE, "The backend asked for a pause that is not over; nothing was sent.", safe=True)
+STORE_UNAVAILABLE = _own("STORE_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The local store cannot be reached; nothing was written.", safe=True)
 # After sending, without an answer that can be understood.
 CONNECTION_LOST = _own("CONNECTION_LOST", Code.BACKEND_ERROR, "The connection was lost after the request may have been sent.", Outcome.UNKNOWN)
 ANSWER_TIMED_OUT = _own("ANSWER_TIMED_OUT", Code.BACKEND_TIMEOUT, "The backend did not answer in time.", Outcome.UNKNOWN)
 ANSWER_UNREADABLE = _own("ANSWER_UNREADABLE", Code.BACKEND_ERROR, "The backend's answer cannot be understood.", Outcome.UNKNOWN)
 ANSWER_TOO_LARGE = _own("ANSWER_TOO_LARGE", Code.BACKEND_ERROR, "The backend's answer is larger than the gateway reads.", Outcome.UNKNOWN)
 RECORD_NOT_READ_BACK = _own("RECORD_NOT_READ_BACK", Code.BACKEND_ERROR, "The update was applied, but the record could not be read back.", Outcome.APPLIED)
+STORE_LOST = _own("STORE_LOST", Code.BACKEND_ERROR, "The local store was lost while it wrote.", Outcome.UNKNOWN)
 INTERNAL = _own("INTERNAL", Code.INTERNAL_SERVER_ERROR, "Internal server error. The request id leads to the cause in the log.", Outcome.UNKNOWN)
 # An answer that no row of the backend documents: the family its status gives.
 REDIRECTED = _own("REDIRECTED", Code.BACKEND_ERROR, "The backend answered with a redirection, which is never followed.", Outcome.UNKNOWN)

@@ -95,16 +95,17 @@ def parse_string_map(value: Any) -> dict[str, str]:
     return dict(value)
 
 
-def _literal_text(node: ValueNode) -> str:
-    if isinstance(node, StringValueNode | IntValueNode | FloatValueNode):
-        return node.value
-    raise ValueError("write a string or a number here")
+def _uuid_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> str:
+    return parse_uuid(node.value if isinstance(node, StringValueNode) else None)
 
 
-def _only_string(node: ValueNode) -> str:
-    if isinstance(node, StringValueNode):
-        return node.value
-    raise ValueError("write a string here")
+def _datetime_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> str:
+    return parse_datetime(node.value if isinstance(node, StringValueNode) else None)
+
+
+def _decimal_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> decimal.Decimal:
+    # A number's text, never its float: 0.10 stays 0.10.
+    return parse_decimal(node.value if isinstance(node, StringValueNode | IntValueNode | FloatValueNode) else None)
 
 
 def _map_literal(node: ValueNode, variables: Mapping[str, Any] | None) -> dict[str, str]:
@@ -128,7 +129,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
         serialize=parse_uuid,
         parse_value=parse_uuid,
-        parse_literal=lambda node, _=None: parse_uuid(_only_string(node)),
+        parse_literal=_uuid_literal,
     ),
     Decimal: scalar(
         name="Decimal",
@@ -136,7 +137,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         specified_by_url="https://speleotrove.com/decimal/",
         serialize=lambda value: str(parse_decimal(value)),
         parse_value=parse_decimal,
-        parse_literal=lambda node, _=None: parse_decimal(_literal_text(node)),
+        parse_literal=_decimal_literal,
     ),
     DateTime: scalar(
         name="DateTime",
@@ -144,7 +145,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
         serialize=parse_datetime,
         parse_value=parse_datetime,
-        parse_literal=lambda node, _=None: parse_datetime(_only_string(node)),
+        parse_literal=_datetime_literal,
     ),
     StringMap: scalar(
         name="StringMap",

@@ -13,12 +13,12 @@ from strawberry import UNSET
 from app.wire import members
 
 
-def selects_missing(info: GraphQLResolveInfo, record: Any) -> bool:
+def selects_missing(info: GraphQLResolveInfo[Any], record: Any) -> bool:
     """Whether the selection below this field needs a member of `record` that is UNSET, at any depth."""
     return any(_missing(info, node.selection_set, record) for node in info.field_nodes)
 
 
-def _missing(info: GraphQLResolveInfo, selection_set: SelectionSetNode | None, value: Any) -> bool:
+def _missing(info: GraphQLResolveInfo[Any], selection_set: SelectionSetNode | None, value: Any) -> bool:
     if value is UNSET:
         return True
     if value is None or selection_set is None:
@@ -37,7 +37,7 @@ def _missing(info: GraphQLResolveInfo, selection_set: SelectionSetNode | None, v
     return False
 
 
-def _fields(info: GraphQLResolveInfo, selections: Iterable[SelectionNode]) -> Iterable[FieldNode]:
+def _fields(info: GraphQLResolveInfo[Any], selections: Iterable[SelectionNode]) -> Iterable[FieldNode]:
     for node in selections:
         if not _included(info, node):
             continue
@@ -49,7 +49,7 @@ def _fields(info: GraphQLResolveInfo, selections: Iterable[SelectionNode]) -> It
             yield from _fields(info, info.fragments[node.name.value].selection_set.selections)
 
 
-def _included(info: GraphQLResolveInfo, node: SelectionNode) -> bool:
+def _included(info: GraphQLResolveInfo[Any], node: SelectionNode) -> bool:
     if not node.directives:
         return True
     skip = get_directive_values(GraphQLSkipDirective, node, info.variable_values)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
-import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
-import strawberry
 from strawberry import UNSET
+from strawberry.types.field import StrawberryField
 
 from app import scalars
 
@@ -114,13 +113,23 @@ def _unwrap(annotation: Any) -> tuple[Any, bool]:
             return annotation, is_list
 
 
-@functools.cache
+_members: dict[type, tuple[_Member, ...]] = {}
+
+
 def members(cls: type) -> tuple[_Member, ...]:
-    """The mapped members of a Strawberry class, in order. Fields with resolvers and private fields are not mapped."""
+    """The mapped members of a Strawberry class, in order: its plain fields, and private ones that name their `wire`."""
+    found = _members.get(cls)
+    if found is None:
+        found = _members[cls] = _read_members(cls)
+    return found
+
+
+def _read_members(cls: type) -> tuple[_Member, ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     found = []
     for field in dataclasses.fields(cls):
-        if not isinstance(field, strawberry.types.field.StrawberryField) or field.base_resolver is not None:
+        mapped = isinstance(field, StrawberryField) and field.base_resolver is None
+        if not mapped and "wire" not in field.metadata:
             continue
         named, is_list = _unwrap(hints[field.name])
         nested = named if dataclasses.is_dataclass(named) and isinstance(named, type) else None
@@ -161,10 +170,7 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T
 
     `absent` is what a member gets that the answer does not have: None, or UNSET where that matters.
     """
-    hook = getattr(cls, "read_wire", None)
     folded = {key.casefold(): item for key, item in data.items() if isinstance(key, str)}
-    if hook is not None:
-        folded = hook(folded)
     values: dict[str, Any] = {}
     for member in members(cls):
         if member.folded not in folded:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from app.errors import STORE_LOST, STORE_UNAVAILABLE, GatewayError
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:
@@ -58,12 +60,18 @@ class UniqueConflictError(Exception):
         self.write = write
 
 
-class StoreUnavailableError(Exception):
-    """The database cannot be reached or is not usable; `certain` says that nothing was written."""
+class StoreUnavailableError(GatewayError):
+    """The database cannot be reached or is not usable; `certain` says that nothing was written.
+
+    `str()` is one line for the log and the terminal; a client sees the row's text.
+    """
 
     def __init__(self, message: str, *, certain: bool) -> None:
-        super().__init__(message)
+        super().__init__(STORE_UNAVAILABLE if certain else STORE_LOST, detail=message)
         self.certain = certain
+
+    def __str__(self) -> str:
+        return self.detail or self.message
 
 
 class Store(Protocol):

@@ -1,1 +1,28 @@
+"""Basecone: customers and suppliers of an accounting office. One host, one credential, one error envelope."""
 
+from app.apis.api import Api
+from app.apis.basecone.backend import KINDS, NAME
+from app.apis.basecone.client import RestBackend
+from app.apis.basecone.errors import ROWS
+from app.apis.basecone.mutations import Mutation, Query
+from app.apis.basecone.sandbox import routes
+from app.apis.basecone.seed import COLLECTIONS, seed
+from app.apis.basecone.settings import BaseconeSettings
+from app.apis.basecone.store import LocalBackend
+
+API = Api(
+    name=NAME,
+    title="Basecone",
+    errors=ROWS,
+    mutations=tuple(kind.mutation for kind in KINDS),
+    settings=BaseconeSettings,
+    caller_headers={"x-basecone-authorization": "authorization"},
+    query=Query,
+    mutation=Mutation,
+    collections=COLLECTIONS,
+    seed=seed,
+    rest=RestBackend,
+    local=LocalBackend,
+    sandbox=routes,
+    sandbox_path="/v1",
+)

@@ -1,0 +1,33 @@
+"""The linked accounting system's own checks (assumed: Basecone's pages only say that there are such)."""
+
+from __future__ import annotations
+
+from stdnum import bic, get_cc_module, iban
+from stdnum.eu import vat
+from stdnum.exceptions import ValidationError
+
+from app.wire import Wire
+
+
+def complaint(document: Wire) -> str | None:
+    """Why the accounting system refuses a record, or None. The text names the place, not the value."""
+    for index, account in enumerate(document.get("bankAccounts") or []):
+        if account.get("iban") is not None and not iban.is_valid(account["iban"]):
+            return f"The Iban of bankAccounts[{index}] is not a valid IBAN."
+        if account.get("bicCode") is not None and not bic.is_valid(account["bicCode"]):
+            return f"The BicCode of bankAccounts[{index}] is not a valid BIC."
+    number = document.get("vatNumber")
+    if number is not None and not _valid_vat(number, ((document.get("address") or {}).get("country") or {}).get("code")):
+        return "The VatNumber is not a valid VAT identification number."
+    return None
+
+
+def _valid_vat(number: str, country: str | None) -> bool:
+    prefix = number.strip()[:2].casefold()
+    if prefix in {*vat.MEMBER_STATES, "el"}:
+        return bool(vat.is_valid(number))
+    module = get_cc_module(country, "vat") if country else None
+    try:
+        return module is None or bool(module.validate(number))
+    except ValidationError:
+        return False

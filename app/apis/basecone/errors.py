@@ -1,0 +1,191 @@
+"""Basecone's documented errors: the 47 rows of the two update pages, and the general ones.
+
+https://developers.basecone.com/ApiReference/UpdateCustomer, https://developers.basecone.com/ApiReference/UpdateSupplier,
+https://developers.basecone.com/ApiReference/BasicAuthentication. One code stands for up to seventeen faults: only the
+text tells them apart. The envelope is one object, `{code, message, _metadata?, _moreInfo?}`, in any casing.
+"""
+
+from __future__ import annotations
+
+from app.apis.basecone.backend import CUSTOMER, KINDS, NAME, SUPPLIER, Kind
+from app.errors import Code, DocumentedError, GatewayError, refusal
+from app.upstream.answers import cleaned, parsed, retry_after, text_member, undocumented
+from app.upstream.exchange import Answer
+from app.wire import encode_json
+
+_PAGE = "https://developers.basecone.com/ApiReference/Update"
+_BASIC = "https://developers.basecone.com/ApiReference/BasicAuthentication"
+_VAT = "https://developers.basecone.com/ApiReference/UpdateVatCode"
+
+INVALID = "invalid_request_payload"
+VALIDATION = "validation_error"
+
+
+def _row(  # noqa: PLR0913 - the columns of the vendor's table and the place they point at
+    kind: Kind,
+    reason: str,
+    text: str,
+    path: str | None = None,
+    *,
+    status: int = 400,
+    vendor_code: str = INVALID,
+    code: Code = Code.BAD_USER_INPUT,
+    any_text: bool = False,
+    retry_safe: bool = False,
+) -> DocumentedError:
+    return DocumentedError(
+        reason=reason,
+        code=code,
+        backend=NAME,
+        http_status=status,
+        vendor_code=vendor_code,
+        text=text.format(kind=kind.singular, Kind=kind.singular.capitalize()),
+        any_text=any_text,
+        input_path=tuple(path.split(".")) if path else None,
+        mutations=(kind.mutation,),
+        retry_safe=retry_safe,
+        source=_PAGE + kind.singular.capitalize(),
+    )
+
+
+def _shared(kind: Kind) -> tuple[DocumentedError, ...]:
+    company = "input.company.companyId"
+    forbidden = {"status": 403, "vendor_code": "unauthorized", "code": Code.FORBIDDEN}
+    return (
+        _row(kind, "REQUEST_MISSING", "Update {kind} request cannot be null", "input"),
+        _row(kind, "ID_EMPTY", "{Kind} id cannot be empty", "id"),
+        _row(kind, "COMPANY_ID_EMPTY", "Company id cannot be empty", company),
+        _row(kind, "COMPANY_NOT_FOUND", "The company provided does not exist.", company),
+        _row(kind, "CREDENTIALS_INVALID", "Invalid credentials.", vendor_code="user_credentials_invalid", code=Code.UNAUTHENTICATED),
+        _row(kind, "CODE_INVALID", "The {kind} code provided is invalid.", "input.code"),
+        _row(kind, "CODE_EXISTS", "The {kind} code provided already exists.", "input.code"),
+        _row(kind, "SUBSTITUTION_GENERAL_LEDGER_INVALID", "The SubstitutionGeneralLedger code provided is invalid."),
+        _row(kind, "VAT_CODE_INVALID", "The VatCode value provided is invalid.", "input.vatCode.code"),
+        _row(kind, "PAYMENT_CONDITION_DUE_DAYS_INVALID", "The PaymentCondition DueDays provided is invalid.", "input.paymentCondition"),
+        _row(kind, "PAYMENT_CONDITION_INVALID", "The PaymentCondition provided is invalid.", "input.paymentCondition.code"),
+        _row(kind, "PAY_COLLECT_TYPE_INVALID", "The PayCollectType code provided is invalid.", "input.payCollectType.code"),
+        _row(kind, "ADDRESS_COUNTRY_INVALID", "The AddressCountry code provided is invalid.", "input.address.country.code"),
+        _row(kind, "BANK_ACCOUNT_COUNTRY_INVALID", "The BankAccount Country code provided is invalid.", "input.bankAccounts.country.code"),
+        # The text names no property; one cause is a `code` from a client that is not WKBelgium's.
+        _row(kind, "REQUEST_PROPERTIES_NOT_VALID", "Request properties are not valid to perform the requested operation."),
+        _row(kind, "PROPERTIES_NOT_VALID", "One or more properties were not valid", vendor_code=VALIDATION),
+        _row(kind, "VALIDATION_ERRORS_OCCURRED", "One or more validation errors occurred.", vendor_code=VALIDATION),
+        _row(
+            kind,
+            "ACCOUNTING_SYSTEM_VALIDATION",
+            "Other validation errors from the accounting system",
+            vendor_code=VALIDATION,
+            any_text=True,
+        ),
+        _row(
+            kind,
+            "CONCURRENT_REQUEST",
+            "The operation failed because the {kind} you are trying to change has just been modified by another concurrent request.",
+            vendor_code="concurrent_request",
+            code=Code.CONFLICT,
+            retry_safe=True,
+        ),
+        _row(kind, "COMPANY_ACCESS_DENIED", "User does not have access to the company provided.", company, **forbidden),  # type: ignore[arg-type]
+        _row(kind, "ACCOUNTING_SYSTEM_ACCESS_DENIED", "User has no access to the accounting system company.", company, **forbidden),  # type: ignore[arg-type]
+        _row(kind, "BANK_ACCOUNT_CHANGE_DENIED", "User is not allowed to change Bank Account.", "input.bankAccounts", **forbidden),  # type: ignore[arg-type]
+    )
+
+
+_SUPPLIER_ONLY = (
+    _row(
+        SUPPLIER,
+        "DISCOUNT_CALCULATION_METHOD_INVALID",
+        "The DiscountCalculationMethod value provided is invalid.",
+        "input.paymentDiscount.discountCalculationMethod",
+    ),
+    _row(
+        SUPPLIER,
+        "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID",
+        "The PaymentDiscount GeneralLedger provided is invalid.",
+        "input.paymentDiscount.generalLedger.code",
+    ),
+    _row(SUPPLIER, "METADATA_INVALID", "Invalid meta data.", "input.metadata"),
+)
+
+
+def _general(reason: str, status: int, vendor_code: str, code: Code, source: str, text: str | None = None) -> DocumentedError:
+    return DocumentedError(
+        reason=reason,
+        code=code,
+        backend=NAME,
+        http_status=status,
+        vendor_code=vendor_code,
+        text=text,
+        any_text=True,
+        mutations=tuple(kind.mutation for kind in KINDS),
+        source=source,
+    )
+
+
+# Documented on other pages of the same API, for every resource; mostly without a published text.
+GENERAL = (
+    _general("AUTHORIZATION_HEADER_INVALID", 400, "invalid_authorization_header", Code.UNAUTHENTICATED, _BASIC),
+    _general("CREDENTIALS_UNAUTHORIZED", 401, "unauthorized", Code.UNAUTHENTICATED, _BASIC),
+    _general("JSON_PARSE_ERROR", 400, "json_parse_error", Code.BAD_USER_INPUT, _VAT, "Unable to parse JSON."),
+    _general("PERMISSION_DENIED", 403, "forbidden", Code.FORBIDDEN, _VAT),
+    _general("RESOURCE_NOT_FOUND", 404, "resource_not_found", Code.NOT_FOUND, _VAT),
+)
+
+DOCUMENTED = {CUSTOMER: _shared(CUSTOMER), SUPPLIER: _shared(SUPPLIER) + _SUPPLIER_ONLY}
+ROWS: tuple[DocumentedError, ...] = (*DOCUMENTED[CUSTOMER], *DOCUMENTED[SUPPLIER], *GENERAL)
+
+_BY_REASON = {(mutation, row.reason): row for row in ROWS for mutation in row.mutations}
+
+
+def row_of(kind: Kind, reason: str) -> DocumentedError:
+    return _BY_REASON[kind.mutation, reason]
+
+
+def simulated(kind: Kind, reason: str | None) -> DocumentedError | None:
+    """The row that `x-simulate` asks for, if it is one of this mutation's."""
+    return None if reason is None else _BY_REASON.get((kind.mutation, reason))
+
+
+def _normalised(text: str) -> str:
+    """Texts match without regard to case, white space and a closing full stop."""
+    return "".join(text.casefold().split()).removesuffix(".")
+
+
+_EXACT = {
+    (mutation, row.http_status, row.vendor_code, _normalised(row.text)): row
+    for row in ROWS
+    for mutation in row.mutations
+    if row.text is not None
+}
+_ANY_TEXT = {(mutation, row.http_status, row.vendor_code): row for row in ROWS for mutation in row.mutations if row.any_text}
+
+
+def recognise(kind: Kind, status: int, vendor_code: str, text: str) -> DocumentedError | None:
+    """The documented row of an answer: by its text, or by status and code where the row stands for any text."""
+    vendor_code = vendor_code.casefold()
+    exact = _EXACT.get((kind.mutation, status, vendor_code, _normalised(text)))
+    return exact or _ANY_TEXT.get((kind.mutation, status, vendor_code))
+
+
+def parse(kind: Kind, answer: Answer) -> GatewayError:
+    """The error of an answer that is no success. Nothing is lost, nothing is invented."""
+    data = parsed(answer.body)
+    vendor_code = text_member(data, "code") or ""
+    text = text_member(data, "message") or ""
+    row = recognise(kind, answer.status, vendor_code, text)
+    if row is None:
+        return undocumented(NAME, answer, code=vendor_code or None, message=text or None)
+    error = refusal(row, cleaned(text) or row.text)
+    error.retry_after = retry_after(answer.headers)
+    return error
+
+
+def render(error: GatewayError) -> Answer:
+    """Basecone's answer to a refusal: status and `{code, message, _metadata}`."""
+    backend = error.backend
+    assert backend is not None
+    assert backend.status is not None
+    body = encode_json({"message": error.message, "code": backend.code, "_metadata": []})
+    return Answer(backend.status, {"content-type": "application/json; charset=utf-8"}, body)
+
+

@@ -1,0 +1,150 @@
+"""Queries and mutations of Basecone: input -> backend -> type."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+from strawberry import UNSET
+
+from app.apis.basecone.backend import CUSTOMER, NAME, SUPPLIER, Kind, backend_of, ledger_code
+from app.apis.basecone.types import Customer, Relation, Supplier, UpdateCustomerInput, UpdateSupplierInput, relation
+from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, Outcome, locate
+from app.reconciliation import agrees, reconcile
+from app.scalars import UUID
+from app.selection import selects_missing
+from app.wire import Wire, arguments_of, to_wire
+
+R = TypeVar("R", bound=Relation)
+
+_CustomerId = Annotated[UUID, strawberry.argument(description="Id of the customer, as Basecone's list of customers gives it.")]
+_SupplierId = Annotated[UUID, strawberry.argument(description="Id of the supplier, as Basecone's list of suppliers gives it.")]
+_CustomerInput = Annotated[UpdateCustomerInput, strawberry.argument(description="The customer as it is to be, whole.")]
+_SupplierInput = Annotated[UpdateSupplierInput, strawberry.argument(description="The supplier as it is to be, whole.")]
+_SKIP = "True leaves the linked accounting system alone. False, the default, also passes the record on to it, and it may refuse."
+_Skip = Annotated[bool, strawberry.argument(description=_SKIP)]
+
+
+async def _read(cls: type[R], kind: Kind, info: strawberry.Info, record_id: str) -> R | None:
+    record = await backend_of(info).read(kind, record_id, call=info.context.call)
+    return None if record is None else relation(cls, record_id, record)
+
+
+async def _with_ledger_codes(info: strawberry.Info, record: R) -> R:
+    """Replaces the ids of general ledgers by their codes, so that a read can be compared with a request."""
+    discount = record.payment_discount
+    ledger = None if discount is None else discount.general_ledger
+    if ledger is not None and ledger.known_code is None and ledger.general_ledger_id is not None:
+        ledger.known_code = await ledger_code(info, ledger.general_ledger_id)
+    return record
+
+
+class Applied(Generic[R]):
+    """An update that was applied: answers from the accepted request where it can, else from one read-back."""
+
+    def __init__(self, cls: type[R], kind: Kind, record_id: str, sent: R, read: R | None = None) -> None:
+        self._cls = cls
+        self._kind = kind
+        self._id = record_id
+        self._sent = sent
+        self._read: asyncio.Future[R] | None = None
+        if read is not None:
+            self._read = asyncio.get_running_loop().create_future()
+            self._read.set_result(read)
+
+    async def record(self, info: strawberry.Info) -> R:
+        if self._read is None:
+            if not selects_missing(info._raw_info, self._sent):  # noqa: SLF001 - Strawberry's Info hides the fragments
+                return self._sent
+            # Shared by aliases of the record, so that they cost one read together.
+            self._read = asyncio.ensure_future(self._read_back(info))
+        return await self._read
+
+    async def _read_back(self, info: strawberry.Info) -> R:
+        try:
+            record = await _read(self._cls, self._kind, info, self._id)
+        except GatewayError as error:
+            raise error.changed(outcome=Outcome.APPLIED) from error
+        if record is None:
+            raise GatewayError(RECORD_NOT_READ_BACK, backend=BackendAnswer(NAME))
+        return record
+
+
+@strawberry.type(description="What an update of a customer answers.")
+class UpdateCustomerPayload:
+    applied: strawberry.Private[Applied[Customer]]
+
+    @strawberry.field(description="The customer after the update. Fields that were not sent are read back from Basecone.")
+    async def customer(self, info: strawberry.Info) -> Customer | None:
+        return await self.applied.record(info)
+
+
+@strawberry.type(description="What an update of a supplier answers.")
+class UpdateSupplierPayload:
+    applied: strawberry.Private[Applied[Supplier]]
+
+    @strawberry.field(description="The supplier after the update. Fields that were not sent are read back from Basecone.")
+    async def supplier(self, info: strawberry.Info) -> Supplier | None:
+        return await self.applied.record(info)
+
+
+async def _update(  # noqa: PLR0913 - the mutation's arguments and what they are for
+    cls: type[R], kind: Kind, info: strawberry.Info, record_id: str, body: Wire, arguments: Mapping[str, Any], *, skip: bool
+) -> Applied[R]:
+    sent = relation(cls, record_id, body, absent=UNSET)
+    call = info.context.call
+
+    async def read() -> R | None:
+        record = await _read(cls, kind, info, record_id)
+        return None if record is None else await _with_ledger_codes(info, record)
+
+    try:
+        write = call.for_write(asyncio.get_running_loop().time())
+        await backend_of(info).update(kind, record_id, body, skip=skip, call=write)
+    except GatewayError as error:
+        if error.input_path is not None:
+            path = [step for step in error.input_path if isinstance(step, str)]
+            error = error.changed(input_path=locate(path, arguments))
+        record = await reconcile(error, read, lambda record: agrees(sent, record), provable=skip)
+        return Applied(cls, kind, record_id, sent, record)
+    return Applied(cls, kind, record_id, sent)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="A customer as Basecone has it now; null for an unknown id.")
+    async def customer(self, info: strawberry.Info, id: _CustomerId) -> Customer | None:  # noqa: A002 - the argument's name
+        return await _read(Customer, CUSTOMER, info, id)
+
+    @strawberry.field(description="A supplier as Basecone has it now; null for an unknown id.")
+    async def supplier(self, info: strawberry.Info, id: _SupplierId) -> Supplier | None:  # noqa: A002 - the argument's name
+        return await _read(Supplier, SUPPLIER, info, id)
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation(description="Replaces a customer of a company in Basecone: what the input leaves out is cleared.")
+    async def update_customer(
+        self,
+        info: strawberry.Info,
+        id: _CustomerId,  # noqa: A002 - the argument's name
+        input: _CustomerInput,  # noqa: A002 - the argument's name
+        skip_creation_in_accounting_system: _Skip = False,
+    ) -> UpdateCustomerPayload | None:
+        skip = skip_creation_in_accounting_system
+        arguments = {"id": id, "input": arguments_of(input)}
+        return UpdateCustomerPayload(applied=await _update(Customer, CUSTOMER, info, id, to_wire(input), arguments, skip=skip))
+
+    @strawberry.mutation(description="Replaces a supplier of a company in Basecone: what the input leaves out is cleared.")
+    async def update_supplier(
+        self,
+        info: strawberry.Info,
+        id: _SupplierId,  # noqa: A002 - the argument's name
+        input: _SupplierInput,  # noqa: A002 - the argument's name
+        skip_creation_in_accounting_system: _Skip = False,
+    ) -> UpdateSupplierPayload | None:
+        skip = skip_creation_in_accounting_system
+        arguments = {"id": id, "input": arguments_of(input)}
+        return UpdateSupplierPayload(applied=await _update(Supplier, SUPPLIER, info, id, to_wire(input), arguments, skip=skip))

@@ -1,0 +1,288 @@
+"""The local adapter: Basecone's documented rules over the store. Raises the same rows that the REST client recognises."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from typing import Any
+
+import pycountry
+
+from app.apis.basecone import accounting
+from app.apis.basecone.backend import NAME, SUPPLIER, Kind
+from app.apis.basecone.errors import row_of, simulated
+from app.apis.basecone.seed import (
+    ACCOUNTING_SYSTEM,
+    COMPANIES,
+    DEMO,
+    GENERAL_LEDGERS,
+    RECORDS,
+    REFERENCE_CODES,
+    USERS,
+    code_id,
+    key_digest,
+)
+from app.apis.basecone.settings import BaseconeSettings
+from app.apis.basecone.shape import ShapeError, read_shape, request_of
+from app.call import Call
+from app.errors import GatewayError, refusal
+from app.scalars import parse_uuid
+from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write
+from app.wire import Wire
+
+_ZERO = "00000000-0000-0000-0000-000000000000"
+_METHODS = {"ExcludingVatWithoutDiscount", "IncludingVatWithoutDiscount", "ExcludingVatWithDiscount"}
+_COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
+_KEPT = ("externalId", "substitutionGeneralLedger")
+
+
+def basic(client_identifier: str, access_key: str) -> str:
+    return "Basic " + base64.b64encode(f"{client_identifier}:{access_key}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the rules of one update need, read in one go."""
+
+    user: Record
+    company: Record | None
+    record: Record | None
+    accounting: Record | None
+    codes: frozenset[str]
+
+
+class LocalBackend:
+    """Basecone as documented, over a store on this machine.
+
+    Without credentials of the caller or the settings, `default_authorization` is used: the demo user's in the gateway,
+    none in the sandbox.
+    """
+
+    def __init__(self, settings: BaseconeSettings, store: Store, *, default_authorization: str | None = basic(*DEMO)) -> None:
+        self._store = store
+        self._authorization = default_authorization
+        if default_authorization is not None and settings.client_identifier and settings.api_access_key:
+            self._authorization = basic(settings.client_identifier, settings.api_access_key.get_secret_value())
+
+    async def update(self, kind: Kind, record_id: str, body: Any, *, skip: bool, call: Call) -> None:
+        row = simulated(kind, call.simulate)
+        if row is not None:
+            raise refusal(row)
+        pair = self._credentials(kind, call)
+        if record_id == _ZERO:
+            raise _refused(kind, "ID_EMPTY")
+        if body is None:
+            raise _refused(kind, "REQUEST_MISSING")
+        request = _request(kind, body)
+        company_id = _company_id(kind, request)
+        facts = await self._facts(kind, pair, record_id, company_id, request)
+        _check_access(kind, facts, company_id, skip=skip)
+        record = _existing(kind, facts.record, company_id)
+        document = _decide(kind, facts, record, request)
+        writes = [Write(RECORDS[kind], Record(record_id, document, company_id, document.get("code")), record.version)]
+        if not skip and facts.company is not None and facts.company.document.get("accountingSystem") is not None:
+            complaint = accounting.complaint(document)
+            if complaint is not None:
+                raise _refused(kind, "ACCOUNTING_SYSTEM_VALIDATION", complaint)
+            expected = None if facts.accounting is None else facts.accounting.version
+            writes.append(Write(ACCOUNTING_SYSTEM[kind], Record(record_id, document, company_id), expected))
+        try:
+            await self._store.commit(writes)
+        except VersionConflictError as error:
+            raise _refused(kind, "CONCURRENT_REQUEST") from error
+        except UniqueConflictError as error:
+            raise _refused(kind, "CODE_EXISTS") from error
+
+    async def read(self, kind: Kind, record_id: str, *, call: Call) -> Wire | None:
+        user = await self._user(kind, self._credentials(kind, call))
+        record = await self._store.get(RECORDS[kind], record_id)
+        if record is None:
+            return None
+        company_id = record.document["company"]["companyId"]
+        if company_id not in user.document["companies"]:
+            raise _refused(kind, "COMPANY_ACCESS_DENIED")
+        discount = record.document.get("paymentDiscount") or {}
+        ledgers = [item["code"] for item in (record.document.get("substitutionGeneralLedger"), discount.get("generalLedger")) if item]
+        ids = [code_id(company_id, "generalLedger", code) for code in ledgers]
+        found = await self._store.get_many([(COMPANIES, company_id), *((REFERENCE_CODES, item) for item in ids)])
+        ledger_ids = {
+            code: found[REFERENCE_CODES, item].document["generalLedgerId"]
+            for code, item in zip(ledgers, ids, strict=True)
+            if (REFERENCE_CODES, item) in found
+        }
+        return read_shape(kind, record_id, record.document, found[COMPANIES, company_id].document, ledger_ids)
+
+    async def general_ledger(self, ledger_id: str, *, call: Call) -> Wire | None:
+        user = await self._user(SUPPLIER, self._credentials(SUPPLIER, call))
+        record = await self._store.get(GENERAL_LEDGERS, ledger_id)
+        if record is None:
+            return None
+        if record.owner not in user.document["companies"]:
+            raise _refused(SUPPLIER, "COMPANY_ACCESS_DENIED")
+        return {"id": record.id, "code": record.document["code"], "name": record.document["name"], "company": {"companyId": record.owner}}
+
+    def _credentials(self, kind: Kind, call: Call) -> tuple[str, str]:
+        header = call.credentials.get(NAME, {}).get("authorization", self._authorization) or ""
+        scheme, _, value = header.partition(" ")
+        try:
+            decoded = base64.b64decode(value.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            decoded = ""
+        client_identifier, colon, access_key = decoded.partition(":")
+        if scheme.casefold() != "basic" or not colon:
+            raise _refused(kind, "AUTHORIZATION_HEADER_INVALID", "The authorization header is not valid.")
+        return client_identifier.casefold(), access_key
+
+    async def _user(self, kind: Kind, pair: tuple[str, str]) -> Record:
+        return _authenticated(kind, await self._store.get(USERS, pair[0]), pair[1])
+
+    async def _facts(self, kind: Kind, pair: tuple[str, str], record_id: str, company_id: str, request: Wire) -> _Facts:
+        wanted: list[tuple[Collection, str]] = [
+            (USERS, pair[0]),
+            (COMPANIES, company_id),
+            (RECORDS[kind], record_id),
+            (ACCOUNTING_SYSTEM[kind], record_id),
+            *((REFERENCE_CODES, code_id(company_id, name, code)) for name, code in _codes_of(request)),
+        ]
+        found = await self._store.get_many(wanted)
+        return _Facts(
+            user=_authenticated(kind, found.get(wanted[0]), pair[1]),
+            company=found.get(wanted[1]),
+            record=found.get(wanted[2]),
+            accounting=found.get(wanted[3]),
+            codes=frozenset(item for collection, item in found if collection == REFERENCE_CODES),
+        )
+
+
+def _refused(kind: Kind, reason: str, text: str | None = None) -> GatewayError:
+    return refusal(row_of(kind, reason), text)
+
+
+def _authenticated(kind: Kind, user: Record | None, access_key: str) -> Record:
+    if user is None:
+        raise _refused(kind, "CREDENTIALS_UNAUTHORIZED", "The credentials are not known.")
+    if not hmac.compare_digest(user.document["accessKeySha256"], key_digest(access_key)):
+        raise _refused(kind, "CREDENTIALS_INVALID")
+    return user
+
+
+def _request(kind: Kind, body: Any) -> Wire:
+    try:
+        return request_of(kind, body)
+    except ShapeError as error:
+        raise _refused(kind, "PROPERTIES_NOT_VALID") from error
+
+
+def _company_id(kind: Kind, request: Wire) -> str:
+    given = (request.get("company") or {}).get("companyId") or _ZERO
+    try:
+        company_id = parse_uuid(given)
+    except ValueError as error:
+        raise _refused(kind, "PROPERTIES_NOT_VALID") from error
+    if company_id == _ZERO:
+        raise _refused(kind, "COMPANY_ID_EMPTY")
+    return company_id
+
+
+def _check_access(kind: Kind, facts: _Facts, company_id: str, *, skip: bool) -> None:
+    if facts.company is None:
+        raise _refused(kind, "COMPANY_NOT_FOUND")
+    if company_id not in facts.user.document["companies"]:
+        raise _refused(kind, "COMPANY_ACCESS_DENIED")
+    if not skip and company_id not in facts.user.document["accountingSystemCompanies"]:
+        raise _refused(kind, "ACCOUNTING_SYSTEM_ACCESS_DENIED")
+
+
+def _existing(kind: Kind, record: Record | None, company_id: str) -> Record:
+    """The stored record, in the given company: a record of another one cannot be taken over, moved or even seen."""
+    if record is None or record.owner != company_id:
+        raise _refused(kind, "RESOURCE_NOT_FOUND", f"The {kind.singular} does not exist.")
+    return record
+
+
+def _codes_of(request: Wire) -> list[tuple[str, str]]:
+    """The reference codes that a request names, as (kind of code, code)."""
+    discount = request.get("paymentDiscount") or {}
+    named = (
+        ("vatCode", request.get("vatCode")),
+        ("paymentCondition", request.get("paymentCondition")),
+        ("payCollectType", request.get("payCollectType")),
+        ("generalLedger", request.get("substitutionGeneralLedger")),
+        ("generalLedger", discount.get("generalLedger")),
+    )
+    return [(kind, value["code"]) for kind, value in named if value is not None and value.get("code")]
+
+
+def _decide(kind: Kind, facts: _Facts, record: Record, request: Wire) -> Wire:
+    """The record as it is to be stored: the whole request, plus what an update cannot carry. Raises the documented rows."""
+    _check_properties(kind, facts.user, request)
+    _check_codes(kind, facts, record, request)
+    document = {name: value for name, value in request.items() if value is not None}
+    document["company"] = {"companyId": record.owner}
+    for name in _KEPT:
+        if name in record.document and name not in document:
+            document[name] = record.document[name]
+    if not facts.user.document["wkBelgium"] and kind is not SUPPLIER and record.unique is not None:
+        # Only a WKBelgium client can send the code, so nobody else's update clears it (assumed).
+        document["code"] = record.unique
+    changed = _bank_accounts(document) != _bank_accounts(record.document)
+    if changed and not facts.user.document["mayChangeBankAccounts"]:
+        raise _refused(kind, "BANK_ACCOUNT_CHANGE_DENIED")
+    return document
+
+
+def _check_properties(kind: Kind, user: Record, request: Wire) -> None:
+    if kind is not SUPPLIER and request.get("code") is not None and not user.document["wkBelgium"]:
+        raise _refused(kind, "REQUEST_PROPERTIES_NOT_VALID")
+    if not (request.get("name") or "").strip():
+        # Assumed: a required property without content is this row.
+        raise _refused(kind, "PROPERTIES_NOT_VALID")
+    if request.get("code") is not None and not request["code"].strip():
+        # Assumed: an empty code.
+        raise _refused(kind, "CODE_INVALID")
+    if any(not key.strip() for key in request.get("metadata") or {}):
+        # Assumed: an empty key.
+        raise _refused(kind, "METADATA_INVALID")
+    accounts = [account for account in request.get("bankAccounts") or [] if account is not None]
+    discount = request.get("paymentDiscount") or {}
+    if sum(account.get("default") is True for account in accounts) > 1 or (discount.get("paymentDays") or 0) < 0:
+        # Assumed: two default bank accounts, or negative days.
+        raise _refused(kind, "VALIDATION_ERRORS_OCCURRED")
+    if any(account.get("default") is None for account in accounts) or None in (request.get("bankAccounts") or []):
+        raise _refused(kind, "PROPERTIES_NOT_VALID")
+
+
+def _check_codes(kind: Kind, facts: _Facts, record: Record, request: Wire) -> None:
+    def known(name: str, value: Wire | None) -> bool:
+        return value is None or code_id(str(record.owner), name, value.get("code") or "") in facts.codes
+
+    def known_country(value: Wire | None) -> bool:
+        return value is None or value.get("code") in _COUNTRIES
+
+    if not known("generalLedger", request.get("substitutionGeneralLedger")):
+        raise _refused(kind, "SUBSTITUTION_GENERAL_LEDGER_INVALID")
+    if not known("vatCode", request.get("vatCode")):
+        raise _refused(kind, "VAT_CODE_INVALID")
+    condition = request.get("paymentCondition")
+    if condition is not None and (condition.get("dueDays") or 0) < 0:
+        raise _refused(kind, "PAYMENT_CONDITION_DUE_DAYS_INVALID")
+    if not known("paymentCondition", condition):
+        raise _refused(kind, "PAYMENT_CONDITION_INVALID")
+    if not known("payCollectType", request.get("payCollectType")):
+        raise _refused(kind, "PAY_COLLECT_TYPE_INVALID")
+    if not known_country((request.get("address") or {}).get("country")):
+        raise _refused(kind, "ADDRESS_COUNTRY_INVALID")
+    if not all(known_country(account.get("country")) for account in request.get("bankAccounts") or []):
+        raise _refused(kind, "BANK_ACCOUNT_COUNTRY_INVALID")
+    discount = request.get("paymentDiscount") or {}
+    if discount.get("discountCalculationMethod") is not None and discount["discountCalculationMethod"] not in _METHODS:
+        raise _refused(kind, "DISCOUNT_CALCULATION_METHOD_INVALID")
+    if not known("generalLedger", discount.get("generalLedger")):
+        raise _refused(kind, "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID")
+
+
+def _bank_accounts(document: Wire) -> list[Wire]:
+    """Bank accounts for comparison: a member that is null is one that is absent."""
+    return [{name: value for name, value in account.items() if value is not None} for account in document.get("bankAccounts") or []]

@@ -1,0 +1,267 @@
+"""Customers and suppliers in GraphQL, and the one mapping to and from Basecone's JSON.
+
+Fields: https://developers.basecone.com/ApiReference/UpdateCustomer and …/UpdateSupplier (requests),
+…/CustomerDetails and …/SupplierDetails (reads). Requests are spelled exactly as the pages' examples spell them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import strawberry
+from strawberry import UNSET
+
+from app.apis.basecone.backend import CUSTOMER, SUPPLIER, backend_of, ledger_code
+from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError
+from app.scalars import UUID, Decimal, StringMap
+from app.wire import WireMismatchError, from_wire, members, wire
+
+_REPLACED = " Basecone's PUT replaces the whole record: left out, a stored value is cleared."
+
+
+def _given(name: str, description: str) -> Any:
+    """An optional member of an update."""
+    return strawberry.field(default=UNSET, description=description + _REPLACED, metadata=wire(name))
+
+
+def _part(name: str, description: str) -> Any:
+    """An optional member of an object inside an update, which is replaced with its object."""
+    return strawberry.field(default=UNSET, description=description, metadata=wire(name))
+
+
+def _needed(name: str, description: str) -> Any:
+    return strawberry.field(description=description, metadata=wire(name))
+
+
+def _read(description: str) -> Any:
+    return strawberry.field(default=None, description=description)
+
+
+@strawberry.input(description="The Basecone company that the record belongs to.")
+class CompanyInput:
+    company_id: UUID = _needed("companyId", "Id of the company, as Basecone's list of companies gives it. The zero GUID counts as empty.")
+
+
+@strawberry.input(description="A country by its code.")
+class CountryInput:
+    code: str = _needed("code", "ISO 3166-1 alpha-2 code, for instance NL.")
+
+
+@strawberry.input(description="A postal address. It is replaced as a whole.")
+class AddressInput:
+    street_name: str | None = _part("streetName", "Street, without the number.")
+    street_number: str | None = _part("streetNumber", "House number with its addition, for instance 13H.")
+    city: str | None = _part("city", "City.")
+    postal_code: str | None = _part("postalCode", "Postal code.")
+    country: CountryInput | None = _part("country", "Country.")
+
+
+@strawberry.input(description="How the amount is paid or collected, by its code in the company.")
+class PayCollectTypeInput:
+    code: str = _needed("code", "Code of a pay-collect type of the company.")
+
+
+@strawberry.input(description="The default VAT code, by its code in the company.")
+class VatCodeInput:
+    code: str = _needed("code", "Code of a VAT code of the company.")
+
+
+@strawberry.input(description="The payment condition, by its code in the company.")
+class PaymentConditionInput:
+    code: str = _needed("Code", "Code of a payment condition of the company.")
+
+
+@strawberry.input(description="A general ledger account, by its code in the company.")
+class GeneralLedgerInput:
+    code: str = _needed("Code", "Code of a general ledger account of the company.")
+
+
+@strawberry.input(description="A bank account. The list of bank accounts is replaced as a whole.")
+class BankAccountInput:
+    default: bool = _needed("default", "Whether this is the account used by default.")
+    external_id: str | None = _part("externalId", "Id of the account in the caller's own system.")
+    number: str | None = _part("number", "Account number, where there is no IBAN.")
+    iban: str | None = _part("iban", "IBAN. Checked by the accounting system unless the creation there is skipped.")
+    bic_code: str | None = _part("bicCode", "BIC of the bank.")
+    bank_name: str | None = _part("bankName", "Name of the bank.")
+    national_bank_code: str | None = _part("nationalBankCode", "National code of the bank.")
+    country: CountryInput | None = _part("country", "Country of the account.")
+
+
+@strawberry.input(description="A discount for paying early. It is replaced as a whole.")
+class PaymentDiscountInput:
+    payment_days: int | None = _part("PaymentDays", "Days within which the discount is granted.")
+    discount_percentage: Decimal | None = _part("DiscountPercentage", 'Percentage of the discount, for instance "2.50".')
+    discount_calculation_method: str | None = _part(
+        "DiscountCalculationMethod",
+        "How the discount is calculated: ExcludingVatWithoutDiscount (over the amount without VAT, the VAT not reduced), "
+        "IncludingVatWithoutDiscount (over the amount with VAT, the VAT not reduced) or ExcludingVatWithDiscount (over the "
+        "amount without VAT, the VAT reduced as well). Another value is refused by Basecone.",
+    )
+    general_ledger: GeneralLedgerInput | None = _part("GeneralLedger", "General ledger account that the discount is booked on.")
+
+
+@strawberry.input(description="All the information a Basecone customer is to have: what is left out is cleared.")
+class UpdateCustomerInput:
+    company: CompanyInput = _needed("company", "Company that the customer belongs to.")
+    name: str = _needed("name", "Name of the customer.")
+    code: str | None = _given("code", "Code of the customer, unique in its company. Only for WKBelgium API clients.")
+    address: AddressInput | None = _given("address", "Postal address.")
+    pay_collect_type: PayCollectTypeInput | None = _given("payCollectType", "How the amount is paid or collected.")
+    vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
+    vat_number: str | None = _given("vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped.")
+    chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
+    phone: str | None = _given("phone", "Telephone number.")
+    fax: str | None = _given("fax", "Fax number.")
+    bank_accounts: list[BankAccountInput] | None = _given("bankAccounts", "Bank accounts, the whole list.")
+    number: str | None = _given("Number", "Number of the customer.")
+    payment_condition: PaymentConditionInput | None = _given("PaymentCondition", "Payment condition.")
+    email: str | None = _given("Email", "E-mail address.")
+
+
+@strawberry.input(description="All the information a Basecone supplier is to have: what is left out is cleared.")
+class UpdateSupplierInput:
+    company: CompanyInput = _needed("company", "Company that the supplier belongs to.")
+    name: str = _needed("name", "Name of the supplier.")
+    code: str | None = _given("code", "Code of the supplier, unique in its company.")
+    address: AddressInput | None = _given("address", "Postal address.")
+    pay_collect_type: PayCollectTypeInput | None = _given("payCollectType", "How the amount is paid or collected.")
+    vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
+    vat_number: str | None = _given("vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped.")
+    chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
+    phone: str | None = _given("phone", "Telephone number.")
+    fax: str | None = _given("fax", "Fax number.")
+    bank_accounts: list[BankAccountInput] | None = _given("bankAccounts", "Bank accounts, the whole list.")
+    payment_discount: PaymentDiscountInput | None = _given("PaymentDiscount", "Discount for paying early.")
+    number: str | None = _given("Number", "Number of the supplier.")
+    payment_condition: PaymentConditionInput | None = _given("PaymentCondition", "Payment condition.")
+    email: str | None = _given("Email", "E-mail address.")
+    metadata: StringMap | None = _given("Metadata", "Free key-value pairs, the whole map.")
+
+
+@strawberry.type(description="The Basecone company that a record belongs to.")
+class Company:
+    company_id: UUID | None = _read("Id of the company.")
+    company_code: str | None = _read("Code of the company.")
+
+
+@strawberry.type(description="A country by its code.")
+class Country:
+    code: str | None = _read("ISO 3166-1 alpha-2 code.")
+
+
+@strawberry.type(description="A postal address.")
+class Address:
+    street_name: str | None = _read("Street, without the number.")
+    street_number: str | None = _read("House number with its addition.")
+    city: str | None = _read("City.")
+    postal_code: str | None = _read("Postal code.")
+    country: Country | None = _read("Country.")
+
+
+@strawberry.type(description="How the amount is paid or collected.")
+class PayCollectType:
+    code: str | None = _read("Code in the company.")
+
+
+@strawberry.type(description="A VAT code of the company.")
+class VatCode:
+    code: str | None = _read("Code in the company.")
+
+
+@strawberry.type(description="A payment condition of the company.")
+class PaymentCondition:
+    code: str | None = _read("Code in the company.")
+
+
+@strawberry.type(description="A general ledger account of the company.")
+class GeneralLedger:
+    general_ledger_id: UUID | None = _read("Id of the account; the read of a record names accounts by id.")
+    known_code: strawberry.Private[str | None] = dataclasses.field(default=None, metadata=wire("code"))
+    derived_from: ClassVar[Mapping[str, str]] = {"code": "known_code"}
+
+    @strawberry.field(description="Code of the account, looked up by its id where the record holds only that.")
+    async def code(self, info: strawberry.Info) -> str | None:
+        if self.known_code is not None or self.general_ledger_id is None:
+            return self.known_code
+        return await ledger_code(info, self.general_ledger_id)
+
+
+@strawberry.type(description="A bank account.")
+class BankAccount:
+    default: bool | None = _read("Whether this is the account used by default.")
+    external_id: str | None = _read("Id of the account in the caller's own system.")
+    number: str | None = _read("Account number.")
+    iban: str | None = _read("IBAN.")
+    bic_code: str | None = _read("BIC of the bank.")
+    bank_name: str | None = _read("Name of the bank.")
+    national_bank_code: str | None = _read("National code of the bank.")
+    country: Country | None = _read("Country of the account.")
+
+
+@strawberry.type(description="A discount for paying early.")
+class PaymentDiscount:
+    payment_days: int | None = _read("Days within which the discount is granted.")
+    discount_percentage: Decimal | None = _read("Percentage of the discount.")
+    discount_calculation_method: str | None = _read(
+        "ExcludingVatWithoutDiscount, IncludingVatWithoutDiscount or ExcludingVatWithDiscount."
+    )
+    general_ledger: GeneralLedger | None = _read("General ledger account that the discount is booked on.")
+
+
+@strawberry.type
+class Relation:
+    """What customers and suppliers have in common; not itself in the schema."""
+
+    code: str | None = _read("Code of the record, unique in its company.")
+    name: str | None = _read("Name.")
+    external_id: str | None = _read("Id of the record in the accounting system. Set on creation alone.")
+    company: Company | None = _read("Company that the record belongs to.")
+    address: Address | None = _read("Postal address.")
+    pay_collect_type: PayCollectType | None = _read("How the amount is paid or collected.")
+    vat_code: VatCode | None = _read("Default VAT code.")
+    vat_number: str | None = _read("VAT identification number.")
+    chamber_of_commerce: str | None = _read("Number in the chamber of commerce's register.")
+    phone: str | None = _read("Telephone number.")
+    fax: str | None = _read("Fax number.")
+    bank_accounts: list[BankAccount] | None = _read("Bank accounts.")
+    substitution_general_ledger: GeneralLedger | None = _read("General ledger account used instead. Set on creation alone.")
+    payment_discount: PaymentDiscount | None = _read("Discount for paying early.")
+    number: str | None = _read("Number of the record.")
+    payment_condition: PaymentCondition | None = _read("Payment condition.")
+    email: str | None = _read("E-mail address.")
+    metadata: StringMap | None = _read("Free key-value pairs.")
+
+
+@strawberry.federation.type(keys=["id"], description="A customer of a company in Basecone.")
+class Customer(Relation):
+    id: UUID = strawberry.field(description="Id of the customer in Basecone.", metadata=wire("customerId"))
+
+    @classmethod
+    async def resolve_reference(cls, info: strawberry.Info, id: UUID) -> Customer | None:  # noqa: A002 - the key's name
+        record = await backend_of(info).read(CUSTOMER, id, call=info.context.call)
+        return None if record is None else relation(Customer, id, record)
+
+
+@strawberry.federation.type(keys=["id"], description="A supplier of a company in Basecone.")
+class Supplier(Relation):
+    id: UUID = strawberry.field(description="Id of the supplier in Basecone.", metadata=wire("supplierId"))
+
+    @classmethod
+    async def resolve_reference(cls, info: strawberry.Info, id: UUID) -> Supplier | None:  # noqa: A002 - the key's name
+        record = await backend_of(info).read(SUPPLIER, id, call=info.context.call)
+        return None if record is None else relation(Supplier, id, record)
+
+
+R = TypeVar("R", bound=Relation)
+
+
+def relation(cls: type[R], record_id: str, record: Mapping[str, Any], *, absent: Any = None) -> R:
+    """A customer or supplier from Basecone's JSON (read or request). Raises GatewayError for an answer of other types."""
+    id_member = next(member.name for member in members(cls) if member.attribute == "id")
+    try:
+        return from_wire(cls, {**record, id_member: record_id}, absent=absent)
+    except WireMismatchError as error:
+        raise GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer("basecone"), detail=str(error)) from error

@@ -1,0 +1,48 @@
+"""After an update whose outcome is unknown: read the record back once, and say what that proves. Knows no vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from strawberry import UNSET
+
+from app.errors import GatewayError, Outcome
+from app.wire import members
+
+T = TypeVar("T")
+
+
+def agrees(sent: object, read: object) -> bool:
+    """Whether every member that was sent (is not UNSET) is equal in what was read."""
+    if sent is UNSET:
+        return True
+    if isinstance(sent, list):
+        return isinstance(read, list) and len(sent) == len(read) and all(map(agrees, sent, read))
+    if sent is None or read is None or not hasattr(type(sent), "__strawberry_definition__"):
+        return sent == read
+    return type(sent) is type(read) and all(
+        agrees(getattr(sent, member.attribute), getattr(read, member.attribute)) for member in members(type(sent))
+    )
+
+
+async def reconcile(error: GatewayError, read: Callable[[], Awaitable[T | None]], equal: Callable[[T], bool], *, provable: bool) -> T:
+    """The record, where the read-back proves that the update was applied. Otherwise raises `error`, still UNKNOWN.
+
+    `provable` says that equal members prove the whole update: nothing else, as a hand-over to another system, was asked for.
+    """
+    if error.outcome is not Outcome.UNKNOWN:
+        raise error
+    try:
+        record = await read()
+    except GatewayError as unread:
+        raise error.changed(message=f"{error.message} The record could not be read back: {unread.message}") from unread
+    if record is None:
+        raise error.changed(message=f"{error.message} The record was not found when it was read back.") from error
+    if not equal(record):
+        raise error.changed(message=f"{error.message} The record was read back and differs from what was sent.") from error
+    if not provable:
+        raise error.changed(
+            message=f"{error.message} The record was read back and equals what was sent; whether the rest of the update happened is not known."
+        ) from error
+    return record
