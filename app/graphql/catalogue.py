@@ -1,0 +1,113 @@
+"""The documented errors as the schema shows them: the enums made from the rows, and `errorCatalog`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Annotated, Any
+
+import strawberry
+
+from app.apis.api import Api
+from app.errors import OWN_ROWS, DocumentedError, Outcome
+from app.graphql import refusals
+
+_OUTCOMES = {
+    Outcome.APPLIED: "The write happened.",
+    Outcome.NOT_APPLIED: "The write certainly did not happen.",
+    Outcome.UNKNOWN: "The write may or may not have happened; read the record before sending it again.",
+}
+
+
+def all_rows(apis: Sequence[Api]) -> list[DocumentedError]:
+    """Every row that an error of this gateway can be built from: the backends' by API, then the gateway's own."""
+    return [*(row for api in apis for row in api.errors), *OWN_ROWS, *refusals.ROWS]
+
+
+def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> Any:
+    members = {key: strawberry.enum_value(value, description=text) for key, (value, text) in values.items()}
+    return strawberry.enum(Enum(name, members), description=description)  # type: ignore[call-overload]
+
+
+def catalogue_query(apis: Sequence[Api]) -> type:
+    """A Query class with the one field `errorCatalog`, over all rows of `apis` and the gateway's own."""
+    backend = _enum(
+        "Backend",
+        "A backend API behind this gateway.",
+        {api.name.upper(): (api.name, f"{api.title}.") for api in apis},
+    )
+    texts: dict[str, str] = {}
+    for row in all_rows(apis):
+        texts.setdefault(row.reason, row.text or f"{row.code.value}, HTTP status {row.http_status}.")
+    reason = _enum(
+        "ErrorReason",
+        "The precise cause of an error, as `extensions.reason` carries it. May grow: treat an unknown one by its `code`.",
+        {name: (name, text) for name, text in texts.items()},
+    )
+    outcome = _enum(
+        "Outcome",
+        "Whether the write of a failed mutation happened.",
+        {item.value: (item.value, _OUTCOMES[item]) for item in Outcome},
+    )
+    described: dict[str, tuple[Any, str]] = {
+        "reason": (reason, "The precise cause, one value for each documented fault."),
+        "code": (str, "The family of the cause, from a small set that does not change; enough to branch on alone."),
+        "backend": (backend | None, "The backend that reports the fault; null for the gateway's own."),
+        "http_status": (int | None, "HTTP status of the backend's answer, or of the gateway's own refusal."),
+        "vendor_code": (str | None, "The vendor's own error code."),
+        "text": (str | None, "The documented text. Null where the vendor publishes none or any text may come."),
+        "input_path": (list[str] | None, "The place in the mutation's arguments that the fault is about."),
+        "mutations": (list[str], "The mutations that the fault can come from."),
+        "outcome": (outcome | None, "Whether the write happened; null for a request that never executes."),
+        "retry_safe": (bool, "Whether the same mutation may be sent again unchanged."),
+    }
+    documented = strawberry.type(
+        type(
+            "DocumentedError",
+            (),
+            {
+                "__annotations__": {name: annotation for name, (annotation, _) in described.items()},
+                **{name: strawberry.field(description=text) for name, (_, text) in described.items()},
+            },
+        ),
+        description="One row of the tables that every error of this gateway is built from.",
+    )
+    names = {api.name: list(api.mutations) for api in apis}
+    everything = [name for api in apis for name in api.mutations]
+
+    def present(row: DocumentedError) -> Any:
+        return documented(
+            reason=reason[row.reason],
+            code=row.code.value,
+            backend=backend[row.backend.upper()] if row.backend else None,
+            http_status=row.http_status,
+            vendor_code=row.vendor_code,
+            text=row.text,
+            input_path=list(row.input_path) if row.input_path is not None else None,
+            mutations=list(row.mutations) or (names[row.backend] if row.backend else everything),
+            outcome=outcome[row.outcome.value] if row.outcome else None,
+            retry_safe=row.retry_safe,
+        )
+
+    # The rows do not change while the gateway runs, so neither do the answers.
+    rows = [present(row) for row in all_rows(apis)]
+
+    def error_catalog(backend: Any = None, mutation: str | None = None) -> Any:
+        chosen = getattr(backend, "value", backend)
+        return [
+            row
+            for row in rows
+            if (chosen is None or (row.backend is not None and row.backend.value == chosen))
+            and (mutation is None or mutation in row.mutations)
+        ]
+
+    error_catalog.__annotations__ = {
+        "backend": Annotated[backend | None, strawberry.argument(description="Only the errors of this backend.")],
+        "mutation": Annotated[str | None, strawberry.argument(description="Only the errors that this mutation can meet.")],
+        "return": list[documented],  # type: ignore[valid-type]
+    }
+    field = strawberry.field(
+        resolver=error_catalog,
+        description="Every error that this gateway can answer, from the same tables that its backends use.",
+    )
+    return strawberry.type(type("CatalogueQuery", (), {"error_catalog": field}))

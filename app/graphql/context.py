@@ -1,0 +1,20 @@
+"""What resolvers see of a request: the travelling call and the backends by API name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.call import Call
+
+
+@dataclass(slots=True)
+class Context:
+    """One per operation. `entities` holds the look-ups of `_entities`, so that one record is read once per request."""
+
+    call: Call
+    backends: Mapping[str, Any]
+    trusted_router: bool = False
+    entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict, repr=False)

@@ -1,0 +1,177 @@
+"""Documents made ready to run once, and kept: parsed, counted, validated, their operations looked at.
+
+Bounded by number and by length. A document that is refused is kept with its faults, so that a repeated one is as cheap.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    is_non_null_type,
+    parse,
+    validate,
+)
+from graphql.language import NonNullTypeNode
+from graphql.utilities import TypeInfo
+from graphql.validation import ValidationContext
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+
+from app.graphql.limits import RULES, DocumentLimits, DocumentSize
+from app.graphql.refusals import (
+    DOCUMENT_INVALID,
+    DOCUMENT_TOO_LONG,
+    DOCUMENT_UNPARSABLE,
+    OPERATION_NOT_FOUND,
+    Fault,
+    RefusedRequestError,
+    refused,
+)
+from app.graphql.variables import place_of_value
+
+# A longer document is run, but not kept: comments and strings do not count as tokens.
+MAX_KEPT_LENGTH = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is known of an operation before it runs.
+
+    `never_null` names the variables that stand where null is not allowed although their type allows it: a default
+    covers an absent one only, and graphql-core would find a null as late as in the middle of the mutation.
+    """
+
+    node: OperationDefinitionNode
+    name: str | None
+    kind: OperationType
+    root_names: frozenset[str]
+    never_null: tuple[str, ...]
+
+    @property
+    def mutation(self) -> bool:
+        return self.kind is OperationType.MUTATION
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that may run."""
+
+    ast: DocumentNode
+    operations: Mapping[str | None, Operation]
+
+    def operation(self, name: str | None) -> Operation:
+        """The operation to run; an empty name counts as none. Raises RefusedRequestError."""
+        if name:
+            if name not in self.operations:
+                raise refused(OPERATION_NOT_FOUND, "The document has no operation of the given name.")
+            return self.operations[name]
+        if len(self.operations) != 1:
+            wanted = "The document has several operations; give operationName." if self.operations else None
+            raise refused(OPERATION_NOT_FOUND, wanted or "The document has no operation.")
+        return next(iter(self.operations.values()))
+
+
+class Documents:
+    """The cache. `hits` and `misses` are for metrics."""
+
+    def __init__(
+        self, schema: GraphQLSchema, limits: DocumentLimits, *, introspection: bool = True, max_kept: int = 1000
+    ) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._introspection = introspection
+        self._max_kept = max_kept
+        self._kept: OrderedDict[str, Document | tuple[Fault, ...]] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, source: str) -> Document:
+        """Raises RefusedRequestError, anew for each request."""
+        found = self._kept.get(source)
+        if found is not None:
+            self.hits += 1
+            self._kept.move_to_end(source)
+        else:
+            self.misses += 1
+            found = self._prepare(source)
+            if len(source) <= MAX_KEPT_LENGTH:
+                self._kept[source] = found
+                if len(self._kept) > self._max_kept:
+                    self._kept.popitem(last=False)
+        if isinstance(found, tuple):
+            raise RefusedRequestError(found)
+        return found
+
+    def _prepare(self, source: str) -> Document | tuple[Fault, ...]:
+        try:
+            ast = parse(source, max_tokens=self._limits.max_tokens)
+        except GraphQLSyntaxError as error:
+            # The parser has no other sign for it than its message.
+            if "tokens" in error.message:
+                return (Fault(DOCUMENT_TOO_LONG, f"The document has more than {self._limits.max_tokens} tokens."),)
+            return (Fault(DOCUMENT_UNPARSABLE, error.message, _locations(error)),)
+        except GraphQLError as error:
+            return (Fault(DOCUMENT_UNPARSABLE, error.message, _locations(error)),)
+        try:
+            size = DocumentSize(ast)
+        except RecursionError:
+            return (Fault(DOCUMENT_UNPARSABLE, "The document is nested too deeply."),)
+        if (excess := size.excess(self._limits, introspection=self._introspection)) is not None:
+            return (Fault(*excess),)
+        errors = validate(
+            self._schema,
+            ast,
+            (*RULES, MaybeNullValidationRule),
+            max_errors=self._limits.max_errors,
+            hide_suggestions=True,
+        )
+        if errors:
+            return tuple(_validation_fault(ast, error) for error in errors)
+        context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)
+        operations: dict[str | None, Operation] = {}
+        for node in ast.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                name = node.name.value if node.name else None
+                operations[name] = Operation(node, name, node.operation, size.root_names(node), _never_null(context, node))
+        return Document(ast, operations)
+
+
+def _never_null(context: ValidationContext, operation: OperationDefinitionNode) -> tuple[str, ...]:
+    nullable = {
+        item.variable.name.value
+        for item in operation.variable_definitions or ()
+        if not isinstance(item.type, NonNullTypeNode)
+    }
+    if not nullable:
+        return ()
+    return tuple(
+        {
+            usage.node.name.value: None
+            for usage in context.get_recursive_variable_usages(operation)
+            if usage.node.name.value in nullable and is_non_null_type(usage.type)
+        }
+    )
+
+
+def _locations(error: GraphQLError) -> tuple[tuple[int, int], ...]:
+    return tuple((place.line, place.column) for place in error.locations or ())
+
+
+def _validation_fault(ast: DocumentNode, error: GraphQLError) -> Fault:
+    place = None
+    for node in error.nodes or ():
+        for definition in ast.definitions:
+            if place is None and isinstance(definition, OperationDefinitionNode):
+                place = place_of_value(definition, node)
+    return Fault(DOCUMENT_INVALID, error.message, _locations(error), place)

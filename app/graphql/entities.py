@@ -1,0 +1,129 @@
+"""`_entities`: order and length kept, a bad representation an error at its own place, one look-up per record.
+
+https://www.apollographql.com/docs/graphos/schema-design/federated-schemas/reference/subgraph-spec#resolve-requests-for-entities
+Knows an entity by its Strawberry type: the fields of its `@key`, and its `resolve_reference`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isawaitable, signature
+from typing import Any
+
+from graphql import GraphQLInputType, GraphQLSchema, get_nullable_type, is_leaf_type
+from graphql.pyutils import Undefined
+from strawberry.federation.schema_directives import Key
+
+from app.errors import GatewayError
+from app.graphql.context import Context
+from app.graphql.refusals import REPRESENTATION_INVALID, TOO_MANY_REPRESENTATIONS
+
+# A router splits its own batches long before this; the bound is for whoever is not a router.
+MAX_REPRESENTATIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """How one entity is found: its key members with their GraphQL types, under their GraphQL and Python names."""
+
+    name: str
+    keys: tuple[tuple[str, str, Any], ...]
+    resolve: Callable[..., Any]
+    takes_info: bool
+
+
+def entities_of(schema: GraphQLSchema, definitions: Sequence[Any]) -> dict[str, Entity]:
+    """The entities among Strawberry's object definitions. Raises TypeError for a key that is not flat or not resolvable."""
+    found: dict[str, Entity] = {}
+    for definition in definitions:
+        keys = [item for item in definition.directives or () if isinstance(item, Key)]
+        resolvable = [item for item in keys if item.resolvable is not False]
+        if not resolvable:
+            continue
+        resolve = getattr(definition.origin, "resolve_reference", None)
+        if resolve is None or len(resolvable) != 1:
+            raise TypeError(f"entity {definition.name}: needs one @key and a resolve_reference")
+        graphql_type: Any = schema.type_map[definition.name]
+        members = []
+        for name in str(resolvable[0].fields).split():
+            leaf: Any = get_nullable_type(graphql_type.fields[name].type) if name in graphql_type.fields else None
+            if leaf is None or not is_leaf_type(leaf):
+                raise TypeError(f"entity {definition.name}: the key {name} is not a scalar field")
+            python_name = next(
+                field.python_name for field in definition.fields if (field.graphql_name or field.python_name) == name
+            )
+            members.append((name, python_name, leaf))
+        found[definition.name] = Entity(
+            definition.name, tuple(members), resolve, "info" in signature(resolve).parameters
+        )
+    return found
+
+
+def _refused(message: str) -> GatewayError:
+    return GatewayError(REPRESENTATION_INVALID, message)
+
+
+def _identify(entities: Mapping[str, Entity], representation: Any) -> tuple[Entity, tuple[Any, ...]]:
+    if not isinstance(representation, Mapping):
+        raise _refused("A representation is an object with __typename and the key of the entity.")
+    name = representation.get("__typename")
+    if not isinstance(name, str):
+        raise _refused("The representation has no __typename.")
+    entity = entities.get(name)
+    if entity is None:
+        raise _refused("The representation's __typename is not an entity of this subgraph.")
+    values = []
+    for key, _, leaf in entity.keys:
+        given = representation.get(key)
+        if given is None:
+            raise _refused(f"The representation of {name} has no {key}.")
+        try:
+            value = leaf.coerce_input_value(given)
+        except Exception:  # noqa: BLE001 - a scalar may raise anything for a bad value, and none of it is for the client
+            value = Undefined
+        if value is Undefined or value is None:
+            raise _refused(f"The {key} in the representation of {name} is not a valid {leaf}.")
+        values.append(value)
+    return entity, tuple(values)
+
+
+async def _look_up(entity: Entity, values: tuple[Any, ...], info: Any) -> Any:
+    arguments: dict[str, Any] = {python: value for (_, python, _), value in zip(entity.keys, values, strict=True)}
+    if entity.takes_info:
+        arguments["info"] = info
+    result = entity.resolve(**arguments)
+    return await result if isawaitable(result) else result
+
+
+async def resolve_entities(entities: Mapping[str, Entity], representations: Sequence[Any], info: Any) -> list[Any]:
+    """One item for each representation, in order: the record, None where there is none, or an exception to be shown there."""
+    if len(representations) > MAX_REPRESENTATIONS:
+        raise GatewayError(
+            TOO_MANY_REPRESENTATIONS, f"At most {MAX_REPRESENTATIONS} representations are looked up in one request."
+        )
+    context: Context = info.context
+    answers: list[Awaitable[Any] | Exception] = []
+    for representation in representations:
+        try:
+            entity, values = _identify(entities, representation)
+        except GatewayError as error:
+            answers.append(error)
+            continue
+        look_up = context.entities.get((entity.name, values))
+        if look_up is None:
+            look_up = asyncio.ensure_future(_look_up(entity, values, info))
+            context.entities[entity.name, values] = look_up
+        answers.append(look_up)
+    pending = {item for item in answers if isinstance(item, asyncio.Future)}
+    if pending:
+        await asyncio.wait(pending)
+    return [_outcome(item) for item in answers]
+
+
+def _outcome(answer: Any) -> Any:
+    if not isinstance(answer, asyncio.Future):
+        return answer
+    # graphql-core raises an exception that stands for a list item at that item's place, and there alone.
+    return answer.exception() or answer.result()

@@ -1,0 +1,135 @@
+"""One request run: persisted documents, the prepared document, its operation, its variables, graphql-core.
+
+A compiled executor can stand in front: it needs `Documents`, and answers the same `Result`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Any
+
+from graphql.execution import ExecutionResult, Executor
+from strawberry.execution import optimized_is_awaitable
+
+from app.graphql.context import Context
+from app.graphql.documents import Documents, Operation
+from app.graphql.formatting import format_errors
+from app.graphql.limits import DocumentLimits
+from app.graphql.persisted import PersistedDocuments
+from app.graphql.refusals import (
+    MUTATION_OVER_GET,
+    OPERATION_NOT_FOUND,
+    ROUTER_NOT_TRUSTED,
+    VARIABLE_INVALID,
+    Fault,
+    RefusedRequestError,
+    refused,
+)
+from app.graphql.schema import Schema
+from app.graphql.variables import places_of_variables, variable_fault, variable_faults
+
+_FEDERATION = frozenset({"_service", "_entities"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A well-formed GraphQL request. `query` may be absent when `extensions` or `document_id` name a persisted one."""
+
+    query: str | None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    document_id: str | None = None
+    read_only: bool = False
+
+
+@dataclass(slots=True)
+class Result:
+    """`refusal` is set when nothing was executed; then there is no data. `operation` is None as long as none was found."""
+
+    data: dict[str, Any] | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    refusal: RefusedRequestError | None = None
+    operation: Operation | None = None
+
+    def body(self) -> dict[str, Any]:
+        """What goes over the wire: request errors have no `data`, a success has no `errors`."""
+        if self.refusal is not None:
+            return {"errors": self.errors}
+        if self.errors:
+            return {"errors": self.errors, "data": self.data}
+        return {"data": self.data}
+
+
+class Engine:
+    """The schema with everything that outlives a request. `router_secret_set` closes federation's fields to others."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        limits: DocumentLimits | None = None,
+        introspection: bool = True,
+        max_documents: int = 1000,
+        persisted: PersistedDocuments | None = None,
+        router_secret_set: bool = False,
+    ) -> None:
+        self.schema = schema
+        self._graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+        self.documents = Documents(
+            self._graphql, limits or DocumentLimits(), introspection=introspection, max_kept=max_documents
+        )
+        self.persisted = persisted or PersistedDocuments()
+        self._router_secret_set = router_secret_set
+
+    async def execute(self, request: Request, context: Context) -> Result:
+        """Never raises for what a client can cause; refusals come back in the result."""
+        result = Result()
+        try:
+            await self._run(request, context, result)
+        except RefusedRequestError as refusal:
+            result.refusal = refusal
+            result.errors = [fault.formatted(context.call.request_id) for fault in refusal.faults]
+        return result
+
+    async def _run(self, request: Request, context: Context, result: Result) -> None:
+        document = self.documents.get(self.persisted.source(request.query, request.extensions, request.document_id))
+        self.persisted.accepted(request.query, request.extensions)
+        operation = document.operation(request.operation_name)
+        result.operation = operation
+        if request.read_only and operation.mutation:
+            raise refused(MUTATION_OVER_GET, allow="POST")
+        if self._router_secret_set and not context.trusted_router and operation.root_names & _FEDERATION:
+            raise refused(ROUTER_NOT_TRUSTED)
+        if self._graphql.get_root_type(operation.kind) is None:
+            raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
+        executor = Executor.build(
+            self._graphql,
+            document.ast,
+            context_value=context,
+            raw_variable_values=dict(request.variables),
+            operation_name=operation.name,
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type] - a plain bool where a TypeGuard is declared
+            hide_suggestions=True,
+        )
+        if isinstance(executor, list):
+            faults = variable_faults(self._graphql, operation.node, request.variables)
+            raise RefusedRequestError(faults or [Fault(VARIABLE_INVALID, error.message) for error in executor])
+        self._refuse_nulls(operation, executor.variable_values.coerced)
+        outcome: Any = executor.execute_operation()
+        executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
+        result.data = executed.data
+        if executed.errors:
+            result.errors = format_errors(
+                executed.errors, mutation=operation.mutation, request_id=context.call.request_id
+            )
+
+    def _refuse_nulls(self, operation: Operation, coerced: Mapping[str, Any]) -> None:
+        names = [name for name in operation.never_null if coerced.get(name, operation) is None]
+        if names:
+            used = places_of_variables(operation.node)
+            nodes = {item.variable.name.value: item for item in operation.node.variable_definitions or ()}
+            problem = "null is not allowed where it is used; leave the variable out to get the default."
+            raise RefusedRequestError([variable_fault(name, (), problem, used, nodes[name]) for name in names])

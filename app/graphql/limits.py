@@ -1,0 +1,168 @@
+"""How large a document may be, counted before it is validated: validation itself is what a huge document makes dear.
+
+One fault for each limit, never one for each place: ten bad directives are one error. The rules are built once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    specified_rules,
+)
+from graphql.validation import ASTValidationRule, KnownDirectivesRule, UniqueDirectivesPerLocationRule
+
+from app.errors import DocumentedError
+from app.graphql.refusals import (
+    DOCUMENT_TOO_DEEP,
+    INTROSPECTION_DISABLED,
+    TOO_MANY_ALIASES,
+    TOO_MANY_DIRECTIVES,
+    TOO_MANY_FIELDS,
+    TOO_MANY_ROOT_FIELDS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimits:
+    """All counts include what fragments bring, each time that they are spread. The introspection query of GraphiQL fits."""
+
+    max_tokens: int = 2000
+    max_depth: int = 20
+    max_fields: int = 1000
+    max_aliases: int = 50
+    max_root_fields: int = 50
+    max_directives: int = 50
+    max_errors: int = 20
+
+
+class _FirstOnly:
+    """Reports the first of its errors only: each further one would be an answer larger than the question."""
+
+    _reported = False
+
+    def report_error(self, error: GraphQLError) -> None:
+        if not self._reported:
+            self._reported = True
+            super().report_error(error)  # type: ignore[misc]
+
+
+class KnownDirectiveOnceRule(_FirstOnly, KnownDirectivesRule):
+    """As specified, but one error however many there are."""
+
+
+class UniqueDirectiveOnceRule(_FirstOnly, UniqueDirectivesPerLocationRule):
+    """As specified, but one error however many there are."""
+
+
+_REPLACED: dict[type[ASTValidationRule], type[ASTValidationRule]] = {
+    KnownDirectivesRule: KnownDirectiveOnceRule,
+    UniqueDirectivesPerLocationRule: UniqueDirectiveOnceRule,
+}
+RULES: tuple[type[ASTValidationRule], ...] = tuple(_REPLACED.get(rule, rule) for rule in specified_rules)
+
+
+@dataclass(slots=True)
+class _Size:
+    depth: int = 0
+    fields: int = 0
+    aliases: int = 0
+    directives: int = 0
+    root_fields: int = 0
+    root_names: frozenset[str] = frozenset()
+
+    def add(self, other: _Size, *, root: bool) -> None:
+        """What stands beside, at the same level."""
+        self.depth = max(self.depth, other.depth)
+        self.fields += other.fields
+        self.aliases += other.aliases
+        self.directives += other.directives
+        if root:
+            self.root_fields += other.root_fields
+            self.root_names |= other.root_names
+
+
+class DocumentSize:
+    """Counts of a document with its fragments expanded; a cycle of fragments, which validation reports, counts once."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self._fragments = {
+            item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)
+        }
+        self._known: dict[str, _Size] = {}
+        self._open: set[str] = set()
+        self._operations = {
+            id(item): self._definition(item)
+            for item in document.definitions
+            if isinstance(item, OperationDefinitionNode)
+        }
+        # Fragments that no operation uses are validated all the same.
+        self._unused = [self._fragment(name) for name in self._fragments]
+
+    def root_names(self, operation: OperationDefinitionNode) -> frozenset[str]:
+        return self._operations[id(operation)].root_names
+
+    def _definition(self, item: OperationDefinitionNode | FragmentDefinitionNode) -> _Size:
+        size = self._selections(item.selection_set)
+        size.directives += len(item.directives or ())
+        for variable in item.variable_definitions or ():
+            size.directives += len(variable.directives or ())
+        return size
+
+    def _fragment(self, name: str) -> _Size:
+        if name in self._open or name not in self._fragments:
+            return _Size()
+        if name not in self._known:
+            self._open.add(name)
+            self._known[name] = self._definition(self._fragments[name])
+            self._open.discard(name)
+        return self._known[name]
+
+    def _selections(self, selection_set: SelectionSetNode | None) -> _Size:
+        size = _Size()
+        for node in selection_set.selections if selection_set else ():
+            size.directives += len(node.directives or ())
+            if isinstance(node, FieldNode):
+                below = self._selections(node.selection_set)
+                below.depth += 1
+                below.fields += 1
+                below.aliases += node.alias is not None
+                size.add(below, root=False)
+                size.root_fields += 1
+                size.root_names |= {node.name.value}
+            elif isinstance(node, FragmentSpreadNode):
+                size.add(self._fragment(node.name.value), root=True)
+            else:
+                inline: Any = node
+                size.add(self._selections(inline.selection_set), root=True)
+        return size
+
+    def excess(self, limits: DocumentLimits, *, introspection: bool) -> tuple[DocumentedError, str] | None:
+        """The first limit that the document breaks, with a message that names it."""
+        everything = [*self._operations.values(), *self._unused]
+        checks: Iterable[tuple[int, int, DocumentedError, str]] = (
+            (_most(everything, "depth"), limits.max_depth, DOCUMENT_TOO_DEEP, "levels of selections"),
+            (_most(everything, "fields"), limits.max_fields, TOO_MANY_FIELDS, "fields"),
+            (_most(everything, "aliases"), limits.max_aliases, TOO_MANY_ALIASES, "aliases"),
+            (_most(self._operations.values(), "root_fields"), limits.max_root_fields, TOO_MANY_ROOT_FIELDS, "root fields"),
+            (_most(everything, "directives"), limits.max_directives, TOO_MANY_DIRECTIVES, "directives"),
+        )
+        for count, most, row, noun in checks:
+            if count > most:
+                return row, f"The document has more than {most} {noun}, fragments included."
+        if not introspection and any({"__schema", "__type"} & size.root_names for size in self._operations.values()):
+            return INTROSPECTION_DISABLED, INTROSPECTION_DISABLED.text or ""
+        return None
+
+
+def _most(sizes: Iterable[_Size], what: str) -> int:
+    return max((getattr(size, what) for size in sizes), default=0)

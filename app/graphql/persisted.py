@@ -1,0 +1,141 @@
+"""Documents that a client names instead of sending: Apollo's automatic persisted queries, and trusted documents.
+
+APQ: https://www.apollographql.com/docs/apollo-server/performance/apq. Trusted documents are read once, from a folder of
+.graphql files, from Apollo's persisted query manifest, or from the id-to-document map that Relay and graphql-codegen write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.graphql.refusals import (
+    DOCUMENT_NOT_TRUSTED,
+    PERSISTED_QUERY_MALFORMED,
+    PERSISTED_QUERY_MISMATCH,
+    PERSISTED_QUERY_NOT_FOUND,
+    PERSISTED_QUERY_NOT_SUPPORTED,
+    REQUEST_MALFORMED,
+    refused,
+)
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_MANIFEST_FORMAT = "apollo-persisted-query-manifest"
+
+
+class ManifestError(ValueError):
+    """The file or folder of trusted documents cannot be used; the text says why, in one line."""
+
+
+def digest(document: str) -> str:
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _identifier(identifier: str) -> str:
+    """Without the prefix that GraphQL over HTTP's document identifiers may have, in lower case where it is a hash."""
+    plain = identifier.removeprefix("sha256:")
+    return plain.lower() if _HASH.fullmatch(plain.lower()) else plain
+
+
+def read_trusted(path: Path) -> dict[str, str]:
+    """Documents by id. Those of a folder have the SHA-256 of their text as id. Raises ManifestError."""
+    try:
+        if path.is_dir():
+            texts = [item.read_text(encoding="utf-8") for item in sorted(path.rglob("*.graphql"))]
+            # Clients hash the text with or without the closing line break that editors add.
+            found = {digest(form): text for text in texts for form in (text, text.strip())}
+        else:
+            found = _manifest(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ManifestError(f"cannot read the trusted documents: {error}") from error
+    if not found:
+        raise ManifestError("the trusted documents are empty")
+    return found
+
+
+def _manifest(content: Any) -> dict[str, str]:
+    if isinstance(content, dict) and content.get("format") == _MANIFEST_FORMAT:
+        operations = content.get("operations")
+        if content.get("version") != 1 or not isinstance(operations, list):
+            raise ManifestError("a persisted query manifest needs version 1 and a list of operations")
+        content = {
+            item.get("id"): item.get("body") for item in operations if isinstance(item, dict)
+        } if all(isinstance(item, dict) for item in operations) else None
+    if not isinstance(content, dict) or not all(isinstance(part, str) for item in content.items() for part in item):
+        raise ManifestError("a manifest of trusted documents maps each id to a document")
+    return {_identifier(key): text for key, text in content.items()}
+
+
+class PersistedDocuments:
+    """Finds the document of a request.
+
+    `trusted` are always known; `strict` lets nothing else run. `automatic` is the number of documents that clients may
+    register, 0 turns that off; the oldest is forgotten first, and none longer than `max_length` is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        trusted: Mapping[str, str] | None = None,
+        strict: bool = False,
+        automatic: int = 1000,
+        max_length: int = 65_536,
+    ) -> None:
+        self._trusted = dict(trusted or {})
+        self._texts = frozenset(self._trusted.values()) | {text.strip() for text in self._trusted.values()}
+        self._strict = strict
+        self._automatic = 0 if strict else automatic
+        self._max_length = max_length
+        self._registered: OrderedDict[str, str] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._registered)
+
+    def source(self, query: str | None, extensions: Mapping[str, Any], document_id: str | None = None) -> str:
+        """The text of the document to run. Raises RefusedRequestError."""
+        wanted = _wanted(extensions)
+        if query is not None:
+            if wanted is not None and digest(query) != wanted:
+                raise refused(PERSISTED_QUERY_MISMATCH)
+            if self._strict and query.strip() not in self._texts:
+                raise refused(DOCUMENT_NOT_TRUSTED)
+            return query
+        wanted = wanted or (_identifier(document_id) if document_id is not None else None)
+        if wanted is None:
+            raise refused(REQUEST_MALFORMED, "The request has no query.")
+        if wanted in self._trusted:
+            return self._trusted[wanted]
+        if self._strict:
+            raise refused(DOCUMENT_NOT_TRUSTED)
+        if wanted in self._registered:
+            self._registered.move_to_end(wanted)
+            return self._registered[wanted]
+        raise refused(PERSISTED_QUERY_NOT_FOUND if self._automatic else PERSISTED_QUERY_NOT_SUPPORTED)
+
+    def accepted(self, query: str | None, extensions: Mapping[str, Any]) -> None:
+        """Registers the document of a request that named its hash, once the document turned out to be valid."""
+        if query is None or not self._automatic or len(query) > self._max_length:
+            return
+        wanted = _wanted(extensions)
+        if wanted is None:
+            return
+        self._registered[wanted] = query
+        self._registered.move_to_end(wanted)
+        if len(self._registered) > self._automatic:
+            self._registered.popitem(last=False)
+
+
+def _wanted(extensions: Mapping[str, Any]) -> str | None:
+    """The hash that `extensions.persistedQuery` names."""
+    given = extensions.get("persistedQuery")
+    if given is None:
+        return None
+    hash_ = given.get("sha256Hash") if isinstance(given, dict) else None
+    if not isinstance(hash_, str) or given.get("version") != 1 or not _HASH.fullmatch(hash_.lower()):
+        raise refused(PERSISTED_QUERY_MALFORMED)
+    return hash_.lower()

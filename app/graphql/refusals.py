@@ -1,0 +1,151 @@
+"""The gateway's own rows for requests that never execute, and for what GraphQL itself refuses.
+
+They stand here rather than in the edge because the catalogue lists them: every `reason` a client can meet is in it.
+`http_status` is the status of the gateway's own answer, as far as the media type lets it show (`app.edge.graphql_http`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import Code, DocumentedError, InputPath, Outcome
+
+
+def _row(reason: str, code: Code, status: int, text: str, outcome: Outcome | None = None) -> DocumentedError:
+    return DocumentedError(reason=reason, code=code, http_status=status, text=text, any_text=True, outcome=outcome)
+
+
+# The document. Names of the codes as in Apollo Server: https://www.apollographql.com/docs/apollo-server/data/errors
+DOCUMENT_UNPARSABLE = _row("DOCUMENT_UNPARSABLE", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document has a syntax error.")
+DOCUMENT_TOO_LONG = _row("DOCUMENT_TOO_LONG", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document has too many tokens.")
+DOCUMENT_INVALID = _row(
+    "DOCUMENT_INVALID", Code.GRAPHQL_VALIDATION_FAILED, 400, "The GraphQL document does not fit the schema."
+)
+DOCUMENT_TOO_DEEP = _row(
+    "DOCUMENT_TOO_DEEP", Code.GRAPHQL_VALIDATION_FAILED, 400, "The selections of the document are nested too deeply."
+)
+TOO_MANY_FIELDS = _row("TOO_MANY_FIELDS", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document selects too many fields.")
+TOO_MANY_ALIASES = _row("TOO_MANY_ALIASES", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document has too many aliases.")
+TOO_MANY_ROOT_FIELDS = _row(
+    "TOO_MANY_ROOT_FIELDS", Code.GRAPHQL_VALIDATION_FAILED, 400, "An operation of the document has too many root fields."
+)
+TOO_MANY_DIRECTIVES = _row(
+    "TOO_MANY_DIRECTIVES", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document has too many directives."
+)
+INTROSPECTION_DISABLED = _row(
+    "INTROSPECTION_DISABLED", Code.GRAPHQL_VALIDATION_FAILED, 400, "Introspection is turned off; __schema and __type are not answered."
+)
+OPERATION_NOT_FOUND = _row(
+    "OPERATION_NOT_FOUND", Code.OPERATION_RESOLUTION_FAILURE, 400, "The document has no such operation, or several and none was named."
+)
+VARIABLE_INVALID = _row("VARIABLE_INVALID", Code.BAD_USER_INPUT, 400, "A variable has a value that its type does not allow.")
+ARGUMENT_INVALID = _row(
+    "ARGUMENT_INVALID", Code.BAD_USER_INPUT, 400, "An argument has a value that its type does not allow.", Outcome.NOT_APPLIED
+)
+# Federation: https://www.apollographql.com/docs/graphos/schema-design/federated-schemas/reference/subgraph-spec
+REPRESENTATION_INVALID = _row(
+    "REPRESENTATION_INVALID", Code.BAD_USER_INPUT, 400, "An entity representation names no entity of this subgraph or has no usable key."
+)
+TOO_MANY_REPRESENTATIONS = _row(
+    "TOO_MANY_REPRESENTATIONS", Code.BAD_USER_INPUT, 400, "More entity representations than the gateway looks up in one request."
+)
+ROUTER_NOT_TRUSTED = _row(
+    "ROUTER_NOT_TRUSTED", Code.UNAUTHENTICATED, 401, "_service and _entities are answered to the trusted router only."
+)
+# Persisted documents: https://www.apollographql.com/docs/apollo-server/performance/apq (the messages are Apollo's, clients compare them).
+PERSISTED_QUERY_NOT_FOUND = _row(
+    "PERSISTED_QUERY_NOT_FOUND", Code.PERSISTED_QUERY_NOT_FOUND, 400, "PersistedQueryNotFound"
+)
+PERSISTED_QUERY_NOT_SUPPORTED = _row(
+    "PERSISTED_QUERY_NOT_SUPPORTED", Code.PERSISTED_QUERY_NOT_SUPPORTED, 400, "PersistedQueryNotSupported"
+)
+PERSISTED_QUERY_MISMATCH = _row(
+    "PERSISTED_QUERY_MISMATCH", Code.BAD_REQUEST, 400, "provided sha does not match query"
+)
+PERSISTED_QUERY_MALFORMED = _row(
+    "PERSISTED_QUERY_MALFORMED", Code.BAD_REQUEST, 400, "extensions.persistedQuery needs version 1 and a sha256Hash of 64 hexadecimal digits."
+)
+DOCUMENT_NOT_TRUSTED = _row(
+    "DOCUMENT_NOT_TRUSTED", Code.BAD_REQUEST, 400, "Only known operations are run here, and this one is not known."
+)
+# HTTP: https://graphql.github.io/graphql-over-http/draft/
+METHOD_NOT_ALLOWED = _row("METHOD_NOT_ALLOWED", Code.BAD_REQUEST, 405, "This address does not answer this HTTP method.")
+MUTATION_OVER_GET = _row("MUTATION_OVER_GET", Code.BAD_REQUEST, 405, "A mutation needs POST; GET answers queries only.")
+PATH_NOT_FOUND = _row("PATH_NOT_FOUND", Code.BAD_REQUEST, 404, "There is nothing at this address.")
+NOT_ACCEPTABLE = _row(
+    "NOT_ACCEPTABLE", Code.BAD_REQUEST, 406, "Accept allows neither application/graphql-response+json nor application/json."
+)
+BODY_TOO_LARGE = _row("BODY_TOO_LARGE", Code.BAD_REQUEST, 413, "The request body is larger than the gateway reads.")
+BODY_TOO_SLOW = _row("BODY_TOO_SLOW", Code.BAD_REQUEST, 408, "The request body did not arrive in time.")
+UNSUPPORTED_MEDIA_TYPE = _row("UNSUPPORTED_MEDIA_TYPE", Code.BAD_REQUEST, 415, "The request needs the Content-Type application/json.")
+UNSUPPORTED_CONTENT_ENCODING = _row("UNSUPPORTED_CONTENT_ENCODING", Code.BAD_REQUEST, 415, "A request body may not be compressed.")
+JSON_MALFORMED = _row("JSON_MALFORMED", Code.BAD_REQUEST, 400, "The request body is not JSON.")
+REQUEST_MALFORMED = _row("REQUEST_MALFORMED", Code.BAD_REQUEST, 400, "The request is not a GraphQL request.")
+BATCH_NOT_ALLOWED = _row("BATCH_NOT_ALLOWED", Code.BAD_REQUEST, 400, "Several operations in one request are not answered here.")
+BATCH_TOO_LARGE = _row("BATCH_TOO_LARGE", Code.BAD_REQUEST, 400, "The request has more operations than the gateway answers at once.")
+PREFLIGHT_REQUIRED = _row(
+    "PREFLIGHT_REQUIRED", Code.BAD_REQUEST, 400,
+    "A GET request needs a header that a browser sends to another site only after asking it: Apollo-Require-Preflight or GraphQL-Require-Preflight.",
+)
+HEADER_MALFORMED = _row("HEADER_MALFORMED", Code.BAD_REQUEST, 400, "A request header cannot be understood.")
+HOST_NOT_ALLOWED = _row("HOST_NOT_ALLOWED", Code.BAD_REQUEST, 421, "The gateway does not answer for this host name.")
+SIMULATION_UNKNOWN = _row("SIMULATION_UNKNOWN", Code.BAD_REQUEST, 400, "x-simulate names no documented reason of a backend.")
+SIMULATION_REFUSED = _row(
+    "SIMULATION_REFUSED", Code.BAD_REQUEST, 400, "x-simulate is answered by the local backends and the sandbox only, and never in production."
+)
+
+ROWS: tuple[DocumentedError, ...] = tuple(row for row in list(globals().values()) if isinstance(row, DocumentedError))
+
+# Where a GraphQL request was well formed, application/json answers 200: Apollo's gateway drops the errors otherwise.
+WELL_FORMED = frozenset(
+    {
+        Code.GRAPHQL_PARSE_FAILED,
+        Code.GRAPHQL_VALIDATION_FAILED,
+        Code.BAD_USER_INPUT,
+        Code.OPERATION_RESOLUTION_FAILURE,
+        Code.PERSISTED_QUERY_NOT_FOUND,
+        Code.PERSISTED_QUERY_NOT_SUPPORTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One error of a refused request: a row and what this occurrence adds."""
+
+    row: DocumentedError
+    message: str
+    locations: tuple[tuple[int, int], ...] = ()
+    input_path: InputPath | None = None
+
+    def formatted(self, request_id: str) -> dict[str, Any]:
+        error: dict[str, Any] = {"message": self.message}
+        if self.locations:
+            error["locations"] = [{"line": line, "column": column} for line, column in self.locations]
+        extensions: dict[str, Any] = {"code": self.row.code.value, "reason": self.row.reason}
+        if self.input_path is not None:
+            extensions["input"] = {"path": list(self.input_path)}
+        extensions["requestId"] = request_id
+        error["extensions"] = extensions
+        return error
+
+
+class RefusedRequestError(Exception):
+    """A request that is not executed. All faults share one HTTP status; `headers` go with the answer."""
+
+    def __init__(self, faults: Sequence[Fault], headers: dict[str, str] | None = None) -> None:
+        super().__init__(faults[0].message)
+        self.faults = tuple(faults)
+        self.headers = headers or {}
+
+    @property
+    def row(self) -> DocumentedError:
+        return self.faults[0].row
+
+
+def refused(row: DocumentedError, message: str | None = None, **headers: str) -> RefusedRequestError:
+    """The one-fault form; `message` replaces the row's text. Header names are written with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return RefusedRequestError([Fault(row, message or row.text or row.reason)], named)

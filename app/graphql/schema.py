@@ -1,0 +1,103 @@
+"""The one schema of all registered APIs: their fields side by side, the catalogue, and federation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import strawberry
+from graphql import GraphQLNamedOutputType
+from strawberry import Info, federation
+from strawberry.federation.schema import FederationAny
+from strawberry.printer import print_schema
+from strawberry.types.base import StrawberryObjectDefinition
+
+from app.apis.api import Api
+from app.graphql.catalogue import catalogue_query
+from app.graphql.entities import Entity, entities_of, resolve_entities
+from app.scalars import schema_config
+
+
+class Schema(federation.Schema):
+    """Strawberry's federation schema with `_entities` answered item by item."""
+
+    @cached_property
+    def entities(self) -> dict[str, Entity]:
+        definitions = [
+            item.definition
+            for item in self.schema_converter.type_map.values()
+            if isinstance(item.definition, StrawberryObjectDefinition)
+        ]
+        return entities_of(self._schema, definitions)
+
+    async def entities_resolver(  # type: ignore[override] - Strawberry's own is synchronous; its field takes both
+        self, info: Info, representations: list[FederationAny]
+    ) -> list[FederationAny]:
+        return await resolve_entities(self.entities, representations, info)
+
+
+def _merge(name: str, description: str, types: Sequence[type]) -> type:
+    """One root type. Two APIs with one field name are refused: Strawberry's `merge_types` would only warn."""
+    names = Counter(
+        field.graphql_name or field.python_name
+        for item in types
+        for field in item.__strawberry_definition__.fields  # type: ignore[attr-defined]
+    )
+    doubled = sorted(field for field, count in names.items() if count > 1)
+    if doubled:
+        raise TypeError(f"{name}: more than one API defines {', '.join(doubled)}")
+    return strawberry.type(type(name, tuple(types), {}), description=description)
+
+
+def build_schema(apis: Sequence[Api]) -> Schema:
+    """The schema of `apis`. Raises TypeError when two of them claim one field."""
+    query = _merge(
+        "Query",
+        "Reading records, and the catalogue of errors.",
+        [*(api.query for api in apis), catalogue_query(apis)],
+    )
+    mutation = _merge(
+        "Mutation",
+        "Updates. Several in one document run in the order in which they are written.",
+        [api.mutation for api in apis],
+    )
+    schema = Schema(
+        query=query,
+        mutation=mutation,
+        types=[entity for api in apis for entity in api.entities],
+        config=schema_config(),
+        # 2.11, Strawberry's default, is refused by a composer that knows up to 2.9.
+        federation_version="2.9",
+    )
+    _describe_federation(schema)
+    assert schema.entities is not None
+    return schema
+
+
+_FEDERATION = {
+    "_Any": "A representation of an entity: `__typename` and the members of its key.",
+    "_Entity": "The entities of this subgraph.",
+    "_Service": "What a federated router asks a subgraph about itself.",
+}
+
+
+def _describe_federation(schema: Schema) -> None:
+    """Strawberry adds federation's own types and fields without descriptions."""
+    types = schema._schema.type_map  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+    for name, text in _FEDERATION.items():
+        described: GraphQLNamedOutputType | Any = types.get(name)
+        if described is not None:
+            described.description = text
+    query: Any = schema._schema.query_type  # noqa: SLF001
+    query.fields["_service"].description = "The schema of this subgraph, for composition."
+    types["_Service"].fields["sdl"].description = "The schema as SDL."  # type: ignore[attr-defined]
+    if "_entities" in query.fields:
+        query.fields["_entities"].description = "The records that the representations stand for, in their order."
+        query.fields["_entities"].args["representations"].description = "What to look up."
+
+
+def print_sdl(schema: Schema) -> str:
+    """What `_service { sdl }` answers, and the file `schema.graphql` holds."""
+    return print_schema(schema)
