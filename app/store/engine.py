@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.store.migrations import Seed
 from app.store.records import Collection, Store, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.store.migrations import Seed
 
 
 class SqlStore(Store, Protocol):
@@ -34,13 +37,13 @@ async def open_store(url: str, collections: Sequence[Collection], seed: Seed) ->
     """
     scheme = url.partition("://")[0].lower()
     if scheme == "sqlite":
-        from app.store import sqlite  # noqa: PLC0415 - only the engine in use is loaded
+        from app.store.sqlite import SqliteStore  # noqa: PLC0415 - only the engine in use is loaded
 
-        return await sqlite.SqliteStore.open(_sqlite_path(url), collections, seed)
+        return await SqliteStore.open(_sqlite_path(url), collections, seed)
     if scheme in {"postgresql", "postgres"}:
-        from app.store import postgres  # noqa: PLC0415 - only the engine in use is loaded
+        from app.store.postgres import PostgresStore  # noqa: PLC0415 - only the engine in use is loaded
 
-        return await postgres.PostgresStore.open(url, collections, seed)
+        return await PostgresStore.open(url, collections, seed)
     raise StoreUnavailableError("the store's URL must begin with sqlite:/// or postgresql://", certain=True)
 
 

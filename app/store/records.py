@@ -6,11 +6,13 @@ A write names the version it was decided on; when another commit came first, not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.errors import STORE_LOST, STORE_UNAVAILABLE, GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class Collection:
 class Record:
     """One record. `document` is JSON data (decimal.Decimal for numbers with a fraction).
 
-    `unique` is a value that no other record of the collection with the same `owner` may have; None is never compared.
-    `version` counts the commits that wrote it, from 1.
+    `unique` is a value that no other record of the collection with the same `owner` may have (no owner is one owner);
+    None is never compared. `version` counts the commits that wrote it, from 1; in a write it is ignored.
     """
 
     id: str
@@ -37,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """`record` is written if the stored version still is `expected`; `expected` None means that it must not exist yet."""
+    """`record` is written as version `expected` + 1 if `expected` is stored; None means that it must not exist yet."""
 
     collection: Collection
     record: Record

@@ -14,11 +14,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
@@ -35,6 +33,10 @@ from app.store.records import (
 )
 from app.store.tables import PreparedWrite, Statements, key, prepare, record, statements
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
 T = TypeVar("T")
 
 _READERS = 4
@@ -49,7 +51,7 @@ class _Commit:
     done: asyncio.Future[None]
 
 
-def _unavailable(path: Path, error: sqlite3.Error, *, certain: bool) -> StoreUnavailableError:
+def _unavailable(path: Path, error: Exception, *, certain: bool) -> StoreUnavailableError:
     return StoreUnavailableError(f"the SQLite database {path}: {error}", certain=certain)
 
 
@@ -70,7 +72,10 @@ def _patiently(action: Callable[[], T]) -> T:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection in autocommit mode: every BEGIN is ours. `mode` rwc creates the file, rw never does."""
+    """A connection in autocommit mode: every BEGIN is ours. `mode` rwc creates the file, rw never does.
+
+    Used by one thread at a time, and closed by another.
+    """
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
@@ -99,11 +104,12 @@ def _create(path: Path, collections: Sequence[Collection], seed: Seed) -> None:
 class SqliteStore:
     """Open with `open`. `commit` waits for the shared transaction it is part of; reads never wait for a writer."""
 
-    def __init__(self, path: Path, collections: Sequence[Collection]) -> None:
+    def __init__(self, path: Path, collections: Sequence[Collection], writer: sqlite3.Connection) -> None:
         self._path = path
         self._statements = statements(collections, sqlite_dialect(paramstyle="qmark"))
         self._loop = asyncio.get_running_loop()
-        self._writer = _Writer(path, self._loop)
+        self._writer = _Writer(path, writer, self._loop)
+        self._writer.start()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
@@ -113,14 +119,13 @@ class SqliteStore:
     async def open(cls, path: Path, collections: Sequence[Collection], seed: Seed) -> SqliteStore:
         try:
             await asyncio.to_thread(_create, path, collections, seed)
-            store = cls(path, collections)
-            store._writer.start()
+            writer = await asyncio.to_thread(_connect, path, "rw")
         except sqlite3.Error as error:
             raise _unavailable(path, error, certain=True) from None
         except DBAPIError as error:
             # SQLAlchemy's own text would show the parameters, which are records.
             raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
-        return store
+        return cls(path, collections, writer)
 
     async def get(self, collection: Collection, record_id: str) -> Record | None:
         return await self._one(self._statements[collection].get, key(record_id))
@@ -141,7 +146,7 @@ class SqliteStore:
         return await self._read(lambda reader: [record(row) for row in reader.execute(sql, (key(owner),))])
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """All of `writes` durably, or none. Cancelled before its transaction began it writes nothing; after that, all."""
+        """All of `writes` durably, or none. Cancelled before its transaction begins it writes nothing, later all."""
         if self._closed:
             raise StoreUnavailableError("the store is closed", certain=True)
         prepared = prepare(writes, self._statements)
@@ -198,12 +203,12 @@ def _get_many(
 class _Writer(threading.Thread):
     """Takes all commits that wait, gives each a savepoint in one transaction, and answers after its fsync."""
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(name="store-writer", daemon=True)
         self.commits: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
         self._path = path
         self._loop = loop
-        self._connection = _connect(path, "rw")
+        self._connection = connection
         self._file = self._identity()
 
     def check_file(self) -> None:
@@ -244,31 +249,29 @@ class _Writer(threading.Thread):
 
     def _transaction(self, batch: list[_Commit]) -> list[Exception | None]:
         """One outcome for each of `batch`: None, or its own conflict. Raises StoreUnavailableError for all of them."""
-        self.check_file()
         certain = True
         try:
+            self.check_file()
             _patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
             outcomes = [None if commit.done.cancelled() else self._apply(commit.writes) for commit in batch]
             certain = False  # a failed fsync may leave a valid commit in the log
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except StoreUnavailableError:
+            raise
+        except Exception as error:
             if self._connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
-            raise _unavailable(self._path, error, certain=certain) from None
+            raise _unavailable(self._path, error, certain=certain) from error
         return outcomes
 
     def _apply(self, writes: list[PreparedWrite]) -> Exception | None:
         if len(writes) == 1:  # a statement is atomic by itself
             return self._write(writes[0])
         self._connection.execute("SAVEPOINT one")
-        for write in writes:
-            conflict = self._write(write)
-            if conflict is not None:
-                self._connection.execute("ROLLBACK TO one")
-                break
-        else:
-            conflict = None
+        conflict = next((found for found in map(self._write, writes) if found is not None), None)
+        if conflict is not None:
+            self._connection.execute("ROLLBACK TO one")
         self._connection.execute("RELEASE one")
         return conflict
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, Dialect, Index, Integer, MetaData, Table, Text, bindparam, select
-from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    select,
+)
 
 from app.store.records import Collection, Record, Write
 from app.wire import decode_json, encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.sql.expression import ClauseElement
 
 # Byte order on both engines: `owned` sorts alike everywhere, and the index needs no locale.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
@@ -25,8 +40,10 @@ Row = tuple[str, str | None, str | None, int, str]
 
 
 def record_table(name: str) -> Table:
-    """A collection's table. Its first index serves look-ups by owner too; the second is for records without an owner,
-    which SQL would otherwise never compare."""
+    """A collection's table. Its first index serves look-ups by owner too.
+
+    The second is for records without an owner, which SQL would otherwise never compare.
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be the name of a collection")
     table = Table(
@@ -68,8 +85,10 @@ class Statements:
         columns = table.c
         by_unique = select(table).where(columns.unique_value == bindparam("unique_value"))
         change = table.update().where(columns.id == bindparam("key"), columns.version == bindparam("expected"))
-        written = {name: bindparam(name) for name in ("owner", "unique_value", "version", "document")}
-        owner = bindparam("owner")
+        written: dict[str, BindParameter[Any]] = {
+            name: bindparam(name) for name in ("owner", "unique_value", "version", "document")
+        }
+        owner: BindParameter[Any] = bindparam("owner")
         return cls(
             table=table,
             get=_compiled(select(table).where(columns.id == bindparam("key")), dialect, "key"),
@@ -91,7 +110,9 @@ def statements(collections: Iterable[Collection], dialect: Dialect) -> dict[Coll
 
 
 def key(text: str) -> str:
-    """`text` for a key column, which on PostgreSQL cannot hold NUL."""
+    """`text` for a key column, which on PostgreSQL cannot hold NUL. Raises UnicodeEncodeError on half a character."""
+    if not text.isascii():
+        text.encode()
     if "\0" in text or "\\" in text:
         return text.replace("\\", "\\\\").replace("\0", "\\0")
     return text
@@ -138,7 +159,7 @@ class PreparedWrite:
 
 
 def prepare(writes: Iterable[Write], known: dict[Collection, Statements]) -> list[PreparedWrite]:
-    """`writes` in the order in which every process locks: by table and id. The version is always `expected` plus one."""
+    """`writes` in the order in which every process locks: by table and id. The new version is `expected` plus one."""
     prepared = []
     for write in sorted(writes, key=lambda write: (write.collection.name, write.record.id)):
         texts = known[write.collection]

@@ -1,0 +1,230 @@
+"""The store over PostgreSQL: asyncpg's pool with its prepared statements; SQLAlchemy only for the schema.
+
+No message names the URL or any part of it: an address that is mistyped easily holds a piece of the password.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import ARRAY, NullPool, Text, any_, bindparam, literal_column, select, text, union_all
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.store.migrations import Seed, migrate
+from app.store.records import (
+    Collection,
+    Record,
+    StoreUnavailableError,
+    UniqueConflictError,
+    VersionConflictError,
+    Write,
+)
+from app.store.tables import PreparedWrite, key, prepare, record, statements
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+_POOL = 10  # connections of one process
+_CONNECT_TIMEOUT = 10.0  # seconds, also for a free connection
+_COMMAND_TIMEOUT = 30.0
+_ATTEMPTS = 5
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+_DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
+# Any number, the same in every process of this program: who creates and seeds.
+_MIGRATION_LOCK = 0x67617465776179
+
+
+def _unavailable(error: BaseException, *, certain: bool) -> StoreUnavailableError:
+    match error:
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            cause = "refused the credentials"
+        case asyncpg.InvalidCatalogNameError():
+            cause = "has no database of the URL's name"
+        case asyncpg.PostgresError():
+            cause = f"failed with {type(error).__name__} (SQLSTATE {error.sqlstate})"
+        case TimeoutError():
+            cause = "did not answer in time"
+        case OSError():
+            cause = "cannot be reached"
+        case _:
+            cause = f"failed with {type(error).__name__}"
+    return StoreUnavailableError(f"the PostgreSQL store {cause}", certain=certain)
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the statement surely did not take effect.
+
+    asyncpg raises InterfaceError before it sends; of what the server says, classes 08 (connection) and 57 (shutdown)
+    may come after the commit.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return not str(error.sqlstate or "08").startswith(("08", "57"))
+    return isinstance(error, asyncpg.InterfaceError)
+
+
+async def _keep(_: Any) -> None:
+    """In place of asyncpg's reset, which is a round trip for each use: no session state is ever changed here."""
+
+
+async def _connect(url: str) -> Any:
+    try:
+        return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT)
+    except ValueError:
+        raise StoreUnavailableError("the store's PostgreSQL URL cannot be understood", certain=True) from None
+    except _FAILURES as error:
+        raise _unavailable(error, certain=True) from None
+
+
+async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> None:
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: _connect(url),
+        poolclass=NullPool,
+        isolation_level="READ COMMITTED",  # what was committed while waiting for the lock must be seen
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            await connection.run_sync(migrate, collections, seed)
+    finally:
+        await engine.dispose()
+
+
+class PostgresStore:
+    """Open with `open`. Several processes, and several machines, may use one database."""
+
+    def __init__(self, pool: Any, collections: Sequence[Collection]) -> None:
+        self._pool = pool
+        self._statements = statements(collections, _DIALECT)
+        self._get_many_sql = functools.cache(self._select_many)
+
+    @classmethod
+    async def open(cls, url: str, collections: Sequence[Collection], seed: Seed) -> PostgresStore:
+        try:
+            await _create(url, collections, seed)
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=_POOL,
+                timeout=_CONNECT_TIMEOUT,
+                command_timeout=_COMMAND_TIMEOUT,
+                reset=_keep,
+            )
+        except DBAPIError as error:
+            # SQLAlchemy's own text would show the parameters, which are records; the driver's error is the cause.
+            cause = getattr(error.orig, "__cause__", None) or error
+            raise _unavailable(cause, certain=True) from None
+        except _FAILURES as error:
+            raise _unavailable(error, certain=True) from None
+        return cls(pool, collections)
+
+    async def get(self, collection: Collection, record_id: str) -> Record | None:
+        return await self._one(self._statements[collection].get, key(record_id))
+
+    async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None:
+        texts = self._statements[collection]
+        if owner is None:
+            return await self._one(texts.find_unowned, key(unique))
+        return await self._one(texts.find, key(owner), key(unique))
+
+    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+        """Those that exist, by collection and id, all as of one moment: one statement."""
+        ids: dict[Collection, list[str]] = {}
+        for collection, record_id in dict.fromkeys(wanted):
+            ids.setdefault(collection, []).append(key(record_id))
+        if not ids:
+            return {}
+        collections = tuple(ids)
+        rows = await self._fetch(self._get_many_sql(collections), *ids.values())
+        found = ((collections[row[0]], record(row[1:])) for row in rows)
+        return {(collection, item.id): item for collection, item in found}
+
+    async def owned(self, collection: Collection, owner: str) -> list[Record]:
+        return [record(row) for row in await self._fetch(self._statements[collection].owned, key(owner))]
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        """All of `writes` durably, or none."""
+        prepared = prepare(writes, self._statements)
+        if not prepared:
+            return
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._commit(prepared)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+                # Unique values may be waited for in a circle; the server has rolled this one back.
+                if attempt == _ATTEMPTS - 1:
+                    raise _unavailable(error, certain=True) from None
+            else:
+                return
+
+    async def ping(self) -> None:
+        await self._fetch("SELECT version FROM gateway_schema")
+
+    async def aclose(self) -> None:
+        await self._pool.close()
+
+    def _select_many(self, collections: tuple[Collection, ...]) -> str:
+        """One statement over several tables, the first column the table's position; an array of ids for each."""
+        parts = []
+        for position, collection in enumerate(collections):
+            table = self._statements[collection].table
+            ids = bindparam(f"ids{position}", type_=ARRAY(Text))
+            parts.append(select(literal_column(str(position)), table).where(table.c.id == any_(ids)))
+        return str(union_all(*parts).compile(dialect=_DIALECT))
+
+    async def _one(self, sql: str, *parameters: str) -> Record | None:
+        rows = await self._fetch(sql, *parameters)
+        return record(rows[0]) if rows else None
+
+    async def _fetch(self, sql: str, *parameters: Any) -> Any:
+        try:
+            async with self._connection() as connection:
+                return await connection.fetch(sql, *parameters)
+        except _FAILURES as error:
+            raise _unavailable(error, certain=True) from None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as connection:
+            yield connection
+
+    async def _commit(self, writes: list[PreparedWrite]) -> None:
+        certain = True
+        try:
+            async with self._connection() as connection:
+                if len(writes) == 1:  # a statement is a transaction by itself, in one round trip
+                    certain = False
+                    await _write(connection, writes[0])
+                    return
+                transaction = connection.transaction()
+                await transaction.start()
+                try:
+                    for write in writes:
+                        await _write(connection, write)
+                except BaseException:
+                    await transaction.rollback()
+                    raise
+                certain = False
+                await transaction.commit()
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            raise
+        except _FAILURES as error:
+            raise _unavailable(error, certain=certain or _refused(error)) from None
+
+
+async def _write(connection: Any, write: PreparedWrite) -> None:
+    """Raises what conflicts; the primary key is the first index that the server looks at."""
+    try:
+        status = await connection.execute(write.sql, *write.parameters)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == write.statements.table.name + "_pkey":
+            raise VersionConflictError(write.write) from None
+        raise UniqueConflictError(write.write) from None
+    if not status.endswith(" 1"):  # "UPDATE 0"
+        raise VersionConflictError(write.write)
