@@ -66,7 +66,6 @@ def build_schema(apis: Sequence[Api]) -> Schema:
     schema = Schema(
         query=query,
         mutation=mutation,
-        types=[entity for api in apis for entity in api.entities],
         config=schema_config(),
         # 2.11, Strawberry's default, is refused by a composer that knows up to 2.9.
         federation_version="2.9",

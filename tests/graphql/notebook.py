@@ -104,6 +104,10 @@ class UpdateNoteInput:
     labels: scalars.StringMap | None = strawberry.field(default=UNSET, description="Labels.")
 
 
+class NotebookSettings(ApiSettings):
+    url: str = "http://notebook.invalid"
+
+
 def _note(data: dict[str, Any]) -> Note:
     return Note(id=data["id"], title=data.get("title"), weight=(data.get("tags") or [{}])[0].get("weight"))
 
@@ -161,7 +165,7 @@ API = Api(
     title="Notebook",
     errors=(TITLE_TAKEN, TAG_REFUSED, NOTE_HIDDEN),
     mutations=("updateNote",),
-    settings=ApiSettings,
+    settings=NotebookSettings,
     caller_headers={"x-notebook-authorization": "authorization"},
     query=NotebookQuery,
     mutation=NotebookMutation,
@@ -170,5 +174,5 @@ API = Api(
     rest=lambda _settings, _upstream: LocalNotebook(),
     local=lambda _settings, _store: LocalNotebook(),
     sandbox=lambda _settings, _store: (),
-    entities=(Note,),
+    sandbox_settings=lambda _base: {},
 )

@@ -1,0 +1,147 @@
+"""The ASGI application: its routes, and the layers around them. The parts come from the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.apis.api import Api
+from app.edge import playground
+from app.edge.caller import REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, Callers, simulation
+from app.edge.envelope import Envelope, error_response
+from app.edge.graphql_http import GraphQLEndpoint, Observer
+from app.edge.incoming import PREFLIGHT_HEADERS
+from app.edge.settings import EdgeSettings
+from app.graphql.execution import Engine
+from app.graphql.persisted import PersistedDocuments, read_trusted
+from app.graphql.refusals import METHOD_NOT_ALLOWED, PATH_NOT_FOUND, REQUEST_MALFORMED
+from app.graphql.schema import Schema, build_schema
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
+
+
+async def _always() -> bool:
+    return True
+
+
+def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or the composition root may replace
+    *,
+    apis: Sequence[Api],
+    backends: Mapping[str, Any],
+    settings: EdgeSettings | None = None,
+    schema: Schema | None = None,
+    simulated: Mapping[str, Literal["local", "sandbox", "refused"]] | None = None,
+    ready: Callable[[], Awaitable[bool]] = _always,
+    metrics: Callable[[Request], Awaitable[Response]] | None = None,
+    observer: Observer | None = None,
+    lifespan: Lifespan | None = None,
+    routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """`simulated` says, by API name, who obeys `x-simulate`; an API not named has a local backend.
+
+    `lifespan` is left only after the last operation in flight has ended. Raises ManifestError for unusable trusted
+    documents. `app.state.engine` and `app.state.in_flight` are for metrics.
+    """
+    settings = settings or EdgeSettings()
+    engine = build_engine(schema or build_schema(apis), settings)
+    callers = Callers(
+        {api.name: {name.lower(): backend for name, backend in api.caller_headers.items()} for api in apis},
+        simulation(apis, simulated or {}, production=settings.production),
+    )
+    endpoint = GraphQLEndpoint(engine, backends, callers, settings, page=playground.page, observer=observer)
+
+    async def live(_request: Request) -> Response:
+        return JSONResponse({"status": "live"})
+
+    async def readiness(_request: Request) -> Response:
+        usable = await ready()
+        return JSONResponse({"status": "ready" if usable else "not ready"}, 200 if usable else 503)
+
+    table: list[BaseRoute] = [
+        Route("/graphql", endpoint),
+        Route("/health/live", live),
+        Route("/health/ready", readiness),
+        *routes,
+    ]
+    if metrics is not None:
+        table.append(Route("/metrics", metrics))
+
+    @asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[Any]:
+        async with (lifespan or _nothing)(app) as state:
+            try:
+                yield state
+            finally:
+                while endpoint.in_flight:
+                    await asyncio.wait(set(endpoint.in_flight))
+
+    app = Starlette(
+        routes=table,
+        middleware=_layers(apis, settings),
+        exception_handlers={HTTPException: _http_exception},
+        lifespan=life,
+    )
+    # A path with a slash at its end is another path: a redirection loses the body in some clients.
+    app.router.redirect_slashes = False
+    app.state.engine = engine
+    app.state.in_flight = endpoint.in_flight
+    return app
+
+
+def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
+    trusted = read_trusted(settings.trusted_documents) if settings.trusted_documents is not None else None
+    return Engine(
+        schema,
+        limits=settings.limits,
+        introspection=settings.answers_introspection,
+        max_documents=settings.max_documents,
+        persisted=PersistedDocuments(
+            trusted=trusted, strict=settings.trusted_only, automatic=settings.persisted_queries
+        ),
+        router_secret_set=settings.router_secret is not None,
+    )
+
+
+@asynccontextmanager
+async def _nothing(_app: Starlette) -> AsyncIterator[None]:
+    yield
+
+
+def _layers(apis: Sequence[Api], settings: EdgeSettings) -> list[Middleware]:
+    layers = [Middleware(Envelope, allowed_hosts=settings.allowed_hosts)]
+    if settings.cors_origins:
+        named = [name for api in apis for name in api.caller_headers]
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=("GET", "POST"),
+                allow_headers=(
+                    "content-type",
+                    "authorization",
+                    REQUEST_ID,
+                    REQUEST_TIMEOUT,
+                    SIMULATE,
+                    *PREFLIGHT_HEADERS,
+                    *named,
+                ),
+                expose_headers=(REQUEST_ID,),
+            )
+        )
+    return layers
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    row = {404: PATH_NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(error.status_code, REQUEST_MALFORMED)
+    return error_response(row, error.status_code, request.scope["state"]["request_id"], dict(error.headers or {}))

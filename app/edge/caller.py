@@ -1,0 +1,109 @@
+"""What a caller's headers ask for: an id, a deadline, credentials for the backends, a simulated failure."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.apis.api import Api
+from app.apis.sandbox_faults import FAULTS
+from app.call import Call
+from app.graphql.refusals import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, refused
+
+REQUEST_ID = "x-request-id"
+REQUEST_TIMEOUT = "x-request-timeout"
+SIMULATE = "x-simulate"
+ROUTER_AUTHORIZATION = "router-authorization"
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_MILLISECONDS = re.compile(r"[0-9]{1,9}")
+
+
+def request_id(given: str | None) -> str:
+    """The caller's own where it is harmless in a log and a header, else a new one."""
+    return given if given is not None and _ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def is_router(given: str | None, secret: str | None) -> bool:
+    """Compared in constant time."""
+    if secret is None or given is None:
+        return False
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Where `x-simulate` is obeyed, by API name: by its local backend, by a sandbox on this machine, or nowhere.
+
+    `reasons` holds, for each API, the reasons of its rows.
+    """
+
+    reasons: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    modes: Mapping[str, Literal["local", "sandbox", "refused"]] = field(default_factory=dict)
+    production: bool = False
+
+    def accept(self, header: str | None) -> str | None:
+        """What a call carries. Raises RefusedRequestError: an update must not really happen when a failure was asked for."""
+        if header is None:
+            return None
+        wanted = header.strip()
+        if wanted.lower() in FAULTS:
+            concerned, needed = set(self.modes), {"sandbox"}
+        else:
+            concerned = {name for name, reasons in self.reasons.items() if wanted.upper() in reasons}
+            needed = {"local", "sandbox"}
+        if not concerned:
+            raise refused(SIMULATION_UNKNOWN, f"x-simulate: {_shown(wanted)} is no documented reason of a backend.")
+        if self.production or any(self.modes.get(name, "local") not in needed for name in concerned):
+            raise refused(SIMULATION_REFUSED)
+        return wanted.upper()
+
+
+def _shown(text: str) -> str:
+    return repr(text) if _ID.fullmatch(text) else "the given value"
+
+
+def simulation(
+    apis: Sequence[Api], modes: Mapping[str, Literal["local", "sandbox", "refused"]], *, production: bool
+) -> Simulation:
+    """An API not named in `modes` counts as local."""
+    return Simulation(
+        {api.name: frozenset(row.reason for row in api.errors) for api in apis},
+        {api.name: modes.get(api.name, "local") for api in apis},
+        production,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Makes the travelling call of a request."""
+
+    headers: Mapping[str, Mapping[str, str]]
+    simulation: Simulation
+
+    def call(self, request_id: str, headers: Mapping[str, str]) -> Call:
+        """Raises RefusedRequestError."""
+        credentials = {
+            api: found
+            for api, names in self.headers.items()
+            if (found := {backend: headers[name] for name, backend in names.items() if name in headers})
+        }
+        return Call(
+            request_id,
+            credentials,
+            deadline=_deadline(headers.get(REQUEST_TIMEOUT)),
+            simulate=self.simulation.accept(headers.get(SIMULATE)),
+        )
+
+
+def _deadline(header: str | None) -> float | None:
+    if header is None:
+        return None
+    if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
+        raise refused(HEADER_MALFORMED, f"{REQUEST_TIMEOUT} is a whole number of milliseconds, at least 1.")
+    return asyncio.get_running_loop().time() + int(header) / 1000

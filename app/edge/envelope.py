@@ -1,0 +1,80 @@
+"""What surrounds every answer, whatever its path and status: the request id, the security headers, the last resort."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.edge.caller import REQUEST_ID, request_id
+from app.errors import INTERNAL, DocumentedError
+from app.graphql.refusals import HOST_NOT_ALLOWED, Fault
+from app.wire import encode_json
+
+log = logging.getLogger(__name__)
+
+# Set where the route did not: the playground brings a policy of its own.
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+
+
+def error_response(
+    row: DocumentedError, status: int, request_id: str, headers: dict[str, str] | None = None
+) -> Response:
+    """An answer outside GraphQL in the shape of a GraphQL one."""
+    body = {"errors": [Fault(row, row.text or row.reason).formatted(request_id)]}
+    return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
+
+
+class Envelope:
+    """The outermost layer. An answer that was begun is never replaced."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str] = ()) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        identifier = request_id(headers.get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = identifier
+        begun = False
+
+        async def wrapped(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                answer = MutableHeaders(scope=message)
+                answer[REQUEST_ID] = identifier
+                for name, value in _HEADERS.items():
+                    answer.setdefault(name, value)
+            await send(message)
+
+        if self._hosts and _host(headers) not in self._hosts:
+            await error_response(HOST_NOT_ALLOWED, 421, identifier)(scope, receive, wrapped)
+            return
+        try:
+            await self._app(scope, receive, wrapped)
+        except Exception:
+            log.exception("unexpected failure of %s", scope["path"], extra={"request_id": identifier})
+            if begun:
+                raise
+            await error_response(INTERNAL, 500, identifier)(scope, receive, wrapped)
+
+
+def _host(headers: Headers) -> str:
+    host = headers.get("host", "").lower()
+    # The port is not part of the name; an IPv6 address has colons of its own.
+    return host if host.endswith("]") else host.rsplit(":", 1)[0]

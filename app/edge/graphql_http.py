@@ -1,0 +1,138 @@
+"""GraphQL over HTTP: one address, two media types, and the status that each answer has.
+
+https://graphql.github.io/graphql-over-http/draft/. Where draft and reference audit differ, the audit is followed: 400, never 422.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, Protocol
+
+from starlette.requests import ClientDisconnect, Request as HttpRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.call import Call
+from app.edge.caller import ROUTER_AUTHORIZATION, Callers, is_router
+from app.edge.incoming import from_body, from_query
+from app.edge.negotiation import JSON, response_media, wants_page
+from app.edge.settings import EdgeSettings
+from app.graphql.context import Context
+from app.graphql.execution import Engine, Request, Result
+from app.graphql.refusals import METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, WELL_FORMED, RefusedRequestError, refused
+from app.wire import encode_json
+
+# Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
+_GRAPHQL_STATUSES = frozenset({400, 401, 403})
+
+
+class Observer(Protocol):
+    """Told of every operation once its answer is known."""
+
+    def operation(self, call: Call, result: Result, seconds: float) -> None: ...
+
+
+class GraphQLEndpoint:
+    """The ASGI application at `/graphql`. `in_flight` holds the operations that run, whoever still waits for them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        backends: Mapping[str, Any],
+        callers: Callers,
+        settings: EdgeSettings,
+        *,
+        page: Callable[[HttpRequest], Response],
+        observer: Observer | None = None,
+    ) -> None:
+        self._engine = engine
+        self._backends = backends
+        self._callers = callers
+        self._settings = settings
+        self._page = page
+        self._observer = observer
+        self.in_flight: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = HttpRequest(scope, receive)
+        try:
+            response = await self._respond(request)
+        except ClientDisconnect:
+            # Nothing was executed: the body did not even arrive.
+            return
+        await response(scope, receive, send)
+
+    async def _respond(self, request: HttpRequest) -> Response:
+        media = JSON
+        try:
+            read = self._settings.answers_get
+            if request.method in {"GET", "HEAD"} and self._wants_page(request):
+                return self._page(request)
+            if request.method != "POST" and not (read and request.method in {"GET", "HEAD"}):
+                shown = self._settings.shows_playground or read
+                raise refused(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
+            accepted = response_media(request.headers.get("accept"))
+            if accepted is None:
+                raise refused(NOT_ACCEPTABLE)
+            media = accepted
+            if request.method == "POST":
+                asked = await from_body(request, self._settings)
+            else:
+                asked = from_query(request.query_params, request.headers, self._settings)
+            call = self._callers.call(request.scope["state"]["request_id"], request.headers)
+        except RefusedRequestError as refusal:
+            return self._refusal(refusal, media, request.scope["state"]["request_id"])
+        trusted = is_router(request.headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
+        if isinstance(asked, list):
+            # In order: a batch may hold mutations of one record.
+            results = [await self._run(item, call, trusted=trusted) for item in asked]
+            return _answer([result.body() for result in results], media, 200)
+        result = await self._run(asked, call, trusted=trusted)
+        if result.refusal is None:
+            return _answer(result.body(), media, 200)
+        return self._refusal(result.refusal, media, call.request_id)
+
+    def _wants_page(self, request: HttpRequest) -> bool:
+        return (
+            self._settings.shows_playground
+            and "query" not in request.query_params
+            and wants_page(request.headers.get("accept"))
+        )
+
+    async def _run(self, request: Request, call: Call, *, trusted: bool) -> Result:
+        """To the end, even when the client goes away: a mutation that was begun must be finished."""
+        context = Context(call, self._backends, trusted_router=trusted)
+        task = asyncio.create_task(self._engine.execute(request, context))
+        self.in_flight.add(task)
+        task.add_done_callback(self.in_flight.discard)
+        started = perf_counter()
+        if self._observer is not None:
+            observer = self._observer
+
+            def tell(done: asyncio.Task[Result]) -> None:
+                if not done.cancelled() and done.exception() is None:
+                    observer.operation(call, done.result(), perf_counter() - started)
+
+            task.add_done_callback(tell)
+        return await asyncio.shield(task)
+
+    @staticmethod
+    def _refusal(refusal: RefusedRequestError, media: str, request_id: str) -> Response:
+        row = refusal.row
+        status = row.http_status or 400
+        if media == JSON and row.code in WELL_FORMED:
+            status = 200
+        elif status not in _GRAPHQL_STATUSES:
+            media = JSON
+        body = {"errors": [fault.formatted(request_id) for fault in refusal.faults]}
+        return _answer(body, media, status, refusal.headers)
+
+
+def _answer(body: Any, media: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        encode_json(body),
+        status,
+        {"content-type": f"{media}; charset=utf-8", "vary": "Accept", **(headers or {})},
+    )

@@ -1,0 +1,128 @@
+"""From the bytes of an HTTP request to well-formed GraphQL requests, or a refusal that says what is wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.requests import Request as HttpRequest
+
+from app.edge.negotiation import is_json
+from app.edge.settings import EdgeSettings
+from app.graphql.execution import Request
+from app.graphql.refusals import (
+    BATCH_NOT_ALLOWED,
+    BATCH_TOO_LARGE,
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    JSON_MALFORMED,
+    PREFLIGHT_REQUIRED,
+    REQUEST_MALFORMED,
+    UNSUPPORTED_CONTENT_ENCODING,
+    UNSUPPORTED_MEDIA_TYPE,
+    refused,
+)
+from app.scalars import JsonNumber
+
+# A fraction keeps the digits that it was written with; whole numbers have no limit anyway.
+_decoder = msgspec.json.Decoder(float_hook=JsonNumber.of)
+
+# Headers that a page of another site cannot send without asking first, as Apollo Server names them.
+PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
+
+
+def decode(text: bytes | str) -> Any:
+    """JSON, refused as such when it is none. Deep nesting is refused, too; it is never needed."""
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError):
+        raise refused(JSON_MALFORMED) from None
+
+
+def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> Request:
+    """The request of a GET. Raises RefusedRequestError."""
+    content_type = headers.get("content-type")
+    if content_type is not None and not is_json(content_type):
+        raise refused(UNSUPPORTED_MEDIA_TYPE, "A GET request has no body; a Content-Type other than application/json is refused.")
+    if settings.demands_preflight and content_type is None and not any(name in headers for name in PREFLIGHT_HEADERS):
+        raise refused(PREFLIGHT_REQUIRED)
+    members: dict[str, Any] = {}
+    for name in ("query", "operationName", "variables", "extensions", "documentId"):
+        given = parameters.getlist(name)
+        if len(given) > 1:
+            raise refused(REQUEST_MALFORMED, f"The parameter {name} is given more than once.")
+        if given and (given[0] or name == "query"):
+            members[name] = _parameter(name, given[0]) if name in {"variables", "extensions"} else given[0]
+    return _request(members, read_only=True)
+
+
+def _parameter(name: str, text: str) -> Any:
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError):
+        raise refused(REQUEST_MALFORMED, f"The parameter {name} is not JSON.") from None
+
+
+async def from_body(request: HttpRequest, settings: EdgeSettings) -> Request | list[Request]:
+    """The request of a POST; a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
+    if not is_json(request.headers.get("content-type")):
+        raise refused(UNSUPPORTED_MEDIA_TYPE)
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise refused(UNSUPPORTED_CONTENT_ENCODING)
+    content = decode(await _read(request, settings))
+    if not isinstance(content, list):
+        return _request(content, read_only=False)
+    if not settings.max_batch:
+        raise refused(BATCH_NOT_ALLOWED)
+    if not content:
+        raise refused(REQUEST_MALFORMED, "The batch is empty.")
+    if len(content) > settings.max_batch:
+        raise refused(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
+    return [_request(item, read_only=False) for item in content]
+
+
+async def _read(request: HttpRequest, settings: EdgeSettings) -> bytes:
+    too_large = refused(
+        BODY_TOO_LARGE, f"The request body is larger than {settings.max_body_bytes} bytes.", connection="close"
+    )
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > settings.max_body_bytes:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > settings.max_body_bytes:
+                    raise too_large
+    except TimeoutError:
+        raise refused(BODY_TOO_SLOW, connection="close") from None
+    return bytes(body)
+
+
+def _request(content: Any, *, read_only: bool) -> Request:
+    if not isinstance(content, dict):
+        raise refused(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
+    query = _member(content, "query", str, "a string")
+    document_id = _member(content, "documentId", str, "a string")
+    extensions = _member(content, "extensions", dict, "an object") or {}
+    if query is None and document_id is None and extensions.get("persistedQuery") is None:
+        raise refused(REQUEST_MALFORMED, "The request has no query.")
+    return Request(
+        query,
+        _member(content, "variables", dict, "an object") or {},
+        _member(content, "operationName", str, "a string"),
+        extensions,
+        document_id,
+        read_only,
+    )
+
+
+def _member(content: dict[str, Any], name: str, kind: type, expected: str) -> Any:
+    value = content.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise refused(REQUEST_MALFORMED, f"The member {name} is not {expected}.")
+    return value

@@ -1,0 +1,119 @@
+"""Which media type answers, and what a request's body is. Pure functions over header values.
+
+https://graphql.github.io/graphql-over-http/draft/ and https://www.rfc-editor.org/rfc/rfc9110#name-accept
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+JSON = "application/json"
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+HTML = "text/html"
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for it, not a secret
+_RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
+_PARAMETER = re.compile(rf";\s*({_TOKEN})\s*=\s*({_TOKEN}|\"(?:[^\"\\]|\\.)*\")\s*")
+_QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+# A comma inside a quoted parameter does not end a range.
+_PART = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRange:
+    """One part of an Accept header, or a Content-Type. `parameters` has no q, names are lower case."""
+
+    type: str
+    subtype: str
+    parameters: tuple[tuple[str, str], ...] = ()
+    quality: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.type}/{self.subtype}"
+
+    def precedence_for(self, media: str) -> int:
+        """0 when it does not match; the most specific match decides."""
+        if any(name != "charset" or value.lower() not in {"utf-8", "utf8"} for name, value in self.parameters):
+            return 0
+        kind, _, subtype = media.partition("/")
+        if self.name == media:
+            return 4 if self.parameters else 3
+        if self.type == kind and self.subtype == "*":
+            return 2
+        return 1 if self.name == "*/*" and subtype else 0
+
+
+def parse_media(text: str) -> MediaRange | None:
+    """None when it is malformed."""
+    text = text.strip()
+    match = _RANGE.match(text)
+    if match is None:
+        return None
+    parameters: list[tuple[str, str]] = []
+    quality = 1.0
+    position = match.end()
+    while position < len(text):
+        gap = re.compile(r"\s*").match(text, position)
+        position = gap.end() if gap else position
+        found = _PARAMETER.match(text, position)
+        if found is None:
+            return None
+        name, value = found[1].lower(), found[2].strip('"')
+        if name == "q":
+            if not _QUALITY.fullmatch(value):
+                return None
+            quality = float(value)
+        else:
+            parameters.append((name, value))
+        position = found.end()
+    return MediaRange(match[1].lower(), match[2].lower(), tuple(parameters), quality)
+
+
+def parse_accept(header: str | None) -> list[MediaRange] | None:
+    """The ranges of an Accept header; None when there is none that can be understood."""
+    if header is None:
+        return None
+    ranges = [parsed for part in _PART.findall(header) if (parsed := parse_media(part)) is not None]
+    return ranges or None
+
+
+def quality(ranges: Sequence[MediaRange], media: str) -> float:
+    """How much the client wants a media type, by the most specific range that matches."""
+    matches = [(item.precedence_for(media), item.quality) for item in ranges if item.precedence_for(media)]
+    return max(matches)[1] if matches else 0.0
+
+
+def response_media(header: str | None) -> str | None:
+    """The media type of a GraphQL answer; None when the client accepts none of the two.
+
+    A missing or unreadable header, and a wildcard, mean `application/json`: clients that know the newer type name it.
+    Of two named types with one quality, the newer is taken.
+    """
+    ranges = parse_accept(header)
+    if ranges is None:
+        return JSON
+    newer, plain = quality(ranges, GRAPHQL_RESPONSE), quality(ranges, JSON)
+    named = any(item.name == GRAPHQL_RESPONSE for item in ranges)
+    if newer > plain or (newer == plain > 0 and named):
+        return GRAPHQL_RESPONSE
+    return JSON if plain > 0 else None
+
+
+def wants_page(header: str | None) -> bool:
+    """Whether a browser asks for a page: it names text/html, and wants it no less than JSON."""
+    ranges = parse_accept(header)
+    if ranges is None or not any(item.name == HTML for item in ranges):
+        return False
+    page = quality(ranges, HTML)
+    return page > 0 and page >= max(quality(ranges, JSON), quality(ranges, GRAPHQL_RESPONSE))
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a body is `application/json` in UTF-8, the one kind that is read."""
+    media = parse_media(content_type or "")
+    if media is None or media.name != JSON:
+        return False
+    return all(name != "charset" or value.lower() in {"utf-8", "utf8"} for name, value in media.parameters)
