@@ -22,8 +22,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`headers` has lower-case names. `body` is decoded from its content coding and bounded in size."""
+    """`headers` has lower-case names. `body` is decoded from its content coding and bounded in size.
+
+    Where a refusal's or failure's body broke off (cut, too large, not decodable, too slow), `complete` is False and
+    `body` is what was read: the status stands without it.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    complete: bool = True

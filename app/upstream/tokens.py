@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FORM = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
-# Assumed where `expires_in` is missing, which RFC 6749 section 5.1 allows; a public client of the service does the same.
+# Assumed where `expires_in` is missing (RFC 6749 section 5.1 allows it); a public client of the service does the same.
 _ASSUMED_LIFETIME = 300.0
 _REFUSALS = frozenset({400, 401, 403})
 

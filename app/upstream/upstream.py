@@ -1,83 +1,103 @@
-"""One remote service: sends a request once, and says truthfully how that broke."""
+"""One remote service: sends a request once, in bounded time, and says truthfully how that broke."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
-
-import httpx
+import random
+import time
+from typing import TYPE_CHECKING, Protocol, Self
 
 from app.errors import (
     ANSWER_TIMED_OUT,
     ANSWER_TOO_LARGE,
     ANSWER_UNREADABLE,
+    BACKEND_PAUSED,
+    BREAKER_OPEN,
     CONNECTION_LOST,
     DEADLINE_BEFORE_SENDING,
-    INTERNAL,
-    NO_FREE_CONNECTION,
     NOT_CONNECTED,
+    OVERLOADED,
     BackendAnswer,
     DocumentedError,
     GatewayError,
 )
-from app.upstream.exchange import Answer, Request
+from app.upstream.answers import retry_after
+from app.upstream.breaker import Breaker, BreakerState, Pause, Permit
+from app.upstream.failures import FAILURES, PASSING
+from app.upstream.limits import Limits
+from app.upstream.transport import Transport, answered
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    import httpx
+
     from app.call import Call
+    from app.upstream.exchange import Answer, Request
+
+__all__ = ["FAILURES", "Limits", "Observer", "Upstream"]
 
 log = logging.getLogger(__name__)
 
-# httpx's failures, most specific first. With httpx's own transport a failure to connect, or to get a connection from
-# the pool, means that no byte of the request left; every other one may come after bytes did.
-FAILURES: tuple[tuple[type[Exception], DocumentedError], ...] = (
-    (httpx.PoolTimeout, NO_FREE_CONNECTION),
-    (httpx.ConnectTimeout, NOT_CONNECTED),
-    (httpx.ConnectError, NOT_CONNECTED),
-    (httpx.UnsupportedProtocol, NOT_CONNECTED),
-    (httpx.ProxyError, NOT_CONNECTED),
-    (httpx.TimeoutException, ANSWER_TIMED_OUT),
-    (httpx.DecodingError, ANSWER_UNREADABLE),
-    (httpx.TransportError, CONNECTION_LOST),
-    (httpx.TooManyRedirects, ANSWER_UNREADABLE),
-    (httpx.RequestError, CONNECTION_LOST),
-)
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SERVER_ERROR = 500
+_MAY_ASK_FOR_A_PAUSE = frozenset({429, 503})
+# A full pool is our own load and a refused call never reached the service: neither says that it fails.
+_ITS_OWN_FAULT = frozenset({NOT_CONNECTED, CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE, ANSWER_TOO_LARGE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds and sizes that hold for every call to one service."""
+class Observer(Protocol):
+    """Told of every call once, also of one that was refused unsent (`status` None, `reason` the row's)."""
 
-    connect_timeout: float = 5.0
-    timeout: float = 30.0
-    pool_timeout: float = 5.0
-    max_connections: int = 100
-    max_answer_bytes: int = 2 * 1024 * 1024
+    def on_exchange(self, name: str, method: str, status: int | None, reason: str | None, seconds: float) -> None: ...
 
 
 class Upstream:
-    """A remote service under one base URL. Use as an async context manager, or `aclose` it."""
+    """A remote service under one base URL. Use as an async context manager, or `aclose` it.
 
-    def __init__(
-        self, name: str, base_url: str, limits: Limits | None = None, transport: httpx.AsyncBaseTransport | None = None
+    `clock`, `jitter` (from a ceiling to a wait, both seconds) and `sleep` are there for tests.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, one for each replaceable part
+        self,
+        name: str,
+        base_url: str,
+        limits: Limits | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        observer: Observer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float], float] = lambda ceiling: random.uniform(0, ceiling),  # noqa: S311 - no secret
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.name = name
         self.base_url = base_url.rstrip("/")
         self.limits = limits or Limits()
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            timeout=httpx.Timeout(
-                self.limits.timeout, connect=self.limits.connect_timeout, pool=self.limits.pool_timeout
-            ),
-            limits=httpx.Limits(
-                max_connections=self.limits.max_connections, max_keepalive_connections=self.limits.max_connections
-            ),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self.observer = observer
+        self._transport = Transport(name, self.limits, transport, tls)
+        self._breaker = Breaker(name, self.limits, clock)
+        self._pause = Pause(name, self.limits, clock)
+        self._jitter = jitter
+        self._sleep = sleep
+        self._in_flight = 0
+        self._writes: set[asyncio.Task[Answer]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        return self._breaker.state
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds until the pause that the service asked for is over."""
+        return self._pause.remaining
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,41 +108,135 @@ class Upstream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        """Wait for the writes whose callers are gone, at most `limits.timeout` long, and close every connection."""
+        while self._writes:
+            await asyncio.wait(self._writes)
+        await self._transport.aclose()
 
     async def send(self, request: Request, call: Call) -> Answer:
-        """The answer, whatever its status. Raises GatewayError, whose outcome is what the failure proves."""
-        try:
-            return await self._exchange(request, call)
-        except httpx.HTTPError as error:
-            row = next((row for kind, row in FAILURES if isinstance(error, kind)), INTERNAL)
-            raise self._failed(row, error) from error
-        except httpx.InvalidURL as error:
-            raise self._failed(NOT_CONNECTED, error) from error
+        """The answer, whatever its status. Raises GatewayError, whose outcome is what the failure proves.
 
-    async def _exchange(self, request: Request, call: Call) -> Answer:
-        remaining = self.limits.timeout
-        if call.deadline is not None:
-            remaining = min(remaining, call.deadline - asyncio.get_running_loop().time())
-            if remaining <= 0:
-                raise GatewayError(DEADLINE_BEFORE_SENDING, backend=BackendAnswer(self.name))
-        outgoing = self._client.build_request(
-            request.method,
-            self.base_url + request.path,
-            params=list(request.query) or None,
-            headers={**request.headers, "x-request-id": call.request_id, **call.trace_headers},
-            content=request.body,
-        )
-        answer = await self._client.send(outgoing, stream=True)
+        A write goes on when its caller is cancelled: half a request would leave an outcome that nobody knows.
+        """
+        started = time.perf_counter()
+        status: int | None = None
+        reason: str | None = None
         try:
-            body = bytearray()
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > self.limits.max_answer_bytes:
-                    raise GatewayError(ANSWER_TOO_LARGE, backend=BackendAnswer(self.name, answer.status_code))
+            answer = await self._send(request, call)
+            status = answer.status
+        except GatewayError as error:
+            reason = error.row.reason
+            status = error.backend.status if error.backend else None
+            raise
+        except asyncio.CancelledError:
+            reason = "CANCELLED"
+            raise
+        else:
+            return answer
         finally:
-            await answer.aclose()
-        return Answer(answer.status_code, {key.lower(): value for key, value in answer.headers.items()}, bytes(body))
+            self._observe(request.method, status, reason, time.perf_counter() - started)
 
-    def _failed(self, row: DocumentedError, error: Exception) -> GatewayError:
-        return GatewayError(row, backend=BackendAnswer(self.name), detail=f"{type(error).__name__}: {error}")
+    async def _send(self, request: Request, call: Call) -> Answer:
+        outgoing = self._transport.prepared(self.base_url + request.path, request, call)
+        now = asyncio.get_running_loop().time()
+        end = now + self.limits.timeout
+        if call.deadline is not None:
+            end = min(end, call.deadline)
+            if end <= now:
+                raise self._refusal(DEADLINE_BEFORE_SENDING)
+        permit = self._admitted()
+        exchange = self._run(outgoing, end, permit)
+        if request.method in _SAFE_METHODS:
+            return await exchange
+        task = asyncio.create_task(exchange, name=f"{request.method} to {self.name} for {call.request_id}")
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_orphan)
+            raise
+        return task.result()
+
+    def _admitted(self) -> Permit:
+        """Counts the call in, or refuses it at once: nothing ever queues here."""
+        if (remaining := self._pause.remaining) > 0:
+            raise self._refusal(BACKEND_PAUSED, remaining)
+        if self._in_flight >= self.limits.max_in_flight:
+            raise self._refusal(OVERLOADED, 1)
+        permit = self._breaker.enter()
+        if isinstance(permit, int):
+            raise self._refusal(BREAKER_OPEN, permit)
+        self._in_flight += 1
+        return permit
+
+    async def _run(self, outgoing: httpx.Request, end: float, permit: Permit) -> Answer:
+        started = asyncio.get_running_loop().time()
+        failed: bool | None = None
+        try:
+            answer = await self._attempts(outgoing, end)
+            failed = answer.status >= _SERVER_ERROR
+            if answer.status in _MAY_ASK_FOR_A_PAUSE:
+                self._pause.ask(retry_after(answer.headers) or 0)
+        except GatewayError as error:
+            now = asyncio.get_running_loop().time()
+            patient = now - started >= min(self.limits.breaker_patience, self.limits.timeout)
+            if error.row in _ITS_OWN_FAULT and (patient or now < end):
+                failed = True
+            raise
+        else:
+            return answer
+        finally:
+            self._in_flight -= 1
+            self._breaker.leave(permit, failed=failed)
+
+    async def _attempts(self, outgoing: httpx.Request, end: float) -> Answer:
+        """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        while True:
+            try:
+                return await self._attempt(outgoing, end)
+            except GatewayError as error:
+                ceiling = min(self.limits.backoff * 2**attempt, self.limits.max_backoff)
+                if error.row not in PASSING or attempt >= self.limits.connect_retries:
+                    raise
+                wait = self._jitter(ceiling)
+                if loop.time() + wait >= end:
+                    raise
+            attempt += 1
+            await self._sleep(wait)
+
+    async def _attempt(self, outgoing: httpx.Request, end: float) -> Answer:
+        progress = self._transport.started()
+        try:
+            async with asyncio.timeout_at(end) as time_left:
+                return await self._transport.exchange(outgoing, progress)
+        except TimeoutError:
+            if not time_left.expired():
+                raise
+        # A body that drips past the end changes nothing about a refusal whose status is known.
+        if (answer := answered(progress)) is not None:
+            return answer
+        raise self._transport.timed_out(progress)
+
+    def _refusal(self, row: DocumentedError, seconds: float | None = None) -> GatewayError:
+        wait = None if seconds is None else max(1, -int(-seconds // 1))
+        return GatewayError(row, backend=BackendAnswer(self.name), retry_after=wait)
+
+    def _observe(self, method: str, status: int | None, reason: str | None, seconds: float) -> None:
+        if self.observer is None:
+            return
+        try:
+            self.observer.on_exchange(self.name, method, status, reason, seconds)
+        except Exception:
+            log.exception("an observer failed; the call's result stands")
+
+
+def _log_orphan(task: asyncio.Task[Answer]) -> None:
+    if task.cancelled():
+        log.warning("%s was cancelled, its outcome is unknown", task.get_name())
+    elif (error := task.exception()) is not None:
+        log.warning("%s ended without its caller: %r", task.get_name(), error)
+    else:
+        log.warning("%s ended without its caller: status %d", task.get_name(), task.result().status)

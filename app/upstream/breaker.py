@@ -1,0 +1,111 @@
+"""When a service is not called for a while: the breaker after failures of its own, the pause that it asked for.
+
+Both decide without waiting and know no HTTP. Own code, because no kept library fits: purgatory, the one made for
+asyncio, lets every call through at once when half open, takes the late result of a call from before it opened for a
+probe's, counts only exceptions where ours also counts answers and knows results that count neither way, and reads the
+wall clock. pybreaker knows Tornado and no asyncio; aiobreaker, its asyncio port, is no longer released.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.upstream.limits import Limits
+
+log = logging.getLogger(__name__)
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """A call that the breaker let through. Its result counts only in the period that it began in."""
+
+    period: int
+
+
+class Breaker:
+    """Opens when too many of the last calls failed; then lets a few probes through, and closes when one succeeds."""
+
+    def __init__(self, name: str, limits: Limits, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._limits = limits
+        self._clock = clock
+        self._failures: deque[bool] = deque(maxlen=limits.breaker_window)
+        self._state = BreakerState.CLOSED
+        self._open_until = 0.0
+        self._probes = 0
+        self._period = 0
+
+    @property
+    def state(self) -> BreakerState:
+        if self._state is BreakerState.OPEN and self._clock() >= self._open_until:
+            return BreakerState.HALF_OPEN
+        return self._state
+
+    def enter(self) -> Permit | int:
+        """Permission for one call, or the seconds after which to ask again. Every permit is given back once."""
+        if self._state is BreakerState.OPEN:
+            remaining = self._open_until - self._clock()
+            if remaining > 0:
+                return ceil(remaining)
+            self._change(BreakerState.HALF_OPEN)
+        if self._state is BreakerState.HALF_OPEN:
+            if self._probes >= self._limits.breaker_probes:
+                return 1
+            self._probes += 1
+        return Permit(self._period)
+
+    def leave(self, permit: Permit, *, failed: bool | None) -> None:
+        """The result of a call; None where it says nothing about the service."""
+        if permit.period != self._period:
+            return
+        if self._state is BreakerState.HALF_OPEN:
+            self._probes -= 1
+            if failed is not None:
+                self._change(BreakerState.OPEN if failed else BreakerState.CLOSED)
+        elif failed is not None:
+            self._failures.append(failed)
+            if sum(self._failures) >= self._limits.breaker_failures:
+                self._change(BreakerState.OPEN)
+
+    def _change(self, state: BreakerState) -> None:
+        log.warning("breaker of %s: %s, was %s", self._name, state.value, self._state.value)
+        self._state = state
+        self._period += 1
+        self._probes = 0
+        self._failures.clear()
+        if state is BreakerState.OPEN:
+            self._open_until = self._clock() + self._limits.breaker_open
+
+
+class Pause:
+    """The time that a service asked for with `Retry-After`."""
+
+    def __init__(self, name: str, limits: Limits, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._limits = limits
+        self._clock = clock
+        self._until = 0.0
+
+    @property
+    def remaining(self) -> float:
+        return max(0.0, self._until - self._clock())
+
+    def ask(self, seconds: int) -> None:
+        """Pause from now on; a pause that lasts longer already stays."""
+        if seconds > 0:
+            log.warning("%s asks for a pause of %d s", self._name, seconds)
+            self._until = max(self._until, self._clock() + min(seconds, self._limits.max_pause))

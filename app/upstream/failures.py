@@ -1,0 +1,72 @@
+"""How an exchange broke, as one of our rows: httpx's failures, corrected by what is known of the bytes that left."""
+
+from __future__ import annotations
+
+import httpx
+
+from app.errors import (
+    ANSWER_TIMED_OUT,
+    ANSWER_TOO_LARGE,
+    ANSWER_UNREADABLE,
+    CONNECTION_LOST,
+    CREDENTIALS_MALFORMED,
+    INTERNAL,
+    NO_FREE_CONNECTION,
+    NOT_CONNECTED,
+    BackendAnswer,
+    DocumentedError,
+    GatewayError,
+    Outcome,
+)
+from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
+
+# The first match counts. With httpx's own transport, failing to connect or to get a connection from the pool means
+# that no byte of the request left; every other one may come after bytes did. A test compares this with httpx's list.
+FAILURES: tuple[tuple[type[Exception], DocumentedError], ...] = (
+    (httpx.PoolTimeout, NO_FREE_CONNECTION),
+    (httpx.ConnectTimeout, NOT_CONNECTED),
+    (httpx.ConnectError, NOT_CONNECTED),
+    (httpx.ProxyError, NOT_CONNECTED),
+    (httpx.TimeoutException, ANSWER_TIMED_OUT),
+    (httpx.DecodingError, ANSWER_UNREADABLE),
+    (httpx.UnsupportedProtocol, INTERNAL),
+    (httpx.TransportError, CONNECTION_LOST),
+    (httpx.TooManyRedirects, ANSWER_UNREADABLE),
+    (httpx.HTTPError, CONNECTION_LOST),
+    (httpx.InvalidURL, INTERNAL),
+    (httpx.StreamError, CONNECTION_LOST),
+    (httpx.CookieConflict, INTERNAL),
+    (BodyTooLargeError, ANSWER_TOO_LARGE),
+    (BodyUnreadableError, ANSWER_UNREADABLE),
+    (OSError, CONNECTION_LOST),  # a connection's own failures, should a transport let them through
+    (UnicodeError, INTERNAL),  # a host name that cannot be one
+)
+
+# Nothing left, and the next attempt may find a free connection or a service that listens again.
+PASSING = frozenset({NOT_CONNECTED, NO_FREE_CONNECTION})
+
+_UNSENT = {CONNECTION_LOST: NOT_CONNECTED, ANSWER_TIMED_OUT: NOT_CONNECTED, ANSWER_UNREADABLE: NOT_CONNECTED}
+
+
+def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:
+    """The error of an exchange without an answer. `left`: whether bytes may have left; None where only `error` tells."""
+    row = next((row for kind, row in FAILURES if isinstance(error, kind)), INTERNAL)
+    outcome = row.outcome
+    if left is True and outcome is Outcome.NOT_APPLIED:
+        row, outcome = CONNECTION_LOST, CONNECTION_LOST.outcome
+    elif left is False and outcome is not Outcome.NOT_APPLIED:
+        row, outcome = _UNSENT.get(row, row), Outcome.NOT_APPLIED
+    return GatewayError(row, backend=BackendAnswer(name), outcome=outcome, detail=f"{type(error).__name__}: {error}")
+
+
+def broken_off(name: str, status: int, error: Exception) -> GatewayError:
+    """The error of an answer whose body did not arrive, where the status alone does not decide."""
+    row = next((row for kind, row in FAILURES if isinstance(error, kind)), INTERNAL)
+    backend = BackendAnswer(name, status)
+    return GatewayError(row, backend=backend, outcome=Outcome.UNKNOWN, detail=f"{type(error).__name__}: {error}")
+
+
+def malformed(name: str, header: str) -> GatewayError:
+    return GatewayError(
+        CREDENTIALS_MALFORMED, backend=BackendAnswer(name), detail=f"the header {header} cannot be sent"
+    )
