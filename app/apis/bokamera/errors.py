@@ -1,0 +1,345 @@
+"""BokaMera's documented errors and ServiceStack's envelope, `{ResponseStatus: {ErrorCode, Message, Errors[]}}`.
+
+The operation's page documents 400 (validation error) and 401 (not allowed to perform the action); everything else is
+ServiceStack's own: https://docs.servicestack.net/error-handling, https://docs.servicestack.net/validation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from app.apis.bokamera import jsv
+from app.apis.bokamera.backend import MUTATION, NAME
+from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
+from app.upstream.answers import cleaned, member, parsed, retry_after, text_member, undocumented
+from app.upstream.exchange import Answer
+from app.wire import encode_json
+
+Format = Literal["json", "jsv"]
+
+_PAGE = "https://api.bokamera.se/xml/metadata?lang=kotlin&op=UpdateCustomer"
+_SERVICESTACK = "https://docs.servicestack.net/error-handling"
+_VALIDATION = "https://docs.servicestack.net/validation"
+
+# The lists whose items a JSV answer holds as raw JSON.
+JSON_MEMBERS = frozenset({"CustomFields"})
+
+
+def _row(
+    reason: str,
+    status: int,
+    vendor_code: str | None,
+    code: Code,
+    text: str,
+    source: str = _SERVICESTACK,
+    *,
+    retry_safe: bool = False,
+) -> DocumentedError:
+    return DocumentedError(
+        reason=reason,
+        code=code,
+        backend=NAME,
+        http_status=status,
+        vendor_code=vendor_code,
+        text=text,
+        any_text=True,
+        mutations=(MUTATION,),
+        retry_safe=retry_safe,
+        source=source,
+    )
+
+
+def _field(reason: str, vendor_code: str, text: str) -> DocumentedError:
+    """A rule of FluentValidation, the framework's validator, with its stock English text."""
+    return _row(reason, 400, vendor_code, Code.BAD_USER_INPUT, text, _VALIDATION)
+
+
+def _exception(
+    reason: str, status: int, vendor_code: str, code: Code, text: str, *, retry_safe: bool = False
+) -> DocumentedError:
+    """A .NET exception, whose type's name is the ErrorCode. The texts are assumed; the framework passes on any."""
+    return _row(reason, status, vendor_code, code, text, retry_safe=retry_safe)
+
+
+INPUT_INVALID = _row("INPUT_INVALID", 400, None, Code.BAD_USER_INPUT, "Validation error on the input.", _PAGE)
+ACTION_NOT_ALLOWED = _row(
+    "ACTION_NOT_ALLOWED", 401, None, Code.FORBIDDEN, "Current user is not allowed to perform the action.", _PAGE
+)
+NOT_AUTHENTICATED = _row("NOT_AUTHENTICATED", 401, "Unauthorized", Code.UNAUTHENTICATED, "Not Authenticated")
+
+FIELD_EMPTY = _field("FIELD_EMPTY", "NotEmpty", "'{PropertyName}' must not be empty.")
+FIELD_LENGTH_INVALID = _field(
+    "FIELD_LENGTH_INVALID",
+    "Length",
+    "'{PropertyName}' must be between {MinLength} and {MaxLength} characters. You entered {TotalLength} characters.",
+)
+FIELD_FORMAT_INVALID = _field(
+    "FIELD_FORMAT_INVALID", "RegularExpression", "'{PropertyName}' is not in the correct format."
+)
+FIELD_EMAIL_INVALID = _field("FIELD_EMAIL_INVALID", "Email", "'{PropertyName}' is not a valid email address.")
+FIELD_CONDITION_FAILED = _field(
+    "FIELD_CONDITION_FAILED", "Predicate", "The specified condition was not met for '{PropertyName}'."
+)
+
+SERIALIZATION_FAILED = _exception(
+    "SERIALIZATION_FAILED",
+    400,
+    "SerializationException",
+    Code.BAD_USER_INPUT,
+    "Unable to bind to request 'UpdateCustomer'",
+)
+# HttpError.NotFound, whose ErrorCode is the status's name. That an unknown customer is answered so is assumed.
+BOOKING_CUSTOMER_NOT_FOUND = _row(
+    "BOOKING_CUSTOMER_NOT_FOUND", 404, "NotFound", Code.NOT_FOUND, "The customer does not exist."
+)
+OPTIMISTIC_CONCURRENCY = _exception(
+    "OPTIMISTIC_CONCURRENCY",
+    409,
+    "OptimisticConcurrencyException",
+    Code.CONFLICT,
+    "The record was changed by another request.",
+    retry_safe=True,
+)
+
+ROWS: tuple[DocumentedError, ...] = (
+    INPUT_INVALID,
+    ACTION_NOT_ALLOWED,
+    NOT_AUTHENTICATED,
+    FIELD_EMPTY,
+    FIELD_LENGTH_INVALID,
+    FIELD_FORMAT_INVALID,
+    FIELD_EMAIL_INVALID,
+    FIELD_CONDITION_FAILED,
+    _field("FIELD_NULL", "NotNull", "'{PropertyName}' must not be empty."),
+    _field("FIELD_NOT_NULL", "Null", "'{PropertyName}' must be empty."),
+    _field("FIELD_NOT_EMPTY", "Empty", "'{PropertyName}' must be empty."),
+    _field(
+        "FIELD_TOO_SHORT",
+        "MinimumLength",
+        "The length of '{PropertyName}' must be at least {MinLength} characters. You entered {TotalLength} characters.",
+    ),
+    _field(
+        "FIELD_TOO_LONG",
+        "MaximumLength",
+        "The length of '{PropertyName}' must be {MaxLength} characters or fewer. You entered {TotalLength} characters.",
+    ),
+    _field("FIELD_NOT_GREATER", "GreaterThan", "'{PropertyName}' must be greater than '{ComparisonValue}'."),
+    _field(
+        "FIELD_NOT_GREATER_OR_EQUAL",
+        "GreaterThanOrEqual",
+        "'{PropertyName}' must be greater than or equal to '{ComparisonValue}'.",
+    ),
+    _field("FIELD_NOT_LESS", "LessThan", "'{PropertyName}' must be less than '{ComparisonValue}'."),
+    _field(
+        "FIELD_NOT_LESS_OR_EQUAL",
+        "LessThanOrEqual",
+        "'{PropertyName}' must be less than or equal to '{ComparisonValue}'.",
+    ),
+    _field("FIELD_NOT_EQUAL", "Equal", "'{PropertyName}' must be equal to '{ComparisonValue}'."),
+    _field("FIELD_EQUAL", "NotEqual", "'{PropertyName}' must not be equal to '{ComparisonValue}'."),
+    _field(
+        "FIELD_NOT_BETWEEN",
+        "InclusiveBetween",
+        "'{PropertyName}' must be between {From} and {To}. You entered {Value}.",
+    ),
+    _field(
+        "FIELD_NOT_STRICTLY_BETWEEN",
+        "ExclusiveBetween",
+        "'{PropertyName}' must be between {From} and {To} (exclusive). You entered {Value}.",
+    ),
+    _field(
+        "FIELD_NOT_IN_ENUM", "Enum", "'{PropertyName}' has a range of values which does not include '{PropertyValue}'."
+    ),
+    _field("FIELD_CREDIT_CARD_INVALID", "CreditCard", "'{PropertyName}' is not a valid credit card number."),
+    SERIALIZATION_FAILED,
+    _exception(
+        "ARGUMENT_INVALID",
+        400,
+        "ArgumentException",
+        Code.BAD_USER_INPUT,
+        "Value does not fall within the expected range.",
+    ),
+    _exception("ARGUMENT_NULL", 400, "ArgumentNullException", Code.BAD_USER_INPUT, "Value cannot be null."),
+    _exception(
+        "FORMAT_INVALID",
+        400,
+        "FormatException",
+        Code.BAD_USER_INPUT,
+        "One of the identified items was in an invalid format.",
+    ),
+    _row("ROLE_REQUIRED", 403, "Forbidden", Code.FORBIDDEN, "Invalid Role"),
+    _exception(
+        "UNAUTHORIZED_ACCESS",
+        403,
+        "UnauthorizedAccessException",
+        Code.FORBIDDEN,
+        "Attempted to perform an unauthorized operation.",
+    ),
+    BOOKING_CUSTOMER_NOT_FOUND,
+    _exception("FILE_NOT_FOUND", 404, "FileNotFoundException", Code.NOT_FOUND, "Unable to find the specified file."),
+    _exception(
+        "NOT_IMPLEMENTED",
+        405,
+        "NotImplementedException",
+        Code.BACKEND_REJECTED,
+        "The method or operation is not implemented.",
+    ),
+    _exception(
+        "NOT_SUPPORTED", 405, "NotSupportedException", Code.BACKEND_REJECTED, "Specified method is not supported."
+    ),
+    OPTIMISTIC_CONCURRENCY,
+)
+
+_BY_REASON = {row.reason: row for row in ROWS}
+_BY_CODE = {(row.http_status, row.vendor_code.casefold()): row for row in ROWS if row.vendor_code is not None}
+
+# The members of a request as a FieldName may spell them, and theirs below. A test holds it to the inputs.
+FIELDS: Mapping[str, Sequence[str]] = {
+    "Firstname": (),
+    "Lastname": (),
+    "Phone": (),
+    "Email": (),
+    "CustomFields": ("Id", "Value"),
+    "AccessKeys": ("Id", "CompanyId", "AccessKeyTypeId", "Value", "CustomerId", "Description"),
+    "AccessKeysToDelete": ("Id",),
+    "SubscribedToNewsletter": (),
+    "InvoiceAddress": (
+        "CorporateIdentityNumber",
+        "InvoiceAddress1",
+        "InvoiceAddress2",
+        "InvoiceCity",
+        "InvoicePostalCode",
+        "InvoiceCountryCode",
+    ),
+}
+_FIELD = re.compile(r"([A-Za-z0-9]+)(?:\[([0-9]{1,6})\])?(?:\.([A-Za-z0-9]+))?")
+
+
+def _camel(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+_ROOT = {"id": "id", "companyid": "companyId"}
+_TOP = {name.casefold(): _camel(name) for name in FIELDS}
+_NESTED = {(name.casefold(), inner.casefold()): _camel(inner) for name, inners in FIELDS.items() for inner in inners}
+
+
+def input_path(field_name: str) -> InputPath | None:
+    """`CustomFields[0].Value` as a place in the mutation's arguments; None for a name that no argument has."""
+    found = _FIELD.fullmatch(field_name)
+    if found is None:
+        return None
+    name, position, inner = found[1].casefold(), found[2], found[3]
+    if name in _ROOT and position is None and inner is None:
+        return (_ROOT[name],)
+    if name not in _TOP:
+        return None
+    path: InputPath = ("input", _TOP[name])
+    if position is not None:
+        path = (*path, int(position))
+    if inner is not None:
+        if (name, inner.casefold()) not in _NESTED:
+            return None
+        path = (*path, _NESTED[name, inner.casefold()])
+    return path
+
+
+def field_name(path: Sequence[str | int]) -> str:
+    """The vendor's spelling of a place in the mutation's arguments, as `input_path` reads it."""
+    text = ""
+    for part in path[1:] if path[0] == "input" else path:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part[0].upper()}{part[1:]}"
+    return text
+
+
+def simulated(reason: str | None) -> DocumentedError | None:
+    """The row that `x-simulate` asks for, if it is one of BokaMera's."""
+    return None if reason is None else _BY_REASON.get(reason)
+
+
+def body_of(answer: Answer) -> Any:
+    """The data of an answer, JSON or JSV as its content type says; None where there is none."""
+    if "jsv" not in answer.headers.get("content-type", "").casefold():
+        return parsed(answer.body)
+    try:
+        return jsv.decode(answer.body, json_members=JSON_MEMBERS)
+    except jsv.JsvError:
+        return None
+
+
+def parse(answer: Answer) -> GatewayError | GatewayErrors:
+    """The error of an answer that is no success: one for each entry of `Errors[]`, in order."""
+    status = member(body_of(answer), "ResponseStatus")
+    entries = member(status, "Errors")
+    found = (
+        [_fault(answer, entry, status) for entry in entries if isinstance(entry, Mapping)]
+        if isinstance(entries, list)
+        else []
+    )
+    if not found:
+        return _fault(answer, status, status)
+    return found[0] if len(found) == 1 else GatewayErrors(found)
+
+
+def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
+    """`entry` is one of `Errors[]`, or the status itself, which also names what an entry leaves out."""
+    code = text_member(entry, "ErrorCode") or text_member(status, "ErrorCode")
+    text = text_member(entry, "Message") or text_member(status, "Message")
+    field = text_member(entry, "FieldName")
+    path = input_path(field) if field else None
+    row = _recognise(answer, code or "", has_status=bool(status))
+    if row is None:
+        error = undocumented(NAME, answer, code=code, message=text)
+        return error.changed(input_path=path) if path else error
+    error = refusal(row, (cleaned(text) if text else "") or row.text, input_path=path)
+    error.retry_after = retry_after(answer.headers)
+    # A row of any code keeps the one that was answered.
+    assert error.backend is not None
+    error.backend = replace(error.backend, code=code)
+    return error
+
+
+def _recognise(answer: Answer, code: str, *, has_status: bool) -> DocumentedError | None:
+    if answer.status == 401:  # noqa: PLR2004 - the two meanings of it
+        bare = not answer.body.strip() or "www-authenticate" in answer.headers
+        return NOT_AUTHENTICATED if bare or code.casefold() == "unauthorized" else ACTION_NOT_ALLOWED
+    row = _BY_CODE.get((answer.status, code.casefold()))
+    if row is None and answer.status == INPUT_INVALID.http_status and has_status:
+        return INPUT_INVALID
+    return row
+
+
+def render(error: GatewayError | GatewayErrors, form: Format = "json") -> Answer:
+    """BokaMera's answer to a refusal: the status and the envelope, with an entry for each fault that has a place."""
+    faults = error.errors if isinstance(error, GatewayErrors) else (error,)
+    first = faults[0].backend
+    assert first is not None
+    assert first.status is not None
+    entries = [
+        {
+            "ErrorCode": fault.backend.code if fault.backend else None,
+            "FieldName": field_name(fault.input_path) if fault.input_path else None,
+            "Message": fault.message,
+        }
+        for fault in faults
+        if len(faults) > 1 or fault.input_path
+    ]
+    status = {
+        "ErrorCode": first.code,
+        "Message": faults[0].message,
+        "Errors": [_without_nulls(entry) for entry in entries],
+    }
+    return write({"ResponseStatus": _without_nulls(status)}, first.status, form)
+
+
+def write(data: Any, status: int, form: Format) -> Answer:
+    if form == "jsv":
+        return Answer(status, {"content-type": "text/jsv; charset=utf-8"}, jsv.encode(data, json_members=JSON_MEMBERS))
+    return Answer(status, {"content-type": "application/json; charset=utf-8"}, encode_json(data))
+
+
+def _without_nulls(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}

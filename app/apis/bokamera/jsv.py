@@ -1,0 +1,199 @@
+"""ServiceStack's JSV text format, both ways. Knows no BokaMera but one quirk, which its caller names.
+
+https://docs.servicestack.net/jsv-format. White space is significant, quotes are doubled, there is no null: a null
+member is left out, an empty value reads as None. Every scalar is text; whoever reads it knows its type.
+"""
+
+from __future__ import annotations
+
+import decimal
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+# A reply deeper than this is no customer; it keeps a hostile one from exhausting the stack.
+MAX_DEPTH = 64
+
+# What the writer quotes, `StringExtensions.EncodeJsv`.
+_SPECIAL = re.compile(r'[":,{}\[\]\r\n]')
+# What the reader takes as unquoted text: a date's colons are written bare, anything structural is not.
+_BARE_IN_MAP = re.compile(r"[^,}]*")
+_BARE_IN_LIST = re.compile(r"[^,\]]*")
+_NOT_BARE = re.compile(r'["{}\[\]\r\n]')
+_BARE_KEY = re.compile(r'[^":,{}\[\]]*')
+_QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
+_SPACE = re.compile(r"[ \t\r\n]*")
+_json = json.JSONDecoder(parse_float=decimal.Decimal)
+
+
+class JsvError(ValueError):
+    """Not JSV; `str()` names the position."""
+
+
+def encode(value: Any, *, json_members: Collection[str] = ()) -> bytes:
+    """JSON data as JSV. The items of the lists under `json_members` are written as raw JSON, as BokaMera does.
+
+    Raises ValueError for what JSV cannot express: null outside a map, unpaired surrogates.
+    """
+    out: list[str] = []
+    _write(value, out, json_members)
+    return "".join(out).encode()
+
+
+def _write(value: Any, out: list[str], json_members: Collection[str]) -> None:
+    if isinstance(value, Mapping):
+        out.append("{")
+        separator = ""
+        for key, item in value.items():
+            if item is None:
+                continue
+            out.append(f"{separator}{_key(key)}:")
+            separator = ","
+            if key in json_members and isinstance(item, list):
+                out.append(json.dumps(item, ensure_ascii=False, separators=(",", ":"), default=str))
+            else:
+                _write(item, out, json_members)
+        out.append("}")
+    elif isinstance(value, list | tuple):
+        out.append("[")
+        for index, item in enumerate(value):
+            if index:
+                out.append(",")
+            _write(item, out, json_members)
+        out.append("]")
+    else:
+        out.append(_scalar(value))
+
+
+def _key(key: str) -> str:
+    # Readers trim unquoted keys.
+    return _quoted(key) if not key or key != key.strip() or _SPECIAL.search(key) else key
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        raise ValueError("JSV has no null")
+    if isinstance(value, bool):
+        return "True" if value else "False"
+    if isinstance(value, str):
+        return _quoted(value) if not value or _SPECIAL.search(value) else value
+    if isinstance(value, int | decimal.Decimal):
+        return str(value)
+    raise ValueError(f"JSV cannot express a {type(value).__name__}")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def decode(data: bytes, *, json_members: Collection[str] = ()) -> Any:
+    """Maps, lists, text and None, in time linear to the length. Raises JsvError.
+
+    The lists under `json_members` may hold raw JSON objects (their keys are quoted), read as JSON with its types.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise JsvError(f"not UTF-8 at byte {error.start}") from None
+    trimmed = text.strip(" \t\r\n")
+    if not trimmed.startswith(("{", "[", '"')):
+        if _SPECIAL.search(text.replace(":", "")):
+            raise JsvError("text with special characters is not quoted")
+        return text or None
+    reader = _Reader(trimmed, json_members)
+    value = reader.value(0, "", _BARE_IN_MAP)
+    if reader.at != len(trimmed):
+        raise JsvError(f"unexpected text at {reader.at}")
+    return value
+
+
+class _Reader:
+    def __init__(self, text: str, json_members: Collection[str]) -> None:
+        self.text = text
+        self.at = 0
+        self._json_members = json_members
+
+    def value(self, depth: int, member: str, bare: re.Pattern[str]) -> Any:
+        """The value that begins here; `bare` is the reader of unquoted text in the enclosing map or list."""
+        if depth > MAX_DEPTH:
+            raise JsvError(f"nested deeper than {MAX_DEPTH} at {self.at}")
+        first = self._here()
+        if first == "{":
+            return self._map(depth)
+        if first == "[":
+            return self._list(depth, member)
+        if first == '"':
+            return self._quoted()
+        start = self.at
+        text = self._take(bare)
+        if found := _NOT_BARE.search(text):
+            # `Name: {` is no map in JSV: a pretty-printed text would be misread, so it is refused.
+            raise JsvError(f"unquoted {found[0]!r} at {start + found.start()}")
+        return text or None
+
+    def _map(self, depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        self.at += 1
+        self._take(_SPACE)
+        if self._here() == "}":
+            self.at += 1
+            return result
+        while True:
+            self._take(_SPACE)
+            key = self._quoted() if self._here() == '"' else self._take(_BARE_KEY).strip()
+            self._expect(":")
+            result[key] = self.value(depth + 1, key, _BARE_IN_MAP)
+            if self._here() == "}":
+                self.at += 1
+                return result
+            self._expect(",")
+
+    def _list(self, depth: int, member: str) -> list[Any]:
+        result: list[Any] = []
+        self.at += 1
+        if self._here() == "]":
+            self.at += 1
+            return result
+        while True:
+            raw = member in self._json_members and self._begins_json()
+            result.append(self._raw_json() if raw else self.value(depth + 1, "", _BARE_IN_LIST))
+            if raw:
+                self._take(_SPACE)
+            if self._here() == "]":
+                self.at += 1
+                return result
+            self._expect(",")
+
+    def _begins_json(self) -> bool:
+        found = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*"').match(self.text, self.at)
+        return found is not None
+
+    def _raw_json(self) -> Any:
+        self._take(_SPACE)
+        try:
+            value, self.at = _json.raw_decode(self.text, self.at)
+        except (ValueError, RecursionError) as error:
+            raise JsvError(f"bad JSON in an item that is written as JSON at {self.at}") from error
+        return value
+
+    def _quoted(self) -> str:
+        found = _QUOTED.match(self.text, self.at)
+        if found is None:
+            raise JsvError(f"the quote at {self.at} is never closed")
+        self.at = found.end()
+        return found[1].replace('""', '"')
+
+    def _here(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def _take(self, pattern: re.Pattern[str]) -> str:
+        found = pattern.match(self.text, self.at)
+        assert found is not None, "every pattern matches the empty text"
+        self.at = found.end()
+        return found[0]
+
+    def _expect(self, character: str) -> None:
+        if self._here() != character:
+            raise JsvError(f"expected {character!r} at {self.at}")
+        self.at += 1

@@ -1,0 +1,174 @@
+"""How an update changes a customer, and what of it is refused: pure, over BokaMera's JSON.
+
+What the page leaves open is assumed, and marked so. A request is what `to_wire` or the sandbox's binding gives:
+documented spelling, right types, no nulls.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from app.apis.bokamera.errors import (
+    FIELD_CONDITION_FAILED,
+    FIELD_EMAIL_INVALID,
+    FIELD_EMPTY,
+    FIELD_FORMAT_INVALID,
+    FIELD_LENGTH_INVALID,
+)
+from app.errors import DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.wire import Wire
+
+# No pattern is tried on more than this, whatever the field's own limit.
+_MATCHED_CHARACTERS = 4096
+_TEXTS = ("Firstname", "Lastname", "Phone", "Email")
+_KEY_MEMBERS = ("AccessKeyTypeId", "Value", "Description")
+
+
+class _Faults:
+    def __init__(self) -> None:
+        self.found: list[GatewayError] = []
+
+    def add(self, row: DocumentedError, text: str, *path: str | int) -> None:
+        place: InputPath = ("input", *path)
+        self.found.append(refusal(row, text, input_path=place))
+
+
+def merged(customer_id: str, stored: Wire, company: Wire, request: Wire, now: str) -> Wire:
+    """The customer after the update. Raises GatewayErrors with every fault, in the order of the request's members."""
+    result = deepcopy(stored)
+    faults = _Faults()
+    for name in _TEXTS:
+        if request.get(name) is not None:
+            result[name] = request[name]
+    if request.get("Email") and not is_email(request["Email"]):
+        faults.add(FIELD_EMAIL_INVALID, "'Email' is not a valid email address.", "email")
+    _merge_custom_fields(result["Values"], company["CustomFields"], request.get("CustomFields") or [], faults)
+    _merge_access_keys(customer_id, result, company, request, faults)
+    if request.get("SubscribedToNewsletter") is not None:
+        result["SubscribedToNewsletter"] = request["SubscribedToNewsletter"]
+    # Assumed: members of the address that are left out stay, as those of the customer do.
+    given = {name: value for name, value in (request.get("InvoiceAddress") or {}).items() if value is not None}
+    result["InvoiceAddress"] = {**result["InvoiceAddress"], **given}
+    if faults.found:
+        raise GatewayErrors(faults.found)
+    result["Updated"] = now
+    return result
+
+
+def is_email(text: str) -> bool:
+    """FluentValidation's check: one @, and not at an end.
+
+    https://docs.fluentvalidation.net/en/latest/built-in-validators.html
+    """
+    return text.count("@") == 1 and not text.startswith("@") and not text.endswith("@")
+
+
+def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list[Wire], faults: _Faults) -> None:
+    known = {field["Id"]: field for field in fields}
+    for position, item in enumerate(items):
+        # An id that is left out binds as 0, which no field has.
+        field = known.get(item.get("Id", 0))
+        if field is None:
+            faults.add(FIELD_CONDITION_FAILED, "The custom field does not exist.", "customFields", position, "id")
+            continue
+        value = item.get("Value")
+        if value is None:
+            # Assumed: as everywhere, what is left out stays.
+            continue
+        refused = refused_value(field, value)
+        if refused is not None:
+            faults.add(*refused, "customFields", position, "value")
+        values[str(field["Id"])] = value
+
+
+def refused_value(field: Mapping[str, Any], value: str) -> tuple[DocumentedError, str] | None:
+    """Why a custom field refuses a value, with the field's configured message; None where it accepts it."""
+    if not value:
+        text = field.get("MandatoryErrorMessage") or f"'{field['Name']}' must not be empty."
+        return (FIELD_EMPTY, text) if field["IsMandatory"] else None
+    # .NET counts UTF-16 units. The texts for length and choice are assumed: a field configures none.
+    length = len(value.encode("utf-16-le")) // 2
+    if field["MaxLength"] and length > field["MaxLength"]:
+        return FIELD_LENGTH_INVALID, f"'{field['Name']}' must be at most {field['MaxLength']} characters."
+    if field.get("RegEx") and (length > _MATCHED_CHARACTERS or not re.fullmatch(field["RegEx"], value)):
+        return FIELD_FORMAT_INVALID, field.get(
+            "RegExErrorMessage"
+        ) or f"'{field['Name']}' is not in the correct format."
+    if field["DataType"] == "DropDown" and value not in {choice["Value"] for choice in field["Values"]}:
+        return FIELD_CONDITION_FAILED, f"'{field['Name']}' must be one of its values."
+    return None
+
+
+def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: Wire, faults: _Faults) -> None:
+    keys: dict[str, Wire] = {key["Id"]: key for key in result["AccessKeys"]}
+    own = {"CompanyId": result["CompanyId"], "CustomerId": customer_id}
+    deleted = [item.get("Id") for item in request.get("AccessKeysToDelete") or []]
+    for position, item in enumerate(request.get("AccessKeys") or []):
+        place = ("accessKeys", position)
+        key_id = item.get("Id")
+        if key_id is not None and key_id not in keys:
+            faults.add(FIELD_CONDITION_FAILED, "The access key does not exist.", *place, "id")
+            continue
+        if key_id is not None and key_id in deleted:
+            # Assumed: which of the two would win is not documented, so neither does.
+            faults.add(FIELD_CONDITION_FAILED, "The access key is also to be deleted.", *place, "id")
+            continue
+        _check_access_key(item, own, company, is_new=key_id is None, place=place, faults=faults)
+        new_id = key_id or str(uuid.uuid4())
+        stored = keys.get(new_id, {"Id": new_id, **own})
+        keys[new_id] = stored | {name: item[name] for name in _KEY_MEMBERS if item.get(name) is not None}
+    known = {key["Id"] for key in result["AccessKeys"]}
+    for position, key_id in enumerate(deleted):
+        if key_id not in known:
+            faults.add(FIELD_CONDITION_FAILED, "The access key does not exist.", "accessKeysToDelete", position, "id")
+        else:
+            keys.pop(key_id, None)
+    result["AccessKeys"] = list(keys.values())
+
+
+def _check_access_key(
+    item: Wire, own: Mapping[str, str], company: Wire, *, is_new: bool, place: tuple[str, int], faults: _Faults
+) -> None:
+    """Assumed throughout: the page says what the members are, not what they may be."""
+    for name, text in (("CompanyId", "companyId"), ("CustomerId", "customerId")):
+        if item.get(name, own[name]) != own[name]:
+            faults.add(FIELD_CONDITION_FAILED, f"'{name}' must be the customer's own.", *place, text)
+    # A type that is left out binds as 0, which no type is; for a key that exists it stays.
+    kind = item.get("AccessKeyTypeId", 0 if is_new else company["AccessKeyTypeIds"][0])
+    if kind not in company["AccessKeyTypeIds"]:
+        faults.add(FIELD_CONDITION_FAILED, "The access key type does not exist.", *place, "accessKeyTypeId")
+    if not item.get("Value", "" if is_new else "kept"):
+        faults.add(FIELD_EMPTY, "'Value' must not be empty.", *place, "value")
+
+
+def answered(customer_id: str, stored: Wire, company: Wire) -> Wire:
+    """The reply's shape: the customer with its company's field definitions. Null members are left out."""
+    fields = company["CustomFields"]
+    values = [
+        {name: field[name] for name in ("Id", "Column", "Name", "Description", "DataType")}
+        | {"Value": stored["Values"][str(field["Id"])]}
+        for field in fields
+        if str(field["Id"]) in stored["Values"]
+    ]
+    copied = ("Firstname", "Lastname", "Email", "Phone", "ImageUrl")
+    reply = {
+        "Id": customer_id,
+        **{name: stored.get(name) for name in copied},
+        "CustomFields": [{name: value for name, value in field.items() if name != "Column"} for field in fields],
+        "CustomFieldValues": values,
+        "Comments": stored["Comments"],
+        "AccessKeys": stored["AccessKeys"],
+        "Updated": stored["Updated"],
+        "Created": stored["Created"],
+        "ResponseStatus": {},
+        "SubscribedToNewsletter": stored["SubscribedToNewsletter"],
+        "InvoiceAddress": stored["InvoiceAddress"],
+    }
+    return {name: value for name, value in reply.items() if value is not None}

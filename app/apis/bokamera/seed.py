@@ -1,0 +1,145 @@
+"""The local store's first content: fixed ids, so that examples, the playground and tests can name them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from app.store.records import Collection, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.wire import Wire
+
+API_KEYS = Collection("bokamera_api_keys")
+USERS = Collection("bokamera_users")
+BEARERS = Collection("bokamera_bearers")
+COMPANIES = Collection("bokamera_companies")
+CUSTOMERS = Collection("bokamera_customers")
+COLLECTIONS = (API_KEYS, USERS, BEARERS, COMPANIES, CUSTOMERS)
+
+API_KEY = "e0000000-0000-4000-8000-000000000001"
+ADMINISTRATOR = "administrator"
+USER = "user"
+PASSWORD = "demo"  # noqa: S105 - public: it opens nothing but the sandbox
+COMPANY_1 = "ba000000-0000-4000-8000-000000000001"
+COMPANY_2 = "ba000000-0000-4000-8000-000000000002"
+
+_CREATED = "2026-01-15T10:00:00Z"
+_PEOPLE = (
+    ("Anna", "Svensson", COMPANY_1, None, "ba5e0000-0000-4000-8000-000000000001"),
+    ("Erik", "Nilsson", COMPANY_1, USER, "ba5e0000-0000-4000-8000-000000000002"),
+    ("Maja", "Lind", COMPANY_2, None, "ba5e0000-0000-4000-8000-000000000003"),
+)
+
+
+def digest(secret: str) -> str:
+    """Keys, bearers and passwords are kept as digests: the store's file shows none."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def bearer_of(username: str) -> str:
+    """The bearer of a user that never expires."""
+    return f"demo-{username}"
+
+
+def seed() -> Iterator[tuple[Collection, Record]]:
+    yield API_KEYS, Record(digest(API_KEY), {"Active": True})
+    for username, company in ((ADMINISTRATOR, COMPANY_1), (USER, None)):
+        yield USERS, Record(username, {"PasswordSha256": digest(PASSWORD), "AdministratorOf": company})
+        yield BEARERS, Record(digest(bearer_of(username)), {"User": username})
+    for company, name in ((COMPANY_1, "Booking Company One"), (COMPANY_2, "Booking Company Two")):
+        yield COMPANIES, Record(company, {"Name": name, "CustomFields": _custom_fields(), "AccessKeyTypeIds": [1, 2]})
+    for number, (first, last, company, account, key) in enumerate(_PEOPLE, 1):
+        customer_id = f"b0000000-0000-4000-8000-{number:012}"
+        yield (
+            CUSTOMERS,
+            Record(customer_id, _customer(customer_id, number, first, last, company, account, key), owner=company),
+        )
+
+
+def _customer(
+    customer_id: str, number: int, first: str, last: str, company: str, account: str | None, key: str
+) -> Wire:
+    access_key = {
+        "Id": key,
+        "CompanyId": company,
+        "AccessKeyTypeId": 1,
+        "Value": f"100{number}",
+        "CustomerId": customer_id,
+        "Description": "Front door",
+    }
+    comment = {
+        "Id": number,
+        "CustomerId": customer_id,
+        "Comments": "Prefers mornings.",
+        "Updated": _CREATED,
+        "Created": _CREATED,
+    }
+    return {
+        "CompanyId": company,
+        "Account": account,
+        "Firstname": first,
+        "Lastname": last,
+        "Email": f"{first.lower()}@example.com",
+        "Phone": f"+46 8 000 00 0{number}",
+        "ImageUrl": f"https://images.example.com/{customer_id}.png",
+        "Values": {"1": "Bring a towel", "4": "medium"},
+        "Comments": [comment],
+        "AccessKeys": [access_key],
+        "Updated": _CREATED,
+        "Created": _CREATED,
+        "SubscribedToNewsletter": False,
+        "InvoiceAddress": {
+            "CorporateIdentityNumber": f"556000-000{number}",
+            "InvoiceAddress1": f"Storgatan {number}",
+            "InvoiceCity": "Stockholm",
+            "InvoicePostalCode": "111 22",
+            "InvoiceCountryCode": "SE",
+        },
+    }
+
+
+def _custom_fields() -> list[Wire]:
+    return [
+        _custom_field(
+            1,
+            "Note",
+            "What should we know about you?",
+            IsMandatory=True,
+            MandatoryErrorMessage="Please tell us what we should know about you.",
+        ),
+        _custom_field(2, "Nickname", "What may we call you?", MaxLength=20),
+        _custom_field(
+            3,
+            "Pin",
+            "Which four digits open your locker?",
+            RegEx="^[0-9]{4}$",
+            RegExErrorMessage="The pin must be four digits.",
+        ),
+        _custom_field(
+            4,
+            "Shirt size",
+            "Which size do you wear?",
+            DataType="DropDown",
+            Values=[{"Value": size} for size in ("small", "medium", "large")],
+        ),
+    ]
+
+
+def _custom_field(number: int, name: str, description: str, **members: Any) -> Wire:
+    defaults = {
+        "Id": number,
+        "Column": f"TextField{number}",
+        "Name": name,
+        "Description": description,
+        "Width": 200,
+        "DataType": "TextBox",
+        "DefaultValue": "",
+        "IsMandatory": False,
+        "MaxLength": 0,
+        "MultipleLineText": False,
+        "Values": [],
+    }
+    return defaults | members

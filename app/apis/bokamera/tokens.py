@@ -1,0 +1,116 @@
+"""The sandbox's token endpoint: OpenID Connect's password and refresh grants for the store's users.
+
+Shapes: https://github.com/bokamera/api-examples (Keycloak's), RFC 6749 sections 4.3, 5.2 and 6. Tokens live in this
+process alone, shortly.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from app.apis.bokamera.seed import USERS, digest
+from app.wire import encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from app.store.records import Store
+
+_MAX_FORM = 16 * 1024
+_LIFETIME = 60.0
+_REFRESH_LIFETIME = 1800.0
+
+
+class TokenEndpoint:
+    """`requests` counts what was asked of it. `lifetime` is an access token's, in seconds of `clock`."""
+
+    def __init__(
+        self, store: Store, *, lifetime: float = _LIFETIME, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._lifetime = lifetime
+        self._clock = clock
+        self._access: dict[str, tuple[str, float]] = {}
+        self._refresh: dict[str, tuple[str, float]] = {}
+        self.requests = 0
+
+    def user_of(self, token: str) -> str | None:
+        """The user that an access token was issued for, while it is valid."""
+        return self._valid(self._access, token)
+
+    def expire(self) -> None:
+        """Every access token is expired from now on; refresh tokens stay."""
+        self._access.clear()
+
+    async def endpoint(self, request: Request) -> Response:
+        self.requests += 1
+        form = await _form(request)
+        if not form.get("client_id"):
+            return _error(401, "invalid_client", "Invalid client or Invalid client credentials")
+        match form.get("grant_type"):
+            case "password":
+                user = await self._checked(form.get("username", ""), form.get("password", ""))
+                failure = _error(401, "invalid_grant", "Invalid user credentials")
+            case "refresh_token":
+                user = self._valid(self._refresh, form.get("refresh_token", ""))
+                failure = _error(400, "invalid_grant", "Token is not active")
+            case _:
+                return _error(400, "unsupported_grant_type", "Unsupported grant_type")
+        return failure if user is None else self._issued(user)
+
+    async def _checked(self, username: str, password: str) -> str | None:
+        user = await self._store.get(USERS, username) if "\x00" not in username else None
+        known = "" if user is None else user.document["PasswordSha256"]
+        return user.id if user is not None and hmac.compare_digest(known, digest(password)) else None
+
+    def _valid(self, tokens: dict[str, tuple[str, float]], token: str) -> str | None:
+        user, until = tokens.get(token, (None, 0.0))
+        return user if user is not None and self._clock() < until else None
+
+    def _issued(self, user: str) -> Response:
+        now = self._clock()
+        for tokens in (self._access, self._refresh):
+            for token in [token for token, (_, until) in tokens.items() if until <= now]:
+                del tokens[token]
+        access, refresh = f"demo-{user}-{secrets.token_urlsafe(16)}", secrets.token_urlsafe(16)
+        self._access[access] = (user, now + self._lifetime)
+        self._refresh[refresh] = (user, now + _REFRESH_LIFETIME)
+        return _json(
+            200,
+            {
+                "access_token": access,
+                "expires_in": int(self._lifetime),
+                "refresh_expires_in": int(_REFRESH_LIFETIME),
+                "refresh_token": refresh,
+                "token_type": "Bearer",
+                "not-before-policy": 0,
+                "session_state": secrets.token_hex(8),
+                "scope": "profile email",
+            },
+        )
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM:
+            return {}
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _json(status: int, data: Any) -> Response:
+    return Response(encode_json(data), status, {"cache-control": "no-store"}, media_type="application/json")
+
+
+def _error(status: int, error: str, description: str) -> Response:
+    return _json(status, {"error": error, "error_description": description})

@@ -1,0 +1,249 @@
+"""Booking customers in GraphQL, and the one mapping to and from BokaMera's JSON.
+
+Fields: https://testapi.bokamera.se/jsv/metadata?op=UpdateCustomer. BokaMera spells everything in PascalCase.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import strawberry
+from strawberry import UNSET
+
+from app.apis.bokamera.backend import NAME, backend_of
+from app.errors import (
+    ANSWER_UNREADABLE,
+    NULL_NOT_SUPPORTED,
+    VALUE_NOT_SUPPORTED,
+    BackendAnswer,
+    GatewayError,
+    GatewayErrors,
+    InputPath,
+)
+from app.scalars import UUID, DateTime, parse_uuid
+from app.wire import Wire, WireMismatchError, arguments_of, from_wire, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from strawberry import Info
+
+_MERGED = " Left out, it stays as it is; an empty text clears it; null is refused."
+
+
+def _given(name: str, description: str) -> Any:
+    """An optional member of an update."""
+    return strawberry.field(default=UNSET, description=description + _MERGED, metadata=wire(name))
+
+
+def _part(name: str, description: str) -> Any:
+    """An optional member of an item of an update."""
+    return strawberry.field(default=UNSET, description=description, metadata=wire(name))
+
+
+def _read(description: str) -> Any:
+    return strawberry.field(default=None, description=description)
+
+
+@strawberry.input(
+    description="A new value for one of the custom fields that the company has defined for its customers."
+)
+class BookingCustomFieldInput:
+    id: int | None = _part("Id", "Id of the custom field, as `customFields` of a booking customer gives it.")
+    value: str | None = _part(
+        "Value", "The new value; empty clears it, which a mandatory field refuses. Left out, the stored value stays."
+    )
+
+
+@strawberry.input(
+    description="An access key (a card, code or tag that opens something for the customer) to create or to change."
+)
+class AccessKeyInput:
+    id: UUID | None = _part("Id", "Id of the access key to change. Left out, a new one is created.")
+    company_id: UUID | None = _part("CompanyId", "Booking company that owns the key. Left out, the customer's.")
+    access_key_type_id: int | None = _part(
+        "AccessKeyTypeId", "Type of the key, a number that BokaMera assigns. Needed for a new key."
+    )
+    value: str | None = _part("Value", "The key or token itself. Needed for a new key.")
+    customer_id: UUID | None = _part(
+        "CustomerId", "Customer that owns the key. Left out, the customer that is updated."
+    )
+    description: str | None = _part("Description", "A note on the key.")
+
+
+@strawberry.input(description="An access key to delete.")
+class AccessKeyToDeleteInput:
+    id: UUID | None = _part("Id", "Id of the access key to delete.")
+
+
+@strawberry.input(description="Where invoices to the customer go. Only the given members change.")
+class InvoiceAddressInput:
+    corporate_identity_number: str | None = _part(
+        "CorporateIdentityNumber", "Corporate identity number of the organisation that is invoiced."
+    )
+    invoice_address1: str | None = _part("InvoiceAddress1", "First address line.")
+    invoice_address2: str | None = _part("InvoiceAddress2", "Second address line.")
+    invoice_city: str | None = _part("InvoiceCity", "City.")
+    invoice_postal_code: str | None = _part("InvoicePostalCode", "Postal code.")
+    invoice_country_code: str | None = _part("InvoiceCountryCode", "Country code, for instance SE.")
+
+
+@strawberry.input(
+    description="What is to change in a booking customer. BokaMera merges it: what is left out stays as it is."
+)
+class UpdateBookingCustomerInput:
+    firstname: str | None = _given("Firstname", "First name.")
+    lastname: str | None = _given("Lastname", "Last name.")
+    phone: str | None = _given("Phone", "Telephone number.")
+    email: str | None = _given("Email", "E-mail address.")
+    custom_fields: list[BookingCustomFieldInput] | None = _given(
+        "CustomFields", "New values of custom fields, by the field's id; fields that are not listed stay as they are."
+    )
+    access_keys: list[AccessKeyInput] | None = _given(
+        "AccessKeys",
+        "Access keys to create (without id) or to change (with id); keys that are not listed stay as they are.",
+    )
+    access_keys_to_delete: list[AccessKeyToDeleteInput] | None = _given(
+        "AccessKeysToDelete", "Access keys to delete, by id."
+    )
+    subscribed_to_newsletter: bool | None = _given(
+        "SubscribedToNewsletter", "Whether the customer receives the newsletter."
+    )
+    invoice_address: InvoiceAddressInput | None = _given("InvoiceAddress", "Where invoices to the customer go.")
+
+
+@strawberry.type(description="One of the values that a drop-down custom field offers.")
+class BookingCustomFieldChoice:
+    value: str | None = _read("The value.")
+
+
+@strawberry.type(
+    description="A custom field that the company has defined for its customers: how it is shown and checked."
+)
+class BookingCustomField:
+    id: int | None = _read("Id of the custom field.")
+    name: str | None = _read("Name of the field, for instance Number of persons.")
+    description: str | None = _read("What is asked, for instance: For how many persons is this booking?")
+    width: int | None = _read("Width of the field in pixels.")
+    data_type: str | None = _read("Kind of field, for instance TextBox or DropDown.")
+    default_value: str | None = _read("Value that the field begins with.")
+    is_mandatory: bool | None = _read("Whether the field must have a value.")
+    mandatory_error_message: str | None = _read("Message shown when a mandatory field is left empty.")
+    max_length: int | None = _read("Maximum length of the value; 0 is no maximum.")
+    multiple_line_text: bool | None = _read("Whether the field has several lines.")
+    reg_ex: str | None = _read("Regular expression that the value must match.")
+    reg_ex_error_message: str | None = _read("Message shown when the value does not match the regular expression.")
+    values: list[BookingCustomFieldChoice] | None = _read("Values to choose from, if the field is a drop-down.")
+
+
+@strawberry.type(description="The value that a customer has in a custom field.")
+class BookingCustomFieldValue:
+    id: int | None = _read("Id of the custom field.")
+    column: str | None = _read("Column that BokaMera keeps the value in, for instance TextField1.")
+    name: str | None = _read("Name of the field.")
+    description: str | None = _read("What is asked.")
+    value: str | None = _read("The value.")
+    data_type: str | None = _read("Kind of field, for instance TextBox or DropDown.")
+
+
+@strawberry.type(description="A comment of the company on a customer.")
+class BookingCustomerComment:
+    id: int | None = _read("Id of the comment.")
+    customer_id: UUID | None = _read("Customer that the comment is on.")
+    comments: str | None = _read("The text.")
+    updated: DateTime | None = _read("When the comment was last changed.")
+    created: DateTime | None = _read("When the comment was written.")
+    image_url: str | None = _read("Address of a picture that belongs to the comment.")
+
+
+@strawberry.type(description="A card, code or tag that opens something for the customer.")
+class AccessKey:
+    id: UUID | None = _read("Id of the access key.")
+    company_id: UUID | None = _read("Booking company that owns the key.")
+    access_key_type_id: int | None = _read("Type of the key, a number that BokaMera assigns.")
+    value: str | None = _read("The key or token itself.")
+    customer_id: UUID | None = _read("Customer that owns the key.")
+    description: str | None = _read("A note on the key.")
+
+
+@strawberry.type(description="Where invoices to a customer go.")
+class InvoiceAddress:
+    corporate_identity_number: str | None = _read("Corporate identity number of the organisation that is invoiced.")
+    invoice_address1: str | None = _read("First address line.")
+    invoice_address2: str | None = _read("Second address line.")
+    invoice_city: str | None = _read("City.")
+    invoice_postal_code: str | None = _read("Postal code.")
+    invoice_country_code: str | None = _read("Country code.")
+
+
+@strawberry.federation.type(keys=["id"], description="A customer of a company that takes bookings with BokaMera.")
+class BookingCustomer:
+    id: UUID = strawberry.field(description="Id of the customer.")
+    firstname: str | None = _read("First name.")
+    lastname: str | None = _read("Last name.")
+    email: str | None = _read("E-mail address.")
+    phone: str | None = _read("Telephone number.")
+    image_url: str | None = _read("Address of the customer's picture.")
+    custom_fields: list[BookingCustomField] | None = _read(
+        "Custom fields that the company has defined for its customers."
+    )
+    custom_field_values: list[BookingCustomFieldValue] | None = _read(
+        "Values that this customer has in the custom fields."
+    )
+    comments: list[BookingCustomerComment] | None = _read("Comments of the company on this customer.")
+    access_keys: list[AccessKey] | None = _read("Access keys of this customer.")
+    updated: DateTime | None = _read("When the customer was last changed.")
+    created: DateTime | None = _read("When the customer was created.")
+    subscribed_to_newsletter: bool | None = _read("Whether the customer receives the newsletter.")
+    invoice_address: InvoiceAddress | None = _read("Where invoices to the customer go.")
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: str) -> BookingCustomer | None:  # noqa: A002 - the key's name
+        try:
+            customer_id = parse_uuid(id)
+        except ValueError as error:
+            raise GatewayError(VALUE_NOT_SUPPORTED, f"id: {error}") from None
+        return await read_booking_customer(info, customer_id, None)
+
+
+@strawberry.type(description="What an update of a booking customer answers.")
+class UpdateBookingCustomerPayload:
+    booking_customer: BookingCustomer | None = _read("The customer as BokaMera answered it after the update.")
+
+
+async def read_booking_customer(info: Info, customer_id: str, company_id: str | None) -> BookingCustomer | None:
+    record = await backend_of(info).read(customer_id, company_id, call=info.context.call)
+    return None if record is None else booking_customer(record, customer_id)
+
+
+def booking_customer(record: Mapping[str, Any], customer_id: str) -> BookingCustomer:
+    """The record of an answer. BokaMera leaves default-valued members out, so a missing id is the asked one."""
+    named: Wire = {name: value for name, value in record.items() if name.casefold() != "id" or value is not None}
+    if not any(name.casefold() == "id" for name in named):
+        named["Id"] = customer_id
+    try:
+        return from_wire(BookingCustomer, named)
+    except WireMismatchError as error:
+        raise GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(NAME, 200), detail=str(error)) from error
+
+
+def refuse_inexpressible(value: UpdateBookingCustomerInput) -> None:
+    """Refuses what a request to BokaMera cannot say: null, which it takes for absent, and text that is no Unicode."""
+    found = list(_inexpressible(arguments_of(value), ("input",)))
+    if found:
+        raise GatewayErrors(found)
+
+
+def _inexpressible(value: Any, path: InputPath) -> Iterator[GatewayError]:
+    if value is None:
+        yield GatewayError(NULL_NOT_SUPPORTED, input_path=path)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _inexpressible(item, (*path, name))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _inexpressible(item, (*path, position))
+    elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        yield GatewayError(
+            VALUE_NOT_SUPPORTED, "The text holds half of a surrogate pair, which is no character.", input_path=path
+        )
