@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.apis.api import Api
 from app.edge import playground
 from app.edge.caller import REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, Callers, simulation
 from app.edge.envelope import Envelope, error_response
@@ -26,6 +24,11 @@ from app.graphql.execution import Engine
 from app.graphql.persisted import PersistedDocuments, read_trusted
 from app.graphql.refusals import METHOD_NOT_ALLOWED, PATH_NOT_FOUND, REQUEST_MALFORMED
 from app.graphql.schema import Schema, build_schema
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from app.apis.api import Api
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 

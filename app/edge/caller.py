@@ -6,14 +6,17 @@ import asyncio
 import hmac
 import re
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from app.apis.api import Api
 from app.apis.sandbox_faults import FAULTS
 from app.call import Call
 from app.graphql.refusals import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.apis.api import Api
 
 REQUEST_ID = "x-request-id"
 REQUEST_TIMEOUT = "x-request-timeout"
@@ -48,7 +51,7 @@ class Simulation:
     production: bool = False
 
     def accept(self, header: str | None) -> str | None:
-        """What a call carries. Raises RefusedRequestError: an update must not really happen when a failure was asked for."""
+        """What a call carries. Raises RefusedRequestError rather than let a real update happen."""
         if header is None:
             return None
         wanted = header.strip()

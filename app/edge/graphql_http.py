@@ -1,28 +1,33 @@
 """GraphQL over HTTP: one address, two media types, and the status that each answer has.
 
-https://graphql.github.io/graphql-over-http/draft/. Where draft and reference audit differ, the audit is followed: 400, never 422.
+https://graphql.github.io/graphql-over-http/draft/. Where draft and audit differ, the audit holds: 400, not 422.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from starlette.requests import ClientDisconnect, Request as HttpRequest
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from app.call import Call
 from app.edge.caller import ROUTER_AUTHORIZATION, Callers, is_router
 from app.edge.incoming import from_body, from_query
 from app.edge.negotiation import JSON, response_media, wants_page
-from app.edge.settings import EdgeSettings
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request, Result
 from app.graphql.refusals import METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, WELL_FORMED, RefusedRequestError, refused
 from app.wire import encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from app.call import Call
+    from app.edge.settings import EdgeSettings
+    from app.graphql.execution import Engine, Request, Result
 
 # Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
 _GRAPHQL_STATUSES = frozenset({400, 401, 403})

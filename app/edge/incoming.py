@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from starlette.datastructures import QueryParams
-from starlette.requests import Request as HttpRequest
 
 from app.edge.negotiation import is_json
-from app.edge.settings import EdgeSettings
 from app.graphql.execution import Request
 from app.graphql.refusals import (
     BATCH_NOT_ALLOWED,
@@ -26,6 +22,14 @@ from app.graphql.refusals import (
     refused,
 )
 from app.scalars import JsonNumber
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.datastructures import QueryParams
+    from starlette.requests import Request as HttpRequest
+
+    from app.edge.settings import EdgeSettings
 
 # A fraction keeps the digits that it was written with; whole numbers have no limit anyway.
 _decoder = msgspec.json.Decoder(float_hook=JsonNumber.of)
@@ -46,7 +50,9 @@ def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: Ed
     """The request of a GET. Raises RefusedRequestError."""
     content_type = headers.get("content-type")
     if content_type is not None and not is_json(content_type):
-        raise refused(UNSUPPORTED_MEDIA_TYPE, "A GET request has no body; a Content-Type other than application/json is refused.")
+        raise refused(
+            UNSUPPORTED_MEDIA_TYPE, "A GET request has no body; a Content-Type other than application/json is refused."
+        )
     if settings.demands_preflight and content_type is None and not any(name in headers for name in PREFLIGHT_HEADERS):
         raise refused(PREFLIGHT_REQUIRED)
     members: dict[str, Any] = {}

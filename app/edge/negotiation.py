@@ -6,8 +6,11 @@ https://graphql.github.io/graphql-over-http/draft/ and https://www.rfc-editor.or
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"

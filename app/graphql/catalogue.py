@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from app.apis.api import Api
 from app.errors import OWN_ROWS, DocumentedError, Outcome
 from app.graphql import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.apis.api import Api
 
 _OUTCOMES = {
     Outcome.APPLIED: "The write happened.",
@@ -41,7 +44,7 @@ def catalogue_query(apis: Sequence[Api]) -> type:
         texts.setdefault(row.reason, row.text or f"{row.code.value}, HTTP status {row.http_status}.")
     reason = _enum(
         "ErrorReason",
-        "The precise cause of an error, as `extensions.reason` carries it. May grow: treat an unknown one by its `code`.",
+        "The precise cause of an error, as `extensions.reason` has it. May grow: treat an unknown one by its `code`.",
         {name: (name, text) for name, text in texts.items()},
     )
     outcome = _enum(
@@ -51,7 +54,7 @@ def catalogue_query(apis: Sequence[Api]) -> type:
     )
     described: dict[str, tuple[Any, str]] = {
         "reason": (reason, "The precise cause, one value for each documented fault."),
-        "code": (str, "The family of the cause, from a small set that does not change; enough to branch on alone."),
+        "code": (str, "The family of the cause, from a small set that does not change; enough to branch on."),
         "backend": (backend | None, "The backend that reports the fault; null for the gateway's own."),
         "http_status": (int | None, "HTTP status of the backend's answer, or of the gateway's own refusal."),
         "vendor_code": (str | None, "The vendor's own error code."),
@@ -103,7 +106,9 @@ def catalogue_query(apis: Sequence[Api]) -> type:
 
     error_catalog.__annotations__ = {
         "backend": Annotated[backend | None, strawberry.argument(description="Only the errors of this backend.")],
-        "mutation": Annotated[str | None, strawberry.argument(description="Only the errors that this mutation can meet.")],
+        "mutation": Annotated[
+            str | None, strawberry.argument(description="Only the errors that this mutation can meet.")
+        ],
         "return": list[documented],  # type: ignore[valid-type]
     }
     field = strawberry.field(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.call import Call
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from app.call import Call
 
 
 @dataclass(slots=True)

@@ -6,14 +6,13 @@ Bounded by number and by length. A document that is refused is kept with its fau
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
-    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     is_non_null_type,
@@ -28,6 +27,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from app.graphql.limits import RULES, DocumentLimits, DocumentSize
 from app.graphql.refusals import (
     DOCUMENT_INVALID,
+    DOCUMENT_TOO_DEEP,
     DOCUMENT_TOO_LONG,
     DOCUMENT_UNPARSABLE,
     OPERATION_NOT_FOUND,
@@ -37,8 +37,14 @@ from app.graphql.refusals import (
 )
 from app.graphql.variables import place_of_value
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # A longer document is run, but not kept: comments and strings do not count as tokens.
 MAX_KEPT_LENGTH = 65_536
+
+# Strawberry's own rule for `Maybe`, which an API may use.
+_RULES = (*RULES, MaybeNullValidationRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,37 +120,38 @@ class Documents:
         return found
 
     def _prepare(self, source: str) -> Document | tuple[Fault, ...]:
+        if len(source) > self._limits.max_length:
+            most = self._limits.max_length
+            return (Fault(DOCUMENT_TOO_LONG, f"The document has more than {most} characters."),)
         try:
             ast = parse(source, max_tokens=self._limits.max_tokens)
-        except GraphQLSyntaxError as error:
-            # The parser has no other sign for it than its message.
-            if "tokens" in error.message:
+            size = DocumentSize(ast)
+        except GraphQLError as error:
+            # The parser has no other sign for too many tokens than its message.
+            if " tokens" in error.message:
                 return (Fault(DOCUMENT_TOO_LONG, f"The document has more than {self._limits.max_tokens} tokens."),)
             return (Fault(DOCUMENT_UNPARSABLE, error.message, _locations(error)),)
-        except GraphQLError as error:
-            return (Fault(DOCUMENT_UNPARSABLE, error.message, _locations(error)),)
-        try:
-            size = DocumentSize(ast)
         except RecursionError:
-            return (Fault(DOCUMENT_UNPARSABLE, "The document is nested too deeply."),)
-        if (excess := size.excess(self._limits, introspection=self._introspection)) is not None:
+            return (Fault(DOCUMENT_TOO_DEEP, "The document is nested too deeply."),)
+        excess = size.excess(self._limits, introspection=self._introspection)
+        if excess is not None:
             return (Fault(*excess),)
-        errors = validate(
-            self._schema,
-            ast,
-            (*RULES, MaybeNullValidationRule),
-            max_errors=self._limits.max_errors,
-            hide_suggestions=True,
-        )
+        errors = validate(self._schema, ast, _RULES, max_errors=self._limits.max_errors, hide_suggestions=True)
         if errors:
             return tuple(_validation_fault(ast, error) for error in errors)
         context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)
-        operations: dict[str | None, Operation] = {}
-        for node in ast.definitions:
-            if isinstance(node, OperationDefinitionNode):
-                name = node.name.value if node.name else None
-                operations[name] = Operation(node, name, node.operation, size.root_names(node), _never_null(context, node))
-        return Document(ast, operations)
+        nodes = [item for item in ast.definitions if isinstance(item, OperationDefinitionNode)]
+        operations = [
+            Operation(
+                node,
+                node.name.value if node.name else None,
+                node.operation,
+                size.root_names(node),
+                _never_null(context, node),
+            )
+            for node in nodes
+        ]
+        return Document(ast, {operation.name: operation for operation in operations})
 
 
 def _never_null(context: ValidationContext, operation: OperationDefinitionNode) -> tuple[str, ...]:

@@ -10,15 +10,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable, signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLInputType, GraphQLSchema, get_nullable_type, is_leaf_type
+from graphql import GraphQLSchema, get_nullable_type, is_leaf_type
 from graphql.pyutils import Undefined
 from strawberry.federation.schema_directives import Key
 
 from app.errors import GatewayError
-from app.graphql.context import Context
 from app.graphql.refusals import REPRESENTATION_INVALID, TOO_MANY_REPRESENTATIONS
+
+if TYPE_CHECKING:
+    from app.graphql.context import Context
 
 # A router splits its own batches long before this; the bound is for whoever is not a router.
 MAX_REPRESENTATIONS = 1000
@@ -35,7 +37,7 @@ class Entity:
 
 
 def entities_of(schema: GraphQLSchema, definitions: Sequence[Any]) -> dict[str, Entity]:
-    """The entities among Strawberry's object definitions. Raises TypeError for a key that is not flat or not resolvable."""
+    """The entities among Strawberry's object definitions. Raises TypeError for a key that is not flat."""
     found: dict[str, Entity] = {}
     for definition in definitions:
         keys = [item for item in definition.directives or () if isinstance(item, Key)]
@@ -98,7 +100,7 @@ async def _look_up(entity: Entity, values: tuple[Any, ...], info: Any) -> Any:
 
 
 async def resolve_entities(entities: Mapping[str, Entity], representations: Sequence[Any], info: Any) -> list[Any]:
-    """One item for each representation, in order: the record, None where there is none, or an exception to be shown there."""
+    """One item for each representation, in order: the record, None where there is none, or what is wrong there."""
     if len(representations) > MAX_REPRESENTATIONS:
         raise GatewayError(
             TOO_MANY_REPRESENTATIONS, f"At most {MAX_REPRESENTATIONS} representations are looked up in one request."

@@ -5,15 +5,13 @@ A compiled executor can stand in front: it needs `Documents`, and answers the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql.execution import ExecutionResult, Executor
 from strawberry.execution import optimized_is_awaitable
 
-from app.graphql.context import Context
 from app.graphql.documents import Documents, Operation
 from app.graphql.formatting import format_errors
 from app.graphql.limits import DocumentLimits
@@ -27,8 +25,13 @@ from app.graphql.refusals import (
     RefusedRequestError,
     refused,
 )
-from app.graphql.schema import Schema
 from app.graphql.variables import places_of_variables, variable_fault, variable_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.graphql.context import Context
+    from app.graphql.schema import Schema
 
 _FEDERATION = frozenset({"_service", "_entities"})
 
@@ -47,7 +50,7 @@ class Request:
 
 @dataclass(slots=True)
 class Result:
-    """`refusal` is set when nothing was executed; then there is no data. `operation` is None as long as none was found."""
+    """`refusal` is set when nothing was executed; then there is no data. `operation` is None when none was found."""
 
     data: dict[str, Any] | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +84,7 @@ class Engine:
         self.documents = Documents(
             self._graphql, limits or DocumentLimits(), introspection=introspection, max_kept=max_documents
         )
-        self.persisted = persisted or PersistedDocuments()
+        self.persisted = persisted if persisted is not None else PersistedDocuments()
         self._router_secret_set = router_secret_set
 
     async def execute(self, request: Request, context: Context) -> Result:
@@ -111,7 +114,8 @@ class Engine:
             context_value=context,
             raw_variable_values=dict(request.variables),
             operation_name=operation.name,
-            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type] - a plain bool where a TypeGuard is declared
+            # A plain bool where a TypeGuard is declared.
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
             hide_suggestions=True,
         )
         if isinstance(executor, list):

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError, ValueNode
 
-from app.errors import INTERNAL, GatewayError, GatewayErrors
+from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
 from app.graphql.refusals import ARGUMENT_INVALID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
 
 def format_errors(errors: Sequence[GraphQLError], *, mutation: bool, request_id: str) -> list[dict[str, Any]]:
     """The errors of an executed operation. Several faults of one field stand in place, in the backend's order."""
-    formatted = []
-    for error in errors:
-        for fault in _faults(error, request_id):
-            formatted.append(_format(error, fault, mutation=mutation, request_id=request_id))
-    return formatted
+    return [
+        _format(error, fault, mutation=mutation, request_id=request_id)
+        for error in errors
+        for fault in _faults(error, request_id)
+    ]
 
 
 def _faults(error: GraphQLError, request_id: str) -> tuple[GatewayError, ...]:
@@ -40,7 +42,9 @@ def _faults(error: GraphQLError, request_id: str) -> tuple[GatewayError, ...]:
         exc_info=cause if cause is not None else error,
         extra={"request_id": request_id},
     )
-    return (GatewayError(INTERNAL),)
+    # Below a root field the mutation itself has returned: the write is done, only its answer is not.
+    nested = error.path is not None and len(error.path) > 1
+    return (GatewayError(INTERNAL, outcome=Outcome.APPLIED if nested else None),)
 
 
 def _format(error: GraphQLError, fault: GatewayError, *, mutation: bool, request_id: str) -> dict[str, Any]:

@@ -5,9 +5,8 @@ One fault for each limit, never one for each place: ten bad directives are one e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     DocumentNode,
@@ -21,7 +20,6 @@ from graphql import (
 )
 from graphql.validation import ASTValidationRule, KnownDirectivesRule, UniqueDirectivesPerLocationRule
 
-from app.errors import DocumentedError
 from app.graphql.refusals import (
     DOCUMENT_TOO_DEEP,
     INTROSPECTION_DISABLED,
@@ -31,11 +29,17 @@ from app.graphql.refusals import (
     TOO_MANY_ROOT_FIELDS,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.errors import DocumentedError
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
-    """All counts include what fragments bring, each time that they are spread. The introspection query of GraphiQL fits."""
+    """All counts include what fragments bring, each time that they are spread. GraphiQL's introspection fits."""
 
+    max_length: int = 100_000
     max_tokens: int = 2000
     max_depth: int = 20
     max_fields: int = 1000
@@ -153,7 +157,12 @@ class DocumentSize:
             (_most(everything, "depth"), limits.max_depth, DOCUMENT_TOO_DEEP, "levels of selections"),
             (_most(everything, "fields"), limits.max_fields, TOO_MANY_FIELDS, "fields"),
             (_most(everything, "aliases"), limits.max_aliases, TOO_MANY_ALIASES, "aliases"),
-            (_most(self._operations.values(), "root_fields"), limits.max_root_fields, TOO_MANY_ROOT_FIELDS, "root fields"),
+            (
+                _most(self._operations.values(), "root_fields"),
+                limits.max_root_fields,
+                TOO_MANY_ROOT_FIELDS,
+                "root fields",
+            ),
             (_most(everything, "directives"), limits.max_directives, TOO_MANY_DIRECTIVES, "directives"),
         )
         for count, most, row, noun in checks:

@@ -1,7 +1,7 @@
 """Documents that a client names instead of sending: Apollo's automatic persisted queries, and trusted documents.
 
-APQ: https://www.apollographql.com/docs/apollo-server/performance/apq. Trusted documents are read once, from a folder of
-.graphql files, from Apollo's persisted query manifest, or from the id-to-document map that Relay and graphql-codegen write.
+APQ: https://www.apollographql.com/docs/apollo-server/performance/apq. Trusted documents are read once, from a folder
+of .graphql files, from Apollo's persisted query manifest, or from the map of ids that Relay and graphql-codegen write.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.graphql.refusals import (
     DOCUMENT_NOT_TRUSTED,
@@ -23,6 +21,10 @@ from app.graphql.refusals import (
     REQUEST_MALFORMED,
     refused,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MANIFEST_FORMAT = "apollo-persisted-query-manifest"
@@ -63,9 +65,11 @@ def _manifest(content: Any) -> dict[str, str]:
         operations = content.get("operations")
         if content.get("version") != 1 or not isinstance(operations, list):
             raise ManifestError("a persisted query manifest needs version 1 and a list of operations")
-        content = {
-            item.get("id"): item.get("body") for item in operations if isinstance(item, dict)
-        } if all(isinstance(item, dict) for item in operations) else None
+        content = (
+            {item.get("id"): item.get("body") for item in operations if isinstance(item, dict)}
+            if all(isinstance(item, dict) for item in operations)
+            else None
+        )
     if not isinstance(content, dict) or not all(isinstance(part, str) for item in content.items() for part in item):
         raise ManifestError("a manifest of trusted documents maps each id to a document")
     return {_identifier(key): text for key, text in content.items()}

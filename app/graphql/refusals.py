@@ -1,16 +1,18 @@
 """The gateway's own rows for requests that never execute, and for what GraphQL itself refuses.
 
-They stand here rather than in the edge because the catalogue lists them: every `reason` a client can meet is in it.
-`http_status` is the status of the gateway's own answer, as far as the media type lets it show (`app.edge.graphql_http`).
+They stand here rather than in the edge: the catalogue lists every `reason` that a client can meet.
+`http_status` is the status of the gateway's own answer, as far as the media type lets it show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.errors import Code, DocumentedError, InputPath, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _row(reason: str, code: Code, status: int, text: str, outcome: Outcome | None = None) -> DocumentedError:
@@ -18,8 +20,10 @@ def _row(reason: str, code: Code, status: int, text: str, outcome: Outcome | Non
 
 
 # The document. Names of the codes as in Apollo Server: https://www.apollographql.com/docs/apollo-server/data/errors
-DOCUMENT_UNPARSABLE = _row("DOCUMENT_UNPARSABLE", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document has a syntax error.")
-DOCUMENT_TOO_LONG = _row("DOCUMENT_TOO_LONG", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document has too many tokens.")
+DOCUMENT_UNPARSABLE = _row(
+    "DOCUMENT_UNPARSABLE", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document has a syntax error."
+)
+DOCUMENT_TOO_LONG = _row("DOCUMENT_TOO_LONG", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document is too long.")
 DOCUMENT_INVALID = _row(
     "DOCUMENT_INVALID", Code.GRAPHQL_VALIDATION_FAILED, 400, "The GraphQL document does not fit the schema."
 )
@@ -29,43 +33,65 @@ DOCUMENT_TOO_DEEP = _row(
 TOO_MANY_FIELDS = _row("TOO_MANY_FIELDS", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document selects too many fields.")
 TOO_MANY_ALIASES = _row("TOO_MANY_ALIASES", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document has too many aliases.")
 TOO_MANY_ROOT_FIELDS = _row(
-    "TOO_MANY_ROOT_FIELDS", Code.GRAPHQL_VALIDATION_FAILED, 400, "An operation of the document has too many root fields."
+    "TOO_MANY_ROOT_FIELDS",
+    Code.GRAPHQL_VALIDATION_FAILED,
+    400,
+    "An operation of the document has too many root fields.",
 )
 TOO_MANY_DIRECTIVES = _row(
     "TOO_MANY_DIRECTIVES", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document has too many directives."
 )
 INTROSPECTION_DISABLED = _row(
-    "INTROSPECTION_DISABLED", Code.GRAPHQL_VALIDATION_FAILED, 400, "Introspection is turned off; __schema and __type are not answered."
+    "INTROSPECTION_DISABLED",
+    Code.GRAPHQL_VALIDATION_FAILED,
+    400,
+    "Introspection is turned off; __schema and __type are not answered.",
 )
 OPERATION_NOT_FOUND = _row(
-    "OPERATION_NOT_FOUND", Code.OPERATION_RESOLUTION_FAILURE, 400, "The document has no such operation, or several and none was named."
+    "OPERATION_NOT_FOUND",
+    Code.OPERATION_RESOLUTION_FAILURE,
+    400,
+    "The document has no such operation, or several and none was named.",
 )
-VARIABLE_INVALID = _row("VARIABLE_INVALID", Code.BAD_USER_INPUT, 400, "A variable has a value that its type does not allow.")
+VARIABLE_INVALID = _row(
+    "VARIABLE_INVALID", Code.BAD_USER_INPUT, 400, "A variable has a value that its type does not allow."
+)
 ARGUMENT_INVALID = _row(
-    "ARGUMENT_INVALID", Code.BAD_USER_INPUT, 400, "An argument has a value that its type does not allow.", Outcome.NOT_APPLIED
+    "ARGUMENT_INVALID",
+    Code.BAD_USER_INPUT,
+    400,
+    "An argument has a value that its type does not allow.",
+    Outcome.NOT_APPLIED,
 )
 # Federation: https://www.apollographql.com/docs/graphos/schema-design/federated-schemas/reference/subgraph-spec
 REPRESENTATION_INVALID = _row(
-    "REPRESENTATION_INVALID", Code.BAD_USER_INPUT, 400, "An entity representation names no entity of this subgraph or has no usable key."
+    "REPRESENTATION_INVALID",
+    Code.BAD_USER_INPUT,
+    400,
+    "An entity representation names no entity of this subgraph or has no usable key.",
 )
 TOO_MANY_REPRESENTATIONS = _row(
-    "TOO_MANY_REPRESENTATIONS", Code.BAD_USER_INPUT, 400, "More entity representations than the gateway looks up in one request."
+    "TOO_MANY_REPRESENTATIONS",
+    Code.BAD_USER_INPUT,
+    400,
+    "More entity representations than the gateway looks up in one request.",
 )
 ROUTER_NOT_TRUSTED = _row(
     "ROUTER_NOT_TRUSTED", Code.UNAUTHENTICATED, 401, "_service and _entities are answered to the trusted router only."
 )
-# Persisted documents: https://www.apollographql.com/docs/apollo-server/performance/apq (the messages are Apollo's, clients compare them).
+# Persisted documents: https://www.apollographql.com/docs/apollo-server/performance/apq. Clients compare the messages.
 PERSISTED_QUERY_NOT_FOUND = _row(
     "PERSISTED_QUERY_NOT_FOUND", Code.PERSISTED_QUERY_NOT_FOUND, 400, "PersistedQueryNotFound"
 )
 PERSISTED_QUERY_NOT_SUPPORTED = _row(
     "PERSISTED_QUERY_NOT_SUPPORTED", Code.PERSISTED_QUERY_NOT_SUPPORTED, 400, "PersistedQueryNotSupported"
 )
-PERSISTED_QUERY_MISMATCH = _row(
-    "PERSISTED_QUERY_MISMATCH", Code.BAD_REQUEST, 400, "provided sha does not match query"
-)
+PERSISTED_QUERY_MISMATCH = _row("PERSISTED_QUERY_MISMATCH", Code.BAD_REQUEST, 400, "provided sha does not match query")
 PERSISTED_QUERY_MALFORMED = _row(
-    "PERSISTED_QUERY_MALFORMED", Code.BAD_REQUEST, 400, "extensions.persistedQuery needs version 1 and a sha256Hash of 64 hexadecimal digits."
+    "PERSISTED_QUERY_MALFORMED",
+    Code.BAD_REQUEST,
+    400,
+    "extensions.persistedQuery needs version 1 and a sha256Hash of 64 hexadecimal digits.",
 )
 DOCUMENT_NOT_TRUSTED = _row(
     "DOCUMENT_NOT_TRUSTED", Code.BAD_REQUEST, 400, "Only known operations are run here, and this one is not known."
@@ -75,25 +101,43 @@ METHOD_NOT_ALLOWED = _row("METHOD_NOT_ALLOWED", Code.BAD_REQUEST, 405, "This add
 MUTATION_OVER_GET = _row("MUTATION_OVER_GET", Code.BAD_REQUEST, 405, "A mutation needs POST; GET answers queries only.")
 PATH_NOT_FOUND = _row("PATH_NOT_FOUND", Code.BAD_REQUEST, 404, "There is nothing at this address.")
 NOT_ACCEPTABLE = _row(
-    "NOT_ACCEPTABLE", Code.BAD_REQUEST, 406, "Accept allows neither application/graphql-response+json nor application/json."
+    "NOT_ACCEPTABLE",
+    Code.BAD_REQUEST,
+    406,
+    "Accept allows neither application/graphql-response+json nor application/json.",
 )
 BODY_TOO_LARGE = _row("BODY_TOO_LARGE", Code.BAD_REQUEST, 413, "The request body is larger than the gateway reads.")
 BODY_TOO_SLOW = _row("BODY_TOO_SLOW", Code.BAD_REQUEST, 408, "The request body did not arrive in time.")
-UNSUPPORTED_MEDIA_TYPE = _row("UNSUPPORTED_MEDIA_TYPE", Code.BAD_REQUEST, 415, "The request needs the Content-Type application/json.")
-UNSUPPORTED_CONTENT_ENCODING = _row("UNSUPPORTED_CONTENT_ENCODING", Code.BAD_REQUEST, 415, "A request body may not be compressed.")
+UNSUPPORTED_MEDIA_TYPE = _row(
+    "UNSUPPORTED_MEDIA_TYPE", Code.BAD_REQUEST, 415, "The request needs the Content-Type application/json."
+)
+UNSUPPORTED_CONTENT_ENCODING = _row(
+    "UNSUPPORTED_CONTENT_ENCODING", Code.BAD_REQUEST, 415, "A request body may not be compressed."
+)
 JSON_MALFORMED = _row("JSON_MALFORMED", Code.BAD_REQUEST, 400, "The request body is not JSON.")
 REQUEST_MALFORMED = _row("REQUEST_MALFORMED", Code.BAD_REQUEST, 400, "The request is not a GraphQL request.")
-BATCH_NOT_ALLOWED = _row("BATCH_NOT_ALLOWED", Code.BAD_REQUEST, 400, "Several operations in one request are not answered here.")
-BATCH_TOO_LARGE = _row("BATCH_TOO_LARGE", Code.BAD_REQUEST, 400, "The request has more operations than the gateway answers at once.")
+BATCH_NOT_ALLOWED = _row(
+    "BATCH_NOT_ALLOWED", Code.BAD_REQUEST, 400, "Several operations in one request are not answered here."
+)
+BATCH_TOO_LARGE = _row(
+    "BATCH_TOO_LARGE", Code.BAD_REQUEST, 400, "The request has more operations than the gateway answers at once."
+)
 PREFLIGHT_REQUIRED = _row(
-    "PREFLIGHT_REQUIRED", Code.BAD_REQUEST, 400,
-    "A GET request needs a header that a browser sends to another site only after asking it: Apollo-Require-Preflight or GraphQL-Require-Preflight.",
+    "PREFLIGHT_REQUIRED",
+    Code.BAD_REQUEST,
+    400,
+    "A GET request needs the header Apollo-Require-Preflight or GraphQL-Require-Preflight, against forged requests.",
 )
 HEADER_MALFORMED = _row("HEADER_MALFORMED", Code.BAD_REQUEST, 400, "A request header cannot be understood.")
 HOST_NOT_ALLOWED = _row("HOST_NOT_ALLOWED", Code.BAD_REQUEST, 421, "The gateway does not answer for this host name.")
-SIMULATION_UNKNOWN = _row("SIMULATION_UNKNOWN", Code.BAD_REQUEST, 400, "x-simulate names no documented reason of a backend.")
+SIMULATION_UNKNOWN = _row(
+    "SIMULATION_UNKNOWN", Code.BAD_REQUEST, 400, "x-simulate names no documented reason of a backend."
+)
 SIMULATION_REFUSED = _row(
-    "SIMULATION_REFUSED", Code.BAD_REQUEST, 400, "x-simulate is answered by the local backends and the sandbox only, and never in production."
+    "SIMULATION_REFUSED",
+    Code.BAD_REQUEST,
+    400,
+    "x-simulate is answered by the local backends and the sandbox only, and never in production.",
 )
 
 ROWS: tuple[DocumentedError, ...] = tuple(row for row in list(globals().values()) if isinstance(row, DocumentedError))

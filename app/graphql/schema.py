@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
-from graphql import GraphQLNamedOutputType
 from strawberry import Info, federation
-from strawberry.federation.schema import FederationAny
+from strawberry.federation.schema import FederationAny  # noqa: TC002 - Strawberry reads the resolver's annotations
 from strawberry.printer import print_schema
 from strawberry.types.base import StrawberryObjectDefinition
 
-from app.apis.api import Api
 from app.graphql.catalogue import catalogue_query
 from app.graphql.entities import Entity, entities_of, resolve_entities
 from app.scalars import schema_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from graphql import GraphQLNamedOutputType
+
+    from app.apis.api import Api
 
 
 class Schema(federation.Schema):
@@ -32,7 +36,8 @@ class Schema(federation.Schema):
         ]
         return entities_of(self._schema, definitions)
 
-    async def entities_resolver(  # type: ignore[override] - Strawberry's own is synchronous; its field takes both
+    # Strawberry's own is synchronous; the field that it makes of it takes both.
+    async def entities_resolver(  # type: ignore[override]
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
         return await resolve_entities(self.entities, representations, info)

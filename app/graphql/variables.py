@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     FieldNode,
@@ -27,6 +26,9 @@ from graphql.pyutils import Undefined
 
 from app.graphql.refusals import VARIABLE_INVALID, Fault
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 Place = tuple[str | int, ...]
 MAX_FAULTS = 20
 
@@ -34,7 +36,7 @@ MAX_FAULTS = 20
 def variable_faults(
     schema: GraphQLSchema, operation: OperationDefinitionNode, values: Mapping[str, Any]
 ) -> list[Fault]:
-    """The faults of `values`, at most MAX_FAULTS; empty when this walk finds nothing that graphql-core may have found."""
+    """The faults of `values`, at most MAX_FAULTS; empty where this walk does not find what graphql-core found."""
     faults: list[Fault] = []
     used = places_of_variables(operation)
     for definition in operation.variable_definitions or ():
@@ -113,12 +115,12 @@ def _problems(value: Any, type_: Any) -> Iterator[tuple[Place, str]]:
         # A single value stands for a list of one.
         items = enumerate(value) if isinstance(value, list) else [(None, value)]
         for index, item in items:
-            for place, problem in _problems(item, type_.of_type):
-                yield (place if index is None else (index, *place)), problem
+            for inner, problem in _problems(item, type_.of_type):
+                yield (inner if index is None else (index, *inner)), problem
     elif is_input_object_type(type_):
         yield from _members(value, type_)
-    elif (problem := _leaf(value, type_)) is not None:
-        yield (), problem
+    elif (complaint := _leaf(value, type_)) is not None:
+        yield (), complaint
 
 
 def _members(value: Any, type_: Any) -> Iterator[tuple[Place, str]]:
@@ -139,7 +141,8 @@ def _members(value: Any, type_: Any) -> Iterator[tuple[Place, str]]:
 def _leaf(value: Any, type_: Any) -> str | None:
     """What a scalar or an enum says against a value; our own scalars and graphql-core's explain themselves."""
     try:
-        if type_.coerce_input_value(value) is not Undefined:
+        hidden = (True,) if is_enum_type(type_) else ()
+        if type_.coerce_input_value(value, *hidden) is not Undefined:
             return None
     except GraphQLError as error:
         # graphql-core ends its messages with the value: "Int cannot represent non-integer value: 1.5".

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 _STYLE = """
 body{font:15px system-ui,sans-serif;margin:0;display:grid;grid-template-rows:auto 1fr;height:100vh}

@@ -1,0 +1,137 @@
+"""Each limit: refused just above, passing just below, and one error however much is wrong."""
+
+import pytest
+from graphql import get_introspection_query
+
+from app.graphql.documents import Documents
+from app.graphql.execution import Engine
+from app.graphql.limits import DocumentLimits
+from tests.graphql.asking import ask, schema
+from tests.graphql.notebook import FIRST
+
+NOTE = f'note(id: "{FIRST}")'
+
+
+def deep(levels):
+    """A document with so many levels of selections."""
+    return f"{{ {NOTE} " + "{ again " * (levels - 2) + "{ id }" + " }" * (levels - 1)
+
+
+def spread_deep(levels):
+    return f"{{ {NOTE} {{ ...F }} }} fragment F on Note " + "{ again " * (levels - 2) + "{ id }" + " }" * (levels - 2)
+
+
+LIMITS = {
+    "characters": ("max_length", 60, lambda n: "{ __typename }" + " " * (n - 14), "DOCUMENT_TOO_LONG"),
+    "tokens": ("max_tokens", 30, lambda n: "{" + " __typename" * (n - 2) + "}", "DOCUMENT_TOO_LONG"),
+    "tokens in comments": ("max_tokens", 30, lambda n: "{__typename}" + "#\n" * (n - 3), "DOCUMENT_TOO_LONG"),
+    "depth": ("max_depth", 7, deep, "DOCUMENT_TOO_DEEP"),
+    "depth by a fragment": ("max_depth", 7, spread_deep, "DOCUMENT_TOO_DEEP"),
+    "depth by an inline fragment": (
+        "max_depth", 2, lambda n: f"{{ ... on Query {{ {NOTE} {{ ... {{ id " + ("again { id }" if n > 2 else "") + " } } } }", "DOCUMENT_TOO_DEEP",
+    ),
+    "fields": ("max_fields", 12, lambda n: f"{{ {NOTE} {{ {'id ' * (n - 1)} }} }}", "TOO_MANY_FIELDS"),
+    "fields by fragments": (
+        "max_fields", 13, lambda n: f"{{ {NOTE} {{ ...F ...F ...F {'id ' * (n - 13)} }} }} fragment F on Note {{ id title promised weight }}", "TOO_MANY_FIELDS",
+    ),
+    "aliases": ("max_aliases", 9, lambda n: "{ " + " ".join(f"a{i}: __typename" for i in range(n)) + " }", "TOO_MANY_ALIASES"),
+    "root fields": ("max_root_fields", 6, lambda n: "{ " + "__typename " * n + "}", "TOO_MANY_ROOT_FIELDS"),
+    "root fields by a fragment": (
+        "max_root_fields", 6, lambda n: "{ ...F ... { ...F } } fragment F on Query {" + " __typename" * 3 + " }" if n == 6 else "{ ...F ...F ...F } fragment F on Query { __typename __typename __typename }", "TOO_MANY_ROOT_FIELDS",
+    ),
+    "directives": (
+        "max_directives", 8, lambda n: "{ " + "__typename @skip(if: false) " * n + "}", "TOO_MANY_DIRECTIVES",
+    ),
+    "directives on variables and operations": (
+        "max_directives", 1, lambda n: "query ($a: Int @x) @y { __typename }" if n > 1 else "{ __typename @skip(if: false) }", "TOO_MANY_DIRECTIVES",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("limit", "most", "document", "reason"), LIMITS.values(), ids=LIMITS)
+async def test_a_limit_is_refused_just_above_and_passes_just_below(limit, most, document, reason):
+    engine = Engine(schema(), limits=DocumentLimits(**{limit: most}))
+    assert (await ask(document(most), engine=engine)).errors == []
+    above = await ask(document(most + 1), engine=engine)
+    assert above.reasons == [reason]
+    assert str(most) in above.errors[0]["message"]
+    assert "data" not in above.body
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ __typename " + " ".join(f"@x{n}" for n in range(10)) + " }",
+        "{ __typename " + "@skip(if: false) " * 10 + "}",
+        " ".join(["{ __typename @deprecated }"]),
+    ],
+    ids=["unknown", "repeated", "misplaced"],
+)
+async def test_ten_bad_directives_are_one_error(query):
+    assert (await ask(query)).reasons == ["DOCUMENT_INVALID"]
+
+
+async def test_the_number_of_validation_errors_is_bounded():
+    asked = await ask("{ " + " ".join(f"x{n}" for n in range(50)) + " }")
+    assert len(asked.errors) == DocumentLimits().max_errors + 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        get_introspection_query(
+            specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
+        ),
+        "query __ApolloGetServiceDefinition__ { _service { sdl } }",
+    ],
+    ids=["introspection", "Apollo's gateway"],
+)
+async def test_what_tools_ask_fits_the_defaults(query):
+    assert (await ask(query)).errors == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ __schema { types { name } } }",
+        '{ x: __type(name: "Note") { name } }',
+        "{ ...F } fragment F on Query { __schema { description } }",
+    ],
+)
+async def test_introspection_is_one_refusal_when_it_is_off_but_typename_is_answered(query):
+    engine = Engine(schema(), introspection=False)
+    assert (await ask(query)).errors == []
+    assert (await ask(query, engine=engine)).reasons == ["INTROSPECTION_DISABLED"]
+    assert (await ask("{ __typename }", engine=engine)).body == {"data": {"__typename": "Query"}}
+
+
+HOSTILE = {
+    "fragments that double": f"{{ {NOTE} {{ ...F0 }} }}"
+    + "".join(f"fragment F{n} on Note {{ ...F{n + 1} ...F{n + 1} }} " for n in range(60))
+    + "fragment F60 on Note { id }",
+    "a cycle": f"{{ {NOTE} {{ ...A }} }} fragment A on Note {{ ...B }} fragment B on Note {{ ...A }}",
+    "open braces": "{" * 5000,
+    "nested selections": "{a" * 900 + "}" * 900,
+    "nested lists": "{ a(x: " + "[" * 1900,
+    "nested values": "{ a(x: " + "{a: " * 600,
+    "nested types": "query ($a: " + "[" * 1900,
+}
+
+
+@pytest.mark.parametrize("query", HOSTILE.values(), ids=HOSTILE)
+async def test_a_hostile_document_is_a_plain_refusal(query):
+    asked = await ask(query)
+    assert asked.result.refusal is not None
+    assert len(asked.errors) <= 2
+
+
+async def test_prepared_documents_are_kept_within_bounds():
+    documents = Documents(schema()._schema, DocumentLimits(), max_kept=3)
+    for name in ("a", "b", "c", "a", "d"):
+        documents.get(f"query {name} {{ __typename }}")
+    assert (len(documents), documents.hits, documents.misses) == (3, 1, 4)
+    assert documents.get("query a { __typename }") is documents.get("query a { __typename }")
+    documents.get("query b { __typename }")
+    assert documents.misses == 5
+    documents.get("query long { __typename }" + " " * 70_000)
+    assert len(documents) == 3
