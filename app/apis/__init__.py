@@ -1,1 +1,9 @@
+"""The APIs that the gateway unifies. A further one is a folder here and its line in `APIS`."""
 
+from app.apis import basecone, bokamera
+from app.apis.api import Api
+
+APIS: tuple[Api, ...] = (
+    basecone.API,
+    bokamera.API,
+)

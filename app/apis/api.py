@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 class ApiSettings(BaseModel):
     """The settings of one API. A field `url` is the environment variable `GATEWAY_<API>_URL`. Each has a description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    mode: Literal["local", "rest"] = "local"
+    mode: Literal["local", "rest"] = Field(
+        default="local", description="`local`: the store on this machine, which behaves as documented. `rest`: the real service."
+    )
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,9 @@ class Api:
 
     `caller_headers` names the request headers that carry a caller's own credentials, and the header each becomes at
     the backend. `mutations` are the GraphQL names of its mutations. `rest` and `local` build the two backends behind
-    the package's port; `sandbox` builds the vendor's routes over the local one, below `sandbox_path`.
+    the package's port (one with a coroutine method `aclose` is closed with the gateway); `sandbox` builds the vendor's
+    routes over the local one, below `sandbox_path`; `sandbox_settings` are the settings that point a gateway at a
+    sandbox under a base URL.
     """
 
     name: str
@@ -46,10 +51,5 @@ class Api:
     rest: Callable[[Any, Upstream], Any]
     local: Callable[[Any, Store], Any]
     sandbox: Callable[[Any, Store], Sequence[Route]]
+    sandbox_settings: Callable[[str], Mapping[str, str]]
     sandbox_path: str = ""
-    entities: Sequence[type] = field(default=())
-
-
-def own_credentials(settings: ApiSettings, names: Sequence[str]) -> bool:
-    """Whether the gateway has credentials of its own for an API: every named setting is given."""
-    return all(getattr(settings, name) is not None for name in names)

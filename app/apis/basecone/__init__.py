@@ -5,7 +5,7 @@ from app.apis.basecone.backend import KINDS, NAME
 from app.apis.basecone.client import RestBackend
 from app.apis.basecone.errors import ROWS
 from app.apis.basecone.mutations import Mutation, Query
-from app.apis.basecone.sandbox import routes
+from app.apis.basecone.sandbox import routes, settings_for
 from app.apis.basecone.seed import COLLECTIONS, seed
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.store import LocalBackend
@@ -24,5 +24,6 @@ API = Api(
     rest=RestBackend,
     local=LocalBackend,
     sandbox=routes,
+    sandbox_settings=settings_for,
     sandbox_path="/v1",
 )

@@ -185,7 +185,8 @@ def render(error: GatewayError) -> Answer:
     backend = error.backend
     assert backend is not None
     assert backend.status is not None
-    body = encode_json({"message": error.message, "code": backend.code, "_metadata": []})
+    message = {} if backend.message is None else {"message": backend.message}
+    body = encode_json({**message, "code": backend.code, "_metadata": []})
     return Answer(backend.status, {"content-type": "application/json; charset=utf-8"}, body)
 
 

@@ -28,7 +28,11 @@ _Skip = Annotated[bool, strawberry.argument(description=_SKIP)]
 
 
 async def _read(cls: type[R], kind: Kind, info: strawberry.Info, record_id: str) -> R | None:
-    record = await backend_of(info).read(kind, record_id, call=info.context.call)
+    try:
+        record = await backend_of(info).read(kind, record_id, call=info.context.call)
+    except GatewayError as error:
+        # A row's place is one of the update's arguments; a read has only the id.
+        raise error.changed(input_path=("id",)) if error.input_path is not None else error from error
     return None if record is None else relation(cls, record_id, record)
 
 

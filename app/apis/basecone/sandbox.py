@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from app.apis.basecone.backend import KINDS, NAME, SUPPLIER, Kind
 from app.apis.basecone.errors import render, row_of
+from app.apis.basecone.seed import DEMO
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.store import LocalBackend
 from app.apis.sandbox_faults import fault_of
@@ -35,6 +36,12 @@ def routes(settings: BaseconeSettings, store: Store) -> Sequence[Route]:
         found.append(Route(f"/{kind.plural}/{{id}}", _answered(kind, _update(backend, kind)), methods=["PUT"]))
         found.append(Route(f"/{kind.plural}/{{id}}", _answered(kind, _read(backend, kind)), methods=["GET"]))
     return found
+
+
+def settings_for(url: str) -> Mapping[str, str]:
+    """The settings that point a gateway at the sandbox under `url`."""
+    client_identifier, access_key = DEMO
+    return {"mode": "rest", "url": f"{url}/v1", "client_identifier": client_identifier, "api_access_key": access_key}
 
 
 Handler = Callable[[Request, str, Call], Awaitable[Response]]

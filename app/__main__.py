@@ -1,0 +1,109 @@
+"""The command line: `python -m app [serve | sandbox | schema]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from starlette.applications import Starlette
+
+from app.apis import APIS
+from app.apis.sandbox_faults import SandboxProtocol
+from app.bootstrap import check_settings, create_app, create_sandbox, open_store_for
+from app.config import Settings, SettingsError, read_settings
+from app.graphql.schema import build_schema, print_sdl
+from app.server import ServerError, address_of, bound_socket, run
+from app.store.records import StoreUnavailableError
+
+_DESCRIPTION = "A GraphQL gateway in front of REST update APIs. Settings are environment variables GATEWAY_…, or a .env file."
+_COMMANDS = {
+    "serve": "serve the gateway (the default)",
+    "sandbox": "serve the vendors' REST APIs over the local store, to try REST mode without an account",
+    "schema": "print the GraphQL schema",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m app", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    for name, text in _COMMANDS.items():
+        commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    command = parser.parse_args(arguments).command or "serve"
+    try:
+        if command == "schema":
+            sys.stdout.write(print_sdl(build_schema(APIS)))
+            return 0
+        settings = read_settings(APIS)
+        logging.basicConfig(level=settings.gateway.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+        return _serve(settings) if command == "serve" else _sandbox(settings)
+    except (SettingsError, ServerError, StoreUnavailableError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def worker_app() -> Starlette:
+    """The gateway in one of several server processes: each reads the same environment."""
+    settings = read_settings(APIS)
+    logging.basicConfig(level=settings.gateway.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    return create_app(settings)
+
+
+def _serve(settings: Settings) -> int:
+    given = settings.gateway
+    check_settings(settings)
+    app = create_app(settings)
+    if any(api.mode == "local" for api in settings.apis.values()):
+        # Opened once here, so that a store that cannot be used ends the start with one line.
+        asyncio.run(_open_and_close(settings))
+    listening = bound_socket(given.host, given.port)
+    modes = ", ".join(f"{api.title}: {_where(settings, api.name)}" for api in APIS)
+    sys.stderr.write(f"GraphQL gateway on {address_of(listening)}/graphql ({modes})\n")
+    return run(
+        app if given.workers == 1 else "app.__main__:worker_app",
+        listening,
+        workers=given.workers,
+        grace=given.shutdown_seconds,
+    )
+
+
+def _where(settings: Settings, name: str) -> str:
+    api = settings.apis[name]
+    return f"REST at {api.url}" if api.mode == "rest" else "local store"
+
+
+def _sandbox(settings: Settings) -> int:
+    given = settings.gateway
+    asyncio.run(_open_and_close(settings))
+    listening = bound_socket(given.sandbox_host, given.sandbox_port)
+    url = address_of(listening)
+    sys.stderr.write(f"Sandbox of the REST APIs on {url}. Start a gateway in front of it with these settings:\n")
+    sys.stdout.write("".join(f"export {line}\n" for line in sandbox_settings(url)))
+    sys.stdout.flush()
+    return run(create_sandbox(settings), listening, grace=given.shutdown_seconds, http=SandboxProtocol)
+
+
+def sandbox_settings(url: str) -> list[str]:
+    return [
+        f"GATEWAY_{api.name.upper()}_{name.upper()}={value}" for api in APIS for name, value in api.sandbox_settings(url).items()
+    ]
+
+
+async def _open_and_close(settings: Settings) -> None:
+    store = await open_store_for(settings, APIS)
+    await store.aclose()
+
+
+def _version() -> str:
+    try:
+        return version("rest-update-gateway")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

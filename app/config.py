@@ -1,0 +1,148 @@
+"""The settings, frozen; the only reader of the environment. Environment variables win over a `.env` file in the working folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from app.apis.api import Api, ApiSettings
+from app.edge.settings import EdgeSettings
+from app.graphql.limits import DocumentLimits
+from app.upstream.limits import Limits
+
+PREFIX = "GATEWAY_"
+_EDGE, _DOCUMENT, _CALL = EdgeSettings(), DocumentLimits(), Limits()
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. One line that names the setting and never shows its value."""
+
+
+def _separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_separated)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class GatewaySettings(BaseModel):
+    """Every setting that belongs to no API. A field is the environment variable `GATEWAY_<FIELD>`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: Port = Field(8000, description="Port to listen on; 0 takes a free one.")
+    workers: Count = Field(1, description="Server processes on the one port.")
+    store_url: str = Field("sqlite:///gateway.db", description="Where the local store is: `sqlite:///file` or `postgresql://…`.", repr=False)
+    sandbox_host: str = Field("127.0.0.1", description="Address that the sandbox listens on.")
+    sandbox_port: Port = Field(8001, description="Port that the sandbox listens on.")
+    router_secret: SecretStr | None = Field(
+        None, description="Value that the header `Router-Authorization` must have for `_service` and `_entities`; not set: any caller may ask."
+    )
+    production: bool = Field(
+        False, description="Turns off the playground, introspection and GET, and demands that callers are authenticated."
+    )
+    shutdown_seconds: Seconds = Field(30.0, description="Time that requests in flight get to finish after SIGTERM.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged. Raw answers of backends are logged at `debug` alone."
+    )
+
+    max_body_bytes: Count = Field(_EDGE.max_body_bytes, description="Largest body of a request.")
+    body_seconds: Seconds = Field(_EDGE.body_timeout_seconds, description="Time that a caller gets to send the body.")
+    max_batch: Annotated[int, Field(ge=0, le=1000)] = Field(_EDGE.max_batch, description="Largest batch of requests in one body; 0 refuses batches.")
+    get_queries: bool | None = Field(None, description="Whether queries are answered over GET; not set: in development alone.")
+    introspection: bool | None = Field(None, description="Whether introspection is answered; not set: in development alone.")
+    playground: bool | None = Field(None, description="Whether the playground is served; not set: in development alone.")
+    cors_origins: Names = Field((), description="Origins whose pages may call, comma-separated.")
+    allowed_hosts: Names = Field((), description="Names that the `Host` header may have, comma-separated; not set: any.")
+
+    max_tokens: Count = Field(_DOCUMENT.max_tokens, description="Largest document, in tokens.")
+    max_depth: Count = Field(_DOCUMENT.max_depth, description="Deepest selection.")
+    max_fields: Count = Field(_DOCUMENT.max_fields, description="Most fields in a document, fragments counted where they are spread.")
+    max_aliases: Count = Field(_DOCUMENT.max_aliases, description="Most aliases in a document.")
+    max_root_fields: Count = Field(_DOCUMENT.max_root_fields, description="Most root fields of an operation.")
+    max_directives: Count = Field(_DOCUMENT.max_directives, description="Most directives in a document.")
+    max_documents: Count = Field(_EDGE.max_documents, description="Documents whose parsing and validation are remembered.")
+    persisted_queries: Annotated[int, Field(ge=0)] = Field(
+        _EDGE.persisted_queries, description="Automatic persisted queries that are remembered; 0 turns them off."
+    )
+    trusted_documents: Path | None = Field(None, description="Folder of `.graphql` files, or manifest, of known operations.")
+    trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
+
+    backend_seconds: Seconds = Field(_CALL.timeout, description="Longest call to a backend, from waiting for a connection to the last byte.")
+    connect_seconds: Seconds = Field(_CALL.connect_timeout, description="Longest wait for a connection to a backend to open.")
+    pool_seconds: Seconds = Field(_CALL.pool_timeout, description="Longest wait for a free connection to a backend.")
+    connect_retries: Annotated[int, Field(ge=0, le=20)] = Field(_CALL.connect_retries, description="Further attempts when a backend could not be connected to.")
+    max_connections: Count = Field(_CALL.max_connections, description="Most connections to one backend.")
+    max_in_flight: Count = Field(_CALL.max_in_flight, description="Most calls of one backend in flight; further ones are refused at once.")
+    max_answer_bytes: Count = Field(_CALL.max_answer_bytes, description="Largest answer of a backend that is read.")
+    max_pause_seconds: Seconds = Field(_CALL.max_pause, description="Longest pause that a backend's `Retry-After` can ask for.")
+    breaker_window: Count = Field(_CALL.breaker_window, description="Last calls of a backend that its breaker looks at.")
+    breaker_failures: Count = Field(_CALL.breaker_failures, description="Failures among them that open the breaker.")
+    breaker_open_seconds: Seconds = Field(_CALL.breaker_open, description="Time that an open breaker refuses calls before it lets one probe.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`gateway` for the program, `apis` by API name."""
+
+    gateway: GatewaySettings
+    apis: Mapping[str, ApiSettings]
+
+
+def read_settings(apis: Iterable[Api], environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+    """The settings from `environment` (the process's by default) over `env_file`. Raises SettingsError."""
+    return parse_settings(apis, _given(os.environ if environment is None else environment, env_file))
+
+
+def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
+    """The settings from variables with their prefix; every one must be known. Raises SettingsError."""
+    remaining = dict(given)
+    by_api: dict[str, ApiSettings] = {}
+    known = [PREFIX + name.upper() for name in GatewaySettings.model_fields]
+    for api in apis:
+        prefix = f"{PREFIX}{api.name.upper()}_"
+        names = {prefix + name.upper(): name for name in api.settings.model_fields}
+        known += names
+        values = {name: remaining.pop(variable) for variable, name in names.items() if variable in remaining}
+        by_api[api.name] = _validated(api.settings, prefix, values)
+    for variable in remaining:
+        if variable not in known:
+            near = difflib.get_close_matches(variable, known, 1, 0.7)
+            raise SettingsError(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    values = {variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items()}
+    return Settings(_validated(GatewaySettings, PREFIX, values), by_api)
+
+
+def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """The variables with our prefix. An empty one counts as not given, as in a copied example file."""
+    merged: dict[str, str | None] = {}
+    if env_file is not None and env_file.is_file():
+        try:
+            merged.update(dotenv_values(env_file, interpolate=False))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{env_file} cannot be read: {type(error).__name__}") from error
+    merged.update(environment)
+    return {name.upper(): value for name, value in merged.items() if name.upper().startswith(PREFIX) and value}
+
+
+def _validated(model: type[S], prefix: str, values: Mapping[str, Any]) -> S:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1]).upper()
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{prefix}{name or '*'}: {message}") from None

@@ -1,0 +1,117 @@
+"""Requests as the vendor's pages write them, and answers judged. Pure: no I/O but the backend's one send."""
+
+from __future__ import annotations
+
+import decimal
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.apis.basecone.backend import CUSTOMER, SUPPLIER
+from app.apis.basecone.client import RestBackend, build_update, judge_read, judge_update
+from app.apis.basecone.settings import BaseconeSettings
+from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
+from app.call import Call
+from app.errors import GatewayError
+from app.upstream.exchange import Answer
+from app.upstream.upstream import Upstream
+from app.wire import encode_json, from_wire, to_wire
+
+SAMPLES = Path(__file__).parent / "samples"
+ID = "c0000000-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("kind", "cls", "sample"),
+    [(CUSTOMER, UpdateCustomerInput, "update-customer.json"), (SUPPLIER, UpdateSupplierInput, "update-supplier.json")],
+    ids=["customer", "supplier"],
+)
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_request_is_byte_for_byte_the_pages_example(kind, cls, sample, skip):
+    text = (SAMPLES / sample).read_text()
+    page = json.loads(text, parse_float=decimal.Decimal)
+    request = build_update(kind, ID, to_wire(from_wire(cls, page)), skip=skip, headers={"authorization": "Basic x"})
+    assert (request.method, request.path) == ("PUT", f"/{kind.plural}/{ID}")
+    assert request.query == (("skipCreationInAccountingSystem", "true" if skip else "false"),)
+    # The members' order is the input type's; their spelling and values are the page's, to the byte.
+    sent = request.body.decode()
+    assert json.loads(sent) == json.loads(text)
+    assert sorted(re.findall(r'"[^"]*":', sent)) == sorted(re.findall(r'"[^"]*":', text))
+    assert ('"DiscountPercentage":0.00' in sent) == (kind is SUPPLIER)
+    assert request.headers["content-type"].startswith("application/json")
+
+
+def test_absent_null_and_empty_are_three_things_on_the_wire():
+    body = to_wire(UpdateCustomerInput(company=None, name="n", phone=None, fax=""))
+    assert encode_json(body) == b'{"company":null,"name":"n","phone":null,"fax":""}'
+
+
+def test_204_is_success_even_with_a_body():
+    judge_update(CUSTOMER, Answer(204, {}, b""))
+    judge_update(CUSTOMER, Answer(204, {}, b'{"code":"unauthorized"}'))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 206, 301, 307, 400, 401, 404, 500])
+def test_everything_else_is_an_error(status):
+    with pytest.raises(GatewayError) as caught:
+        judge_update(CUSTOMER, Answer(status, {}, b""))
+    assert caught.value.backend.status == status
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b"<html>", b'{"a":'])
+def test_a_read_that_is_no_object_is_unreadable(body):
+    with pytest.raises(GatewayError) as caught:
+        judge_read(CUSTOMER, Answer(200, {}, body))
+    assert caught.value.row.reason == "ANSWER_UNREADABLE"
+
+
+def test_a_404_is_an_unknown_id():
+    assert judge_read(CUSTOMER, Answer(404, {}, b"<html>")) is None
+
+
+def rest(answer, **settings):
+    seen = []
+
+    def handle(request):
+        seen.append(request)
+        return answer(request)
+
+    upstream = Upstream("basecone", "https://backend.test/v1", transport=httpx.MockTransport(handle))
+    return RestBackend(BaseconeSettings(mode="rest", **settings), upstream), seen
+
+
+OWN = {"client_identifier": "own-client", "api_access_key": "own-key"}
+
+
+async def test_the_callers_credentials_replace_the_gateways():
+    backend, seen = rest(lambda _: httpx.Response(204), **OWN)
+    await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r1"))
+    await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r2", {"basecone": {"authorization": "Basic caller"}}))
+    await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r3", {"bokamera": {"authorization": "Bearer other"}}))
+    assert [request.headers["authorization"] for request in seen] == ["Basic b3duLWNsaWVudDpvd24ta2V5", "Basic caller", "Basic b3duLWNsaWVudDpvd24ta2V5"]
+    assert str(seen[0].url) == f"https://backend.test/v1/customers/{ID}?skipCreationInAccountingSystem=true"
+    assert seen[0].headers["x-request-id"] == "r1"
+
+
+async def test_without_any_credentials_nothing_is_sent():
+    backend, seen = rest(lambda _: httpx.Response(204))
+    with pytest.raises(GatewayError) as caught:
+        await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r"))
+    assert (caught.value.row.code, caught.value.outcome, seen) == ("UNAUTHENTICATED", "NOT_APPLIED", [])
+
+
+async def test_a_general_ledger_is_read_once_by_credential():
+    backend, seen = rest(lambda _: httpx.Response(200, json={"id": ID, "code": "8000"}), **OWN)
+    for _ in range(3):
+        assert (await backend.general_ledger(ID, call=Call("r")))["code"] == "8000"
+    await backend.general_ledger(ID, call=Call("r", {"basecone": {"authorization": "Basic caller"}}))
+    assert len(seen) == 2
+
+
+async def test_credentials_show_in_no_repr():
+    backend, _ = rest(lambda _: httpx.Response(204), **OWN)
+    shown = repr(backend) + repr(BaseconeSettings(**OWN)) + repr(Call("r", {"basecone": {"authorization": "Basic caller"}}))
+    assert not re.search("own-key|own-client|Basic caller", shown)

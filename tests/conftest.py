@@ -1,0 +1,33 @@
+"""The gateway in every wiring, for any test that asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import WIRINGS, Gateway
+from tests.harness import gateway as open_gateway
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No setting of the machine, and no `.env` file of its working folder, reaches a test."""
+    for name in list(os.environ):
+        if name.upper().startswith("GATEWAY_"):
+            monkeypatch.delenv(name)
+    return
+
+
+@pytest.fixture(params=WIRINGS)
+async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with open_gateway(request.param, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def local_gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with open_gateway("local", tmp_path) as opened:
+        yield opened

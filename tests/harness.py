@@ -1,0 +1,171 @@
+"""A gateway for tests: the real composition, below HTTP, in each wiring. Every answer is checked for what all answers promise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+
+from app.apis import APIS
+from app.apis.api import Api
+from app.apis.sandbox_faults import SandboxProtocol
+from app.bootstrap import Backends, create_sandbox, open_store_for
+from app.call import Call
+from app.config import Settings, parse_settings
+from app.errors import Code, Outcome
+from app.graphql.context import Context
+from app.graphql.execution import Engine, Request
+from app.graphql.schema import build_schema
+from app.scalars import JsonNumber
+from app.store.engine import SqlStore
+
+WIRINGS = ("local", "sandbox-in-process", "sandbox-over-socket")
+MEMBERS = {"code", "reason", "backend", "input", "outcome", "retry", "requestId"}
+_decode = msgspec.json.Decoder(float_hook=JsonNumber.of).decode
+_LEAKS = re.compile(r"https?://|127\.0\.0\.1|localhost|Traceback|\.py\b|Basic [A-Za-z0-9+/=]{8}|Bearer ")
+
+
+def check_error(error: Mapping[str, Any]) -> None:
+    """What every error promises, from any layer."""
+    assert set(error) <= {"message", "locations", "path", "extensions"}
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    extensions = error["extensions"]
+    assert set(extensions) <= MEMBERS
+    Code(extensions["code"])
+    assert extensions["requestId"]
+    assert None not in extensions.values()
+    if "outcome" in extensions:
+        outcome = Outcome(extensions["outcome"])
+        if extensions["retry"]["safe"]:
+            assert outcome is Outcome.NOT_APPLIED
+    if "backend" in extensions:
+        assert set(extensions["backend"]) <= {"name", "status", "code", "message"}
+        assert None not in extensions["backend"].values()
+    assert not _LEAKS.search(repr(error)), error
+
+
+@dataclass
+class Recorder(httpx.AsyncBaseTransport):
+    """Passes requests on and remembers them: what left the gateway."""
+
+    inner: httpx.AsyncBaseTransport
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return await self.inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    def count(self, method: str) -> int:
+        return sum(request.method == method for request in self.requests)
+
+
+@dataclass
+class Gateway:
+    """One wiring. `transports` records the requests of the REST wirings; `store` is the store behind either."""
+
+    wiring: str
+    backends: Backends
+    engine: Engine
+    store: SqlStore
+    transports: dict[str, Recorder]
+
+    async def execute(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        credentials: Mapping[str, Mapping[str, str]] | None = None,
+        simulate: str | None = None,
+    ) -> dict[str, Any]:
+        """The answer's body. Variables go through JSON, as over HTTP."""
+        given = _decode(msgspec.json.encode(variables or {}, enc_hook=str))
+        call = Call("test-request", credentials or {}, simulate=simulate)
+        result = await self.engine.execute(Request(query, given), Context(call, self.backends.by_name))
+        body = result.body()
+        for error in body.get("errors", ()):
+            check_error(error)
+        return body
+
+    async def error(self, query: str, variables: Mapping[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The only error of an answer that must have one."""
+        body = await self.execute(query, variables, **kwargs)
+        assert len(body.get("errors", ())) == 1, body
+        return body["errors"][0]
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Starlette, **options: Any) -> AsyncIterator[str]:
+    """A real server on a free loopback port; gives its base URL."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, **options))
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.ensure_future(server._serve())
+    while not server.started:
+        if task.done():
+            task.result()
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await task
+
+
+@contextlib.asynccontextmanager
+async def gateway(
+    wiring: str, folder: Path, apis: Sequence[Api] = APIS, extra: Mapping[str, str] | None = None
+) -> AsyncIterator[Gateway]:
+    """The gateway in one wiring over a fresh store in `folder`."""
+    store_url = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}"}
+    local = parse_settings(apis, {**store_url})
+    async with contextlib.AsyncExitStack() as stack:
+        if wiring == "local":
+            settings = parse_settings(apis, {**store_url, **(extra or {})})
+            backends = Backends(settings, apis)
+            await stack.enter_async_context(_opened(backends))
+            assert backends.store is not None
+            yield Gateway(wiring, backends, Engine(build_schema(apis)), backends.store, {})
+            return
+        store = await open_store_for(local, apis)
+        stack.push_async_callback(store.aclose)
+        sandbox = create_sandbox(local, apis, store)
+        if wiring == "sandbox-in-process":
+            url = "http://127.0.0.1:9"
+            await stack.enter_async_context(sandbox.router.lifespan_context(sandbox))
+            transports = {api.name: Recorder(httpx.ASGITransport(sandbox)) for api in apis}
+        else:
+            url = await stack.enter_async_context(serving(sandbox, http=SandboxProtocol))
+            transports = {api.name: Recorder(httpx.AsyncHTTPTransport()) for api in apis}
+        backends = Backends(_rest_settings(apis, url, extra or {}), apis, transports)
+        await stack.enter_async_context(_opened(backends))
+        yield Gateway(wiring, backends, Engine(build_schema(apis)), store, transports)
+
+
+def _rest_settings(apis: Sequence[Api], url: str, extra: Mapping[str, str]) -> Settings:
+    values = {
+        f"GATEWAY_{api.name}_{name}".upper(): value for api in apis for name, value in api.sandbox_settings(url).items()
+    }
+    return parse_settings(apis, {**values, **extra})
+
+
+@contextlib.asynccontextmanager
+async def _opened(backends: Backends) -> AsyncIterator[None]:
+    await backends.open()
+    try:
+        yield
+    finally:
+        await backends.aclose()
