@@ -88,7 +88,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> int 
 
 
 def undocumented(name: str, answer: Answer, *, code: str | None = None, message: str | None = None) -> GatewayError:
-    """The error for an answer that no documented row matches: keeps its status, vendor code and (for a 4xx) its text."""
+    """The error for an answer that no documented row matches: keeps its status, vendor code and, of a 4xx, its text."""
     row = family(answer.status)
     refused = 400 <= answer.status < 500  # noqa: PLR2004 - the class of RFC 9110
     text = message if message is not None else message_of(parsed(answer.body))

@@ -38,14 +38,15 @@ FAILURES: tuple[tuple[type[Exception], DocumentedError], ...] = (
     (httpx.CookieConflict, INTERNAL),
     (BodyTooLargeError, ANSWER_TOO_LARGE),
     (BodyUnreadableError, ANSWER_UNREADABLE),
-    (OSError, CONNECTION_LOST),  # a connection's own failures, should a transport let them through
+    (OSError, CONNECTION_LOST),  # should a transport let a socket's own failures through
     (UnicodeError, INTERNAL),  # a host name that cannot be one
 )
 
 # Nothing left, and the next attempt may find a free connection or a service that listens again.
 PASSING = frozenset({NOT_CONNECTED, NO_FREE_CONNECTION})
 
-_UNSENT = {CONNECTION_LOST: NOT_CONNECTED, ANSWER_TIMED_OUT: NOT_CONNECTED, ANSWER_UNREADABLE: NOT_CONNECTED}
+# The same failure where it is proven that nothing left.
+_UNSENT = dict.fromkeys((CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE), NOT_CONNECTED)
 
 
 def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:

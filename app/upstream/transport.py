@@ -6,6 +6,7 @@ and credentials from the environment, and costs more than the transport below it
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    import httpcore
+
     from app.call import Call
     from app.upstream.limits import Limits
 
@@ -33,6 +36,7 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OWN = ((b"accept-encoding", b"identity"), (b"user-agent", b"rest-update-gateway"))
 _SENDING = "http11.send_request_headers.started"
+_CONNECTED = "connection.connect_tcp.complete"
 
 
 @dataclass(slots=True)
@@ -43,10 +47,19 @@ class Progress:
     status: int | None = None
     headers: Mapping[str, str] | None = None
     body: bytearray | None = None
+    connecting: httpcore.AsyncNetworkStream | None = None
 
-    async def trace(self, event: str, _: Mapping[str, Any]) -> None:
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event == _SENDING:
             self.left = True
+            self.connecting = None
+        elif event == _CONNECTED:
+            self.connecting = info["return_value"]
+
+    async def abandon(self) -> None:
+        """Close a socket whose TLS handshake was cancelled, which httpcore leaves open."""
+        if self.connecting is not None:
+            await self.connecting.aclose()
 
 
 @cache
@@ -111,14 +124,15 @@ class Transport:
             response = await self._transport.handle_async_request(outgoing)
         except Exception as error:
             raise self._logged(failed(self._name, error, left=progress.left), error) from error
+        except asyncio.CancelledError:
+            await progress.abandon()
+            raise
         progress.left = True
         progress.status = response.status_code
         progress.headers = {key: value for key, value in response.headers.items() if key != "set-cookie"}
         progress.body = bytearray()
         try:
             await self._read(response, progress.body)
-            if progress.status < 200:  # noqa: PLR2004 - 101: a switch of protocols that nobody asked for
-                raise decoding.BodyUnreadableError(f"status {progress.status}")
         except Exception as error:
             answer = answered(progress)
             if answer is None:
@@ -130,6 +144,8 @@ class Transport:
     async def _read(self, response: httpx.Response, body: bytearray) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         try:
+            if response.is_informational:  # 101, a switch of protocols that nobody asked for
+                raise decoding.BodyUnreadableError(f"status {response.status_code}")
             coding = response.headers.get("content-encoding", "")
             await decoding.read(response.stream, coding, self._limits.max_answer_bytes, body)
         finally:

@@ -78,6 +78,7 @@ class Upstream:
         self.base_url = base_url.rstrip("/")
         self.limits = limits or Limits()
         self.observer = observer
+        self.transport = transport  # what replaces the network; None where nothing does
         self._transport = Transport(name, self.limits, transport, tls)
         self._breaker = Breaker(name, self.limits, clock)
         self._pause = Pause(name, self.limits, clock)

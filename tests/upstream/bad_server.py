@@ -73,7 +73,7 @@ class BadServer:
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> BadServer:
+    async def __aenter__(self):
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self.tls, limit=2**20)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

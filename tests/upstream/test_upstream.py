@@ -1,0 +1,329 @@
+"""Time, retries, connections and what a caller's end does, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+
+import httpx
+import pytest
+
+from app import errors
+from app.call import Call
+from app.errors import GatewayError, Outcome
+from app.upstream.exchange import Request
+from app.upstream.failures import FAILURES
+from app.upstream.upstream import Limits, Upstream
+from tests.upstream.bad_server import BadServer, answer, in_turn, says, status, unused_port
+
+PUT = Request("PUT", "/x", body=b"{}")
+GET = Request("GET", "/x")
+CALL = Call("request-1")
+
+
+async def error_of(upstream: Upstream, request: Request = PUT, call: Call = CALL) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await upstream.send(request, call)
+    return caught.value
+
+
+def in_seconds(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+class Gate:
+    """A script that answers 204 only once it is opened, and tells how many requests wait at it."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.arrived = asyncio.Semaphore(0)
+
+    async def __call__(self, exchange) -> None:
+        self.arrived.release()
+        await self.opened.wait()
+        await exchange.send(answer(204))
+
+
+class Recorder:
+    """A jitter and a sleep that only write down what they were asked."""
+
+    def __init__(self, jitter=lambda ceiling: ceiling) -> None:
+        self.ceilings: list[float] = []
+        self.slept: list[float] = []
+        self._jitter = jitter
+
+    def jitter(self, ceiling: float) -> float:
+        self.ceilings.append(ceiling)
+        return self._jitter(ceiling)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+def test_every_failure_of_httpx_has_a_row():
+    classes = {value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)}
+    pending = set(classes)
+    while pending:
+        more = set(pending.pop().__subclasses__()) - classes
+        classes |= more
+        pending |= more
+    ours = {kind for kind in classes if kind.__module__.startswith("httpx")}
+    rows = {kind: next((row for known, row in FAILURES if issubclass(kind, known)), None) for kind in ours}
+    assert None not in rows.values()
+    unsent = {kind.__name__ for kind, row in rows.items() if row.outcome is Outcome.NOT_APPLIED}
+    assert unsent == {"PoolTimeout", "ConnectTimeout", "ConnectError", "ProxyError"}
+    shadowed = [
+        (late, early) for (early, _), (late, _) in itertools.combinations(FAILURES, 2) if issubclass(late, early)
+    ]
+    assert shadowed == []
+
+
+async def test_only_certainly_unsent_failures_are_tried_again_with_growing_full_jitter():
+    recorder = Recorder(lambda ceiling: ceiling / 2)
+    limits = Limits(connect_retries=4, backoff=0.1, max_backoff=0.5)
+    url = f"http://127.0.0.1:{unused_port()}"
+    async with Upstream("x", url, limits, jitter=recorder.jitter, sleep=recorder.sleep) as upstream:
+        error = await error_of(upstream)
+    assert error.row is errors.NOT_CONNECTED
+    assert error.retry_safe
+    assert recorder.ceilings == [0.1, 0.2, 0.4, 0.5]
+    assert recorder.slept == [0.05, 0.1, 0.2, 0.25]
+
+
+async def test_a_put_that_left_is_never_sent_again():
+    recorder = Recorder()
+    async with (
+        BadServer(says(b"", then="close")) as server,
+        Upstream("x", server.url, Limits(connect_retries=5), sleep=recorder.sleep) as upstream,
+    ):
+        error = await error_of(upstream)
+    assert (error.row, server.puts, recorder.slept) == (errors.CONNECTION_LOST, 1, [])
+
+
+async def test_a_retry_reaches_a_service_that_came_up_meanwhile():
+    port = unused_port()
+    server = None
+
+    async def starts(_seconds: float) -> None:
+        nonlocal server
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+
+    async with Upstream("x", f"http://127.0.0.1:{port}", sleep=starts) as upstream:
+        error = await error_of(upstream)
+    server.close()
+    assert error.row is errors.CONNECTION_LOST
+
+
+async def test_no_retry_would_end_after_the_deadline():
+    recorder = Recorder(lambda _: 10.0)
+    url = f"http://127.0.0.1:{unused_port()}"
+    async with Upstream("x", url, jitter=recorder.jitter, sleep=recorder.sleep) as upstream:
+        error = await error_of(upstream, call=Call("r", deadline=in_seconds(9)))
+    assert (error.row, recorder.slept) == (errors.NOT_CONNECTED, [])
+
+
+async def test_a_deadline_that_is_over_sends_nothing():
+    async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
+        error = await error_of(upstream, call=Call("r", deadline=in_seconds(-1)))
+    assert (error.row, error.outcome) == (errors.DEADLINE_BEFORE_SENDING, Outcome.NOT_APPLIED)
+    assert server.connections == 0
+
+
+async def test_a_deadline_shortens_the_time_of_a_call():
+    async with BadServer(says(b"", then="hang")) as server, Upstream("x", server.url, Limits(timeout=3600)) as upstream:
+        error = await error_of(upstream, call=Call("r", deadline=in_seconds(0.2)))
+    assert (error.row, error.outcome, server.puts) == (errors.ANSWER_TIMED_OUT, Outcome.UNKNOWN, 1)
+
+
+async def test_a_wait_for_a_connection_ends_unsent():
+    gate = Gate()
+    limits = Limits(max_connections=1, pool_timeout=0.1, connect_retries=0)
+    async with BadServer(gate) as server, Upstream("x", server.url, limits) as upstream:
+        first = asyncio.create_task(upstream.send(PUT, CALL))
+        await gate.arrived.acquire()
+        error = await error_of(upstream)
+        gate.opened.set()
+        assert (await first).status == 204
+    assert (error.row, error.outcome, server.puts) == (errors.NO_FREE_CONNECTION, Outcome.NOT_APPLIED, 1)
+    assert error.retry_safe
+
+
+async def test_a_deadline_during_the_wait_for_a_connection_ends_unsent():
+    gate = Gate()
+    async with BadServer(gate) as server, Upstream("x", server.url, Limits(max_connections=1)) as upstream:
+        first = asyncio.create_task(upstream.send(PUT, CALL))
+        await gate.arrived.acquire()
+        error = await error_of(upstream, call=Call("r", deadline=in_seconds(0.1)))
+        gate.opened.set()
+        await first
+        assert (await upstream.send(PUT, CALL)).status == 204  # and no connection is lost by it
+    assert (error.row, error.outcome, server.puts) == (errors.DEADLINE_BEFORE_SENDING, Outcome.NOT_APPLIED, 2)
+
+
+@pytest.mark.parametrize("surplus", [b"{}", b'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{"a":1}'])
+async def test_bytes_beyond_an_answer_are_never_read_as_the_next_ones(surplus):
+    scripts = in_turn(says(b"HTTP/1.1 204 No Content\r\n\r\n" + surplus), status(409))
+    async with BadServer(scripts) as server, Upstream("x", server.url) as upstream:
+        assert (await upstream.send(PUT, CALL)).status == 204
+        assert (await upstream.send(PUT, CALL)).status == 409
+    assert (server.puts, server.connections) == (2, 2)
+
+
+async def test_a_connection_is_kept_between_clean_answers():
+    async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
+        for _ in range(5):
+            await upstream.send(PUT, CALL)
+    assert (server.puts, server.connections) == (5, 1)
+
+
+async def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again():
+    closed = asyncio.Event()
+
+    async def closes_after_the_answer(exchange) -> None:
+        await exchange.send(answer(204))
+        exchange.close()
+        await exchange.writer.wait_closed()
+        closed.set()
+
+    async with BadServer(closes_after_the_answer) as server, Upstream("x", server.url) as upstream:
+        for number in (1, 2, 3):
+            assert (await upstream.send(PUT, CALL)).status == 204
+            await closed.wait()
+            closed.clear()
+            assert number == server.connections == server.puts
+
+
+async def test_a_kept_connection_that_dies_under_the_next_put_is_unknown_and_not_sent_again():
+    scripts = in_turn(status(204), says(b"", then="reset"))
+    async with BadServer(scripts) as server, Upstream("x", server.url) as upstream:
+        await upstream.send(PUT, CALL)
+        error = await error_of(upstream)
+    assert (error.row, error.outcome, server.puts) == (errors.CONNECTION_LOST, Outcome.UNKNOWN, 2)
+
+
+async def test_no_cookie_is_kept_or_shown():
+    scripts = in_turn(status(204, b"", "set-cookie: session=secret; Path=/"), status(204))
+    async with BadServer(scripts) as server, Upstream("x", server.url) as upstream:
+        first = await upstream.send(PUT, CALL)
+        await upstream.send(PUT, CALL)
+    assert "set-cookie" not in first.headers
+    assert ["cookie" in exchange.headers for exchange in server.requests] == [False, False]
+
+
+async def test_the_environment_says_nothing_about_proxies_or_credentials(monkeypatch, tmp_path):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
+        assert (await upstream.send(PUT, CALL)).status == 204
+    assert "authorization" not in server.requests[0].headers
+
+
+async def test_headers_and_query_reach_the_service_as_given():
+    async with BadServer(status(204)) as server, Upstream("x", f"{server.url}/v1/") as upstream:
+        request = Request(
+            "PUT", "/c/%C3%A9", (("a", "1 2"), ("b", "x&y")), {"Authorization": " Basic eA== ", "x-key": "é"}, b"{}"
+        )
+        await upstream.send(request, Call("request-7", trace_headers={"traceparent": "00-1", "bad": "a\r\nb"}))
+    seen = server.requests[0]
+    assert seen.target.replace("+", "%20") == "/v1/c/%C3%A9?a=1%202&b=x%26y"
+    assert (seen.headers["authorization"], seen.headers["x-key"]) == ("Basic eA==", "é")
+    assert (seen.headers["x-request-id"], seen.headers["traceparent"]) == ("request-7", "00-1")
+    assert seen.headers["accept-encoding"] == "identity"
+    assert "bad" not in seen.headers
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nx-evil: 1", "a\nb", "a\rb", "a\0b", "a\x7fb", "Basic \u0141", "snow\u2603", "a\u2028b"]
+)
+@pytest.mark.parametrize("name", ["authorization", "x-api-key"])
+async def test_a_credential_that_is_no_header_is_refused_unsent(name, value):
+    async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
+        error = await error_of(upstream, Request("PUT", "/x", headers={name: value}, body=b"{}"))
+    assert (error.row, error.outcome, server.connections) == (errors.CREDENTIALS_MALFORMED, Outcome.NOT_APPLIED, 0)
+    assert value not in f"{error!r} {error.message} {error.detail} {error.extensions}"
+
+
+async def test_a_header_name_cannot_smuggle_either():
+    async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
+        error = await error_of(upstream, Request("PUT", "/x", headers={"a: b\r\nc": "d"}, body=b"{}"))
+    assert (error.row, server.connections) == (errors.CREDENTIALS_MALFORMED, 0)
+
+
+async def test_no_credential_is_logged_or_shown(caplog):
+    caplog.set_level(logging.DEBUG)
+    scripts = in_turn(status(500, b"oh"), says(b"", then="reset"))
+    request = Request("PUT", "/x", headers={"authorization": "Basic s3cret", "x-api-key": "s3cret"}, body=b"s3cret")
+    call = Call("r", credentials={"x": {"authorization": "s3cret"}}, trace_headers={"a": "s3cret"})
+    async with BadServer(scripts) as server, Upstream("x", server.url) as upstream:
+        await upstream.send(request, call)
+        error = await error_of(upstream, request, call)
+    assert server.puts == 2
+    shown = caplog.text + repr((request, call, error, upstream, error.detail, error.extensions))
+    assert "s3cret" not in shown
+
+
+async def test_a_put_outlives_its_caller_and_closing_waits_for_it(caplog):
+    gate = Gate()
+    async with BadServer(gate) as server, Upstream("x", server.url) as upstream:
+        caller = asyncio.create_task(upstream.send(PUT, CALL))
+        await gate.arrived.acquire()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert upstream.in_flight == 1
+        closing = asyncio.create_task(upstream.aclose())
+        await asyncio.sleep(0)
+        assert not closing.done()
+        gate.opened.set()
+        await closing
+        assert upstream.in_flight == 0
+        assert server.puts == 1
+    assert "ended without its caller: status 204" in caplog.text
+
+
+async def test_a_read_ends_with_its_caller():
+    gate = Gate()
+    async with BadServer(gate) as server, Upstream("x", server.url) as upstream:
+        caller = asyncio.create_task(upstream.send(GET, CALL))
+        await gate.arrived.acquire()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert upstream.in_flight == 0
+
+
+async def test_the_observer_hears_of_every_call_and_cannot_spoil_one():
+    heard = []
+
+    class Observer:
+        def on_exchange(self, *told) -> None:
+            heard.append(told)
+            raise RuntimeError("broken metrics")
+
+    async with (
+        BadServer(in_turn(status(204), says(b"", then="close"))) as server,
+        Upstream("x", server.url, observer=Observer()) as upstream,
+    ):
+        assert (await upstream.send(PUT, CALL)).status == 204
+        await error_of(upstream)
+        await error_of(upstream, call=Call("r", deadline=in_seconds(-1)))
+    assert [told[:4] for told in heard] == [
+        ("x", "PUT", 204, None),
+        ("x", "PUT", None, "CONNECTION_LOST"),
+        ("x", "PUT", None, "DEADLINE_BEFORE_SENDING"),
+    ]
+    assert all(told[4] >= 0 for told in heard)
+
+
+async def test_another_transport_is_judged_by_its_failures_alone():
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise {"/a": httpx.ConnectError, "/b": httpx.ReadError, "/c": KeyError}[request.url.path]("x")
+
+    limits = Limits(connect_retries=0)
+    async with Upstream("x", "http://x", limits, httpx.MockTransport(handler)) as upstream:
+        rows = [(await error_of(upstream, Request("PUT", path))).row for path in ("/a", "/b", "/c")]
+    assert rows == [errors.NOT_CONNECTED, errors.CONNECTION_LOST, errors.INTERNAL]
