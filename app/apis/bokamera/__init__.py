@@ -4,6 +4,7 @@ from app.apis.api import Api
 from app.apis.bokamera.backend import MUTATION, NAME
 from app.apis.bokamera.client import RestBackend
 from app.apis.bokamera.errors import ROWS
+from app.apis.bokamera.examples import EXAMPLES
 from app.apis.bokamera.mutations import Mutation, Query
 from app.apis.bokamera.sandbox import routes, settings_for
 from app.apis.bokamera.seed import COLLECTIONS, seed
@@ -25,4 +26,5 @@ API = Api(
     local=LocalBackend,
     sandbox=routes,
     sandbox_settings=settings_for,
+    examples=EXAMPLES,
 )

@@ -128,7 +128,13 @@ def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource
         return None
     secret = settings.password.get_secret_value()
     return TokenSource(
-        settings.token_url, settings.client_id, settings.username, secret, limits=upstream.limits, backend=NAME
+        settings.token_url,
+        settings.client_id,
+        settings.username,
+        secret,
+        transport=upstream.transport,
+        limits=upstream.limits,
+        backend=NAME,
     )
 
 

@@ -223,6 +223,7 @@ def _camel(name: str) -> str:
 
 
 _ROOT = {"id": "id", "companyid": "companyId"}
+_LISTS = {"customfields", "accesskeys", "accesskeystodelete"}
 _TOP = {name.casefold(): _camel(name) for name in FIELDS}
 _NESTED = {(name.casefold(), inner.casefold()): _camel(inner) for name, inners in FIELDS.items() for inner in inners}
 
@@ -235,7 +236,7 @@ def input_path(field_name: str) -> InputPath | None:
     name, position, inner = found[1].casefold(), found[2], found[3]
     if name in _ROOT and position is None and inner is None:
         return (_ROOT[name],)
-    if name not in _TOP:
+    if name not in _TOP or (position is not None and name not in _LISTS):
         return None
     path: InputPath = ("input", _TOP[name])
     if position is not None:

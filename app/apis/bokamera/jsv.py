@@ -24,7 +24,14 @@ _NOT_BARE = re.compile(r'["{}\[\]\r\n]')
 _BARE_KEY = re.compile(r'[^":,{}\[\]]*')
 _QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
 _SPACE = re.compile(r"[ \t\r\n]*")
-_json = json.JSONDecoder(parse_float=decimal.Decimal)
+_BEGINS_JSON = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*"')
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_json = json.JSONDecoder(parse_float=decimal.Decimal, parse_constant=_no_constant)
 
 
 class JsvError(ValueError):
@@ -93,10 +100,10 @@ def decode(data: bytes, *, json_members: Collection[str] = ()) -> Any:
     The lists under `json_members` may hold raw JSON objects (their keys are quoted), read as JSON with its types.
     """
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise JsvError(f"not UTF-8 at byte {error.start}") from None
-    trimmed = text.strip(" \t\r\n")
+    trimmed = text.removeprefix("\ufeff").strip(" \t\r\n")
     if not trimmed.startswith(("{", "[", '"')):
         if _SPECIAL.search(text.replace(":", "")):
             raise JsvError("text with special characters is not quoted")
@@ -156,7 +163,7 @@ class _Reader:
             self.at += 1
             return result
         while True:
-            raw = member in self._json_members and self._begins_json()
+            raw = member in self._json_members and _BEGINS_JSON.match(self.text, self.at) is not None
             result.append(self._raw_json() if raw else self.value(depth + 1, "", _BARE_IN_LIST))
             if raw:
                 self._take(_SPACE)
@@ -164,10 +171,6 @@ class _Reader:
                 self.at += 1
                 return result
             self._expect(",")
-
-    def _begins_json(self) -> bool:
-        found = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*"').match(self.text, self.at)
-        return found is not None
 
     def _raw_json(self) -> Any:
         self._take(_SPACE)

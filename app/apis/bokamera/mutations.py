@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import strawberry
 from strawberry import UNSET, Info
 
 from app.apis.bokamera.backend import backend_of
+from app.apis.bokamera.proof import provable, shows
 from app.apis.bokamera.types import (
     BookingCustomer,
     UpdateBookingCustomerInput,
@@ -16,23 +18,55 @@ from app.apis.bokamera.types import (
     read_booking_customer,
     refuse_inexpressible,
 )
+from app.errors import GatewayError, GatewayErrors, Outcome
+from app.reconciliation import reconcile
 from app.scalars import UUID
-from app.wire import to_wire
+from app.wire import Wire, to_wire
 
-Id = Annotated[UUID, strawberry.argument(description="Id of the booking customer.")]
-CompanyId = Annotated[
+_Id = Annotated[UUID, strawberry.argument(description="Id of the booking customer.")]
+_CompanyId = Annotated[
     UUID | None,
     strawberry.argument(
         description="Booking company of the customer. Left out or null, an administrator's own company is used."
     ),
 ]
-Changes = Annotated[UpdateBookingCustomerInput, strawberry.argument(description="What is to change.")]
+_Input = Annotated[UpdateBookingCustomerInput, strawberry.argument(description="What is to change.")]
+
+
+async def _update(info: Info, customer_id: str, company_id: str | None, body: Wire) -> BookingCustomer:
+    """The customer as BokaMera answered it; where the outcome is unknown, as one read-back proves it."""
+
+    async def proven(error: GatewayError) -> BookingCustomer:
+        return await reconcile(
+            error,
+            lambda: read_booking_customer(info, customer_id, company_id),
+            lambda record: shows(body, record),
+            provable=provable(body),
+        )
+
+    call = info.context.call.for_write(asyncio.get_running_loop().time())
+    try:
+        return booking_customer(await backend_of(info).update(customer_id, company_id, body, call=call), customer_id)
+    except GatewayError as error:
+        return await proven(error)
+    except GatewayErrors as several:
+        if all(error.outcome is not Outcome.UNKNOWN for error in several.errors):
+            raise
+        try:
+            return await proven(several.errors[0])
+        except GatewayError as error:
+            raise GatewayErrors([error, *several.errors[1:]]) from error
 
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="A booking customer by id, null for an unknown id.")
-    async def booking_customer(self, info: Info, id: Id, company_id: CompanyId = UNSET) -> BookingCustomer | None:  # noqa: A002 - the argument's name
+    @strawberry.field(description="A booking customer as BokaMera has it now; null for an unknown id.")
+    async def booking_customer(
+        self,
+        info: Info,
+        id: _Id,  # noqa: A002 - the argument's name
+        company_id: _CompanyId = UNSET,
+    ) -> BookingCustomer | None:
         return await read_booking_customer(info, id, company_id or None)
 
 
@@ -46,10 +80,10 @@ class Mutation:
         self,
         info: Info,
         *,
-        id: Id,  # noqa: A002 - the argument's name
-        company_id: CompanyId = UNSET,
-        input: Changes,  # noqa: A002 - the argument's name
+        id: _Id,  # noqa: A002 - the argument's name
+        company_id: _CompanyId = UNSET,
+        input: _Input,  # noqa: A002 - the argument's name
     ) -> UpdateBookingCustomerPayload | None:
         refuse_inexpressible(input)
-        record = await backend_of(info).update(id, company_id or None, to_wire(input), call=info.context.call)
-        return UpdateBookingCustomerPayload(booking_customer=booking_customer(record, id))
+        record = await _update(info, id, company_id or None, to_wire(input))
+        return UpdateBookingCustomerPayload(booking_customer=record)
