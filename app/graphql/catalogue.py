@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry import UNSET
 
 from app.errors import OWN_ROWS, DocumentedError, Outcome
 from app.graphql import refusals
@@ -95,13 +96,14 @@ def catalogue_query(apis: Sequence[Api]) -> type:
     # The rows do not change while the gateway runs, so neither do the answers.
     rows = [present(row) for row in all_rows(apis)]
 
-    def error_catalog(backend: Any = None, mutation: str | None = None) -> Any:
-        chosen = getattr(backend, "value", backend)
+    def error_catalog(backend: Any = UNSET, mutation: Any = UNSET) -> Any:
+        # Absent and null mean the same here; the default is UNSET because the SDL would print `= null`.
+        chosen = getattr(backend, "value", None)
         return [
             row
             for row in rows
             if (chosen is None or (row.backend is not None and row.backend.value == chosen))
-            and (mutation is None or mutation in row.mutations)
+            and (not isinstance(mutation, str) or mutation in row.mutations)
         ]
 
     error_catalog.__annotations__ = {

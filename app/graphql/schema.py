@@ -19,8 +19,6 @@ from app.scalars import schema_config
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from graphql import GraphQLNamedOutputType
-
     from app.apis.api import Api
 
 
@@ -84,19 +82,35 @@ _FEDERATION = {
     "_Any": "A representation of an entity: `__typename` and the members of its key.",
     "_Entity": "The entities of this subgraph.",
     "_Service": "What a federated router asks a subgraph about itself.",
+    "_FieldSet": "Names of fields, as a selection without its outer braces.",
+    "link__Import": "The name of a definition that is taken from a linked specification.",
+    "link__Purpose": "What a linked specification is needed for.",
+}
+_PURPOSES = {
+    "SECURITY": "Needed to keep what it marks secure.",
+    "EXECUTION": "Needed to execute requests.",
+}
+_DIRECTIVES = {
+    "key": "The fields that identify an entity to other subgraphs.",
+    "link": "A specification whose definitions this schema uses.",
 }
 
 
 def _describe_federation(schema: Schema) -> None:
-    """Strawberry adds federation's own types and fields without descriptions."""
-    types = schema._schema.type_map  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+    """Strawberry adds federation's own types, fields and directives without descriptions."""
+    graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+    types: dict[str, Any] = dict(graphql.type_map)
     for name, text in _FEDERATION.items():
-        described: GraphQLNamedOutputType | Any = types.get(name)
-        if described is not None:
-            described.description = text
-    query: Any = schema._schema.query_type  # noqa: SLF001
+        if name in types:
+            types[name].description = text
+    for name, text in _PURPOSES.items():
+        if "link__Purpose" in types:
+            types["link__Purpose"].values[name].description = text
+    for directive in graphql.directives:
+        directive.description = directive.description or _DIRECTIVES.get(directive.name)
+    query = types["Query"]
     query.fields["_service"].description = "The schema of this subgraph, for composition."
-    types["_Service"].fields["sdl"].description = "The schema as SDL."  # type: ignore[attr-defined]
+    types["_Service"].fields["sdl"].description = "The schema as SDL."
     if "_entities" in query.fields:
         query.fields["_entities"].description = "The records that the representations stand for, in their order."
         query.fields["_entities"].args["representations"].description = "What to look up."

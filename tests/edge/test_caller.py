@@ -1,0 +1,200 @@
+"""What surrounds a request: its id, credentials, deadline, simulation, the router's secret, CORS, health."""
+
+import asyncio
+import logging
+
+import pytest
+from starlette.responses import PlainTextResponse
+
+from app.edge.settings import EdgeSettings
+from tests.edge.serving import client, notebook_app
+from tests.graphql.asking import UPDATE
+from tests.graphql.notebook import FIRST, LocalNotebook
+
+OK = {"query": "{ __typename }"}
+READ = {"query": f'{{ note(id: "{FIRST}") {{ id }} }}'}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("abc-1.2_3:4", True), ("x" * 128, True), ("x" * 129, False), ("", False), ("a b", False), ("a\tb", False), ("é", False)],
+)  # fmt: skip
+async def test_a_harmless_request_id_is_kept_and_another_replaced(given, kept):
+    notebook = LocalNotebook()
+    async with client(notebook=notebook) as http:
+        answer = await http.post("/graphql", json=READ, headers={"x-request-id": given.encode()})
+    assert (answer.headers["x-request-id"] == given) == kept
+    assert notebook.seen[0].request_id == answer.headers["x-request-id"]
+
+
+async def test_credentials_reach_their_backend_and_nothing_prints_them(caplog):
+    notebook = LocalNotebook()
+    with caplog.at_level(logging.DEBUG):
+        async with client(notebook=notebook) as http:
+            answer = await http.post(
+                "/graphql", json=READ, headers={"X-Notebook-Authorization": "Basic sesame", "authorization": "other"}
+            )
+    (call,) = notebook.seen
+    assert call.credentials == {"notebook": {"authorization": "Basic sesame"}}
+    assert "sesame" not in caplog.text + repr(call) + answer.text
+
+
+@pytest.mark.parametrize("given", ["1", "1500", "999999999"])
+async def test_the_callers_deadline_is_on_the_loops_clock(given):
+    notebook = LocalNotebook()
+    before = asyncio.get_running_loop().time()
+    async with client(notebook=notebook) as http:
+        await http.post("/graphql", json=READ, headers={"x-request-timeout": given})
+    after = asyncio.get_running_loop().time()
+    assert before <= notebook.seen[0].deadline - int(given) / 1000 <= after
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1.5", "1s", "", " ", "9999999999", "١"])
+async def test_a_malformed_deadline_is_refused(given):
+    async with client() as http:
+        answer = await http.post("/graphql", json=READ, headers={"x-request-timeout": given.encode()})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["extensions"]["reason"] == "HEADER_MALFORMED"
+
+
+SIMULATED = {
+    "local": ("TITLE_TAKEN", "local", False, "TITLE_TAKEN", None),
+    "any case": ("title_Taken", "local", False, "TITLE_TAKEN", None),
+    "sandbox": ("TITLE_TAKEN", "sandbox", False, "TITLE_TAKEN", None),
+    "fault": ("html-500", "sandbox", False, "HTML-500", None),
+    "fault without a sandbox": ("timeout", "local", False, None, "SIMULATION_REFUSED"),
+    "real service": ("TITLE_TAKEN", "refused", False, None, "SIMULATION_REFUSED"),
+    "production": ("TITLE_TAKEN", "local", True, None, "SIMULATION_REFUSED"),
+    "unknown": ("NOPE", "local", False, None, "SIMULATION_UNKNOWN"),
+    "the gateway's own": ("CONNECTION_LOST", "local", False, None, "SIMULATION_UNKNOWN"),
+    "empty": ("", "local", False, None, "SIMULATION_UNKNOWN"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "mode", "production", "passed", "reason"), SIMULATED.values(), ids=SIMULATED)
+async def test_a_failure_is_simulated_where_nothing_real_can_happen(wanted, mode, production, passed, reason):
+    notebook = LocalNotebook()
+    async with client(EdgeSettings(production=production), notebook=notebook, simulated={"notebook": mode}) as http:
+        answer = await http.post("/graphql", json=READ, headers={"x-simulate": wanted})
+    assert answer.status_code == (200 if passed else 400)
+    if passed:
+        assert notebook.seen[0].simulate == passed
+    else:
+        assert answer.json()["errors"][0]["extensions"]["reason"] == reason
+        assert notebook.calls == []
+
+
+@pytest.mark.parametrize(("given", "status"), [("s3cret", 200), ("S3cret", 401), ("", 401), (None, 401), ("é", 401)])
+async def test_the_routers_secret_opens_federations_fields(given, status):
+    settings = EdgeSettings(router_secret="s3cret")
+    assert "s3cret" not in repr(settings)
+    headers = {} if given is None else {"Router-Authorization": given.encode()}
+    async with client(settings) as http:
+        for query in ("{ _service { sdl } }", "{ _entities(representations: []) { __typename } }"):
+            answer = await http.post("/graphql", json={"query": query}, headers=headers)
+            assert answer.status_code == status
+        assert (await http.post("/graphql", json=READ, headers=headers)).status_code == 200
+
+
+async def test_cors_answers_the_listed_origins_only():
+    settings = EdgeSettings(cors_origins=("https://app.example",))
+    asked = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type,x-notebook-authorization",
+    }
+    async with client(settings) as http:
+        allowed = await http.options("/graphql", headers={"origin": "https://app.example", **asked})
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        other = await http.options("/graphql", headers={"origin": "https://evil.example", **asked})
+        assert "access-control-allow-origin" not in other.headers
+        answer = await http.post("/graphql", json=OK, headers={"origin": "https://app.example"})
+        assert answer.headers["access-control-expose-headers"] == "x-request-id"
+    async with client() as http:
+        answer = await http.post("/graphql", json=OK, headers={"origin": "https://app.example"})
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("gateway.test", 200), ("GATEWAY.test:8000", 200), ("[::1]:80", 200), ("[::1]", 200), ("evil.example", 421)],
+)
+async def test_only_the_listed_hosts_are_answered(host, status):
+    settings = EdgeSettings(allowed_hosts=("gateway.test", "[::1]"))
+    async with client(settings) as http:
+        assert (await http.post("/graphql", json=OK, headers={"host": host})).status_code == status
+
+
+async def test_health_and_unknown_addresses():
+    usable = True
+
+    async def ready():
+        return usable
+
+    async with client(ready=ready) as http:
+        assert (await http.get("/health/live")).json() == {"status": "live"}
+        assert (await http.get("/health/ready")).status_code == 200
+        usable = False
+        assert (await http.get("/health/ready")).status_code == 503
+        assert (await http.get("/nope")).json()["errors"][0]["extensions"]["reason"] == "PATH_NOT_FOUND"
+        assert (await http.get("/metrics")).status_code == 404
+        assert (await http.post("/health/live")).status_code == 405
+
+
+async def test_metrics_are_answered_by_whoever_brings_them():
+    async def metrics(_request):
+        return PlainTextResponse("up 1\n")
+
+    async with client(metrics=metrics) as http:
+        assert (await http.get("/metrics")).text == "up 1\n"
+
+
+async def test_a_surprise_outside_graphql_is_an_answer_too(caplog):
+    async def ready():
+        raise ZeroDivisionError("secret-host.internal")
+
+    async with client(ready=ready) as http:
+        answer = await http.get("/health/ready")
+    assert answer.status_code == 500
+    assert answer.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    assert "secret-host" not in answer.text
+    assert "secret-host" in caplog.text
+
+
+async def test_an_observer_is_told_of_every_operation():
+    told = []
+
+    class Observer:
+        def operation(self, call, result, seconds):
+            told.append((call.request_id, result.operation and result.operation.name, len(result.errors), seconds >= 0))
+
+    async with client(observer=Observer()) as http:
+        await http.post(
+            "/graphql",
+            json={"query": UPDATE, "variables": {"input": {"title": "taken"}}},
+            headers={"x-request-id": "one"},
+        )
+        await http.post("/graphql", json={"query": "{"}, headers={"x-request-id": "two"})
+    assert told == [("one", "Change", 1, True), ("two", None, 1, True)]
+
+
+def test_strict_mode_without_documents_is_refused_at_the_start():
+    with pytest.raises(ValueError, match="trusted_documents"):
+        EdgeSettings(trusted_only=True)
+
+
+async def test_only_trusted_documents_run_in_strict_mode(tmp_path):
+    (tmp_path / "known.graphql").write_text("{ __typename }\n")
+    async with client(EdgeSettings(trusted_documents=tmp_path, trusted_only=True)) as http:
+        assert (await http.post("/graphql", json=OK)).json() == {"data": {"__typename": "Query"}}
+        refused = await http.post("/graphql", json=READ)
+        assert (refused.status_code, refused.json()["errors"][0]["extensions"]["reason"]) == (
+            400,
+            "DOCUMENT_NOT_TRUSTED",
+        )
+
+
+def test_the_application_shows_its_parts():
+    app = notebook_app()
+    assert app.state.engine.documents.misses == 0
+    assert app.state.in_flight == set()
