@@ -5,6 +5,7 @@ No message names the URL or any part of it: an address that is mistyped easily h
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,10 @@ class PostgresStore:
 
     def __init__(self, pool: Any, collections: Sequence[Collection]) -> None:
         self._pool = pool
+        self._closed = False
+        self._commits = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._statements = statements(collections, _DIALECT)
         self._get_many_sql = functools.cache(self._select_many)
 
@@ -150,24 +155,38 @@ class PostgresStore:
 
     async def commit(self, writes: Sequence[Write]) -> None:
         """All of `writes` durably, or none."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed", certain=True)
         prepared = prepare(writes, self._statements)
         if not prepared:
             return
+        self._commits += 1
+        self._idle.clear()
+        try:
+            await self._persistently(prepared)
+        finally:
+            self._commits -= 1
+            if not self._commits:
+                self._idle.set()
+
+    async def ping(self) -> None:
+        await self._fetch("SELECT version FROM gateway_schema")
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await self._idle.wait()  # the pool would refuse those that still wait for a connection
+        await self._pool.close()
+
+    async def _persistently(self, writes: list[PreparedWrite]) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                await self._commit(prepared)
+                await self._commit(writes)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
                 # Unique values may be waited for in a circle; the server has rolled this one back.
                 if attempt == _ATTEMPTS - 1:
                     raise _unavailable(error, certain=True) from None
             else:
                 return
-
-    async def ping(self) -> None:
-        await self._fetch("SELECT version FROM gateway_schema")
-
-    async def aclose(self) -> None:
-        await self._pool.close()
 
     def _select_many(self, collections: tuple[Collection, ...]) -> str:
         """One statement over several tables, the first column the table's position; an array of ids for each."""

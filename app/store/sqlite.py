@@ -156,8 +156,8 @@ class SqliteStore:
             await commit.done
 
     async def ping(self) -> None:
-        await self._read(lambda reader: reader.execute("SELECT version FROM gateway_schema").fetchone())
         self._writer.check_file()
+        await self._read(lambda reader: reader.execute("SELECT version FROM gateway_schema").fetchone())
 
     async def aclose(self) -> None:
         if not self._closed:

@@ -1,0 +1,160 @@
+"""The connection to PostgreSQL lost at chosen moments, by a proxy of real sockets; SQLite failing under a commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+
+import asyncpg
+import pytest
+
+from app.errors import Outcome
+from app.store.engine import open_store
+from app.store.records import Record, StoreUnavailableError, UniqueConflictError, Write
+
+
+class Proxy:
+    """TCP in front of the server's socket.
+
+    Once `cut_at` is seen in what a client sends, its connection is closed before the client hears another byte;
+    `deliver` says whether the server still hears it and answers.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.cut_at = None
+        self.deliver = True
+        self.open = True
+
+    async def serve(self, reader, writer):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            if not self.open:
+                return
+            upstream_reader, upstream_writer = await asyncio.open_unix_connection(f"{self.folder}/.s.PGSQL.5432")
+            answers = asyncio.create_task(self.answer(upstream_reader, writer))
+            with contextlib.closing(upstream_writer):
+                while data := await reader.read(65536):
+                    if self.cut_at is not None and self.cut_at in data:
+                        answers.cancel()
+                        await asyncio.wait([answers])
+                        if self.deliver:
+                            upstream_writer.write(data)
+                            await upstream_reader.read(65536)  # it has answered: it has done it
+                        break
+                    upstream_writer.write(data)
+                answers.cancel()
+
+    async def answer(self, upstream_reader, writer):
+        """Ends by cancellation when the client is to be cut off: then the client's connection is not closed yet."""
+        with contextlib.suppress(OSError):
+            while data := await upstream_reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+
+@pytest.fixture
+async def proxied(postgres, postgres_url, things, others):
+    proxy = Proxy(postgres)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    database = postgres_url.partition("?")[0].rpartition("/")[2]
+    url = f"postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"
+    store = await open_store(url, [things, others], [(things, Record("a", {}, unique="u"))])
+    proxy.store = store
+    yield proxy
+    await store.aclose()
+    server.close()
+
+
+def single(things):
+    return [Write(things, Record("marker", {"mark": "cut here"}), None)]
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_lost_while_a_single_write_is_under_way(proxied, things, delivered):
+    """The two look alike from here, so both are unknown, and the text says so."""
+    proxied.cut_at, proxied.deliver = b"cut here", delivered
+    with pytest.raises(StoreUnavailableError) as caught:
+        await proxied.store.commit(single(things))
+    assert not caught.value.certain
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert not caught.value.retry_safe
+    proxied.cut_at = None
+    assert (await proxied.store.get(things, "marker") is not None) == delivered
+
+
+async def test_lost_before_the_commit_is_sent(proxied, things, others):
+    proxied.cut_at = b"cut here"
+    with pytest.raises(StoreUnavailableError) as caught:
+        await proxied.store.commit([*single(things), Write(others, Record("b", {}), None)])
+    assert caught.value.certain
+    assert caught.value.outcome is Outcome.NOT_APPLIED
+    proxied.cut_at = None
+    assert await proxied.store.get_many([(things, "marker"), (others, "b")]) == {}
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_lost_at_the_commit_itself(proxied, things, others, delivered):
+    proxied.cut_at, proxied.deliver = b"COMMIT;", delivered
+    with pytest.raises(StoreUnavailableError) as caught:
+        await proxied.store.commit([*single(things), Write(others, Record("b", {}), None)])
+    assert not caught.value.certain
+    proxied.cut_at = None
+    assert len(await proxied.store.get_many([(things, "marker"), (others, "b")])) == 2 * delivered
+
+
+async def test_a_conflict_is_no_loss(proxied, things, others):
+    with pytest.raises(UniqueConflictError):
+        await proxied.store.commit(
+            [Write(things, Record("b", {}, unique="u"), None), Write(others, Record("b", {}), None)]
+        )
+
+
+async def test_unreachable_for_a_while(proxied, postgres_url, things):
+    proxied.open = False
+    administrator = await asyncpg.connect(postgres_url)
+    await administrator.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await administrator.close()
+    # The first may still meet the dying connection; from then on nothing can have been sent.
+    with contextlib.suppress(StoreUnavailableError):
+        await proxied.store.ping()
+    for call in (proxied.store.commit(single(things)), proxied.store.get(things, "a"), proxied.store.ping()):
+        with pytest.raises(StoreUnavailableError) as caught:
+            await call
+        assert caught.value.certain
+        assert caught.value.retry_safe
+    proxied.open = True
+    await proxied.store.commit(single(things))
+    assert await proxied.store.get(things, "marker") is not None
+
+
+async def test_a_full_sqlite_says_that_nothing_was_written(tmp_path, things):
+    store = await open_store(f"sqlite:///{tmp_path}/store.db", [things], ())
+    store._writer._connection.execute("PRAGMA max_page_count = 12")
+    big = Write(things, Record("big", {"text": "x" * 200_000}), None)
+    small = Write(things, Record("small", {}), None)
+    outcomes = await asyncio.gather(store.commit([big]), store.commit([small]), return_exceptions=True)
+    assert [(type(outcome), outcome.certain) for outcome in outcomes] == [(StoreUnavailableError, True)] * 2
+    assert await store.get_many([(things, "big"), (things, "small")]) == {}
+    await store.commit([small])
+    assert await store.get(things, "small") is not None
+    await store.aclose()
+
+
+async def test_a_writer_waits_for_a_foreign_lock_and_readers_do_not(tmp_path, things):
+    store = await open_store(f"sqlite:///{tmp_path}/store.db", [things], [(things, Record("a", {}))])
+    foreign = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    commits = asyncio.gather(*(store.commit([Write(things, Record(f"{n}", {}), None)]) for n in range(5)))
+    assert await store.get(things, "a") is not None
+    await store.ping()
+    assert not commits.done()
+    foreign.execute("COMMIT")
+    foreign.close()
+    await commits
+    assert await store.get(things, "4") is not None
+    await store.aclose()
