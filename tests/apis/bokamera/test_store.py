@@ -286,7 +286,7 @@ async def test_a_merge_that_never_wins_says_so(store):
     assert await reason(backend.update(NO_ACCOUNT, None, {}, call=ADMINISTRATOR)) == "OPTIMISTIC_CONCURRENCY"
 
 
-async def test_no_secret_is_stored_in_the_clear(store, tmp_path, backend):
+async def test_no_secret_is_stored_in_the_clear(tmp_path, backend):
     await backend.update(NO_ACCOUNT, None, {"Firstname": "stored-name"}, call=ADMINISTRATOR)
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"stored-name" in content
