@@ -50,7 +50,7 @@ _UNSENT = dict.fromkeys((CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE), 
 
 
 def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:
-    """The error of an exchange without an answer. `left`: whether bytes may have left; None where only `error` tells."""
+    """The error of an exchange without an answer. `left`: whether bytes may have left, None if only `error` tells."""
     row = next((row for kind, row in FAILURES if isinstance(error, kind)), INTERNAL)
     outcome = row.outcome
     if left is True and outcome is Outcome.NOT_APPLIED:
