@@ -31,3 +31,15 @@ async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def local_gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     async with open_gateway("local", tmp_path) as opened:
         yield opened
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The contract suite's table as one line: rows x wirings."""
+    nodes = "test_every_row_in_every_wiring["
+    counts = {
+        outcome: sum(nodes in report.nodeid for report in terminalreporter.stats.get(outcome, ()) if hasattr(report, "nodeid"))
+        for outcome in ("passed", "failed")
+    }
+    if any(counts.values()):
+        rows = sum(counts.values()) // len(WIRINGS)
+        terminalreporter.write_line(f"contract: {rows} rows x {len(WIRINGS)} wirings: {counts['passed']} hold, {counts['failed']} do not")

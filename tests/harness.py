@@ -121,7 +121,6 @@ async def serving(app: Starlette, **options: Any) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        server.force_exit = True
         await task
 
 

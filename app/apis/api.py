@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +27,21 @@ class ApiSettings(BaseModel):
     url: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """An operation that works on the store's first content: a tab of the playground, and a case of the contract suite.
+
+    Variables have the names of the field's arguments. `reason` is the fault it shows; None where it succeeds.
+    An API has a succeeding one for each of its mutations.
+    """
+
+    title: str
+    operation: str
+    variables: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Api:
     """One backend API: everything it brings, and nothing that it needs to know of another.
@@ -35,7 +50,7 @@ class Api:
     the backend. `mutations` are the GraphQL names of its mutations. `rest` and `local` build the two backends behind
     the package's port (one with a coroutine method `aclose` is closed with the gateway); `sandbox` builds the vendor's
     routes over the local one, below `sandbox_path`; `sandbox_settings` are the settings that point a gateway at a
-    sandbox under a base URL.
+    sandbox under a base URL. `examples` work on the seed.
     """
 
     name: str
@@ -52,4 +67,5 @@ class Api:
     local: Callable[[Any, Store], Any]
     sandbox: Callable[[Any, Store], Sequence[Route]]
     sandbox_settings: Callable[[str], Mapping[str, str]]
+    examples: Sequence[Example] = ()
     sandbox_path: str = ""

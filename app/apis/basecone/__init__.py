@@ -4,6 +4,7 @@ from app.apis.api import Api
 from app.apis.basecone.backend import KINDS, NAME
 from app.apis.basecone.client import RestBackend
 from app.apis.basecone.errors import ROWS
+from app.apis.basecone.examples import EXAMPLES
 from app.apis.basecone.mutations import Mutation, Query
 from app.apis.basecone.sandbox import routes, settings_for
 from app.apis.basecone.seed import COLLECTIONS, seed
@@ -26,4 +27,5 @@ API = Api(
     sandbox=routes,
     sandbox_settings=settings_for,
     sandbox_path="/v1",
+    examples=EXAMPLES,
 )
