@@ -14,15 +14,22 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.edge import playground
+from app.edge.authentication import METRICS_SCOPE, Authenticator
 from app.edge.caller import REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, Callers, simulation
 from app.edge.envelope import Envelope, error_response
 from app.edge.graphql_http import GraphQLEndpoint, Observer
 from app.edge.incoming import PREFLIGHT_HEADERS
+from app.edge.playground import Playground
 from app.edge.settings import EdgeSettings
 from app.graphql.execution import Engine
 from app.graphql.persisted import PersistedDocuments, read_trusted
-from app.graphql.refusals import METHOD_NOT_ALLOWED, PATH_NOT_FOUND, REQUEST_MALFORMED
+from app.graphql.refusals import (
+    METHOD_NOT_ALLOWED,
+    PATH_NOT_FOUND,
+    REQUEST_MALFORMED,
+    SCOPE_MISSING,
+    RefusedRequestError,
+)
 from app.graphql.schema import Schema, build_schema
 
 if TYPE_CHECKING:
@@ -46,6 +53,8 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     simulated: Mapping[str, Literal["local", "sandbox", "refused"]] | None = None,
     ready: Callable[[], Awaitable[bool]] = _always,
     metrics: Callable[[Request], Awaitable[Response]] | None = None,
+    metrics_open: bool = False,
+    authenticator: Authenticator | None = None,
     observer: Observer | None = None,
     lifespan: Lifespan | None = None,
     routes: Sequence[BaseRoute] = (),
@@ -54,6 +63,8 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 
     `lifespan` is left only after the last operation in flight has ended. Raises ManifestError for unusable trusted
     documents. `app.state.engine` and `app.state.in_flight` are for metrics.
+
+    Without `authenticator` anyone may call. With one, `/metrics` needs it too, unless `metrics_open`; health does not.
     """
     settings = settings or EdgeSettings()
     engine = build_engine(schema or build_schema(apis), settings)
@@ -61,7 +72,8 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         {api.name: {name.lower(): backend for name, backend in api.caller_headers.items()} for api in apis},
         simulation(apis, simulated or {}, production=settings.production),
     )
-    endpoint = GraphQLEndpoint(engine, backends, callers, settings, page=playground.page, observer=observer)
+    playground = Playground(apis)
+    endpoint = GraphQLEndpoint(engine, backends, callers, settings, page=playground.page, observer=observer, authenticator=authenticator)
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "live"})
@@ -74,9 +86,12 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         Route("/graphql", endpoint),
         Route("/health/live", live),
         Route("/health/ready", readiness),
+        *(playground.routes if settings.shows_playground else ()),
         *routes,
     ]
     if metrics is not None:
+        if authenticator is not None and not metrics_open:
+            metrics = _for_callers(metrics, authenticator)
         table.append(Route("/metrics", metrics))
 
     @asynccontextmanager
@@ -99,6 +114,23 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     app.state.engine = engine
     app.state.in_flight = endpoint.in_flight
     return app
+
+
+def _for_callers(
+    answer: Callable[[Request], Awaitable[Response]], authenticator: Authenticator
+) -> Callable[[Request], Awaitable[Response]]:
+    async def checked(request: Request) -> Response:
+        identifier = request.scope["state"]["request_id"]
+        try:
+            caller = await authenticator.caller(request.headers)
+        except RefusedRequestError as refusal:
+            return error_response(refusal.row, refusal.row.http_status or 401, identifier, refusal.headers)
+        if not caller.may(METRICS_SCOPE):
+            challenge = {"www-authenticate": f'Bearer realm="gateway", error="insufficient_scope", scope="{METRICS_SCOPE}"'}
+            return error_response(SCOPE_MISSING, 403, identifier, challenge)
+        return await answer(request)
+
+    return checked
 
 
 def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:

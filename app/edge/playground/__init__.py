@@ -1,62 +1,123 @@
-"""The page at `GET /graphql`: a person can run the prepared operations, with every other host out of reach."""
+"""The page at `GET /graphql`: GraphiQL where its files can be had, and an own small page where they cannot.
+
+The files that the build brought in are served from here. Without them the page asks a CDN, by digest; where that
+fails or hangs, the browser starts the own page. Nothing has to be set, and nothing is left at "Loading".
+"""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from typing import TYPE_CHECKING
+import json
+import mimetypes
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.edge.playground.fetch import ASSETS, HERE, present, wanted
+from app.edge.playground.operations import Prepared, prepared
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
     from starlette.requests import Request
 
-_STYLE = """
-body{font:15px system-ui,sans-serif;margin:0;display:grid;grid-template-rows:auto 1fr;height:100vh}
-header{padding:.6rem 1rem;display:flex;gap:1rem;align-items:center;border-bottom:1px solid #ccc}
-main{display:grid;grid-template-columns:1fr 1fr;min-height:0}
-section{display:grid;grid-template-rows:3fr 2fr 1fr;min-height:0}
-textarea,pre{font:13px ui-monospace,monospace;margin:0;padding:.8rem;border:0;border-right:1px solid #ccc;
-border-bottom:1px solid #ccc;resize:none;overflow:auto}
-"""
-_SCRIPT = """
-const $ = (id) => document.getElementById(id);
-async function run() {
-  const parse = (id) => ($(id).value.trim() ? JSON.parse($(id).value) : {});
-  try {
-    const answer = await fetch(location.pathname, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...parse("headers") },
-      body: JSON.stringify({ query: $("query").value, variables: parse("variables") }),
-    });
-    $("answer").textContent = JSON.stringify(await answer.json(), null, 2);
-  } catch (error) {
-    $("answer").textContent = String(error);
-  }
-}
-$("run").addEventListener("click", run);
-"""
-_PAGE = f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>GraphQL</title><style>{_STYLE}</style></head>
-<body><header><strong>GraphQL</strong><button id="run" type="button">Run</button></header>
-<main><section>
-<textarea id="query" aria-label="Operation" spellcheck="false">{{ __typename }}</textarea>
-<textarea id="variables" aria-label="Variables as JSON" spellcheck="false">{{}}</textarea>
-<textarea id="headers" aria-label="Headers as JSON" spellcheck="false">{{}}</textarea>
-</section><pre id="answer" aria-live="polite"></pre></main>
-<script>{_SCRIPT}</script></body></html>
+    from app.apis.api import Api
+
+_CDN = "https://cdn.jsdelivr.net/npm/"
+_OWN = ("start.js", "page.js", "page.css")
+_UNTIL_OWN_PAGE = {"own": 20_000, "cdn": 4_000}
+# An address holds its content's digest, so a browser never has to ask again.
+_FOREVER = "public, max-age=31536000, immutable"
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>GraphQL playground</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="{css}">
+<script type="application/json" id="settings">{settings}</script>
+<script src="{page}" defer></script>
+<script src="{start}" defer></script>
+</head>
+<body>
+<div id="playground"><p class="wait" role="status">Loading GraphiQL &hellip;</p></div>
+<noscript><p class="wait">This page needs JavaScript. The endpoint itself takes <code>POST</code> requests as GraphQL
+over HTTP describes them.</p></noscript>
+</body>
+</html>
 """
 
 
-def _hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+class Playground:
+    """`page` answers `GET /graphql`; `routes` hold the files that it loads, at addresses relative to it."""
+
+    def __init__(self, apis: Iterable[Api], assets: Path = ASSETS) -> None:
+        self.operations: Sequence[Prepared] = prepared(apis)
+        self.served_from = "own" if present(assets) else "cdn"
+        self._files = dict(_own_file(name) for name in _OWN)
+        if self.served_from == "own":
+            self._files |= {file.name: (assets / file.name).read_bytes() for file in wanted()}
+        self._html = self._page()
+        self._policy = self._content_security_policy()
+        self.routes: Sequence[BaseRoute] = (Route("/playground/assets/{name}", self._asset),)
+
+    def page(self, _request: Request) -> Response:
+        return HTMLResponse(self._html, headers={"content-security-policy": self._policy, "vary": "Accept"})
+
+    async def _asset(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        content = self._files.get(name)
+        if content is None:
+            return Response(status_code=404)
+        media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(content, headers={"cache-control": _FOREVER}, media_type=media_type)
+
+    def _page(self) -> str:
+        own = {name: f"playground/assets/{hashed}" for name, hashed in zip(_OWN, self._files, strict=False)}
+        operations = [operation.as_json() for operation in self.operations]
+        settings = {
+            "edition": hashlib.sha256(json.dumps(operations).encode()).hexdigest()[:16],
+            "operations": operations,
+            "files": self._graphiql(),
+            "milliseconds": _UNTIL_OWN_PAGE[self.served_from],
+        }
+        # In an element of script, only this character could end the data.
+        data = json.dumps(settings, ensure_ascii=False).replace("<", "\\u003c")
+        return _PAGE.format(css=own["page.css"], page=own["page.js"], start=own["start.js"], settings=data)
+
+    def _graphiql(self) -> list[dict[str, Any]]:
+        if self.served_from == "own":
+            return [{"url": f"playground/assets/{file.name}"} for file in wanted()]
+        return [
+            {"url": f"{_CDN}{file.package}@{file.version}/{file.path}", "integrity": file.integrity}
+            for file in wanted()
+        ]
+
+    def _content_security_policy(self) -> str:
+        """GraphiQL needs no inline script and no eval; its style sheet brings fonts and small images as data."""
+        outside = [file["url"] for file in self._graphiql() if "integrity" in file]
+        scripts = ["'self'", *(url for url in outside if url.endswith(".js"))]
+        styles = ["'self'", *(url for url in outside if url.endswith(".css"))]
+        return "; ".join(
+            (
+                "default-src 'none'",
+                "connect-src 'self'",
+                f"script-src {' '.join(scripts)}",
+                f"style-src {' '.join(styles)}",
+                "font-src data:",
+                "img-src 'self' data:",
+                "base-uri 'none'",
+                "form-action 'none'",
+                "frame-ancestors 'none'",
+            )
+        )
 
 
-_POLICY = (
-    f"default-src 'none'; connect-src 'self'; script-src {_hash(_SCRIPT)}; style-src {_hash(_STYLE)}; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-
-def page(_request: Request) -> Response:
-    return HTMLResponse(_PAGE, headers={"content-security-policy": _POLICY, "vary": "Accept"})
+def _own_file(name: str) -> tuple[str, bytes]:
+    content = (HERE / "static" / name).read_bytes()
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}.{hashlib.sha256(content).hexdigest()[:16]}.{suffix}", content

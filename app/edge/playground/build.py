@@ -1,0 +1,31 @@
+"""The build's own step, named in `pyproject.toml`: it brings the playground's npm files in.
+
+setuptools loads this file by its path, when nothing of the package's dependencies is installed yet.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from setuptools.command.build_py import build_py
+
+
+def _bring_in() -> str:
+    specification = importlib.util.spec_from_file_location("_playground_fetch", Path(__file__).with_name("fetch.py"))
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    line: str = module.bring_in()
+    return line
+
+
+class BuildPlayground(build_py):  # type: ignore[misc]  # setuptools is no dependency of the program, so untyped here
+    """For wheels and editable installs alike."""
+
+    def run(self) -> None:
+        self.warn(_bring_in())
+        super().run()

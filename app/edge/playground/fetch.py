@@ -1,0 +1,98 @@
+"""Brings the npm files of the playground in, when the package is built. The build loads this alone: no dependencies.
+
+What is wanted is pinned by digest in `packages.json`, so any registry or mirror that npm is set up for will do.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+HERE = Path(__file__).parent
+ASSETS = HERE / "assets"
+_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """One file of an npm package. `integrity` is as in HTML: the SHA-384 digest of the very file in the package."""
+
+    package: str
+    version: str
+    path: str
+    integrity: str
+
+    @property
+    def name(self) -> str:
+        """The file's name here, with its content's digest: a new content is a new address."""
+        path = PurePosixPath(self.path)
+        digest = base64.b64decode(self.integrity.removeprefix("sha384-")).hex()
+        return f"{self.package}.{digest[:16]}{path.suffix}"
+
+    def matches(self, content: bytes) -> bool:
+        digest = binascii.b2a_base64(hashlib.sha384(content).digest(), newline=False).decode()
+        return self.integrity == f"sha384-{digest}"
+
+
+def wanted() -> tuple[PackageFile, ...]:
+    """The files in the order in which a page loads them."""
+    listed = json.loads((HERE / "packages.json").read_text(encoding="utf-8"))
+    return tuple(PackageFile(**item) for item in listed)
+
+
+def present(folder: Path = ASSETS) -> bool:
+    """Whether every file is in the folder, unchanged: a half set is none."""
+    return all(_has(folder, file) for file in wanted())
+
+
+def _has(folder: Path, file: PackageFile) -> bool:
+    try:
+        return file.matches((folder / file.name).read_bytes())
+    except OSError:
+        return False
+
+
+def bring_in(folder: Path = ASSETS, npm: str | None = None) -> str:
+    """Fills the folder, and says in one line how that went. A build never fails for the playground's sake."""
+    if present(folder):
+        return "playground: its files are there already"
+    npm = npm or shutil.which("npm")
+    if npm is None:
+        return "playground: built without its own files, for npm is not on this machine; the page works with less"
+    try:
+        with tempfile.TemporaryDirectory() as packed:
+            _pack(npm, Path(packed))
+            contents = {file: _content(Path(packed), file) for file in wanted()}
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in contents.items():
+            (folder / file.name).write_bytes(content)
+    except (OSError, ValueError, KeyError, tarfile.TarError, subprocess.SubprocessError) as error:
+        cause = type(error).__name__
+        return f"playground: built without its own files ({cause} while npm brought them); the page works with less"
+    return f"playground: {len(contents)} files brought in from npm"
+
+
+def _pack(npm: str, folder: Path) -> None:
+    # In an empty folder, so that no project's own npm settings apply; the user's registry does.
+    specifications = sorted({f"{file.package}@{file.version}" for file in wanted()})
+    options = ["--silent", "--ignore-scripts", "--fetch-retries=1", "--fetch-timeout=30000"]
+    subprocess.run(  # noqa: S603 - npm itself, with constants
+        [npm, "pack", *specifications, *options], cwd=folder, check=True, capture_output=True, timeout=_SECONDS
+    )
+
+
+def _content(folder: Path, file: PackageFile) -> bytes:
+    with tarfile.open(folder / f"{file.package}-{file.version}.tgz") as archive:
+        member = archive.extractfile(f"package/{file.path}")
+        content = b"" if member is None else member.read()
+    if not file.matches(content):
+        raise ValueError(f"{file.package} {file.path} is not the file that was pinned")
+    return content

@@ -1,0 +1,68 @@
+"""The prepared operations: every API's examples, and what the gateway itself has to show. Tests run each of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from app.apis.api import Api, Example
+
+_OPERATION = re.compile(r"^(query|mutation)\s+\w+")
+_CATALOGUE = """# Every error that the gateway can answer, with its place in the input and whether a retry is safe.
+query ErrorCatalogue($backend: Backend) {
+  errorCatalog(backend: $backend) {
+    reason
+    code
+    backend
+    httpStatus
+    vendorCode
+    text
+    inputPath
+    mutations
+    outcome
+    retrySafe
+  }
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A tab, which GraphiQL names as the operation is named. `reason` is None where it succeeds."""
+
+    title: str
+    query: str
+    variables: Mapping[str, Any]
+    headers: Mapping[str, str]
+    reason: str | None
+
+    def as_json(self) -> dict[str, str | None]:
+        """What the editors hold, as texts."""
+        return {
+            "title": self.title,
+            "query": self.query,
+            "variables": json.dumps(self.variables, indent=2, ensure_ascii=False),
+            "headers": json.dumps(self.headers, indent=2) if self.headers else "",
+            "reason": self.reason,
+        }
+
+
+def prepared(apis: Iterable[Api]) -> tuple[Prepared, ...]:
+    """What succeeds comes first: one's eyes fall on it first."""
+    found = [_of_example(example) for api in apis for example in api.examples]
+    found.append(Prepared("Every error there is", _CATALOGUE, {"backend": None}, {}, None))
+    return tuple(sorted(found, key=lambda operation: operation.reason is not None))
+
+
+def _of_example(example: Example) -> Prepared:
+    plain = example.title.partition(" (")[0]
+    name = "".join(word[:1].upper() + word[1:] for word in re.findall(r"\w+", plain.replace("'", "")))
+    query = _OPERATION.sub(lambda found: f"{found[1]} {name}", example.operation, count=1)
+    outcome = "It succeeds." if example.reason is None else f"It is refused: {example.reason}."
+    return Prepared(
+        example.title, f"# {example.title}. {outcome}\n{query}", example.variables, example.headers, example.reason
+    )

@@ -1,0 +1,99 @@
+// Decides what the person gets: GraphiQL if all of its files arrive in time, else the own page of page.js.
+"use strict";
+
+(() => {
+  const settings = JSON.parse(document.getElementById("settings").textContent);
+  const root = document.getElementById("playground");
+
+  /** One request, as both pages send it. */
+  async function send(body, headers) {
+    return fetch(location.pathname, {
+      method: "POST",
+      headers: {
+        accept: "application/graphql-response+json, application/json;q=0.9",
+        "content-type": "application/json",
+        ...headers,
+      },
+      body: JSON.stringify(body),
+    });
+  }
+
+  function element({ url, integrity }) {
+    const isStyle = url.endsWith(".css");
+    const made = document.createElement(isStyle ? "link" : "script");
+    if (isStyle) {
+      made.rel = "stylesheet";
+    } else {
+      made.async = false; // in the order given: react before react-dom before graphiql
+    }
+    if (integrity) {
+      made.integrity = integrity;
+      made.crossOrigin = "anonymous";
+    }
+    made[isStyle ? "href" : "src"] = url;
+    return made;
+  }
+
+  function load() {
+    const elements = settings.files.map(element);
+    const arrived = elements.map(
+      (made) =>
+        new Promise((resolve, reject) => {
+          made.addEventListener("load", resolve);
+          made.addEventListener("error", () => reject(new Error("it did not load")));
+          document.head.append(made);
+        }),
+    );
+    const late = new Promise((_, reject) => {
+      setTimeout(() => reject(new Error("it did not load in time")), settings.milliseconds);
+    });
+    return Promise.race([Promise.all(arrived), late]).catch((error) => {
+      elements.forEach((made) => made.remove());
+      throw error;
+    });
+  }
+
+  // Tabs last as long as the browser's tab does, with their headers: a restored tab that had lost its x-simulate would
+  // write for real. Credentials among them are never kept on disk. Only the theme is, for the next visit.
+  // Other prepared operations are another edition, which opens with its own tabs.
+  const place = (name) =>
+    name.endsWith("theme") ? [localStorage, name] : [sessionStorage, `${settings.edition}:${name}`];
+  const on = (method) => (name, ...rest) => {
+    const [area, key] = place(name);
+    return area[method](key, ...rest);
+  };
+  const storage = {
+    getItem: on("getItem"),
+    setItem: on("setItem"),
+    removeItem: on("removeItem"),
+    clear: () => sessionStorage.clear(),
+    get length() {
+      return sessionStorage.length;
+    },
+  };
+
+  function showGraphiQL() {
+    const { React, ReactDOM, GraphiQL } = window;
+    const fetcher = async (params, options) => (await send(params, options?.headers)).json();
+    const Page = GraphiQL.GraphiQL ?? GraphiQL;
+    root.replaceChildren();
+    ReactDOM.createRoot(root).render(
+      React.createElement(
+        Page,
+        {
+          fetcher,
+          storage,
+          defaultTabs: settings.operations.map(({ query, variables, headers }) => ({ query, variables, headers })),
+          defaultEditorToolsVisibility: true,
+          shouldPersistHeaders: true,
+          showPersistHeadersSettings: false,
+        },
+        React.createElement(Page.Logo, null, "GraphQL gateway"),
+      ),
+    );
+  }
+
+  load()
+    .then(showGraphiQL)
+    .catch((error) => window.showOwnPage(root, settings.operations, send, error.message));
+})();
