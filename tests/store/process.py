@@ -46,7 +46,7 @@ async def write(url, name):
 
 
 async def contend(url, name):
-    """Updates of one record, all decided on what was read just before; says the winners' versions and the losers' number."""
+    """Updates of one record, each decided on what was read just before; says each one's version, or null if it lost."""
     store = await open_store(url, [LEFT], [(LEFT, Record("one", {}))])
     say("ready")
     sys.stdin.readline()

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from app.store import migrations
 from app.store.engine import open_store
-from app.store.records import Collection, Record, StoreUnavailableError, Write
+from app.store.records import Record, StoreUnavailableError, Write
 from app.store.tables import record_table
 
 
