@@ -114,7 +114,9 @@ def _map_literal(node: ValueNode, variables: Mapping[str, Any] | None) -> dict[s
     members: dict[str, Any] = {}
     for member in node.fields:
         if isinstance(member.value, VariableNode):
-            members[member.name.value] = (variables or {}).get(member.value.name.value)
+            # While the document is validated, the variables have no values yet.
+            if variables is not None:
+                members[member.name.value] = variables.get(member.value.name.value)
         elif isinstance(member.value, StringValueNode):
             members[member.name.value] = member.value.value
         else:

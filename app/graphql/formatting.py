@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Aliases are the client's own words, of any length.
+_MAX_PLACE = 200
+
 
 def format_errors(errors: Sequence[GraphQLError], *, mutation: bool, request_id: str) -> list[dict[str, Any]]:
     """The errors of an executed operation. Several faults of one field stand in place, in the backend's order."""
@@ -26,25 +29,28 @@ def format_errors(errors: Sequence[GraphQLError], *, mutation: bool, request_id:
 
 
 def _faults(error: GraphQLError, request_id: str) -> tuple[GatewayError, ...]:
-    cause: BaseException | None = error
-    while isinstance(cause, GraphQLError) and cause.original_error is not None:
+    cause: BaseException = error
+    argument: GraphQLError | None = None
+    while isinstance(cause, GraphQLError):
+        # graphql-core's own: a value node marks an argument that it could not coerce.
+        if cause.nodes and all(isinstance(node, ValueNode) for node in cause.nodes):
+            argument = cause
+        if cause.original_error is None:
+            break
         cause = cause.original_error
     if isinstance(cause, GatewayErrors) and cause.errors:
         return cause.errors
+    place = ".".join(str(part) for part in error.path or ())[:_MAX_PLACE]
     if isinstance(cause, GatewayError):
+        if cause.row is INTERNAL:
+            log.error("failure of %s: %s", place, cause.detail, exc_info=cause, extra={"request_id": request_id})
         return (cause,)
-    # graphql-core's own: a value node marks an argument that it could not coerce, anything else is our own fault.
-    if isinstance(cause, GraphQLError) and cause.nodes and all(isinstance(node, ValueNode) for node in cause.nodes):
-        return (GatewayError(ARGUMENT_INVALID, cause.message),)
-    log.error(
-        "unexpected failure of %s",
-        ".".join(str(part) for part in error.path or ()),
-        exc_info=cause if cause is not None else error,
-        extra={"request_id": request_id},
-    )
     # Below a root field the mutation itself has returned: the write is done, only its answer is not.
-    nested = error.path is not None and len(error.path) > 1
-    return (GatewayError(INTERNAL, outcome=Outcome.APPLIED if nested else None),)
+    returned = Outcome.APPLIED if len(error.path or ()) > 1 else None
+    if argument is not None:
+        return (GatewayError(ARGUMENT_INVALID, argument.message, outcome=returned),)
+    log.error("unexpected failure of %s", place, exc_info=cause, extra={"request_id": request_id})
+    return (GatewayError(INTERNAL, outcome=returned),)
 
 
 def _format(error: GraphQLError, fault: GatewayError, *, mutation: bool, request_id: str) -> dict[str, Any]:
@@ -57,12 +63,8 @@ def _format(error: GraphQLError, fault: GatewayError, *, mutation: bool, request
             extensions["retry"] = {"afterSeconds": after}
     extensions["requestId"] = request_id
     if fault.row is not INTERNAL:
-        log.info(
-            "%s refused: %s",
-            error.path[0] if error.path else "operation",
-            fault.row.reason,
-            extra={"request_id": request_id, "reason": fault.row.reason, "detail": fault.detail},
-        )
+        told = {"request_id": request_id, "reason": fault.row.reason, "detail": fault.detail}
+        log.info("refused: %s", fault.row.reason, extra=told)
     return {
         "message": INTERNAL.text if fault.row is INTERNAL else fault.message,
         "locations": [{"line": place.line, "column": place.column} for place in error.locations or ()],

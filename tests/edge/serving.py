@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import uvicorn
 
 from app.edge.application import build_app
-from app.edge.settings import EdgeSettings
 from tests.graphql.asking import schema
 from tests.graphql.notebook import API, LocalNotebook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from app.edge.settings import EdgeSettings
 
 SECURE = {
     "x-content-type-options": "nosniff",

@@ -79,7 +79,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for():
 AUDIT = """
 import { auditServer } from "graphql-http";
 const results = await auditServer({ url: process.argv[2], fetchFn: fetch });
-console.log(JSON.stringify(results.map((result) => ({ id: result.id, name: result.name, status: result.status, reason: result.reason }))));
+console.log(JSON.stringify(results.map(({ id, name, status, reason }) => ({ id, name, status, reason }))));
 """
 
 

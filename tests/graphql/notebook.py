@@ -11,7 +11,7 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from app import scalars
+from app import scalars  # noqa: TC001 - Strawberry reads the annotations
 from app.apis.api import Api, ApiSettings
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, Outcome, refusal
 from app.wire import arguments_of
@@ -175,4 +175,5 @@ API = Api(
     local=lambda _settings, _store: LocalNotebook(),
     sandbox=lambda _settings, _store: (),
     sandbox_settings=lambda _base: {},
+    scopes={"updateNote": "notes:write", "note": "notes:read"},
 )

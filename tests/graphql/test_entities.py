@@ -53,6 +53,13 @@ async def test_a_literal_representation_is_answered_too():
     assert (await ask(query)).body == {"data": {"_entities": [{"title": "First"}]}}
 
 
+async def test_a_variable_inside_a_representation_is_answered_too():
+    query = (
+        'query ($id: UUID) { _entities(representations: [{__typename: "Note", id: $id}]) { ... on Note { title } } }'
+    )
+    assert (await ask(query, {"id": FIRST})).body == {"data": {"_entities": [{"title": "First"}]}}
+
+
 async def test_the_number_of_representations_is_bounded():
     many = [{"__typename": "Note", "id": FIRST}] * 1001
     assert (await ask(QUERY, {"r": many[:1000]})).errors == []

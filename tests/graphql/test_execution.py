@@ -8,6 +8,14 @@ from app.graphql.execution import Engine
 from tests.graphql.asking import UPDATE, ask, schema
 from tests.graphql.notebook import FIRST, HIDDEN, SECOND
 
+NULLABLE = "$b: Boolean = true, $i: UpdateNoteInput!"
+
+
+def change(arguments, variables="", below="note { id }"):
+    declared = f"({variables})" if variables else ""
+    return f'mutation {declared} {{ updateNote(id: "{FIRST}", {arguments}) {{ {below} }} }}'
+
+
 REFUSED = {
     "syntax": ("{", {}, None, "GRAPHQL_PARSE_FAILED", "DOCUMENT_UNPARSABLE"),
     "empty": ("", {}, None, "GRAPHQL_PARSE_FAILED", "DOCUMENT_UNPARSABLE"),
@@ -55,7 +63,7 @@ PLACES = {
 
 @pytest.mark.parametrize(("value", "path", "named"), PLACES.values(), ids=PLACES)
 async def test_a_bad_variable_is_named_by_its_place_in_the_arguments(value, path, named):
-    query = f'mutation ($i: UpdateNoteInput!) {{ updateNote(id: "{FIRST}", input: $i) {{ note {{ id }} }} }}'
+    query = change("input: $i", "$i: UpdateNoteInput!")
     asked = await ask(query, {"i": value})
     (error,) = asked.errors
     assert error["extensions"]["input"] == {"path": path}
@@ -64,7 +72,7 @@ async def test_a_bad_variable_is_named_by_its_place_in_the_arguments(value, path
 
 
 async def test_a_variable_below_an_argument_is_named_by_the_argument():
-    query = f'mutation ($t: [TagInput!]) {{ updateNote(id: "{FIRST}", input: {{title: "a", tags: $t}}) {{ note {{ id }} }} }}'
+    query = change('input: {title: "a", tags: $t}', "$t: [TagInput!]")
     (error,) = (await ask(query, {"t": [{"name": 7}]})).errors
     assert error["extensions"]["input"] == {"path": ["input", "tags", 0, "name"]}
 
@@ -101,9 +109,9 @@ async def test_nothing_is_suggested(query, variables):
 @pytest.mark.parametrize(
     ("query", "path"),
     [
-        (f'mutation ($b: Boolean = true, $i: UpdateNoteInput!) {{ updateNote(id: "{FIRST}", input: $i, loud: $b) {{ note {{ id }} }} }}', ["loud"]),
-        (f'mutation ($b: Boolean = true, $i: UpdateNoteInput!) {{ updateNote(id: "{FIRST}", input: $i) {{ note {{ id @skip(if: $b) }} }} }}', None),
-        (f'mutation ($b: Boolean = true, $i: UpdateNoteInput!) {{ updateNote(id: "{FIRST}", input: $i) {{ ...F }} }} fragment F on UpdateNotePayload {{ note @include(if: $b) {{ id }} }}', None),
+        (change("input: $i, loud: $b", NULLABLE), ["loud"]),
+        (change("input: $i", NULLABLE, "note { id @skip(if: $b) }"), None),
+        (change("input: $i", NULLABLE, "...F") + " fragment F on UpdateNotePayload { note @include(if: $b) { id } }", None),
     ],
     ids=["argument", "below the mutation", "in a fragment"],
 )  # fmt: skip
@@ -198,8 +206,19 @@ async def test_a_refusal_is_logged_at_info_without_what_was_sent(caplog):
 
 @pytest.mark.parametrize("weight", ["0.10", "12345678901234567890.000000001", "-0.00"])
 async def test_a_decimal_literal_keeps_its_digits(weight):
-    query = f'mutation {{ updateNote(id: "{FIRST}", input: {{title: "a", tags: [{{name: "b", weight: {weight}}}]}}) {{ note {{ weight }} }} }}'
+    query = change(f'input: {{title: "a", tags: [{{name: "b", weight: {weight}}}]}}', below="note { weight }")
     assert (await ask(query)).result.data == {"updateNote": {"note": {"weight": weight}}}
+
+
+async def test_a_variable_inside_a_map_is_checked_when_it_has_a_value():
+    query = change('input: {title: "a", labels: {k: $x}}', "$x: String")
+    asked = await ask(query, {"x": "y"})
+    assert asked.notebook.calls == [("write", FIRST, {"title": "a", "labels": {"k": "y"}})]
+    refused = await ask(query, {"x": None})
+    assert refused.reasons == ["ARGUMENT_INVALID"]
+    assert refused.errors[0]["extensions"]["outcome"] == "NOT_APPLIED"
+    assert "labels" in refused.errors[0]["message"]
+    assert refused.notebook.calls == []
 
 
 async def test_federations_fields_are_for_the_trusted_router_when_there_is_a_secret():

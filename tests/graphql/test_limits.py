@@ -21,31 +21,47 @@ def spread_deep(levels):
     return f"{{ {NOTE} {{ ...F }} }} fragment F on Note " + "{ again " * (levels - 2) + "{ id }" + " }" * (levels - 2)
 
 
+def inline_deep(levels):
+    return f"{{ ... on Query {{ {NOTE} {{ ... {{ id {'again { id }' if levels > 2 else ''} }} }} }} }}"
+
+
+def spread_fields(count):
+    spreads = f"{{ {NOTE} {{ ...F ...F ...F {'id ' * (count - 13)} }} }}"
+    return spreads + " fragment F on Note { id title promised weight }"
+
+
+def spread_root_fields(count):
+    spreads = "{ ...F ... { ...F } }" if count == 6 else "{ ...F ...F ...F }"
+    return spreads + " fragment F on Query { __typename __typename __typename }"
+
+
+def aliases(count):
+    return "{ " + " ".join(f"a{n}: __typename" for n in range(count)) + " }"
+
+
+def directives(count):
+    return "{ " + "__typename @skip(if: false) " * count + "}"
+
+
+def outer_directives(count):
+    return "query ($a: Int @x) @y { __typename }" if count > 1 else "{ __typename @skip(if: false) }"
+
+
 LIMITS = {
     "characters": ("max_length", 60, lambda n: "{ __typename }" + " " * (n - 14), "DOCUMENT_TOO_LONG"),
     "tokens": ("max_tokens", 30, lambda n: "{" + " __typename" * (n - 2) + "}", "DOCUMENT_TOO_LONG"),
     "tokens in comments": ("max_tokens", 30, lambda n: "{__typename}" + "#\n" * (n - 3), "DOCUMENT_TOO_LONG"),
     "depth": ("max_depth", 7, deep, "DOCUMENT_TOO_DEEP"),
     "depth by a fragment": ("max_depth", 7, spread_deep, "DOCUMENT_TOO_DEEP"),
-    "depth by an inline fragment": (
-        "max_depth", 2, lambda n: f"{{ ... on Query {{ {NOTE} {{ ... {{ id " + ("again { id }" if n > 2 else "") + " } } } }", "DOCUMENT_TOO_DEEP",
-    ),
+    "depth by an inline fragment": ("max_depth", 2, inline_deep, "DOCUMENT_TOO_DEEP"),
     "fields": ("max_fields", 12, lambda n: f"{{ {NOTE} {{ {'id ' * (n - 1)} }} }}", "TOO_MANY_FIELDS"),
-    "fields by fragments": (
-        "max_fields", 13, lambda n: f"{{ {NOTE} {{ ...F ...F ...F {'id ' * (n - 13)} }} }} fragment F on Note {{ id title promised weight }}", "TOO_MANY_FIELDS",
-    ),
-    "aliases": ("max_aliases", 9, lambda n: "{ " + " ".join(f"a{i}: __typename" for i in range(n)) + " }", "TOO_MANY_ALIASES"),
+    "fields by fragments": ("max_fields", 13, spread_fields, "TOO_MANY_FIELDS"),
+    "aliases": ("max_aliases", 9, aliases, "TOO_MANY_ALIASES"),
     "root fields": ("max_root_fields", 6, lambda n: "{ " + "__typename " * n + "}", "TOO_MANY_ROOT_FIELDS"),
-    "root fields by a fragment": (
-        "max_root_fields", 6, lambda n: "{ ...F ... { ...F } } fragment F on Query {" + " __typename" * 3 + " }" if n == 6 else "{ ...F ...F ...F } fragment F on Query { __typename __typename __typename }", "TOO_MANY_ROOT_FIELDS",
-    ),
-    "directives": (
-        "max_directives", 8, lambda n: "{ " + "__typename @skip(if: false) " * n + "}", "TOO_MANY_DIRECTIVES",
-    ),
-    "directives on variables and operations": (
-        "max_directives", 1, lambda n: "query ($a: Int @x) @y { __typename }" if n > 1 else "{ __typename @skip(if: false) }", "TOO_MANY_DIRECTIVES",
-    ),
-}  # fmt: skip
+    "root fields by a fragment": ("max_root_fields", 6, spread_root_fields, "TOO_MANY_ROOT_FIELDS"),
+    "directives": ("max_directives", 8, directives, "TOO_MANY_DIRECTIVES"),
+    "directives on variables and operations": ("max_directives", 1, outer_directives, "TOO_MANY_DIRECTIVES"),
+}
 
 
 @pytest.mark.parametrize(("limit", "most", "document", "reason"), LIMITS.values(), ids=LIMITS)
@@ -63,7 +79,7 @@ async def test_a_limit_is_refused_just_above_and_passes_just_below(limit, most, 
     [
         "{ __typename " + " ".join(f"@x{n}" for n in range(10)) + " }",
         "{ __typename " + "@skip(if: false) " * 10 + "}",
-        " ".join(["{ __typename @deprecated }"]),
+        "{ __typename @deprecated }",
     ],
     ids=["unknown", "repeated", "misplaced"],
 )

@@ -42,7 +42,7 @@ def test_an_entity_without_a_way_to_find_it_is_refused():
             return None
 
     with pytest.raises(TypeError, match="Lost"):
-        build_schema([dataclasses.replace(API, query=Query)])
+        build_schema([dataclasses.replace(API, query=Query, scopes={**API.scopes, "lost": "notes:read"})])
 
 
 def test_an_optional_input_has_no_default_in_the_sdl():
