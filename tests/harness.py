@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from app.config import Settings, parse_settings
 from app.errors import Code, Outcome
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
-from app.graphql.schema import build_schema
+from app.graphql.schema import Schema, build_schema
 from app.scalars import JsonNumber
 from app.store.engine import SqlStore
 
@@ -137,7 +138,7 @@ async def gateway(
             backends = Backends(settings, apis)
             await stack.enter_async_context(_opened(backends))
             assert backends.store is not None
-            yield Gateway(wiring, backends, Engine(build_schema(apis)), backends.store, {})
+            yield Gateway(wiring, backends, Engine(schema_of(tuple(apis))), backends.store, {})
             return
         store = await open_store_for(local, apis)
         stack.push_async_callback(store.aclose)
@@ -151,7 +152,13 @@ async def gateway(
             transports = {api.name: Recorder(httpx.AsyncHTTPTransport()) for api in apis}
         backends = Backends(_rest_settings(apis, url, extra or {}), apis, transports)
         await stack.enter_async_context(_opened(backends))
-        yield Gateway(wiring, backends, Engine(build_schema(apis)), store, transports)
+        yield Gateway(wiring, backends, Engine(schema_of(tuple(apis))), store, transports)
+
+
+@functools.cache
+def schema_of(apis: tuple[Api, ...]) -> Schema:
+    """Built once for each set of APIs: a schema holds no state."""
+    return build_schema(apis)
 
 
 def _rest_settings(apis: Sequence[Api], url: str, extra: Mapping[str, str]) -> Settings:

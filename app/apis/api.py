@@ -42,7 +42,7 @@ class Example:
     reason: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Api:
     """One backend API: everything it brings, and nothing that it needs to know of another.
 
@@ -50,7 +50,7 @@ class Api:
     the backend. `mutations` are the GraphQL names of its mutations. `rest` and `local` build the two backends behind
     the package's port (one with a coroutine method `aclose` is closed with the gateway); `sandbox` builds the vendor's
     routes over the local one, below `sandbox_path`; `sandbox_settings` are the settings that point a gateway at a
-    sandbox under a base URL. `examples` work on the seed.
+    sandbox under a base URL. `scopes` names what a caller needs for each root field. `examples` work on the seed.
     """
 
     name: str
@@ -67,5 +67,6 @@ class Api:
     local: Callable[[Any, Store], Any]
     sandbox: Callable[[Any, Store], Sequence[Route]]
     sandbox_settings: Callable[[str], Mapping[str, str]]
+    scopes: Mapping[str, str]
     examples: Sequence[Example] = ()
     sandbox_path: str = ""
