@@ -28,7 +28,7 @@ from app.apis.bokamera.seed import (
     bearer_of,
     digest,
 )
-from app.errors import refusal
+from app.errors import DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError, refusal
 from app.store.records import Record, Store, VersionConflictError, Write
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ class User:
 
     name: str
     administrator_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    user: User
+    record: Record | None
+    company: Wire
 
 
 def _now() -> str:
@@ -84,57 +91,69 @@ class LocalBackend:
         row = simulated(call.simulate)
         if row is not None:
             raise refusal(row)
-        user = await self._user(call)
         # The lock keeps merges of this process from losing the race again and again; the version decides.
         lock = self._locks.setdefault(customer_id, asyncio.Lock())
-        async with lock:
+        await _acquired(lock, call)
+        try:
             for _ in range(_ATTEMPTS):
-                record = await self._store.get(CUSTOMERS, customer_id)
+                facts = await self._facts(customer_id, call)
+                record = facts.record
                 if record is None:
                     raise refusal(BOOKING_CUSTOMER_NOT_FOUND)
-                _check_may_change(user, record, company_id)
-                company = await self._company(record)
-                document = merged(customer_id, record.document, company, body, self._clock())
+                _check_may_change(facts.user, record, company_id)
+                document = merged(customer_id, record.document, facts.company, body, self._clock())
+                change = Write(CUSTOMERS, Record(customer_id, document, record.owner), record.version)
                 try:
-                    await self._store.commit(
-                        [Write(CUSTOMERS, Record(customer_id, document, record.owner), record.version)]
-                    )
+                    await self._store.commit([change])
                 except VersionConflictError:
                     continue
-                return answered(customer_id, document, company)
+                return answered(customer_id, document, facts.company)
+        finally:
+            lock.release()
         raise refusal(OPTIMISTIC_CONCURRENCY)
 
     async def read(self, customer_id: str, company_id: str | None, *, call: Call) -> Wire | None:
-        user = await self._user(call)
-        record = await self._store.get(CUSTOMERS, customer_id)
+        facts = await self._facts(customer_id, call)
+        record = facts.record
         if record is None:
             return None
-        if record.document["Account"] != user.name and user.administrator_of != record.owner:
+        if record.document["Account"] != facts.user.name and facts.user.administrator_of != record.owner:
             # Assumed: the refusal that is documented for the update.
             raise refusal(ACTION_NOT_ALLOWED)
         if company_id is not None and company_id != record.owner:
             return None
-        return answered(customer_id, record.document, await self._company(record))
+        return answered(customer_id, record.document, facts.company)
 
-    async def _company(self, record: Record) -> Wire:
-        company = await self._store.get(COMPANIES, str(record.owner))
-        assert company is not None, "every customer belongs to a company"
-        return company.document
+    async def _facts(self, customer_id: str, call: Call) -> _Facts:
+        """Who asks, and for what, in two look-ups.
 
-    async def _user(self, call: Call) -> User:
-        """Both the key and the bearer are needed, the validator IsAuthenticated says. Raises the documented 401."""
+        Both the key and the bearer are needed, as the validator IsAuthenticated says. Raises the documented 401.
+        """
         headers = {**self._defaults, **call.credentials.get(NAME, {})}
         bearer = headers.get("authorization", "")
         token = bearer[len(_BEARER) :].strip() if bearer[: len(_BEARER)].casefold() == _BEARER else ""
         key_id, bearer_id = digest(headers.get("x-api-key", "").strip().casefold()), digest(token)
-        found = await self._store.get_many([(API_KEYS, key_id), (BEARERS, bearer_id)])
-        key = found.get((API_KEYS, key_id))
-        fixed = found.get((BEARERS, bearer_id))
+        found = await self._store.get_many([(API_KEYS, key_id), (BEARERS, bearer_id), (CUSTOMERS, customer_id)])
+        key, fixed = found.get((API_KEYS, key_id)), found.get((BEARERS, bearer_id))
+        record = found.get((CUSTOMERS, customer_id))
         name = fixed.document["User"] if fixed is not None else self._issued(token)
-        user = None if name is None else await self._store.get(USERS, name)
-        if key is None or not key.document["Active"] or user is None:
+        if key is None or not key.document["Active"] or name is None:
             raise refusal(NOT_AUTHENTICATED)
-        return User(user.id, user.document["AdministratorOf"])
+        wanted = [(USERS, name)] if record is None else [(USERS, name), (COMPANIES, str(record.owner))]
+        more = await self._store.get_many(wanted)
+        user = more.get((USERS, name))
+        if user is None:
+            raise refusal(NOT_AUTHENTICATED)
+        company = {} if record is None else more[COMPANIES, str(record.owner)].document
+        return _Facts(User(user.id, user.document["AdministratorOf"]), record, company)
+
+
+async def _acquired(lock: asyncio.Lock, call: Call) -> None:
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            await lock.acquire()
+    except TimeoutError:
+        raise GatewayError(DEADLINE_BEFORE_SENDING, backend=BackendAnswer(NAME)) from None
 
 
 def _check_may_change(user: User, record: Record, company_id: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import httpx
@@ -281,3 +282,19 @@ def test_settings_show_no_secret_and_belong_together():
     with pytest.raises(ValueError, match="missing: password"):
         BokameraSettings(token_url="https://id.example/t", client_id="c", username="u")
     assert "hush" not in repr(RestBackend(settings, Upstream("bokamera", "http://bokamera.invalid")))
+
+
+@pytest.mark.parametrize("answer", [saved(), httpx.Response(401), httpx.Response(418, text="odd"), httpx.Response(500)])
+async def test_no_credential_is_logged_or_shown(caplog, answer):
+    caplog.set_level(logging.DEBUG)
+    credentials = {"bokamera": {"authorization": "Bearer hush-1", "x-api-key": "hush-2"}}
+    call = Call("r", credentials)
+    service = Service(answer)
+    backend = service.backend(api_key="hush-3")
+    shown = [repr(call), repr(backend), repr(build_update(ID, None, {}, form="json", headers=credentials["bokamera"]))]
+    try:
+        await backend.update(ID, None, {"Firstname": "x"}, call=call)
+    except GatewayError as error:
+        shown += [repr(error), str(error), repr(error.extensions), str(error.detail)]
+    assert service.requests[0].headers["x-api-key"] == "hush-2"
+    assert "hush" not in caplog.text + "".join(shown)

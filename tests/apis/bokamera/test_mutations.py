@@ -212,14 +212,14 @@ async def test_a_customer_without_access_is_forbidden_in_a_query(gateway):
     assert not {"outcome", "retry"} & set(error["extensions"])
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.reason)
-async def test_every_row_can_be_simulated(gateway, row):
-    body = await update(gateway, {"firstname": "x"}, simulate=row.reason)
-    (error,) = body["errors"]
-    extensions = error["extensions"]
-    assert (extensions["reason"], extensions["code"], error["message"]) == (row.reason, row.code, row.text)
-    assert extensions["backend"]["status"] == row.http_status
-    assert extensions["outcome"] == "NOT_APPLIED"
+async def test_every_row_can_be_simulated(gateway):
+    for row in ROWS:
+        body = await update(gateway, {"firstname": "x"}, simulate=row.reason)
+        (error,) = body["errors"]
+        extensions = error["extensions"]
+        assert (extensions["reason"], extensions["code"], error["message"]) == (row.reason, row.code, row.text)
+        assert extensions["backend"]["status"] == row.http_status
+        assert extensions["outcome"] == "NOT_APPLIED"
 
 
 async def test_entities_are_resolved_by_id(gateway):

@@ -286,6 +286,35 @@ async def test_a_merge_that_never_wins_says_so(store):
     assert await reason(backend.update(NO_ACCOUNT, None, {}, call=ADMINISTRATOR)) == "OPTIMISTIC_CONCURRENCY"
 
 
+class Slow:
+    """A store whose commits wait until they are let go."""
+
+    def __init__(self, store):
+        self._store = store
+        self.waiting = asyncio.Event()
+        self.go = asyncio.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def commit(self, writes):
+        self.waiting.set()
+        await self.go.wait()
+        await self._store.commit(writes)
+
+
+async def test_a_deadline_holds_for_the_wait_too_and_nothing_is_written(store):
+    slow = Slow(store)
+    backend = LocalBackend(BokameraSettings(), slow)
+    first = asyncio.create_task(backend.update(NO_ACCOUNT, None, {"Firstname": "first"}, call=ADMINISTRATOR))
+    await slow.waiting.wait()
+    late = Call("r", deadline=asyncio.get_running_loop().time())
+    assert await reason(backend.update(NO_ACCOUNT, None, {"Lastname": "late"}, call=late)) == "DEADLINE_BEFORE_SENDING"
+    slow.go.set()
+    assert (await first)["Lastname"] == "Svensson"
+    assert (await backend.update(NO_ACCOUNT, None, {}, call=ADMINISTRATOR))["Firstname"] == "first"
+
+
 async def test_no_secret_is_stored_in_the_clear(tmp_path, backend):
     await backend.update(NO_ACCOUNT, None, {"Firstname": "stored-name"}, call=ADMINISTRATOR)
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())

@@ -1,0 +1,96 @@
+"""Any update, generated: accepted, it shows in the answer whatever it is written in; refused, it names each place."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.apis.bokamera import jsv
+from app.apis.bokamera.binding import bind
+from app.apis.bokamera.client import judge_update
+from app.apis.bokamera.errors import FIELDS, JSON_MEMBERS, parse, render, write
+from app.apis.bokamera.merge import answered, merged
+from app.apis.bokamera.proof import provable, shows
+from app.apis.bokamera.seed import COMPANIES, CUSTOMERS, seed
+from app.apis.bokamera.types import booking_customer
+from app.errors import GatewayErrors
+
+ID = "b0000000-0000-4000-8000-000000000001"
+KEY = "ba5e0000-0000-4000-8000-000000000001"
+RECORDS = {(collection, record.id): record for collection, record in seed()}
+STORED = RECORDS[CUSTOMERS, ID].document
+COMPANY = RECORDS[COMPANIES, STORED["CompanyId"]].document
+
+texts = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["", "a@b", "1234", "small", ':,{"}\r\n'])
+key_ids = st.sampled_from([KEY, "ba5e0000-0000-4000-8000-00000000000f"])
+
+
+def some(**members):
+    return st.fixed_dictionaries({}, optional=members)
+
+
+bodies = some(
+    Firstname=texts,
+    Lastname=texts,
+    Phone=texts,
+    Email=texts,
+    CustomFields=st.lists(some(Id=st.integers(1, 5), Value=texts), max_size=4),
+    AccessKeys=st.lists(
+        some(Id=key_ids, AccessKeyTypeId=st.integers(0, 3), Value=texts, Description=texts, CustomerId=st.just(ID)),
+        max_size=3,
+    ),
+    AccessKeysToDelete=st.lists(some(Id=key_ids), max_size=2),
+    SubscribedToNewsletter=st.booleans(),
+    InvoiceAddress=some(**dict.fromkeys(FIELDS["InvoiceAddress"], texts)),
+)
+
+
+@given(bodies)
+def test_any_update_is_shown_or_refused_by_place(body):
+    before = json.dumps([STORED, COMPANY])
+    refused = None
+    try:
+        after = merged(ID, STORED, COMPANY, body, "2026-02-01T00:00:00Z")
+    except GatewayErrors as errors:
+        refused = errors
+    if refused is not None:
+        for form in ("json", "jsv"):
+            found = parse(render(refused, form))
+            errors = found.errors if isinstance(found, GatewayErrors) else (found,)
+            assert [error.extensions for error in errors] == [error.extensions for error in refused.errors]
+        for error in refused.errors:
+            assert _exists(body, error.input_path[1:-1])
+    else:
+        reply = answered(ID, after, COMPANY)
+        for form in ("json", "jsv"):
+            record = booking_customer(judge_update(write(reply, 200, form), ID), ID)
+            last = [key for key in body.get("AccessKeys", []) if key.get("Id") is None][-1:]
+            assert shows(_last_wins(body), record)
+            assert provable(body) == (not last)
+        again = merged(ID, after, COMPANY, body | {"AccessKeys": [], "AccessKeysToDelete": []}, after["Updated"])
+        assert again == after
+    assert json.dumps([STORED, COMPANY]) == before
+
+
+def _last_wins(body):
+    """Of several items that change one access key, each member's last value."""
+    keys = {}
+    for key in body.get("AccessKeys", []):
+        if "Id" in key:
+            keys[key["Id"]] = keys.get(key["Id"], {}) | key
+    return body | {"AccessKeys": list(keys.values())}
+
+
+def _exists(body, path):
+    value = body
+    for part in path:
+        value = value[part] if isinstance(part, int) else value[part[0].upper() + part[1:]]
+    return True
+
+
+@given(bodies)
+def test_a_request_binds_to_itself_in_json_and_in_jsv(body):
+    assert bind(json.loads(json.dumps(body))) == body
+    assert bind(jsv.decode(jsv.encode(body), json_members=JSON_MEMBERS)) == body
