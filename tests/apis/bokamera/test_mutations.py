@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 
 from app.apis import APIS
+from app.apis.bokamera.client import RestBackend
 from app.apis.bokamera.errors import ROWS
 from app.apis.bokamera.proof import provable, shows
+from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.types import booking_customer
+from app.call import Call
+from app.graphql.context import Context
+from app.graphql.execution import Engine, Request
+from app.graphql.schema import build_schema
+from app.upstream.upstream import Upstream
 from tests.harness import gateway as open_gateway
 
 NO_ACCOUNT, WITH_ACCOUNT, ELSEWHERE, UNKNOWN = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 9))
@@ -288,3 +296,38 @@ async def test_a_lost_answer_is_proven_or_stays_unknown(tmp_path, fault, form):
             assert error["extensions"]["code"] == "BACKEND_ERROR"
             assert (error["extensions"]["outcome"], error["extensions"]["retry"]) == ("UNKNOWN", {"safe": False})
         assert opened.transports["bokamera"].count("PUT") == 4
+
+
+class Service:
+    """A BokaMera that loses the answer to a PUT with several faults, and holds one customer."""
+
+    def __init__(self, firstname):
+        self.firstname = firstname
+        self.methods = []
+
+    def __call__(self, request):
+        self.methods.append(request.method)
+        if request.method == "GET":
+            return httpx.Response(200, json=[{"Id": NO_ACCOUNT, "Firstname": self.firstname}])
+        faults = [{"ErrorCode": code, "FieldName": "Firstname", "Message": "secret"} for code in ("A", "B")]
+        return httpx.Response(500, json={"ResponseStatus": {"ErrorCode": "A", "Errors": faults}})
+
+
+@pytest.mark.parametrize(("firstname", "errors"), [("Anna", 0), ("Other", 2)])
+async def test_several_faults_of_a_failed_service_are_proven_wrong_or_stay_unknown(firstname, errors):
+    service = Service(firstname)
+    upstream = Upstream("bokamera", "http://bokamera.invalid", transport=httpx.MockTransport(service))
+    backend = RestBackend(BokameraSettings(mode="rest", api_key="k"), upstream)
+    query = (
+        f'mutation {{ updateBookingCustomer(id: "{NO_ACCOUNT}", input: {{firstname: "Anna"}})'
+        " { bookingCustomer { firstname } } }"
+    )
+    result = await Engine(build_schema(APIS)).execute(Request(query, {}), Context(Call("r"), {"bokamera": backend}))
+    await upstream.aclose()
+    body = result.body()
+    assert service.methods == ["PUT", "GET"]
+    assert (body["data"]["updateBookingCustomer"] is None) == bool(errors)
+    found = body.get("errors", [])
+    assert [error["extensions"]["backend"]["code"] for error in found] == ["A", "B"][:errors]
+    assert {error["extensions"]["outcome"] for error in found} <= {"UNKNOWN"}
+    assert "secret" not in repr(body)

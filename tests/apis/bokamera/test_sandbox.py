@@ -44,10 +44,15 @@ def clock():
 
 
 @pytest.fixture
-async def sandbox(tmp_path, clock):
+async def store(tmp_path):
     store = await open_store(f"sqlite:///{tmp_path}/store.db", API.collections, API.seed())
-    yield Sandbox(BokameraSettings(), store, TokenEndpoint(store, lifetime=60, clock=clock))
+    yield store
     await store.aclose()
+
+
+@pytest.fixture
+def sandbox(store, clock):
+    return Sandbox(BokameraSettings(), store, TokenEndpoint(store, lifetime=60, clock=clock))
 
 
 @pytest.fixture
@@ -198,6 +203,13 @@ async def test_jsv_holds_raw_json_custom_fields(client):
     answer = await client.put(f"/customers/{ID}.jsv", json={})
     assert '"RegEx":"^[0-9]{4}$"' in answer.text
     assert ",SubscribedToNewsletter:False," in answer.text
+
+
+async def test_a_lost_store_is_a_500_that_tells_nothing(client, store):
+    await store.aclose()
+    answer = await client.put(f"/customers/{ID}", json={})
+    assert answer.status_code == 500
+    assert answer.json()["ResponseStatus"] == {"ErrorCode": "Exception", "Message": "The service failed.", "Errors": []}
 
 
 async def test_x_simulate_answers_rows_and_faults_of_a_put_alone(client):
