@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import uvloop
 
 from app import errors
 from app.call import Call
@@ -171,8 +173,17 @@ def judged(result: Answer | GatewayError, expected: errors.DocumentedError | int
     return result.status if isinstance(expected, int) else undocumented("x", result)
 
 
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("fault", UNSENT + SENT, ids=lambda fault: fault.id)
-async def test_each_fault_is_told_truthfully(fault: Fault):
+def test_each_fault_is_told_truthfully(fault: Fault, loop: str):
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(make_and_judge(fault))
+
+
+async def make_and_judge(fault: Fault) -> None:
     async with address(fault) as (url, server), Upstream("x", url, fault.limits) as upstream:
         result = await put(upstream, fault.body)
     said = judged(result, fault.expected)

@@ -1,0 +1,109 @@
+"""What of an undocumented answer may reach a client."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import Outcome
+from app.upstream.answers import cleaned, member, message_of, parsed, text_member, undocumented
+from app.upstream.exchange import Answer
+
+HOSTS = [
+    "api.basecone.com",
+    "API.Basecone.COM",
+    "bokamera.se",
+    "api.internal.example.com:8443",
+    "api.example.com:8443/path?q=1",
+    "*.example.com",
+    "db01:5432",
+    "db01.local",
+    "localhost",
+    "localhost:8000",
+    "10.0.0.5",
+    "10.0.0.5:5432",
+    "[::1]:80",
+    "::1",
+    "2001:db8::1",
+    "fe80::1ff:fe23:4567:890a",
+    "fe80::1%eth0",
+    "::ffff:10.0.0.5",
+    "1:2:3:4:5:6:7:8",
+    "https://api.basecone.com/v1/x?y=1",
+    "jdbc:postgresql://db/x",
+    "\\\\fileserver\\share",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("text", ["{}", "Host {} failed.", "at <{}>, port", '"{}"', "x={}; y", "a\n{}\tb"])
+def test_no_host_or_url_is_left(text, host):
+    result = cleaned(text.format(host))
+    assert "[removed]" in result
+    assert not any(part in result.lower() for part in ("basecone", "example", "db01", "local", "10.0", "fe80", "::"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The e-mail is wrong. Two. Three.",
+        "At 12:30:45 h, e.g. 3.5 or 1,000.00 of a/b.",
+        "Field input.name: must not be empty (status:404)",
+        "50% {x} [0] #1 & more...",
+        "Größe ist ungültig: prüfen",
+    ],
+)
+def test_an_ordinary_text_is_left_alone(text):
+    assert cleaned(text) == text
+
+
+@given(st.text())
+def test_a_cleaned_text_is_short_and_has_no_control_characters(text):
+    result = cleaned(text)
+    assert len(result) <= 500
+    assert not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in result)
+    assert "://" not in result or "://" in text
+
+
+@pytest.mark.parametrize("text", ["a-" * 9999, "a." * 9999, "1." * 9999, "a:" * 9999, ":" * 9999, "ab.cd-" * 9999])
+def test_a_hostile_text_is_only_cut(text):
+    assert len(cleaned(text)) <= 500
+
+
+BODIES = [b"", b"<html>", b"oh", b'{"a":', b"\xff\xfe", b'{"a":NaN}', b"[" * 100_000, b"\x00", b"nul"]
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (101, Outcome.UNKNOWN),
+        (200, Outcome.UNKNOWN),
+        (302, Outcome.UNKNOWN),
+        (400, Outcome.NOT_APPLIED),
+        (408, Outcome.UNKNOWN),
+        (429, Outcome.NOT_APPLIED),
+        (499, Outcome.NOT_APPLIED),
+        (500, Outcome.UNKNOWN),
+    ],
+)
+def test_any_body_under_any_status_becomes_the_family_of_the_status(status, outcome, body):
+    error = undocumented("x", Answer(status, {"retry-after": "3"}, body))
+    assert (error.outcome, error.retry_after, error.backend.status) == (outcome, 3, status)
+    assert error.backend.message is None
+    assert error.retry_safe == (status == 429)
+
+
+def test_only_a_refusals_own_text_is_passed_on():
+    body = b'{"Message":"Wrong at https://x.y.z/a\\u0000 b","title":"no"}'
+    assert undocumented("x", Answer(418, {}, body)).backend.message == "Wrong at [removed] b"
+    assert undocumented("x", Answer(500, {}, body)).backend.message is None
+
+
+def test_members_are_found_in_any_casing_and_only_in_objects():
+    assert member({"MESSAGE": 1}, "message") == 1
+    assert member([], "message") is None
+    assert text_member({"a": " "}, "a") is None
+    assert message_of({"detail": "d", "title": "t"}) == "t"
+    assert parsed(b"1.10") is not None
