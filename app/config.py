@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from app.apis.api import Api, ApiSettings
+from app.edge.authentication import StaticToken
 from app.edge.settings import EdgeSettings
 from app.graphql.limits import DocumentLimits
 from app.upstream.limits import Limits
@@ -24,17 +25,31 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. One line that names the setting and never shows its value."""
+    """The settings cannot be used. One line that names the setting and never shows its value.
+
+    `problems` holds a line for each setting that cannot be used, the first among them.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(problems[0])
+        self.problems = problems
 
 
 def _separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _tokens(value: Any) -> Any:
+    return tuple(map(StaticToken.parse, _separated(value))) if isinstance(value, str) else value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_separated)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
+
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 
 
 class GatewaySettings(BaseModel):
@@ -54,6 +69,20 @@ class GatewaySettings(BaseModel):
     production: bool = Field(
         False, description="Turns off the playground, introspection and GET, and demands that callers are authenticated."
     )
+    caller_tokens: Annotated[tuple[StaticToken, ...], BeforeValidator(_tokens)] = Field(
+        (),
+        description="Callers with a static bearer token, comma-separated: `name:sha256` with the SHA-256 of the token in hexadecimal, "
+        "or `name:sha256:scope+scope`; without scopes a caller may do everything.",
+        repr=False,
+    )
+    jwt_issuer: str | None = Field(None, description="Issuer (`iss`) of the signed tokens (JWT) that callers bring; needs the audience, and a URL or a file of keys.")
+    jwt_audience: str | None = Field(None, description="Audience (`aud`) that a caller's signed token must name.")
+    jwt_jwks_url: str | None = Field(
+        None, description="URL of the issuer's keys (JWKS); fetched when first needed, and again for an unknown key.", pattern=r"^https?://[^\s?#]+$"
+    )
+    jwt_key_file: Path | None = Field(None, description="File with the issuer's keys in place of a URL: a JWKS, or one public key in PEM.")
+    jwt_algorithm: Algorithm = Field("RS256", description="The one algorithm that a caller's token may be signed with.")
+    metrics_open: bool = Field(False, description="Answers `/metrics` to callers without a token, too; else they need the scope `metrics:read`.")
     shutdown_seconds: Seconds = Field(30.0, description="Time that requests in flight get to finish after SIGTERM.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged. Raw answers of backends are logged at `debug` alone."
@@ -111,19 +140,23 @@ def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
     """The settings from variables with their prefix; every one must be known. Raises SettingsError."""
     remaining = dict(given)
     by_api: dict[str, ApiSettings] = {}
+    problems: list[str] = []
     known = [PREFIX + name.upper() for name in GatewaySettings.model_fields]
     for api in apis:
         prefix = f"{PREFIX}{api.name.upper()}_"
         names = {prefix + name.upper(): name for name in api.settings.model_fields}
         known += names
         values = {name: remaining.pop(variable) for variable, name in names.items() if variable in remaining}
-        by_api[api.name] = _validated(api.settings, prefix, values)
+        by_api[api.name] = _validated(api.settings, prefix, values, problems)
     for variable in remaining:
         if variable not in known:
             near = difflib.get_close_matches(variable, known, 1, 0.7)
-            raise SettingsError(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
-    values = {variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items()}
-    return Settings(_validated(GatewaySettings, PREFIX, values), by_api)
+            problems.append(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    values = {variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items() if variable in known}
+    gateway = _validated(GatewaySettings, PREFIX, values, problems)
+    if problems:
+        raise SettingsError(*problems)
+    return Settings(gateway, by_api)
 
 
 def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
@@ -138,11 +171,13 @@ def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, s
     return {name.upper(): value for name, value in merged.items() if name.upper().startswith(PREFIX) and value}
 
 
-def _validated(model: type[S], prefix: str, values: Mapping[str, Any]) -> S:
+def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems: list[str]) -> S:
+    """The settings of a model. What cannot be used is added to `problems`; the result is of no use then."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        name = "_".join(str(part) for part in first["loc"][:1]).upper()
-        message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{prefix}{name or '*'}: {message}") from None
+        for found in error.errors(include_input=False, include_url=False, include_context=False):
+            name = "_".join(str(part) for part in found["loc"][:1]).upper()
+            message = found["msg"].removeprefix("Value error, ")
+            problems.append(f"{prefix}{name or '*'}: {message}")
+        return model.model_construct()

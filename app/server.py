@@ -65,7 +65,7 @@ def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, *
     )
     server = _Server(config)
     if workers > 1:
-        Multiprocess(config, target=server.run, sockets=[listening]).run()
+        Multiprocess(config, [listening]).run()
         return 0
     server.run(sockets=[listening])
     return 0 if server.started else 3

@@ -73,7 +73,9 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         simulation(apis, simulated or {}, production=settings.production),
     )
     playground = Playground(apis)
-    endpoint = GraphQLEndpoint(engine, backends, callers, settings, page=playground.page, observer=observer, authenticator=authenticator)
+    endpoint = GraphQLEndpoint(
+        engine, backends, callers, settings, page=playground.page, observer=observer, authenticator=authenticator
+    )
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "live"})
@@ -126,8 +128,8 @@ def _for_callers(
         except RefusedRequestError as refusal:
             return error_response(refusal.row, refusal.row.http_status or 401, identifier, refusal.headers)
         if not caller.may(METRICS_SCOPE):
-            challenge = {"www-authenticate": f'Bearer realm="gateway", error="insufficient_scope", scope="{METRICS_SCOPE}"'}
-            return error_response(SCOPE_MISSING, 403, identifier, challenge)
+            challenge = f'Bearer realm="gateway", error="insufficient_scope", scope="{METRICS_SCOPE}"'
+            return error_response(SCOPE_MISSING, 403, identifier, {"www-authenticate": challenge})
         return await answer(request)
 
     return checked

@@ -6,7 +6,6 @@ https://graphql.github.io/graphql-over-http/draft/. Where draft and audit differ
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -21,11 +20,12 @@ from app.graphql.refusals import METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, WELL_FORMED
 from app.wire import encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from starlette.types import Receive, Scope, Send
 
     from app.call import Call
+    from app.edge.authentication import Authenticator, Caller
     from app.edge.settings import EdgeSettings
     from app.graphql.execution import Engine, Request, Result
 
@@ -34,9 +34,13 @@ _GRAPHQL_STATUSES = frozenset({400, 401, 403})
 
 
 class Observer(Protocol):
-    """Told of every operation once its answer is known."""
+    """Stands around every operation."""
 
-    def operation(self, call: Call, result: Result, seconds: float) -> None: ...
+    def operation(
+        self, request: Request, context: Context, execution: Coroutine[Any, Any, Result]
+    ) -> Coroutine[Any, Any, Result]:
+        """Awaits `execution` in the task that this runs in, and gives its result unchanged."""
+        ...
 
 
 class GraphQLEndpoint:
@@ -51,6 +55,7 @@ class GraphQLEndpoint:
         *,
         page: Callable[[HttpRequest], Response],
         observer: Observer | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._engine = engine
         self._backends = backends
@@ -58,6 +63,7 @@ class GraphQLEndpoint:
         self._settings = settings
         self._page = page
         self._observer = observer
+        self._authenticator = authenticator
         self.in_flight: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,6 +88,7 @@ class GraphQLEndpoint:
             if accepted is None:
                 raise refused(NOT_ACCEPTABLE)
             media = accepted
+            caller = None if self._authenticator is None else await self._authenticator.caller(request.headers)
             if request.method == "POST":
                 asked = await from_body(request, self._settings)
             else:
@@ -92,9 +99,9 @@ class GraphQLEndpoint:
         trusted = is_router(request.headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
         if isinstance(asked, list):
             # In order: a batch may hold mutations of one record.
-            results = [await self._run(item, call, trusted=trusted) for item in asked]
+            results = [await self._run(item, self._context(call, caller, trusted=trusted)) for item in asked]
             return _answer([result.body() for result in results], media, 200)
-        result = await self._run(asked, call, trusted=trusted)
+        result = await self._run(asked, self._context(call, caller, trusted=trusted))
         if result.refusal is None:
             return _answer(result.body(), media, 200)
         return self._refusal(result.refusal, media, call.request_id)
@@ -106,21 +113,19 @@ class GraphQLEndpoint:
             and wants_page(request.headers.get("accept"))
         )
 
-    async def _run(self, request: Request, call: Call, *, trusted: bool) -> Result:
+    def _context(self, call: Call, caller: Caller | None, *, trusted: bool) -> Context:
+        if caller is None:
+            return Context(call, self._backends, trusted_router=trusted)
+        return Context(call, self._backends, trusted_router=trusted, caller=caller.name, scopes=caller.scopes)
+
+    async def _run(self, request: Request, context: Context) -> Result:
         """To the end, even when the client goes away: a mutation that was begun must be finished."""
-        context = Context(call, self._backends, trusted_router=trusted)
-        task = asyncio.create_task(self._engine.execute(request, context))
+        execution = self._engine.execute(request, context)
+        if self._observer is not None:
+            execution = self._observer.operation(request, context, execution)
+        task = asyncio.create_task(execution)
         self.in_flight.add(task)
         task.add_done_callback(self.in_flight.discard)
-        started = perf_counter()
-        if self._observer is not None:
-            observer = self._observer
-
-            def tell(done: asyncio.Task[Result]) -> None:
-                if not done.cancelled() and done.exception() is None:
-                    observer.operation(call, done.result(), perf_counter() - started)
-
-            task.add_done_callback(tell)
         return await asyncio.shield(task)
 
     @staticmethod

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Context:
-    """One per operation. `entities` holds the look-ups of `_entities`, so that one record is read once per request."""
+    """One per operation. `entities` holds the look-ups of `_entities`, so that one record is read once per request.
+
+    `caller` names who called, None where callers are not told apart. `scopes` None means that everything is allowed.
+    """
 
     call: Call
     backends: Mapping[str, Any]
     trusted_router: bool = False
+    caller: str | None = None
+    scopes: frozenset[str] | None = None
     entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict, repr=False)

@@ -18,6 +18,7 @@ from strawberry.federation.schema_directives import Key
 
 from app.errors import GatewayError
 from app.graphql.refusals import REPRESENTATION_INVALID, TOO_MANY_REPRESENTATIONS
+from app.graphql.scopes import refusal_for
 
 if TYPE_CHECKING:
     from app.graphql.context import Context
@@ -99,8 +100,13 @@ async def _look_up(entity: Entity, values: tuple[Any, ...], info: Any) -> Any:
     return await result if isawaitable(result) else result
 
 
-async def resolve_entities(entities: Mapping[str, Entity], representations: Sequence[Any], info: Any) -> list[Any]:
-    """One item for each representation, in order: the record, None where there is none, or what is wrong there."""
+async def resolve_entities(
+    entities: Mapping[str, Entity], representations: Sequence[Any], info: Any, scopes: Mapping[str, str]
+) -> list[Any]:
+    """One item for each representation, in order: the record, None where there is none, or what is wrong there.
+
+    `scopes` names the scope that reading an entity needs.
+    """
     if len(representations) > MAX_REPRESENTATIONS:
         raise GatewayError(
             TOO_MANY_REPRESENTATIONS, f"At most {MAX_REPRESENTATIONS} representations are looked up in one request."
@@ -110,6 +116,8 @@ async def resolve_entities(entities: Mapping[str, Entity], representations: Sequ
     for representation in representations:
         try:
             entity, values = _identify(entities, representation)
+            if entity.name in scopes and (missing := refusal_for(context, scopes[entity.name])) is not None:
+                raise missing
         except GatewayError as error:
             answers.append(error)
             continue

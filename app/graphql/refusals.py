@@ -79,6 +79,20 @@ TOO_MANY_REPRESENTATIONS = _row(
 ROUTER_NOT_TRUSTED = _row(
     "ROUTER_NOT_TRUSTED", Code.UNAUTHENTICATED, 401, "_service and _entities are answered to the trusted router only."
 )
+# Who may call: https://www.rfc-editor.org/rfc/rfc6750
+CALLER_UNAUTHENTICATED = _row(
+    "CALLER_UNAUTHENTICATED", Code.UNAUTHENTICATED, 401, "The request needs a valid bearer token for this gateway."
+)
+CALLER_KEYS_UNAVAILABLE = _row(
+    "CALLER_KEYS_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, 503, "Callers cannot be authenticated at the moment."
+)
+SCOPE_MISSING = _row(
+    "SCOPE_MISSING",
+    Code.FORBIDDEN,
+    403,
+    "The bearer token does not allow this.",
+    Outcome.NOT_APPLIED,
+)
 # Persisted documents: https://www.apollographql.com/docs/apollo-server/performance/apq. Clients compare the messages.
 PERSISTED_QUERY_NOT_FOUND = _row(
     "PERSISTED_QUERY_NOT_FOUND", Code.PERSISTED_QUERY_NOT_FOUND, 400, "PersistedQueryNotFound"

@@ -14,16 +14,27 @@ from strawberry.types.base import StrawberryObjectDefinition
 
 from app.graphql.catalogue import catalogue_query
 from app.graphql.entities import Entity, entities_of, resolve_entities
+from app.graphql.scopes import guard, scopes_of
 from app.scalars import schema_config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from app.apis.api import Api
 
 
 class Schema(federation.Schema):
-    """Strawberry's federation schema with `_entities` answered item by item."""
+    """Strawberry's federation schema with `_entities` answered item by item.
+
+    `scopes` names the scope of a root field, `entity_scopes` that of reading a type; without any, all are allowed.
+    """
+
+    scopes: Mapping[str, str] = {}
+    entity_scopes: Mapping[str, str] = {}
+
+    def allows(self, root_names: Iterable[str], scopes: frozenset[str] | None) -> bool:
+        """Whether a caller with `scopes` may ask for all of these root fields. `_entities` decides item by item."""
+        return scopes is None or all(self.scopes.get(name) in {None, *scopes} for name in root_names)
 
     @cached_property
     def entities(self) -> dict[str, Entity]:
@@ -38,7 +49,7 @@ class Schema(federation.Schema):
     async def entities_resolver(  # type: ignore[override]
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
-        return await resolve_entities(self.entities, representations, info)
+        return await resolve_entities(self.entities, representations, info, self.entity_scopes)
 
 
 def _merge(name: str, description: str, types: Sequence[type]) -> type:
@@ -74,6 +85,8 @@ def build_schema(apis: Sequence[Api]) -> Schema:
         federation_version="2.9",
     )
     _describe_federation(schema)
+    schema.scopes = scopes_of(apis)
+    schema.entity_scopes = guard(schema._schema, apis)  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
     assert schema.entities is not None
     return schema
 

@@ -1,7 +1,7 @@
 """Basecone: customers and suppliers of an accounting office. One host, one credential, one error envelope."""
 
 from app.apis.api import Api
-from app.apis.basecone.backend import KINDS, NAME
+from app.apis.basecone.backend import KINDS, NAME, SCOPES
 from app.apis.basecone.client import RestBackend
 from app.apis.basecone.errors import ROWS
 from app.apis.basecone.examples import EXAMPLES
@@ -26,6 +26,7 @@ API = Api(
     local=LocalBackend,
     sandbox=routes,
     sandbox_settings=settings_for,
+    scopes=SCOPES,
     sandbox_path="/v1",
     examples=EXAMPLES,
 )

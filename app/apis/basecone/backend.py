@@ -32,6 +32,10 @@ class Kind:
 CUSTOMER = Kind("customer", "customers", "updateCustomer")
 SUPPLIER = Kind("supplier", "suppliers", "updateSupplier")
 KINDS = (CUSTOMER, SUPPLIER)
+SCOPES = {
+    **{kind.mutation: f"{kind.plural}:write" for kind in KINDS},
+    **{kind.singular: f"{kind.plural}:read" for kind in KINDS},
+}
 
 
 class BaseconeBackend(Protocol):

@@ -1,7 +1,7 @@
 """BokaMera: customers of companies that take bookings. One host, an API key and a bearer, ServiceStack's envelope."""
 
 from app.apis.api import Api
-from app.apis.bokamera.backend import MUTATION, NAME
+from app.apis.bokamera.backend import MUTATION, NAME, SCOPES
 from app.apis.bokamera.client import RestBackend
 from app.apis.bokamera.errors import ROWS
 from app.apis.bokamera.examples import EXAMPLES
@@ -26,5 +26,6 @@ API = Api(
     local=LocalBackend,
     sandbox=routes,
     sandbox_settings=settings_for,
+    scopes=SCOPES,
     examples=EXAMPLES,
 )

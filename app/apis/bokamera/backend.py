@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NAME = "bokamera"
 MUTATION = "updateBookingCustomer"
+SCOPES = {MUTATION: "booking-customers:write", "bookingCustomer": "booking-customers:read"}
 
 
 class BokameraBackend(Protocol):

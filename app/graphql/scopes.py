@@ -1,0 +1,68 @@
+"""What a caller may ask for, field by field: the scopes come from the APIs, the check stands before their resolvers.
+
+A missing scope is that field's error and no other's; its resolver is not run, so that no backend is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLSchema, get_named_type
+
+from app.errors import GatewayError
+from app.graphql.refusals import SCOPE_MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.apis.api import Api
+    from app.graphql.context import Context
+
+
+def refusal_for(context: Context, scope: str) -> GatewayError | None:
+    """None where the caller has the scope."""
+    if context.scopes is None or scope in context.scopes:
+        return None
+    return GatewayError(SCOPE_MISSING, f"The bearer token lacks the scope {scope}.")
+
+
+def scopes_of(apis: Sequence[Api]) -> dict[str, str]:
+    """Root fields to the scopes that they need."""
+    return {field: scope for api in apis for field, scope in api.scopes.items()}
+
+
+def guard(schema: GraphQLSchema, apis: Sequence[Api]) -> dict[str, str]:
+    """Puts the check in front of every root field that an API brings; gives the scopes by the names of the types read.
+
+    Raises TypeError for a root field of an API without a scope: forgotten must not mean open.
+    """
+    scopes = scopes_of(apis)
+    by_type: dict[str, str] = {}
+    for api in apis:
+        for root, owner in ((schema.query_type, api.query), (schema.mutation_type, api.mutation)):
+            assert root is not None
+            for field in owner.__strawberry_definition__.fields:  # type: ignore[attr-defined]
+                name = field.graphql_name or schema_name(field.python_name)
+                if name not in scopes:
+                    raise TypeError(f"{api.name}: the root field {name} has no scope")
+                found = root.fields[name]
+                if root is schema.query_type:
+                    by_type[get_named_type(found.type).name] = scopes[name]
+                found.resolve = _guarded(found.resolve, scopes[name])
+    return by_type
+
+
+def schema_name(python_name: str) -> str:
+    head, *rest = python_name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _guarded(resolve: Callable[..., Any] | None, scope: str) -> Callable[..., Any]:
+    assert resolve is not None
+
+    def checked(source: Any, info: Any, /, **arguments: Any) -> Any:
+        if info.context.scopes is not None and (error := refusal_for(info.context, scope)) is not None:
+            raise error
+        return resolve(source, info, **arguments)
+
+    return checked

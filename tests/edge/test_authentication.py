@@ -1,0 +1,469 @@
+"""Who may call: right tokens in, every wrong one refused alike, and no backend the wiser."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, RSAKey
+from starlette.datastructures import Headers
+
+from app.apis import APIS
+from app.bootstrap import check_settings, create_app
+from app.config import SettingsError, parse_settings
+from app.edge.authentication import (
+    Authenticator,
+    FetchedKeys,
+    FixedKeys,
+    KeysUnavailableError,
+    SignedTokens,
+    StaticToken,
+    StaticTokens,
+    read_keys,
+)
+from app.graphql.refusals import RefusedRequestError
+from app.graphql.schema import build_schema
+from tests.telemetry.running import BOOKING_CUSTOMER, CUSTOMER, SUPPLIER, running, update
+
+ISSUER, AUDIENCE = "https://issuer.example", "gateway"
+KEY = RSAKey.generate_key(2048, parameters={"kid": "one"})
+OTHER = RSAKey.generate_key(2048, parameters={"kid": "one"})
+SECRET = "a-static-token-of-the-tests"
+DIGEST = hashlib.sha256(SECRET.encode()).hexdigest()
+ALL = "customers:read customers:write suppliers:read suppliers:write booking-customers:read booking-customers:write"
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "jan@example.nl", "exp": now + 300, "iat": now, "scope": ALL}
+    return {name: value for name, value in {**found, **changes}.items() if value is not None}
+
+
+def signed(key: Any = KEY, algorithm: str = "RS256", header: dict[str, Any] | None = None, **changes: Any) -> str:
+    head = {"alg": algorithm, "kid": "one", **(header or {})}
+    head = {name: value for name, value in head.items() if value is not None}
+    return jwt.encode(head, claims(**changes), key, algorithms=[algorithm])
+
+
+def unsigned(header: dict[str, Any], signature: str = "") -> str:
+    parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, claims()))
+    return ".".join(parts) + "." + signature
+
+
+def confused() -> str:
+    """Signed by HMAC, with the public key as the secret."""
+    content = unsigned({"alg": "HS256", "kid": "one"}).rstrip(".")
+    made = hmac.digest(KEY.as_pem(private=False), content.encode(), "sha256")
+    return content + "." + base64.urlsafe_b64encode(made).rstrip(b"=").decode()
+
+
+def jwks(*keys: Any) -> bytes:
+    return json.dumps(KeySet(list(keys)).as_dict(private=False)).encode()
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys.json"
+    path.write_bytes(jwks(KEY))
+    return path
+
+
+def jwt_settings(key_file: Path) -> dict[str, str]:
+    return {
+        "GATEWAY_JWT_ISSUER": ISSUER,
+        "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+        "GATEWAY_JWT_KEY_FILE": str(key_file),
+    }
+
+
+WRONG = {
+    "no token": None,
+    "empty": "",
+    "another scheme": "Basic " + base64.b64encode(b"user:password").decode(),
+    "no scheme": SECRET,
+    "an unknown static token": "Bearer not-the-token",
+    "the hash instead of the token": f"Bearer {DIGEST}",
+    "two tokens": f"Bearer {SECRET} {SECRET}",
+    "not a JWT": "Bearer a.b.c",
+    "a token cut off": "Bearer " + signed()[:-20],
+    "expired": "Bearer " + signed(exp=int(time.time()) - 60),
+    "not yet valid": "Bearer " + signed(nbf=int(time.time()) + 600),
+    "without expiry": "Bearer " + signed(exp=None),
+    "signed by another key": "Bearer " + signed(OTHER),
+    "an unknown key": "Bearer " + signed(header={"kid": "two"}),
+    "alg none": "Bearer " + unsigned({"alg": "none", "kid": "one"}),
+    "alg None with a signature": "Bearer " + unsigned({"alg": "None", "kid": "one"}, "AAAA"),
+    "no alg": "Bearer " + unsigned({"kid": "one"}),
+    "HMAC with the public key": "Bearer " + confused(),
+    "another algorithm of the same key": "Bearer " + signed(algorithm="RS512"),
+    "wrong audience": "Bearer " + signed(aud="another"),
+    "no audience": "Bearer " + signed(aud=None),
+    "wrong issuer": "Bearer " + signed(iss="https://other.example"),
+    "a changed payload": "Bearer "
+    + (lambda parts: ".".join([parts[0], parts[1][:-4] + "AAAA", parts[2]]))(signed().split(".")),
+    "a critical header": "Bearer " + unsigned({"alg": "RS256", "kid": "one", "crit": ["x"], "x": 1}, "AAAA"),
+    "a key inside the header": "Bearer " + signed(OTHER, header={"jwk": OTHER.as_dict(private=False)}),
+    "far too long": "Bearer " + "a" * 9000,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_a_wrong_token_is_refused_alike_and_calls_no_backend(wrong: str, tmp_path: Path, key_file: Path):
+    given = {**jwt_settings(key_file), "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}"}
+    headers = {} if WRONG[wrong] is None else {"authorization": WRONG[wrong]}
+    async with running(tmp_path, given, rest=True) as gateway:
+        answer = await gateway.post(update(), **headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith('Bearer realm="gateway"')
+        (error,) = answer.json()["errors"]
+        assert "data" not in answer.json()
+        assert error["message"] == "The request needs a valid bearer token for this gateway."
+        assert error["extensions"]["code"] == "UNAUTHENTICATED"
+        assert set(error["extensions"]) == {"code", "reason", "requestId"}
+        assert gateway.requests == []
+
+
+async def test_two_authorization_headers_are_refused(tmp_path: Path):
+    async with running(tmp_path, {"GATEWAY_CALLER_TOKENS": f"app:{DIGEST}"}) as gateway:
+        given = [("authorization", f"Bearer {SECRET}"), ("authorization", "Bearer other")]
+        assert (await gateway.client.post("/graphql", json=update(), headers=given)).status_code == 401
+
+
+RIGHT = {
+    "static": lambda: SECRET,
+    "signed": signed,
+    "signed, audience among several": lambda: signed(aud=["other", AUDIENCE]),
+    "signed, scopes as a list": lambda: signed(scope=None, scp=ALL.split()),
+    "signed, without a key id": lambda: signed(header={"kid": None}),
+    "signed, just expired within the leeway": lambda: signed(exp=int(time.time()) - 5),
+}
+
+
+@pytest.mark.parametrize("right", RIGHT)
+async def test_a_right_token_updates(right: str, tmp_path: Path, key_file: Path):
+    given = {**jwt_settings(key_file), "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}"}
+    async with running(tmp_path, given) as gateway:
+        answer = await gateway.post(update("Renamed"), authorization=f"bearer {RIGHT[right]()}")
+        assert answer.json() == {"data": {"updateCustomer": {"customer": {"id": CUSTOMER, "name": "Renamed"}}}}
+
+
+FIELDS = {
+    "updateCustomer": (
+        "customers:write",
+        'mutation($i: UpdateCustomerInput!) { f: updateCustomer(id: "%s", input: $i) { customer { id } } }' % CUSTOMER,
+    ),  # noqa: E501 - a document
+    "updateSupplier": (
+        "suppliers:write",
+        'mutation($i: UpdateSupplierInput!) { f: updateSupplier(id: "%s", input: $i) { supplier { id } } }' % SUPPLIER,
+    ),  # noqa: E501 - a document
+    "updateBookingCustomer": (
+        "booking-customers:write",
+        'mutation($i: UpdateBookingCustomerInput!) { f: updateBookingCustomer(id: "%s", input: $i) { bookingCustomer { id } } }'
+        % BOOKING_CUSTOMER,
+    ),  # noqa: E501 - a document
+    "customer": ("customers:read", '{ f: customer(id: "%s") { id } }' % CUSTOMER),
+    "supplier": ("suppliers:read", '{ f: supplier(id: "%s") { id } }' % SUPPLIER),
+    "bookingCustomer": ("booking-customers:read", '{ f: bookingCustomer(id: "%s") { id } }' % BOOKING_CUSTOMER),
+}
+
+
+def token_for(scopes: str) -> dict[str, str]:
+    return {"GATEWAY_CALLER_TOKENS": f"app:{DIGEST}:{scopes}"}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+async def test_a_missing_scope_is_that_fields_error_and_calls_no_backend(name: str, tmp_path: Path):
+    needed, document = FIELDS[name]
+    others = "+".join(scope for scope, _ in FIELDS.values() if scope != needed)
+    given = {} if "Booking" in name else {"company": {"companyId": "a0000000-0000-4000-8000-000000000001"}, "name": "x"}
+    async with running(tmp_path, token_for(others), rest=True) as gateway:
+        variables = {"i": given} if name.startswith("update") else {}
+        answer = await gateway.post({"query": document, "variables": variables}, authorization=f"Bearer {SECRET}")
+        assert answer.status_code == 200
+        (error,) = answer.json()["errors"]
+        assert answer.json()["data"] == {"f": None}
+        assert error["path"] == ["f"]
+        assert error["extensions"]["code"] == "FORBIDDEN"
+        assert error["extensions"].get("outcome") == ("NOT_APPLIED" if name.startswith("update") else None)
+        assert needed in error["message"]
+        assert gateway.requests == []
+
+
+@pytest.mark.parametrize("name", FIELDS)
+async def test_the_one_scope_suffices(name: str, tmp_path: Path):
+    needed, document = FIELDS[name]
+    given = {} if "Booking" in name else {"company": {"companyId": "a0000000-0000-4000-8000-000000000001"}, "name": "x"}
+    async with running(tmp_path, token_for(needed)) as gateway:
+        variables = {"i": given} if name.startswith("update") else {}
+        answer = await gateway.post({"query": document, "variables": variables}, authorization=f"Bearer {SECRET}")
+        assert "FORBIDDEN" not in answer.text
+        assert answer.json()["data"]["f"] is not None
+
+
+async def test_one_forbidden_field_leaves_its_neighbour_alone(tmp_path: Path):
+    async with running(tmp_path, token_for("customers:read")) as gateway:
+        query = '{ customer(id: "%s") { id } supplier(id: "%s") { id } }' % (CUSTOMER, SUPPLIER)
+        body = (await gateway.post({"query": query}, authorization=f"Bearer {SECRET}")).json()
+        assert body["data"] == {"customer": {"id": CUSTOMER}, "supplier": None}
+        assert [error["path"] for error in body["errors"]] == [["supplier"]]
+
+
+async def test_entities_are_forbidden_one_by_one(tmp_path: Path):
+    async with running(tmp_path, token_for("customers:read"), rest=True) as gateway:
+        query = (
+            "query($r: [_Any!]!) { _entities(representations: $r) { ... on Customer { id } ... on Supplier { id } } }"
+        )
+        wanted = [{"__typename": "Customer", "id": CUSTOMER}, {"__typename": "Supplier", "id": SUPPLIER}]
+        body = (
+            await gateway.post({"query": query, "variables": {"r": wanted}}, authorization=f"Bearer {SECRET}")
+        ).json()
+        assert body["data"] == {"_entities": [{"id": CUSTOMER}, None]}
+        assert [(error["path"], error["extensions"]["code"]) for error in body["errors"]] == [
+            (["_entities", 1], "FORBIDDEN")
+        ]
+        assert len(gateway.requests) == 1
+
+
+async def test_a_signed_token_without_scopes_may_do_nothing(tmp_path: Path, key_file: Path):
+    async with running(tmp_path, jwt_settings(key_file)) as gateway:
+        body = (await gateway.post(update(), authorization=f"Bearer {signed(scope=None)}")).json()
+        assert body["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+        assert (
+            await gateway.post({"query": "{ __typename }"}, authorization=f"Bearer {signed(scope=None)}")
+        ).json() == {"data": {"__typename": "Query"}}
+
+
+async def test_health_stays_open_and_metrics_need_their_scope(tmp_path: Path):
+    given = {
+        "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}:customers:read,prometheus:{hashlib.sha256(b'scrape').hexdigest()}:metrics:read"
+    }
+    async with running(tmp_path, given) as gateway:
+        statuses = [
+            (await gateway.client.get(path)).status_code for path in ("/health/live", "/health/ready", "/metrics")
+        ]
+        assert statuses == [200, 200, 401]
+        tokens = {token: {"authorization": f"Bearer {token}"} for token in (SECRET, "scrape")}
+        assert (await gateway.client.get("/metrics", headers=tokens[SECRET])).status_code == 403
+        assert (await gateway.client.get("/metrics", headers=tokens["scrape"])).status_code == 200
+
+
+async def test_metrics_can_be_opened(tmp_path: Path):
+    given = {"GATEWAY_CALLER_TOKENS": f"app:{DIGEST}", "GATEWAY_METRICS_OPEN": "true"}
+    async with running(tmp_path, given) as gateway:
+        assert (await gateway.client.get("/metrics")).status_code == 200
+
+
+def test_every_root_field_and_entity_of_an_api_has_a_scope():
+    schema = build_schema(APIS)
+    own = {"_service", "_entities", "errorCatalog"}
+    roots = schema._schema
+    fields = {*roots.query_type.fields, *roots.mutation_type.fields} - own
+    assert set(schema.scopes) == fields
+    assert set(schema.entities) <= set(schema.entity_scopes)
+
+
+def test_an_api_whose_field_has_no_scope_is_refused():
+    from dataclasses import replace  # noqa: PLC0415 - used here alone
+
+    with pytest.raises(TypeError, match="updateCustomer has no scope"):
+        build_schema([replace(APIS[0], scopes={"customer": "customers:read", "supplier": "suppliers:read"})])
+
+
+REST = {
+    "GATEWAY_BASECONE_MODE": "rest",
+    "GATEWAY_BASECONE_CLIENT_IDENTIFIER": "id",
+    "GATEWAY_BASECONE_API_ACCESS_KEY": "key",
+}
+STARTS = {
+    "credentials beyond loopback": ({**REST, "GATEWAY_HOST": "0.0.0.0"}, "GATEWAY_HOST"),  # noqa: S104 - the point
+    "credentials on every IPv6 address": ({**REST, "GATEWAY_HOST": "::"}, "GATEWAY_HOST"),
+    "production": ({"GATEWAY_PRODUCTION": "true"}, "GATEWAY_PRODUCTION"),
+    "an issuer alone": ({"GATEWAY_JWT_ISSUER": ISSUER}, "GATEWAY_JWT_AUDIENCE"),
+    "no issuer": ({"GATEWAY_JWT_AUDIENCE": AUDIENCE, "GATEWAY_JWT_JWKS_URL": "https://x/"}, "GATEWAY_JWT_ISSUER"),
+    "keys without https": (
+        {
+            "GATEWAY_JWT_ISSUER": ISSUER,
+            "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+            "GATEWAY_JWT_JWKS_URL": "http://issuer.example/keys",
+        },
+        "GATEWAY_JWT_JWKS_URL",
+    ),
+    "an unknown scope": (token_for("customers:delete"), "GATEWAY_CALLER_TOKENS"),
+}
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_a_start_that_would_be_robbed_is_refused_in_one_line(case: str):
+    given, name = STARTS[case]
+    with pytest.raises(SettingsError) as refused:
+        check_settings(parse_settings(APIS, given))
+    assert str(refused.value).startswith(f"{name}: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given", [{"GATEWAY_HOST": "0.0.0.0"}, REST, {**REST, "GATEWAY_HOST": "0.0.0.0", **token_for("customers:read")}]
+)  # noqa: S104 - the point
+def test_other_starts_are_not(given: dict[str, str]):
+    check_settings(parse_settings(APIS, given))
+
+
+@pytest.mark.parametrize("text", ["app", "app:123", f"app {DIGEST}", f":{DIGEST}", f"app:{DIGEST}:", SECRET])
+def test_a_malformed_token_setting_is_named_and_not_shown(text: str):
+    with pytest.raises(SettingsError, match="GATEWAY_CALLER_TOKENS") as refused:
+        parse_settings(APIS, {"GATEWAY_CALLER_TOKENS": text})
+    assert DIGEST not in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"keys": 5}', "-----BEGIN PUBLIC KEY-----\nxx\n-----END PUBLIC KEY-----"]
+)
+def test_an_unusable_key_file_stops_the_start(content: str, tmp_path: Path):
+    path = tmp_path / "keys"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match="GATEWAY_JWT_KEY_FILE"):
+        create_app(parse_settings(APIS, jwt_settings(path)))
+
+
+async def test_production_turns_off_what_is_for_development(tmp_path: Path):
+    async with running(tmp_path, {"GATEWAY_PRODUCTION": "true", "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}"}) as gateway:
+        bearer = {"authorization": f"Bearer {SECRET}"}
+        page = await gateway.client.get("/graphql", headers={"accept": "text/html", **bearer})
+        assert page.status_code == 405
+        assert (await gateway.client.get("/graphql?query={__typename}", headers=bearer)).status_code == 405
+        introspection = await gateway.post({"query": "{ __schema { queryType { name } } }"}, **bearer)
+        assert introspection.json()["errors"][0]["extensions"]["reason"] == "INTROSPECTION_DISABLED"
+        simulated = await gateway.post(update(), x_simulate="CONCURRENT_REQUEST", **bearer)
+        assert simulated.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+        assert (await gateway.post(update(), **bearer)).json()["data"]["updateCustomer"] is not None
+
+
+async def asked(checker: Any, token: str) -> Any:
+    return await Authenticator([checker]).caller(Headers({"authorization": f"Bearer {token}"}))
+
+
+def checker(keys: Any, algorithm: str = "RS256") -> SignedTokens:
+    return SignedTokens(issuer=ISSUER, audience=AUDIENCE, algorithm=algorithm, keys=keys)
+
+
+async def test_a_pem_file_holds_the_one_key_whatever_its_id():
+    keys = FixedKeys(read_keys(KEY.as_pem(private=False)))
+    assert (await asked(checker(keys), signed())).scopes == frozenset(ALL.split())
+
+
+async def test_elliptic_keys_work_and_other_kinds_are_left_out():
+    key = ECKey.generate_key("P-256", parameters={"kid": "one"})
+    content = json.loads(jwks(key, KEY))
+    content["keys"] += [{"kty": "oct", "k": "AAAA", "kid": "one"}, {"kty": "new", "kid": "x"}]
+    keys = FixedKeys(read_keys(json.dumps(content).encode()))
+    assert (await asked(checker(keys, "ES256"), signed(key, "ES256"))).name.startswith("sub:")
+
+
+async def test_the_callers_name_is_the_client_and_never_the_person():
+    keys = FixedKeys(read_keys(jwks(KEY)))
+    assert (await asked(checker(keys), signed(client_id="shop"))).name == "shop"
+    assert "jan" not in (await asked(checker(keys), signed())).name
+
+
+class Issuer:
+    """A JWKS URL that counts, and answers when it is let."""
+
+    def __init__(self, *keys: Any) -> None:
+        self.keys = keys
+        self.asked = 0
+        self.let = asyncio.Event()
+        self.let.set()
+        self.now = 0.0
+
+    async def fetch(self) -> bytes:
+        self.asked += 1
+        await self.let.wait()
+        if not self.keys:
+            raise KeysUnavailableError("status 500")
+        return jwks(*self.keys)
+
+    def source(self) -> FetchedKeys:
+        return FetchedKeys(self.fetch, lifetime=600, pause=30, clock=lambda: self.now)
+
+
+async def test_keys_are_fetched_once_however_many_wait():
+    issuer = Issuer(KEY)
+    issuer.let.clear()
+    source = checker(issuer.source())
+    tasks = [asyncio.create_task(asked(source, signed())) for _ in range(20)]
+    while not issuer.asked:
+        await asyncio.sleep(0)
+    tasks[0].cancel()
+    issuer.let.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert issuer.asked == 1
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert all(caller.scopes for caller in found[1:])
+
+
+async def test_an_unknown_key_id_asks_again_but_not_for_every_token():
+    issuer = Issuer(KEY)
+    source = checker(issuer.source())
+    await asked(source, signed())
+    for _ in range(50):
+        with pytest.raises(RefusedRequestError):
+            await asked(source, signed(header={"kid": "forged"}))
+    assert issuer.asked == 1
+    issuer.now = 31.0
+    new = RSAKey.generate_key(2048, parameters={"kid": "new"})
+    issuer.keys = (KEY, new)
+    assert (await asked(source, signed(new, header={"kid": "new"}))).scopes
+    assert issuer.asked == 2
+
+
+async def test_an_issuer_out_of_reach_matters_only_without_keys():
+    issuer = Issuer()
+    source = checker(issuer.source())
+    with pytest.raises(RefusedRequestError) as refused:
+        await asked(source, signed())
+    assert refused.value.row.http_status == 503
+    assert refused.value.headers == {"retry-after": "30"}
+    issuer.keys, issuer.now = (KEY,), 31.0
+    await asked(source, signed())
+    issuer.keys, issuer.now = (), 10_000.0
+    assert (await asked(source, signed())).scopes
+    assert issuer.asked == 3
+
+
+async def test_the_jwks_url_of_the_settings_is_fetched(tmp_path: Path):
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=jwks(KEY))
+
+    from app.bootstrap import Callers  # noqa: PLC0415 - used here alone
+    from app.upstream.limits import Limits  # noqa: PLC0415 - used here alone
+
+    given = {
+        "GATEWAY_JWT_ISSUER": ISSUER,
+        "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+        "GATEWAY_JWT_JWKS_URL": "https://issuer.example/realm/keys",
+    }
+    callers = Callers(parse_settings(APIS, given).gateway, Limits(), httpx.MockTransport(answer))
+    assert callers.authenticator is not None
+    assert (await callers.authenticator.caller(Headers({"authorization": f"Bearer {signed()}"}))).scopes
+    assert [str(request.url) for request in seen] == ["https://issuer.example/realm/keys"]
+    await callers.aclose()
+
+
+async def test_static_tokens_are_all_compared():
+    tokens = [StaticToken.parse(f"t{index}:{hashlib.sha256(f'{index}'.encode()).hexdigest()}") for index in range(3)]
+    for index in range(3):
+        assert (await asked(StaticTokens(tokens), f"{index}")).name == f"t{index}"
+    assert DIGEST not in repr(StaticToken.parse(f"app:{DIGEST}"))
