@@ -21,6 +21,7 @@ from app.graphql.refusals import (
     UNSUPPORTED_MEDIA_TYPE,
     refused,
 )
+from app.graphql.tracing import TRACE_HEADER, asks_for_trace
 from app.scalars import JsonNumber
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: Ed
             raise refused(REQUEST_MALFORMED, f"The parameter {name} is given more than once.")
         if given and (given[0] or name == "query"):
             members[name] = _parameter(name, given[0]) if name in {"variables", "extensions"} else given[0]
-    return _request(members, read_only=True)
+    return _request(members, headers, read_only=True)
 
 
 def _parameter(name: str, text: str) -> Any:
@@ -80,14 +81,14 @@ async def from_body(request: HttpRequest, settings: EdgeSettings) -> Request | l
         raise refused(UNSUPPORTED_CONTENT_ENCODING)
     content = decode(await _read(request, settings))
     if not isinstance(content, list):
-        return _request(content, read_only=False)
+        return _request(content, request.headers, read_only=False)
     if not settings.max_batch:
         raise refused(BATCH_NOT_ALLOWED)
     if not content:
         raise refused(REQUEST_MALFORMED, "The batch is empty.")
     if len(content) > settings.max_batch:
         raise refused(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
-    return [_request(item, read_only=False) for item in content]
+    return [_request(item, request.headers, read_only=False) for item in content]
 
 
 async def _read(request: HttpRequest, settings: EdgeSettings) -> bytes:
@@ -109,7 +110,7 @@ async def _read(request: HttpRequest, settings: EdgeSettings) -> bytes:
     return bytes(body)
 
 
-def _request(content: Any, *, read_only: bool) -> Request:
+def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Request:
     if not isinstance(content, dict):
         raise refused(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
     query = _member(content, "query", str, "a string")
@@ -124,6 +125,7 @@ def _request(content: Any, *, read_only: bool) -> Request:
         extensions,
         document_id,
         read_only,
+        asks_for_trace(headers.get(TRACE_HEADER)),
     )
 
 

@@ -47,6 +47,16 @@ MAX_KEPT_LENGTH = 65_536
 _RULES = (*RULES, MaybeNullValidationRule)
 
 
+# The parser has no other sign for it than its message.
+_TOO_MANY_TOKENS = "Syntax Error: Document contains more than"
+
+
+class _Unusable(Exception):  # noqa: N818 - never leaves this file
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What is known of an operation before it runs.
@@ -119,20 +129,26 @@ class Documents:
             raise RefusedRequestError(found)
         return found
 
-    def _prepare(self, source: str) -> Document | tuple[Fault, ...]:
+    def _parse(self, source: str) -> tuple[DocumentNode, DocumentSize]:
         if len(source) > self._limits.max_length:
             most = self._limits.max_length
-            return (Fault(DOCUMENT_TOO_LONG, f"The document has more than {most} characters."),)
+            raise _Unusable((Fault(DOCUMENT_TOO_LONG, f"The document has more than {most} characters."),))
         try:
             ast = parse(source, max_tokens=self._limits.max_tokens)
-            size = DocumentSize(ast)
+            return ast, DocumentSize(ast)
         except GraphQLError as error:
-            # The parser has no other sign for too many tokens than its message.
-            if " tokens" in error.message:
-                return (Fault(DOCUMENT_TOO_LONG, f"The document has more than {self._limits.max_tokens} tokens."),)
-            return (Fault(DOCUMENT_UNPARSABLE, error.message, _locations(error)),)
+            if error.message.startswith(_TOO_MANY_TOKENS):
+                most = self._limits.max_tokens
+                raise _Unusable((Fault(DOCUMENT_TOO_LONG, f"The document has more than {most} tokens."),)) from None
+            raise _Unusable((Fault(DOCUMENT_UNPARSABLE, error.message, _locations(error)),)) from None
         except RecursionError:
-            return (Fault(DOCUMENT_TOO_DEEP, "The document is nested too deeply."),)
+            raise _Unusable((Fault(DOCUMENT_TOO_DEEP, "The document is nested too deeply."),)) from None
+
+    def _prepare(self, source: str) -> Document | tuple[Fault, ...]:
+        try:
+            ast, size = self._parse(source)
+        except _Unusable as unusable:
+            return unusable.faults
         excess = size.excess(self._limits, introspection=self._introspection)
         if excess is not None:
             return (Fault(*excess),)

@@ -5,6 +5,7 @@ A compiled executor can stand in front: it needs `Documents`, and answers the sa
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from app.graphql.refusals import (
     RefusedRequestError,
     refused,
 )
+from app.graphql.tracing import FederatedTrace
 from app.graphql.variables import places_of_variables, variable_fault, variable_faults
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Request:
     extensions: Mapping[str, Any] = field(default_factory=dict)
     document_id: str | None = None
     read_only: bool = False
+    traced: bool = False
 
 
 @dataclass(slots=True)
@@ -56,14 +59,14 @@ class Result:
     errors: list[dict[str, Any]] = field(default_factory=list)
     refusal: RefusedRequestError | None = None
     operation: Operation | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         """What goes over the wire: request errors have no `data`, a success has no `errors`."""
         if self.refusal is not None:
             return {"errors": self.errors}
-        if self.errors:
-            return {"errors": self.errors, "data": self.data}
-        return {"data": self.data}
+        body = {"errors": self.errors, "data": self.data} if self.errors else {"data": self.data}
+        return body | {"extensions": self.extensions} if self.extensions else body
 
 
 class Engine:
@@ -108,6 +111,7 @@ class Engine:
             raise refused(ROUTER_NOT_TRUSTED)
         if self._graphql.get_root_type(operation.kind) is None:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
+        trace = FederatedTrace() if request.traced and context.trusted_router else None
         executor = Executor.build(
             self._graphql,
             document.ast,
@@ -117,13 +121,17 @@ class Engine:
             # A plain bool where a TypeGuard is declared.
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
             hide_suggestions=True,
+            middleware=None if trace is None else [trace],
         )
         if isinstance(executor, list):
             faults = variable_faults(self._graphql, operation.node, request.variables)
             raise RefusedRequestError(faults or [Fault(VARIABLE_INVALID, error.message) for error in executor])
         self._refuse_nulls(operation, executor.variable_values.coerced)
-        outcome: Any = executor.execute_operation()
-        executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
+        with nullcontext() if trace is None else trace.recording():
+            outcome: Any = executor.execute_operation()
+            executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
+        if trace is not None:
+            result.extensions = trace.get_results()
         result.data = executed.data
         if executed.errors:
             result.errors = format_errors(

@@ -1,6 +1,7 @@
 """What surrounds a request: its id, credentials, deadline, simulation, the router's secret, CORS, health."""
 
 import asyncio
+import base64
 import logging
 
 import pytest
@@ -17,8 +18,16 @@ READ = {"query": f'{{ note(id: "{FIRST}") {{ id }} }}'}
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("abc-1.2_3:4", True), ("x" * 128, True), ("x" * 129, False), ("", False), ("a b", False), ("a\tb", False), ("é", False)],
-)  # fmt: skip
+    [
+        ("abc-1.2_3:4", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("", False),
+        ("a b", False),
+        ("a\tb", False),
+        ("é", False),
+    ],
+)
 async def test_a_harmless_request_id_is_kept_and_another_replaced(given, kept):
     notebook = LocalNotebook()
     async with client(notebook=notebook) as http:
@@ -94,6 +103,37 @@ async def test_the_routers_secret_opens_federations_fields(given, status):
             answer = await http.post("/graphql", json={"query": query}, headers=headers)
             assert answer.status_code == status
         assert (await http.post("/graphql", json=READ, headers=headers)).status_code == 200
+
+
+TRACED = {"apollo-federation-include-trace": "ftv1"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "secret", "traced"),
+    [
+        (TRACED | {"router-authorization": "s3cret"}, "s3cret", True),
+        (TRACED | {"router-authorization": "other"}, "s3cret", False),
+        (TRACED, "s3cret", False),
+        (TRACED, None, False),
+        ({"router-authorization": "s3cret"}, "s3cret", False),
+    ],
+)
+async def test_a_federated_trace_is_for_the_trusted_router(headers, secret, traced):
+    async with client(EdgeSettings(router_secret=secret)) as http:
+        answer = (await http.post("/graphql", json=READ, headers=headers)).json()
+    assert ("extensions" in answer) == traced
+    if traced:
+        assert b"note" in base64.b64decode(answer["extensions"]["ftv1"])
+
+
+async def test_a_trace_hides_what_an_answer_hides():
+    headers = TRACED | {"router-authorization": "s3cret"}
+    asked = {"query": UPDATE, "variables": {"input": {"title": "bug"}}}
+    async with client(EdgeSettings(router_secret="s3cret")) as http:
+        answer = (await http.post("/graphql", json=asked, headers=headers)).json()
+    trace = base64.b64decode(answer["extensions"]["ftv1"])
+    assert b"Internal server error" in trace
+    assert b"secret-host" not in trace
 
 
 async def test_cors_answers_the_listed_origins_only():

@@ -9,6 +9,7 @@ from tests.graphql.asking import UPDATE, ask, schema
 from tests.graphql.notebook import FIRST, HIDDEN, SECOND
 
 NULLABLE = "$b: Boolean = true, $i: UpdateNoteInput!"
+SKIPPING = " fragment F on UpdateNotePayload { note @skip(if: $b) { id } }"
 
 
 def change(arguments, variables="", below="note { id }"):
@@ -111,7 +112,7 @@ async def test_nothing_is_suggested(query, variables):
     [
         (change("input: $i, loud: $b", NULLABLE), ["loud"]),
         (change("input: $i", NULLABLE, "note { id @skip(if: $b) }"), None),
-        (change("input: $i", NULLABLE, "...F") + " fragment F on UpdateNotePayload { note @include(if: $b) { id } }", None),
+        (change("input: $i", NULLABLE, "...F") + SKIPPING, None),
     ],
     ids=["argument", "below the mutation", "in a fragment"],
 )  # fmt: skip
