@@ -11,10 +11,11 @@ import json
 import mimetypes
 from typing import TYPE_CHECKING, Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.edge.playground.fetch import ASSETS, HERE, present, wanted
+from app.edge.playground.fetch import ASSETS, HERE, WANTED, PackageFile, present
 from app.edge.playground.operations import Prepared, prepared
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from app.apis.api import Api
 
 _CDN = "https://cdn.jsdelivr.net/npm/"
-_OWN = ("start.js", "page.js", "page.css")
+_OWN = ("page.css", "page.js", "list.js", "start.js")
 _UNTIL_OWN_PAGE = {"own": 20_000, "cdn": 4_000}
 # An address holds its content's digest, so a browser never has to ask again.
 _FOREVER = "public, max-age=31536000, immutable"
@@ -40,8 +41,7 @@ _PAGE = """<!DOCTYPE html>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="{css}">
 <script type="application/json" id="settings">{settings}</script>
-<script src="{page}" defer></script>
-<script src="{start}" defer></script>
+{scripts}
 </head>
 <body>
 <div id="playground"><p class="wait" role="status">Loading GraphiQL &hellip;</p></div>
@@ -55,12 +55,13 @@ over HTTP describes them.</p></noscript>
 class Playground:
     """`page` answers `GET /graphql`; `routes` hold the files that it loads, at addresses relative to it."""
 
-    def __init__(self, apis: Iterable[Api], assets: Path = ASSETS) -> None:
+    def __init__(self, apis: Iterable[Api], assets: Path = ASSETS, files: Sequence[PackageFile] = WANTED) -> None:
         self.operations: Sequence[Prepared] = prepared(apis)
-        self.served_from = "own" if present(assets) else "cdn"
+        self.served_from = "own" if present(assets, files) else "cdn"
+        self._graphiql = files
         self._files = dict(_own_file(name) for name in _OWN)
         if self.served_from == "own":
-            self._files |= {file.name: (assets / file.name).read_bytes() for file in wanted()}
+            self._files |= {file.name: (assets / file.name).read_bytes() for file in files}
         self._html = self._page()
         self._policy = self._content_security_policy()
         self.routes: Sequence[BaseRoute] = (Route("/playground/assets/{name}", self._asset),)
@@ -72,34 +73,35 @@ class Playground:
         name = request.path_params["name"]
         content = self._files.get(name)
         if content is None:
-            return Response(status_code=404)
+            raise HTTPException(404)
         media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(content, headers={"cache-control": _FOREVER}, media_type=media_type)
 
     def _page(self) -> str:
-        own = {name: f"playground/assets/{hashed}" for name, hashed in zip(_OWN, self._files, strict=False)}
+        css, *scripts = (f"playground/assets/{name}" for name, _ in map(_own_file, _OWN))
         operations = [operation.as_json() for operation in self.operations]
         settings = {
             "edition": hashlib.sha256(json.dumps(operations).encode()).hexdigest()[:16],
             "operations": operations,
-            "files": self._graphiql(),
+            "files": self._addresses(),
             "milliseconds": _UNTIL_OWN_PAGE[self.served_from],
         }
         # In an element of script, only this character could end the data.
         data = json.dumps(settings, ensure_ascii=False).replace("<", "\\u003c")
-        return _PAGE.format(css=own["page.css"], page=own["page.js"], start=own["start.js"], settings=data)
+        elements = "\n".join(f'<script src="{script}" defer></script>' for script in scripts)
+        return _PAGE.format(css=css, scripts=elements, settings=data)
 
-    def _graphiql(self) -> list[dict[str, Any]]:
+    def _addresses(self) -> list[dict[str, Any]]:
         if self.served_from == "own":
-            return [{"url": f"playground/assets/{file.name}"} for file in wanted()]
+            return [{"url": f"playground/assets/{file.name}"} for file in self._graphiql]
         return [
             {"url": f"{_CDN}{file.package}@{file.version}/{file.path}", "integrity": file.integrity}
-            for file in wanted()
+            for file in self._graphiql
         ]
 
     def _content_security_policy(self) -> str:
         """GraphiQL needs no inline script and no eval; its style sheet brings fonts and small images as data."""
-        outside = [file["url"] for file in self._graphiql() if "integrity" in file]
+        outside = [file["url"] for file in self._addresses() if "integrity" in file]
         scripts = ["'self'", *(url for url in outside if url.endswith(".js"))]
         styles = ["'self'", *(url for url in outside if url.endswith(".css"))]
         return "; ".join(

@@ -15,6 +15,10 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HERE = Path(__file__).parent
 ASSETS = HERE / "assets"
@@ -48,9 +52,12 @@ def wanted() -> tuple[PackageFile, ...]:
     return tuple(PackageFile(**item) for item in listed)
 
 
-def present(folder: Path = ASSETS) -> bool:
+WANTED = wanted()
+
+
+def present(folder: Path = ASSETS, files: Sequence[PackageFile] = WANTED) -> bool:
     """Whether every file is in the folder, unchanged: a half set is none."""
-    return all(_has(folder, file) for file in wanted())
+    return all(_has(folder, file) for file in files)
 
 
 def _has(folder: Path, file: PackageFile) -> bool:
@@ -60,17 +67,17 @@ def _has(folder: Path, file: PackageFile) -> bool:
         return False
 
 
-def bring_in(folder: Path = ASSETS, npm: str | None = None) -> str:
+def bring_in(folder: Path = ASSETS, files: Sequence[PackageFile] = WANTED, npm: str | None = None) -> str:
     """Fills the folder, and says in one line how that went. A build never fails for the playground's sake."""
-    if present(folder):
+    if present(folder, files):
         return "playground: its files are there already"
     npm = npm or shutil.which("npm")
     if npm is None:
         return "playground: built without its own files, for npm is not on this machine; the page works with less"
     try:
         with tempfile.TemporaryDirectory() as packed:
-            _pack(npm, Path(packed))
-            contents = {file: _content(Path(packed), file) for file in wanted()}
+            _pack(npm, Path(packed), files)
+            contents = {file: _content(Path(packed), file) for file in files}
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
             (folder / file.name).write_bytes(content)
@@ -80,9 +87,9 @@ def bring_in(folder: Path = ASSETS, npm: str | None = None) -> str:
     return f"playground: {len(contents)} files brought in from npm"
 
 
-def _pack(npm: str, folder: Path) -> None:
+def _pack(npm: str, folder: Path, files: Sequence[PackageFile]) -> None:
     # In an empty folder, so that no project's own npm settings apply; the user's registry does.
-    specifications = sorted({f"{file.package}@{file.version}" for file in wanted()})
+    specifications = sorted({f"{file.package}@{file.version}" for file in files})
     options = ["--silent", "--ignore-scripts", "--fetch-retries=1", "--fetch-timeout=30000"]
     subprocess.run(  # noqa: S603 - npm itself, with constants
         [npm, "pack", *specifications, *options], cwd=folder, check=True, capture_output=True, timeout=_SECONDS

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from app.apis.api import Api, Example
 
 _OPERATION = re.compile(r"^(query|mutation)\s+\w+")
+_ARTICLES = frozenset({"a", "an", "the"})
 _CATALOGUE = """# Every error that the gateway can answer, with its place in the input and whether a retry is safe.
 query ErrorCatalogue($backend: Backend) {
   errorCatalog(backend: $backend) {
@@ -60,9 +61,13 @@ def prepared(apis: Iterable[Api]) -> tuple[Prepared, ...]:
 
 def _of_example(example: Example) -> Prepared:
     plain = example.title.partition(" (")[0]
-    name = "".join(word[:1].upper() + word[1:] for word in re.findall(r"\w+", plain.replace("'", "")))
+    words = [word for word in re.findall(r"\w+", plain.replace("'", "")) if word not in _ARTICLES]
+    name = "".join(word[:1].upper() + word[1:] for word in words)
     query = _OPERATION.sub(lambda found: f"{found[1]} {name}", example.operation, count=1)
-    outcome = "It succeeds." if example.reason is None else f"It is refused: {example.reason}."
-    return Prepared(
-        example.title, f"# {example.title}. {outcome}\n{query}", example.variables, example.headers, example.reason
-    )
+    notes = [f"{example.title}."]
+    if example.reason is not None:
+        notes.append(f"It is refused: {example.reason}.")
+    if example.headers:
+        notes.append(f"See the headers: {', '.join(example.headers)}.")
+    comment = "".join(f"# {note}\n" for note in notes)
+    return Prepared(example.title, comment + query, example.variables, example.headers, example.reason)

@@ -72,23 +72,38 @@
     },
   };
 
+  /** GraphiQL fills every tab's editors from the tab, but those of the first from here. */
+  function seedFirstTab() {
+    if (storage.getItem("graphiql:tabState") !== null) return;
+    for (const editor of ["query", "variables", "headers"]) {
+      storage.setItem(`graphiql:${editor}`, settings.operations[0][editor]);
+    }
+  }
+
   function showGraphiQL() {
     const { React, ReactDOM, GraphiQL } = window;
-    const fetcher = async (params, options) => (await send(params, options?.headers)).json();
-    const Page = GraphiQL.GraphiQL ?? GraphiQL;
+    const fetcher = async ({ operationName, ...params }, options) => {
+      // GraphiQL learns of a tab's operation a moment after it showed the tab; the tab before has no say in this one.
+      const named = operationName && new RegExp(`\\b${operationName}\\b`).test(params.query);
+      return (await send(named ? { ...params, operationName } : params, options?.headers)).json();
+    };
+    const list = window.preparedOperations(React, GraphiQL.React, settings.operations);
+    seedFirstTab();
     root.replaceChildren();
     ReactDOM.createRoot(root).render(
       React.createElement(
-        Page,
+        GraphiQL,
         {
           fetcher,
           storage,
           defaultTabs: settings.operations.map(({ query, variables, headers }) => ({ query, variables, headers })),
           defaultEditorToolsVisibility: true,
+          plugins: [list],
           shouldPersistHeaders: true,
           showPersistHeadersSettings: false,
+          visiblePlugin: list.title,
         },
-        React.createElement(Page.Logo, null, "GraphQL gateway"),
+        React.createElement(GraphiQL.Logo, null, "GraphQL gateway"),
       ),
     );
   }
