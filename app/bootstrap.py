@@ -139,6 +139,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         max_body_bytes=given.max_body_bytes,
         body_timeout_seconds=given.body_seconds,
         max_batch=given.max_batch,
+        max_operations=given.max_operations,
         get_queries=given.get_queries,
         introspection=given.introspection,
         playground=given.playground,
@@ -146,6 +147,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         allowed_hosts=given.allowed_hosts,
         router_secret=None if given.router_secret is None else given.router_secret.get_secret_value(),
         limits=DocumentLimits(
+            max_length=given.max_length,
             max_tokens=given.max_tokens,
             max_depth=given.max_depth,
             max_fields=given.max_fields,

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
 from app.edge.caller import REQUEST_ID, request_id
-from app.errors import INTERNAL, DocumentedError
+from app.errors import INTERNAL, DocumentedError, GatewayError
 from app.graphql.refusals import HOST_NOT_ALLOWED, Fault
 from app.wire import encode_json
 
@@ -38,6 +38,13 @@ def error_response(
     """An answer outside GraphQL in the shape of a GraphQL one."""
     body = {"errors": [Fault(row, row.text or row.reason).formatted(request_id)]}
     return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
+
+
+def _surprise(request_id: str) -> Response:
+    """What failed is not known, so that neither is what became of a write."""
+    surprise = GatewayError(INTERNAL)
+    error = {"message": surprise.message, "extensions": surprise.extensions | {"requestId": request_id}}
+    return Response(encode_json({"errors": [error]}), 500, media_type="application/json; charset=utf-8")
 
 
 class Envelope:
@@ -75,7 +82,7 @@ class Envelope:
             log.exception("unexpected failure of %s", scope["path"], extra={"request_id": identifier})
             if begun:
                 raise
-            await error_response(INTERNAL, 500, identifier)(scope, receive, wrapped)
+            await _surprise(identifier)(scope, receive, wrapped)
 
 
 def _host(headers: Headers) -> str:

@@ -16,7 +16,15 @@ from app.edge.caller import ROUTER_AUTHORIZATION, Callers, is_router
 from app.edge.incoming import from_body, from_query
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.graphql.context import Context
-from app.graphql.refusals import METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, WELL_FORMED, RefusedRequestError, refused
+from app.graphql.refusals import (
+    GATEWAY_OVERLOADED,
+    METHOD_NOT_ALLOWED,
+    NOT_ACCEPTABLE,
+    WELL_FORMED,
+    Fault,
+    RefusedRequestError,
+    refused,
+)
 from app.wire import encode_json
 
 if TYPE_CHECKING:
@@ -31,6 +39,9 @@ if TYPE_CHECKING:
 
 # Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
 _GRAPHQL_STATUSES = frozenset({400, 401, 403})
+
+
+_RETRY_SECONDS = 1
 
 
 class Observer(Protocol):
@@ -84,10 +95,11 @@ class GraphQLEndpoint:
             if request.method != "POST" and not (read and request.method in {"GET", "HEAD"}):
                 shown = self._settings.shows_playground or read
                 raise refused(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
-            accepted = response_media(request.headers.get("accept"))
+            accepted = response_media(_accept(request))
             if accepted is None:
                 raise refused(NOT_ACCEPTABLE)
             media = accepted
+            self._refuse_overload()
             caller = None if self._authenticator is None else await self._authenticator.caller(request.headers)
             if request.method == "POST":
                 asked = await from_body(request, self._settings)
@@ -106,12 +118,14 @@ class GraphQLEndpoint:
             return _answer(result.body(), media, 200)
         return self._refusal(result.refusal, media, call.request_id)
 
+    def _refuse_overload(self) -> None:
+        """At once: a queue would only make every answer late."""
+        if len(self.in_flight) >= self._settings.max_operations:
+            busy = Fault(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
+            raise RefusedRequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})
+
     def _wants_page(self, request: HttpRequest) -> bool:
-        return (
-            self._settings.shows_playground
-            and "query" not in request.query_params
-            and wants_page(request.headers.get("accept"))
-        )
+        return self._settings.shows_playground and "query" not in request.query_params and wants_page(_accept(request))
 
     def _context(self, call: Call, caller: Caller | None, *, trusted: bool) -> Context:
         if caller is None:
@@ -138,6 +152,11 @@ class GraphQLEndpoint:
             media = JSON
         body = {"errors": [fault.formatted(request_id) for fault in refusal.faults]}
         return _answer(body, media, status, refusal.headers)
+
+
+def _accept(request: HttpRequest) -> str | None:
+    """A list header may stand in several lines: https://www.rfc-editor.org/rfc/rfc9110#section-5.3."""
+    return ", ".join(request.headers.getlist("accept")) or None
 
 
 def _answer(body: Any, media: str, status: int, headers: Mapping[str, str] | None = None) -> Response:

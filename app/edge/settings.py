@@ -19,6 +19,7 @@ class EdgeSettings:
     max_body_bytes: int = 1_000_000
     body_timeout_seconds: float = 30.0
     max_batch: int = 0
+    max_operations: int = 1000
     get_queries: bool | None = None
     introspection: bool | None = None
     playground: bool | None = None

@@ -142,6 +142,12 @@ PREFLIGHT_REQUIRED = _row(
     400,
     "A GET request needs the header Apollo-Require-Preflight or GraphQL-Require-Preflight, against forged requests.",
 )
+GATEWAY_OVERLOADED = _row(
+    "GATEWAY_OVERLOADED",
+    Code.BACKEND_UNAVAILABLE,
+    503,
+    "The gateway runs as many operations as it can; nothing was done.",
+)
 HEADER_MALFORMED = _row("HEADER_MALFORMED", Code.BAD_REQUEST, 400, "A request header cannot be understood.")
 HOST_NOT_ALLOWED = _row("HOST_NOT_ALLOWED", Code.BAD_REQUEST, 421, "The gateway does not answer for this host name.")
 SIMULATION_UNKNOWN = _row(
@@ -177,6 +183,7 @@ class Fault:
     message: str
     locations: tuple[tuple[int, int], ...] = ()
     input_path: InputPath | None = None
+    retry_after: int | None = None
 
     def formatted(self, request_id: str) -> dict[str, Any]:
         error: dict[str, Any] = {"message": self.message}
@@ -185,6 +192,8 @@ class Fault:
         extensions: dict[str, Any] = {"code": self.row.code.value, "reason": self.row.reason}
         if self.input_path is not None:
             extensions["input"] = {"path": list(self.input_path)}
+        if self.retry_after is not None:
+            extensions["retry"] = {"afterSeconds": self.retry_after}
         extensions["requestId"] = request_id
         error["extensions"] = extensions
         return error

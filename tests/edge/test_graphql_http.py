@@ -103,6 +103,13 @@ async def test_the_media_type_is_negotiated(accept, media):
     assert answer.headers["vary"] == "Accept"
 
 
+async def test_an_accept_header_may_stand_in_several_lines():
+    async with client() as http:
+        del http.headers["accept"]
+        answer = await http.post("/graphql", json=OK, headers=[("accept", "image/png"), ("accept", GRJ)])
+    assert answer.headers["content-type"] == f"{GRJ}; charset=utf-8"
+
+
 CONTENT_TYPES = {
     JSON: 200,
     "application/json; charset=utf-8": 200,

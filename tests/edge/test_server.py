@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.edge.settings import EdgeSettings
@@ -45,6 +46,25 @@ async def test_a_client_that_goes_away_does_not_abort_its_mutation():
         notebook.release.set()
         await operation
     assert notebook.notes[FIRST]["title"] == "slow"
+
+
+async def test_the_number_of_operations_at_a_time_is_bounded():
+    notebook = LocalNotebook()
+    settings = EdgeSettings(max_operations=1)
+    async with serve(notebook_app(settings, notebook)) as (address, _), httpx.AsyncClient() as http:
+        first = asyncio.create_task(
+            http.post(f"{address}/graphql", content=SLOW, headers={"content-type": "application/json"})
+        )
+        await notebook.entered.wait()
+        for media in ("application/json", "application/graphql-response+json"):
+            busy = await http.post(f"{address}/graphql", json={"query": "{ __typename }"}, headers={"accept": media})
+            assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+            assert busy.headers["content-type"] == "application/json; charset=utf-8"
+            extensions = busy.json()["errors"][0]["extensions"]
+            assert (extensions["code"], extensions["retry"]) == ("BACKEND_UNAVAILABLE", {"afterSeconds": 1})
+        notebook.release.set()
+        assert (await first).json() == {"data": {"updateNote": {"note": {"title": "slow"}}}}
+        assert (await http.post(f"{address}/graphql", json={"query": "{ __typename }"})).status_code == 200
 
 
 async def test_shutdown_waits_for_an_operation_that_nobody_waits_for():
