@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser.parse_args(arguments).command or "serve"
     try:
         if command == "schema":
-            sys.stdout.write(print_sdl(build_schema(APIS)))
+            print(print_sdl(build_schema(APIS)))  # noqa: T201 - the command's output
             return 0
         settings = read_settings(APIS)
         logging.basicConfig(level=settings.gateway.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,77 @@
+"""The README's generated tables and `.env.example`. `python -m tests.readme_tables` writes them; a test compares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from app.apis import APIS
+from app.config import PREFIX, GatewaySettings
+from app.errors import OWN_ROWS, DocumentedError
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+ENV_EXAMPLE = ROOT / ".env.example"
+
+
+def fields() -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by its variable's name."""
+    for api in APIS:
+        for name, field in api.settings.model_fields.items():
+            yield f"{PREFIX}{api.name}_{name}".upper(), field
+    for name, field in GatewaySettings.model_fields.items():
+        yield f"{PREFIX}{name}".upper(), field
+
+
+def default_of(field: FieldInfo) -> str:
+    value = field.default
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings_table() -> str:
+    rows = [f"| `{name}` | {f'`{default}`' if (default := default_of(field)) else ''} | {field.description} |" for name, field in fields()]
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+
+
+def env_example() -> str:
+    parts = ["# Copy to .env. Every setting with its default; one without a value is not set.\n"]
+    parts += [f"# {field.description}\n# {name}={default_of(field)}\n" for name, field in fields()]
+    return "\n".join(parts)
+
+
+def reasons_table() -> str:
+    merged: dict[tuple[str | None, str], list[DocumentedError]] = {}
+    for row in [*(row for api in APIS for row in api.errors), *OWN_ROWS]:
+        merged.setdefault((row.backend, row.reason), []).append(row)
+    lines = ["| reason | `code` | outcome | answer | text |", "|---|---|---|---|---|"]
+    for (backend, reason), rows in merged.items():
+        row = rows[0]
+        answer = "the gateway" if backend is None else " ".join(filter(None, (backend, str(row.http_status), row.vendor_code)))
+        text = " / ".join(dict.fromkeys(item.text for item in rows if item.text)).replace("|", "\\|")
+        again = ", may be retried" if row.retry_safe else ""
+        lines.append(f"| `{reason}` | `{row.code}` | {row.outcome or ''}{again} | {answer} | {text} |")
+    return "\n".join(lines)
+
+
+def generated() -> Mapping[str, str]:
+    return {"settings": settings_table(), "reasons": reasons_table()}
+
+
+def filled(text: str) -> str:
+    for name, table in generated().items():
+        pattern = re.compile(f"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
+        assert pattern.search(text), f"the README has no place for {name}"
+        text = pattern.sub(lambda _, name=name, table=table: f"<!-- {name} -->\n{table}\n<!-- /{name} -->", text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text()))
+    ENV_EXAMPLE.write_text(env_example())

@@ -1,0 +1,121 @@
+"""Conventions as tests: which way imports point, what an API folder holds, what the top level shows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.apis import APIS
+
+ROOT = Path(__file__).parent.parent
+APP = ROOT / "app"
+MODULES = sorted(APP.rglob("*.py"))
+
+# Layer -> what it may import of app. A longer prefix wins over a shorter one.
+ALLOWED = {
+    "app.errors": set(),
+    "app.call": set(),
+    "app.scalars": set(),
+    "app.wire": {"app.scalars"},
+    "app.selection": {"app.wire"},
+    "app.reconciliation": {"app.errors", "app.wire"},
+    "app.store": {"app.store", "app.errors", "app.wire", "app.telemetry"},
+    "app.upstream": {"app.upstream", "app.errors", "app.call", "app.wire", "app.telemetry"},
+    "app.telemetry": {"app.telemetry", "app.errors", "app.call", "app.wire", "app.store", "app.upstream"},
+    "app.apis": {"app.apis", "app.errors", "app.call", "app.scalars", "app.wire", "app.selection", "app.reconciliation", "app.store.records", "app.upstream", "app.telemetry"},
+    "app.graphql": {"app.graphql", "app.apis", "app.errors", "app.call", "app.scalars", "app.wire", "app.telemetry"},
+    "app.edge": {"app.edge", "app.graphql", "app.apis", "app.errors", "app.call", "app.scalars", "app.wire", "app.upstream", "app.telemetry"},
+}  # fmt: skip
+# Inside an API: which of its files may not import which. Rules stay out of the client, HTTP out of the store.
+FORBIDDEN_INSIDE = {
+    "client": {"store", "seed", "sandbox", "mutations", "types"},
+    "store": {"client", "sandbox", "mutations", "types"},
+    "errors": {"client", "store", "sandbox", "mutations", "types"},
+    "types": {"client", "store", "sandbox", "mutations"},
+    "mutations": {"client", "store", "sandbox"},
+    "sandbox": {"client", "mutations", "types"},
+}
+NO_LIBRARY = {"app.errors", "app.call"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module.startswith("app")}
+    return found
+
+
+def below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_one_way(path):
+    name = name_of(path)
+    layers = [layer for layer in ALLOWED if below(name, layer)]
+    if not layers:
+        return
+    allowed = ALLOWED[max(layers, key=len)]
+    modules = {name_of(other) for other in MODULES}
+    ours = {imported for imported in imports_of(path) if imported in modules and imported != "app"}
+    wrong = {imported for imported in ours if not any(below(imported, prefix) for prefix in allowed)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_apis_know_nothing_of_each_other_and_keep_their_files_apart(path):
+    parts = path.relative_to(APP).with_suffix("").parts
+    if parts[0] != "apis" or len(parts) < 3:
+        return
+    api, file = parts[1], parts[2]
+    own = f"app.apis.{api}."
+    others = {other.name for other in APIS} - {api}
+    imported = imports_of(path)
+    assert not {name for name in imported if any(below(name, f"app.apis.{other}") for other in others)}
+    inside = {name.removeprefix(own).split(".")[0] for name in imported if name.startswith(own)}
+    assert not inside & FORBIDDEN_INSIDE.get(file, set())
+
+
+@pytest.mark.parametrize("name", sorted(NO_LIBRARY))
+def test_the_error_tree_imports_no_library(name):
+    standard = {"__future__", "collections.abc", "dataclasses", "enum", "typing"}
+    assert imports_of(ROOT / (name.replace(".", "/") + ".py")) <= standard
+
+
+def test_only_the_composition_root_and_the_command_line_read_the_configuration():
+    readers = {name_of(path) for path in MODULES if "app.config" in imports_of(path)}
+    assert readers <= {"app.bootstrap", "app.__main__", "app.check", "app.config"}
+    environment = {name_of(path) for path in MODULES if "os.environ" in path.read_text() or "getenv" in path.read_text()}
+    assert environment <= {"app.config"}
+
+
+def test_every_api_folder_is_registered():
+    folders = {path.name for path in (APP / "apis").iterdir() if (path / "__init__.py").is_file()}
+    assert folders == {api.name for api in APIS}
+
+
+def test_no_file_is_a_house_of_its_own():
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in long.items() if lines > 400} == {}
+    vague = {"utils", "helpers", "common", "base"}
+    assert not {name_of(path) for path in MODULES if path.stem in vague}
+
+
+def test_the_top_level_shows_five_things():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    if not any(listed):
+        pytest.skip("not a git checkout: what is committed cannot be listed")
+    top = {name.split("/")[0] for name in listed if name}
+    assert {name for name in top if not name.startswith(".")} == {"README.md", "app", "pyproject.toml", "schema.graphql", "tests"}

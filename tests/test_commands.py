@@ -1,0 +1,89 @@
+"""The command line: what it prints, and the exit code that a bad start ends with."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import httpx
+import pytest
+
+from tests.processes import ROOT, program, run
+from tests.readme_tables import fields
+
+# A setting that cannot be used, and what the one line must name.
+BAD = [
+    ({"GATEWAY_PORT": "eighty"}, "GATEWAY_PORT"),
+    ({"GATEWAY_PORT": "70000"}, "GATEWAY_PORT"),
+    ({"GATEWAY_PROT": "8000"}, "GATEWAY_PROT is not a setting; did you mean GATEWAY_PORT?"),
+    ({"GATEWAY_WORKERS": "0"}, "GATEWAY_WORKERS"),
+    ({"GATEWAY_BASECONE_MODE": "soap"}, "GATEWAY_BASECONE_MODE"),
+    ({"GATEWAY_BASECONE_URL": "ftp://secret-host"}, "GATEWAY_BASECONE_URL"),
+    ({"GATEWAY_BASECONE_PASSWORD": "secret-value"}, "GATEWAY_BASECONE_PASSWORD is not a setting"),
+    ({"GATEWAY_BASECONE_CLIENT_IDENTIFIER": "secret:value"}, "GATEWAY_BASECONE_CLIENT_IDENTIFIER"),
+    ({"GATEWAY_BOKAMERA_USERNAME": "secret-value"}, "GATEWAY_BOKAMERA_"),
+    ({"GATEWAY_STORE_URL": "mysql://user:secret-value@host/db"}, "store"),
+    ({"GATEWAY_STORE_URL": "sqlite:////nowhere/at/all/gateway.db"}, "gateway.db"),
+    ({"GATEWAY_STORE_URL": "postgresql://user:secret-value@127.0.0.1:1/db"}, "store"),
+    ({"GATEWAY_TRUSTED_ONLY": "true"}, "GATEWAY_TRUSTED_ONLY"),
+    ({"GATEWAY_TRUSTED_DOCUMENTS": "nowhere.json"}, "GATEWAY_TRUSTED_DOCUMENTS"),
+    ({"GATEWAY_PRODUCTION": "true"}, "GATEWAY_"),
+]
+
+
+@pytest.mark.parametrize(("settings", "named"), BAD, ids=[",".join(case[0]) + str(i) for i, case in enumerate(BAD)])
+def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(tmp_path, settings, named):
+    ended = run(tmp_path, **settings)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert named in ended.stderr
+    assert "secret" not in ended.stderr + ended.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_env_file_is_told_the_same_way(tmp_path):
+    (tmp_path / ".env").write_text("# ours\nGATEWAY_PROT=1\nOTHER=2\n")
+    ended = run(tmp_path)
+    assert (ended.returncode, ended.stderr) == (2, "GATEWAY_PROT is not a setting; did you mean GATEWAY_PORT?\n")
+
+
+def test_an_env_file_is_read_and_the_environment_wins(tmp_path):
+    (tmp_path / ".env").write_text("GATEWAY_STORE_URL=sqlite:///from-file.db\nGATEWAY_PORT=not-used\n")
+    with program(tmp_path) as gateway:
+        assert httpx.get(f"{gateway.url}/health/ready").json() == {"status": "ready"}
+    assert (tmp_path / "from-file.db").is_file()
+
+
+def test_an_address_in_use_is_told_in_one_line(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = run(tmp_path, GATEWAY_PORT=str(taken.getsockname()[1]))
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "cannot listen on 127.0.0.1" in ended.stderr
+
+
+def test_help_version_and_schema_answer(tmp_path):
+    assert "sandbox" in run(tmp_path, "--help").stdout
+    assert run(tmp_path, "--version").returncode == 0
+    assert run(tmp_path, "schema").stdout == (ROOT / "schema.graphql").read_text()
+    assert run(tmp_path, "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("command", [(), ("sandbox",)], ids=["serve", "sandbox"])
+def test_sigterm_ends_it_in_order(tmp_path, command):
+    with program(tmp_path, *command) as started:
+        started.process.send_signal(signal.SIGTERM)
+        assert started.process.wait(30) == 0
+
+
+def test_several_workers_serve_one_store(tmp_path):
+    with program(tmp_path, GATEWAY_WORKERS="2") as gateway:
+        answer = httpx.post(f"{gateway.url}/graphql", json={"query": "{ __typename }"})
+        assert answer.json() == {"data": {"__typename": "Query"}}
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.process.wait(60) == 0
+
+
+def test_every_setting_is_described():
+    assert all(field.description for _, field in fields())

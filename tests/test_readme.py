@@ -1,0 +1,118 @@
+"""The README cannot go stale: its commands are run, its tables are generated, its other snippets parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+
+import pytest
+
+from app.apis import APIS
+from app.apis.basecone.examples import SUPPLIER_INPUT
+from tests.processes import ROOT, program
+from tests.readme_tables import ENV_EXAMPLE, README, env_example, filled
+
+TEXT = README.read_text()
+BLOCKS = re.findall(r"(?:<!-- (?P<marker>[^>]*?) -->\n)?```(?P<language>[a-z]+)\n(?P<body>.*?)```", TEXT, re.DOTALL)
+TRANSCRIPTS = [
+    pytest.param(command, answer, id=f"curl-{number}")
+    for number, (_, language, body) in enumerate(BLOCKS)
+    if language == "console"
+    for command, answer in re.findall(r"^\$ (.*)\n(.*)$", body, re.MULTILINE)
+]
+EXPORT = re.compile(r"^export (\w+)=(.*)$", re.MULTILINE)
+
+
+def marked(name):
+    (body,) = [body for marker, _, body in BLOCKS if marker == name]
+    return body
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    with program(tmp_path_factory.mktemp("local")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def over_the_sandbox(tmp_path_factory):
+    """The README's two terminals, on free ports."""
+    with program(tmp_path_factory.mktemp("sandbox"), "sandbox") as sandbox:
+        settings = dict(EXPORT.findall(marked("gateway").replace("http://127.0.0.1:8001", sandbox.url)))
+        with program(tmp_path_factory.mktemp("gateway"), **settings) as started:
+            started.settings = settings
+            started.sandbox = sandbox
+            yield started
+
+
+def check(command, expected, url):
+    assert "http://127.0.0.1:8000" in command
+    ended = subprocess.run(
+        shlex.split(command.replace("http://127.0.0.1:8000", url)), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended
+    assert json.loads(ended.stdout) == json.loads(expected)
+
+
+@pytest.mark.parametrize(("command", "answer"), TRANSCRIPTS)
+def test_a_transcript_is_what_the_gateway_answers(local, command, answer):
+    check(command, answer, local.url)
+
+
+@pytest.mark.parametrize(("command", "answer"), TRANSCRIPTS)
+def test_a_transcript_is_the_same_over_the_sandbox(over_the_sandbox, command, answer):
+    check(command, answer, over_the_sandbox.url)
+
+
+def test_the_sandbox_prints_the_settings_that_the_readme_shows(over_the_sandbox):
+    printed = dict(EXPORT.findall(over_the_sandbox.sandbox.output()))
+    assert printed == over_the_sandbox.settings
+
+
+def test_there_is_a_transcript_of_each_mutation():
+    for api in APIS:
+        for mutation in api.mutations:
+            assert any(f"{mutation}(" in case.values[0] for case in TRANSCRIPTS)
+
+
+def test_the_complete_supplier_is_complete_and_works():
+    variables = json.loads(marked("complete: updateSupplier"))
+    assert variables["input"] == {**SUPPLIER_INPUT}
+
+
+def test_the_generated_tables_are_up_to_date():
+    assert filled(TEXT) == TEXT, "run: python -m tests.readme_tables"
+    assert ENV_EXAMPLE.read_text() == env_example(), "run: python -m tests.readme_tables"
+
+
+def test_the_two_commands_are_what_ci_runs():
+    lines = [body.strip() for _, language, body in BLOCKS if language == "sh"]
+    assert lines[0] == "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python -m app"
+    assert lines[1] == "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "pip install -e '.[test]'" in ci
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_every_snippet_parses(number):
+    _, language, body = BLOCKS[number]
+    match language:
+        case "json":
+            json.loads(body)
+        case "sh" | "console":
+            text = "\n".join(line.removeprefix("$ ") for line in body.splitlines() if language == "sh" or line.startswith("$ "))
+            assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+        case "toml":
+            tomllib.loads(body)
+
+
+def test_resetting_the_store_names_its_files():
+    assert marked("reset").split()[2:] == ["gateway.db", "gateway.db-wal", "gateway.db-shm"]
+
+
+def test_links_inside_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
