@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Seconds, sizes and counts of one service. A caller's deadline can only shorten `timeout`."""
+    """Seconds, sizes and counts of one service. A caller's deadline can only shorten `timeout`.
+
+    The breaker opens when `breaker_failures` of the last `breaker_window` calls failed; more than the window: never.
+    """
 
     timeout: float = 30.0  # the whole call: pool, connect, retries, sending, waiting, reading
     connect_timeout: float = 5.0  # TCP and TLS each
@@ -22,7 +25,7 @@ class Limits:
     backoff: float = 0.1  # ceiling of the first random wait; each further one doubles it
     max_backoff: float = 2.0
     max_pause: float = 86_400.0
-    breaker_window: int = 20  # opens when `breaker_failures` of the last `breaker_window` calls failed
+    breaker_window: int = 20
     breaker_failures: int = 10
     breaker_open: float = 10.0
     breaker_probes: int = 1

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from app.upstream.upstream import Observer
+
 log = logging.getLogger(__name__)
 
 _FORM = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
@@ -70,6 +72,7 @@ class TokenSource:
         backend: str | None = None,
         margin: float = 30.0,
         refusal_pause: float = 5.0,
+        observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._username = username
@@ -81,7 +84,9 @@ class TokenSource:
         self._clock = clock
         parts = urlsplit(token_url)
         self._path = token_url.removeprefix(f"{parts.scheme}://{parts.netloc}")
-        self._upstream = Upstream("token endpoint", f"{parts.scheme}://{parts.netloc}", limits, transport)
+        name = "token endpoint" if backend is None else f"token endpoint of {backend}"
+        base_url = f"{parts.scheme}://{parts.netloc}"
+        self._upstream = Upstream(name, base_url, limits, transport, observer=observer)
         self._tokens: _Tokens | None = None
         self._renewal: asyncio.Task[GatewayError | None] | None = None
         self._refusal: tuple[GatewayError, float] | None = None

@@ -47,6 +47,7 @@ class Progress:
     status: int | None = None
     headers: Mapping[str, str] | None = None
     body: bytearray | None = None
+    complete: bool = False
     connecting: httpcore.AsyncNetworkStream | None = None
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -132,7 +133,7 @@ class Transport:
         progress.headers = {key: value for key, value in response.headers.items() if key != "set-cookie"}
         progress.body = bytearray()
         try:
-            await self._read(response, progress.body)
+            await self._read(response, progress, progress.body)
         except Exception as error:
             answer = answered(progress)
             if answer is None:
@@ -141,13 +142,14 @@ class Transport:
             return answer
         return Answer(progress.status, progress.headers, bytes(progress.body))
 
-    async def _read(self, response: httpx.Response, body: bytearray) -> None:
+    async def _read(self, response: httpx.Response, progress: Progress, body: bytearray) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         try:
             if response.is_informational:  # 101, a switch of protocols that nobody asked for
                 raise decoding.BodyUnreadableError(f"status {response.status_code}")
             coding = response.headers.get("content-encoding", "")
             await decoding.read(response.stream, coding, self._limits.max_answer_bytes, body)
+            progress.complete = True
         finally:
             _end_connection_with_surplus(response)
             await response.aclose()
@@ -164,10 +166,15 @@ class Transport:
 
 
 def answered(progress: Progress) -> Answer | None:
-    """What an answer with a broken-off body still proves: the status of a refusal or a failure stands without it."""
-    if progress.status is None or progress.headers is None or progress.status < 400:  # noqa: PLR2004 - RFC 9110's classes
+    """What is proven all the same where reading broke off: a refusal's or failure's status stands without its body.
+
+    So does any answer that was complete when closing its connection failed or outlasted the call.
+    """
+    if progress.status is None or progress.headers is None:
         return None
-    return Answer(progress.status, progress.headers, bytes(progress.body or b""), complete=False)
+    if not progress.complete and progress.status < 400:  # noqa: PLR2004 - RFC 9110's classes
+        return None
+    return Answer(progress.status, progress.headers, bytes(progress.body or b""), progress.complete)
 
 
 def _end_connection_with_surplus(response: httpx.Response) -> None:

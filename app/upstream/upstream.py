@@ -49,6 +49,13 @@ _MAY_ASK_FOR_A_PAUSE = frozenset({429, 503})
 _ITS_OWN_FAULT = frozenset({NOT_CONNECTED, CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE, ANSWER_TOO_LARGE})
 
 
+class _OutOfTimeError(Exception):
+    """The end of the call's time, which a caller may have set: whether the service is to blame is decided apart."""
+
+    def __init__(self, error: GatewayError) -> None:
+        self.error = error
+
+
 class Observer(Protocol):
     """Told of every call once, also of one that was refused unsent (`status` None, `reason` the row's)."""
 
@@ -141,12 +148,13 @@ class Upstream:
         outgoing = self._transport.prepared(self.base_url + request.path, request, call)
         now = asyncio.get_running_loop().time()
         end = now + self.limits.timeout
-        if call.deadline is not None:
-            end = min(end, call.deadline)
+        shortened = call.deadline is not None and call.deadline < end
+        if call.deadline is not None and shortened:
+            end = call.deadline
             if end <= now:
                 raise self._refusal(DEADLINE_BEFORE_SENDING)
         permit = self._admitted()
-        exchange = self._run(outgoing, end, permit)
+        exchange = self._run(outgoing, end, permit, shortened=shortened)
         if request.method in _SAFE_METHODS:
             return await exchange
         task = asyncio.create_task(exchange, name=f"{request.method} to {self.name} for {call.request_id}")
@@ -171,19 +179,21 @@ class Upstream:
         self._in_flight += 1
         return permit
 
-    async def _run(self, outgoing: httpx.Request, end: float, permit: Permit) -> Answer:
-        started = asyncio.get_running_loop().time()
+    async def _run(self, outgoing: httpx.Request, end: float, permit: Permit, *, shortened: bool) -> Answer:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         failed: bool | None = None
         try:
             answer = await self._attempts(outgoing, end)
             failed = answer.status >= _SERVER_ERROR
             if answer.status in _MAY_ASK_FOR_A_PAUSE:
                 self._pause.ask(retry_after(answer.headers) or 0)
+        except _OutOfTimeError as over:
+            patient = not shortened or loop.time() - started >= self.limits.breaker_patience
+            failed = True if patient and over.error.row in _ITS_OWN_FAULT else None
+            raise over.error from None
         except GatewayError as error:
-            now = asyncio.get_running_loop().time()
-            patient = now - started >= min(self.limits.breaker_patience, self.limits.timeout)
-            if error.row in _ITS_OWN_FAULT and (patient or now < end):
-                failed = True
+            failed = True if error.row in _ITS_OWN_FAULT else None
             raise
         else:
             return answer
@@ -219,7 +229,7 @@ class Upstream:
         # A body that drips past the end changes nothing about a refusal whose status is known.
         if (answer := answered(progress)) is not None:
             return answer
-        raise self._transport.timed_out(progress)
+        raise _OutOfTimeError(self._transport.timed_out(progress))
 
     def _refusal(self, row: DocumentedError, seconds: float | None = None) -> GatewayError:
         wait = None if seconds is None else max(1, -int(-seconds // 1))

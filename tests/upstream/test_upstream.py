@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import tracemalloc
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from app import errors
 from app.call import Call
 from app.errors import GatewayError, Outcome
 from app.upstream.exchange import Request
-from app.upstream.failures import FAILURES
+from app.upstream.failures import FAILURES, failed
 from app.upstream.upstream import Limits, Upstream
 from tests.upstream.bad_server import BadServer, answer, in_turn, says, status, unused_port
 
@@ -296,6 +297,39 @@ async def test_a_read_ends_with_its_caller():
         assert upstream.in_flight == 0
 
 
+async def test_answers_under_load_are_never_mixed_up():
+    async def echoes(exchange) -> None:
+        await asyncio.sleep(0)
+        await exchange.send(answer(200, exchange.body))
+
+    async def one(upstream: Upstream, number: int) -> bool:
+        body = f"body-{number}".encode()
+        return (await upstream.send(Request("PUT", "/x", body=body), CALL)).body == body
+
+    async with BadServer(echoes) as server, Upstream("x", server.url, Limits(max_connections=10)) as upstream:
+        assert all(await asyncio.gather(*(one(upstream, number) for number in range(200))))
+    assert (server.puts, server.connections) == (200, 10)
+
+
+async def test_100_mb_cost_no_memory():
+    piece = bytes(65536)
+
+    async def floods(exchange) -> None:
+        await exchange.send(answer(200, length=100 * 2**20))
+        for _ in range(1600):
+            await exchange.send(piece)
+
+    async with BadServer(floods) as server, Upstream("x", server.url, Limits(timeout=60)) as upstream:
+        tracemalloc.start()
+        try:
+            error = await error_of(upstream)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert error.row is errors.ANSWER_TOO_LARGE
+    assert peak < 12 * 2**20
+
+
 async def test_the_observer_hears_of_every_call_and_cannot_spoil_one():
     heard = []
 
@@ -327,3 +361,36 @@ async def test_another_transport_is_judged_by_its_failures_alone():
     async with Upstream("x", "http://x", limits, httpx.MockTransport(handler)) as upstream:
         rows = [(await error_of(upstream, Request("PUT", path))).row for path in ("/a", "/b", "/c")]
     assert rows == [errors.NOT_CONNECTED, errors.CONNECTION_LOST, errors.INTERNAL]
+
+
+class Stream(httpx.AsyncByteStream):
+    """A body that is complete, on a connection whose end goes wrong."""
+
+    def __init__(self, end) -> None:
+        self._end = end
+
+    async def __aiter__(self):
+        yield b"{}"
+
+    async def aclose(self) -> None:
+        await self._end()
+
+
+async def fails() -> None:
+    raise httpx.ReadError("x")
+
+
+@pytest.mark.parametrize("end", [fails, lambda: asyncio.Event().wait()], ids=["fails", "hangs"])
+async def test_an_answer_that_was_complete_stands_whatever_closing_does(end):
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Stream(end)))
+    async with Upstream("x", "http://x", Limits(timeout=0.1), transport) as upstream:
+        answered = await upstream.send(PUT, CALL)
+    assert (answered.status, answered.body, answered.complete) == (200, b"{}", True)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in FAILURES])
+def test_what_is_known_of_the_bytes_overrules_the_failures_type(kind):
+    error = kind.__new__(kind)
+    sent, unsent = (failed("x", error, left=left) for left in (True, False))
+    assert (sent.outcome, sent.retry_safe) == (Outcome.UNKNOWN, False)
+    assert unsent.outcome is Outcome.NOT_APPLIED
