@@ -55,7 +55,7 @@ async def fill(url, first, last):
         rows = [row(customer(number), 1) for number in range(start, min(start + 10_000, last))]
         if url.startswith("sqlite"):
             with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-                connection.executemany(f"INSERT INTO {CUSTOMERS.name} VALUES (?, ?, ?, ?, ?)", rows)  # noqa: S608
+                connection.executemany(f"INSERT INTO {CUSTOMERS.name} VALUES (?, ?, ?, ?, ?)", rows)  # noqa: S608 - ours
         else:
             connection = await asyncpg.connect(url)
             await connection.copy_records_to_table(CUSTOMERS.name, records=rows, columns=COLUMNS)
@@ -68,7 +68,7 @@ async def fill(url, first, last):
 
 
 async def measure(store, records, concurrency, seconds):
-    """Mutations per second, p50 and p99 in ms, CPU in µs per mutation. Each task has records of its own: no conflicts."""
+    """Mutations per second, p50 and p99 in ms, CPU µs per mutation. Each task has its own records: no conflicts."""
     times = []
     until = time.perf_counter() + seconds
 
@@ -117,7 +117,9 @@ async def main():
     parser.add_argument("--rounds", type=int, default=3, help="the table has their medians")
     parser.add_argument("--folder", type=Path, help="where the SQLite file is made; a temporary folder by default")
     arguments = parser.parse_args()
-    sys.stdout.write("| engine | records | at once | mutations/s | p50 ms | p99 ms | CPU µs |\n|---|--:|--:|--:|--:|--:|--:|\n")
+    sys.stdout.write(
+        "| engine | records | at once | mutations/s | p50 ms | p99 ms | CPU µs |\n|---|--:|--:|--:|--:|--:|--:|\n"
+    )
     if "sqlite" in arguments.engine:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             await run("SQLite", f"sqlite:///{folder}/store.db", arguments)
