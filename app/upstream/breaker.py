@@ -3,7 +3,7 @@
 Both decide without waiting and know no HTTP. Own code, because no kept library fits: purgatory, the one made for
 asyncio, lets every call through at once when half open, takes the late result of a call from before it opened for a
 probe's, counts only exceptions where ours also counts answers and knows results that count neither way, and reads the
-wall clock. pybreaker knows Tornado and no asyncio; aiobreaker, its asyncio port, is no longer released.
+wall clock. pybreaker knows Tornado and no asyncio; its port aiobreaker was last released in 2021.
 """
 
 from __future__ import annotations
