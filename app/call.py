@@ -18,7 +18,7 @@ class Call:
 
     `credentials` holds, by API name, the caller's own backend headers (`{"basecone": {"authorization": "Basic …"}}`);
     an API not named is called with the gateway's own. They never show in a `repr`.
-    `deadline` is a time of the running event loop's clock, in seconds; None means that only the settings' timeouts hold.
+    `deadline` is a time of the event loop's clock, in seconds; None means that only the settings' timeouts hold.
     `simulate` is the reason of the `x-simulate` header, in upper case.
     """
 

@@ -1,7 +1,7 @@
 """The error tree, a documented row, and the `extensions` every client sees.
 
 Knows no vendor and no library: an API package lists its rows, a backend raises them, GraphQL shows them.
-graphql-core copies the attribute `extensions` of an exception into the GraphQL error, which is all the coupling there is.
+graphql-core copies the attribute `extensions` of an exception into the GraphQL error: all the coupling there is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Code(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Did the write happen?"""
+    """Whether the write happened."""
 
     APPLIED = "APPLIED"
     NOT_APPLIED = "NOT_APPLIED"
@@ -87,7 +87,7 @@ class GatewayError(Exception):
     `message` is for the client. `detail` is for the log alone and may name hosts; it never holds a credential.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, one for each member of the extensions
+    def __init__(
         self,
         row: DocumentedError,
         message: str | None = None,
@@ -158,7 +158,9 @@ class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
         super().__init__("; ".join(error.message for error in self.errors))
 
 
-def refusal(row: DocumentedError, text: str | None = None, *, input_path: Sequence[str | int] | None = None) -> GatewayError:
+def refusal(
+    row: DocumentedError, text: str | None = None, *, input_path: Sequence[str | int] | None = None
+) -> GatewayError:
     """A backend's documented refusal, as a store raises it and a client recognises it."""
     message = text if text and (row.any_text or row.text is None) else row.text
     assert row.backend is not None
@@ -196,44 +198,118 @@ def _has(value: Any, path: Sequence[str]) -> bool:
     return True
 
 
-def _own(reason: str, code: Code, text: str, outcome: Outcome | None = Outcome.NOT_APPLIED, *, safe: bool = False) -> DocumentedError:
+def _own(
+    reason: str, code: Code, text: str, outcome: Outcome | None = Outcome.NOT_APPLIED, *, safe: bool = False
+) -> DocumentedError:
     return DocumentedError(reason=reason, code=code, text=text, any_text=True, outcome=outcome, retry_safe=safe)
 
 
 # The gateway's own rows. Before sending: certainly not applied.
 NULL_NOT_SUPPORTED = _own(
-    "NULL_NOT_SUPPORTED", Code.BAD_USER_INPUT, "This backend cannot tell null from absent; leave the field out, or send an empty value."
+    "NULL_NOT_SUPPORTED",
+    Code.BAD_USER_INPUT,
+    "This backend cannot tell null from absent; leave the field out, or send an empty value.",
 )
-VALUE_NOT_SUPPORTED = _own("VALUE_NOT_SUPPORTED", Code.BAD_USER_INPUT, "The value cannot be expressed in a request to the backend.")
-CREDENTIALS_MISSING = _own("CREDENTIALS_MISSING", Code.UNAUTHENTICATED, "No credentials for the backend: the gateway has none and the request brought none.")
-CREDENTIALS_MALFORMED = _own("CREDENTIALS_MALFORMED", Code.UNAUTHENTICATED, "The credentials for the backend cannot be sent as an HTTP header.")
+VALUE_NOT_SUPPORTED = _own(
+    "VALUE_NOT_SUPPORTED", Code.BAD_USER_INPUT, "The value cannot be expressed in a request to the backend."
+)
+CREDENTIALS_MISSING = _own(
+    "CREDENTIALS_MISSING",
+    Code.UNAUTHENTICATED,
+    "No credentials for the backend: the gateway has none and the request brought none.",
+)
+CREDENTIALS_MALFORMED = _own(
+    "CREDENTIALS_MALFORMED", Code.UNAUTHENTICATED, "The credentials for the backend cannot be sent as an HTTP header."
+)
 TOKEN_REFUSED = _own("TOKEN_REFUSED", Code.UNAUTHENTICATED, "The token endpoint did not issue a token.")
-TOKEN_UNAVAILABLE = _own("TOKEN_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The token endpoint could not be reached.", safe=True)
-NOT_CONNECTED = _own("NOT_CONNECTED", Code.BACKEND_UNAVAILABLE, "The backend could not be reached; nothing was sent.", safe=True)
-NO_FREE_CONNECTION = _own("NO_FREE_CONNECTION", Code.BACKEND_UNAVAILABLE, "No connection to the backend became free in time; nothing was sent.", safe=True)
-DEADLINE_BEFORE_SENDING = _own("DEADLINE_BEFORE_SENDING", Code.BACKEND_UNAVAILABLE, "The deadline passed before anything was sent.", safe=True)
-BREAKER_OPEN = _own("BREAKER_OPEN", Code.BACKEND_UNAVAILABLE, "The backend failed repeatedly and is not called for a while; nothing was sent.", safe=True)
-OVERLOADED = _own("OVERLOADED", Code.BACKEND_UNAVAILABLE, "Too many calls to the backend are in flight; nothing was sent.", safe=True)
-BACKEND_PAUSED = _own("BACKEND_PAUSED", Code.BACKEND_UNAVAILABLE, "The backend asked for a pause that is not over; nothing was sent.", safe=True)
-STORE_UNAVAILABLE = _own("STORE_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The local store cannot be reached; nothing was written.", safe=True)
+TOKEN_UNAVAILABLE = _own(
+    "TOKEN_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The token endpoint could not be reached.", safe=True
+)
+NOT_CONNECTED = _own(
+    "NOT_CONNECTED", Code.BACKEND_UNAVAILABLE, "The backend could not be reached; nothing was sent.", safe=True
+)
+NO_FREE_CONNECTION = _own(
+    "NO_FREE_CONNECTION",
+    Code.BACKEND_UNAVAILABLE,
+    "No connection to the backend became free in time; nothing was sent.",
+    safe=True,
+)
+DEADLINE_BEFORE_SENDING = _own(
+    "DEADLINE_BEFORE_SENDING", Code.BACKEND_UNAVAILABLE, "The deadline passed before anything was sent.", safe=True
+)
+BREAKER_OPEN = _own(
+    "BREAKER_OPEN",
+    Code.BACKEND_UNAVAILABLE,
+    "The backend failed repeatedly and is not called for a while; nothing was sent.",
+    safe=True,
+)
+OVERLOADED = _own(
+    "OVERLOADED", Code.BACKEND_UNAVAILABLE, "Too many calls to the backend are in flight; nothing was sent.", safe=True
+)
+BACKEND_PAUSED = _own(
+    "BACKEND_PAUSED",
+    Code.BACKEND_UNAVAILABLE,
+    "The backend asked for a pause that is not over; nothing was sent.",
+    safe=True,
+)
+STORE_UNAVAILABLE = _own(
+    "STORE_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The local store cannot be reached; nothing was written.", safe=True
+)
 # After sending, without an answer that can be understood.
-CONNECTION_LOST = _own("CONNECTION_LOST", Code.BACKEND_ERROR, "The connection was lost after the request may have been sent.", Outcome.UNKNOWN)
-ANSWER_TIMED_OUT = _own("ANSWER_TIMED_OUT", Code.BACKEND_TIMEOUT, "The backend did not answer in time.", Outcome.UNKNOWN)
-ANSWER_UNREADABLE = _own("ANSWER_UNREADABLE", Code.BACKEND_ERROR, "The backend's answer cannot be understood.", Outcome.UNKNOWN)
-ANSWER_TOO_LARGE = _own("ANSWER_TOO_LARGE", Code.BACKEND_ERROR, "The backend's answer is larger than the gateway reads.", Outcome.UNKNOWN)
-RECORD_NOT_READ_BACK = _own("RECORD_NOT_READ_BACK", Code.BACKEND_ERROR, "The update was applied, but the record could not be read back.", Outcome.APPLIED)
+CONNECTION_LOST = _own(
+    "CONNECTION_LOST",
+    Code.BACKEND_ERROR,
+    "The connection was lost after the request may have been sent.",
+    Outcome.UNKNOWN,
+)
+ANSWER_TIMED_OUT = _own(
+    "ANSWER_TIMED_OUT", Code.BACKEND_TIMEOUT, "The backend did not answer in time.", Outcome.UNKNOWN
+)
+ANSWER_UNREADABLE = _own(
+    "ANSWER_UNREADABLE", Code.BACKEND_ERROR, "The backend's answer cannot be understood.", Outcome.UNKNOWN
+)
+ANSWER_TOO_LARGE = _own(
+    "ANSWER_TOO_LARGE", Code.BACKEND_ERROR, "The backend's answer is larger than the gateway reads.", Outcome.UNKNOWN
+)
+RECORD_NOT_READ_BACK = _own(
+    "RECORD_NOT_READ_BACK",
+    Code.BACKEND_ERROR,
+    "The update was applied, but the record could not be read back.",
+    Outcome.APPLIED,
+)
 STORE_LOST = _own("STORE_LOST", Code.BACKEND_ERROR, "The local store was lost while it wrote.", Outcome.UNKNOWN)
-INTERNAL = _own("INTERNAL", Code.INTERNAL_SERVER_ERROR, "Internal server error. The request id leads to the cause in the log.", Outcome.UNKNOWN)
+INTERNAL = _own(
+    "INTERNAL",
+    Code.INTERNAL_SERVER_ERROR,
+    "Internal server error. The request id leads to the cause in the log.",
+    Outcome.UNKNOWN,
+)
 # An answer that no row of the backend documents: the family its status gives.
-REDIRECTED = _own("REDIRECTED", Code.BACKEND_ERROR, "The backend answered with a redirection, which is never followed.", Outcome.UNKNOWN)
-UNEXPECTED_SUCCESS = _own("UNEXPECTED_SUCCESS", Code.BACKEND_ERROR, "The backend answered with a success it does not document.", Outcome.UNKNOWN)
+REDIRECTED = _own(
+    "REDIRECTED",
+    Code.BACKEND_ERROR,
+    "The backend answered with a redirection, which is never followed.",
+    Outcome.UNKNOWN,
+)
+UNEXPECTED_SUCCESS = _own(
+    "UNEXPECTED_SUCCESS",
+    Code.BACKEND_ERROR,
+    "The backend answered with a success it does not document.",
+    Outcome.UNKNOWN,
+)
 UNDOCUMENTED_BAD_REQUEST = _own("UNDOCUMENTED_BAD_REQUEST", Code.BAD_USER_INPUT, "The backend refused the request.")
-UNDOCUMENTED_UNAUTHENTICATED = _own("UNDOCUMENTED_UNAUTHENTICATED", Code.UNAUTHENTICATED, "The backend refused the credentials.")
+UNDOCUMENTED_UNAUTHENTICATED = _own(
+    "UNDOCUMENTED_UNAUTHENTICATED", Code.UNAUTHENTICATED, "The backend refused the credentials."
+)
 UNDOCUMENTED_FORBIDDEN = _own("UNDOCUMENTED_FORBIDDEN", Code.FORBIDDEN, "The backend refused the permission.")
 UNDOCUMENTED_NOT_FOUND = _own("UNDOCUMENTED_NOT_FOUND", Code.NOT_FOUND, "The backend found nothing at this address.")
 UNDOCUMENTED_CONFLICT = _own("UNDOCUMENTED_CONFLICT", Code.CONFLICT, "The backend reported a conflict.")
-BACKEND_REQUEST_TIMEOUT = _own("BACKEND_REQUEST_TIMEOUT", Code.BACKEND_REJECTED, "The backend gave up waiting for the request.", Outcome.UNKNOWN)
-RATE_LIMITED = _own("RATE_LIMITED", Code.RATE_LIMITED, "The backend refused the request because there were too many.", safe=True)
+BACKEND_REQUEST_TIMEOUT = _own(
+    "BACKEND_REQUEST_TIMEOUT", Code.BACKEND_REJECTED, "The backend gave up waiting for the request.", Outcome.UNKNOWN
+)
+RATE_LIMITED = _own(
+    "RATE_LIMITED", Code.RATE_LIMITED, "The backend refused the request because there were too many.", safe=True
+)
 UNDOCUMENTED_REJECTION = _own("UNDOCUMENTED_REJECTION", Code.BACKEND_REJECTED, "The backend refused the request.")
 BACKEND_FAILED = _own("BACKEND_FAILED", Code.BACKEND_ERROR, "The backend failed.", Outcome.UNKNOWN)
 
@@ -262,4 +338,6 @@ def family(status: int) -> DocumentedError:
     return BACKEND_FAILED
 
 
-OWN_ROWS: tuple[DocumentedError, ...] = tuple(row for row in list(globals().values()) if isinstance(row, DocumentedError))
+OWN_ROWS: tuple[DocumentedError, ...] = tuple(
+    row for row in list(globals().values()) if isinstance(row, DocumentedError)
+)

@@ -26,10 +26,12 @@ def agrees(sent: object, read: object) -> bool:
     )
 
 
-async def reconcile(error: GatewayError, read: Callable[[], Awaitable[T | None]], equal: Callable[[T], bool], *, provable: bool) -> T:
+async def reconcile(
+    error: GatewayError, read: Callable[[], Awaitable[T | None]], equal: Callable[[T], bool], *, provable: bool
+) -> T:
     """The record, where the read-back proves that the update was applied. Otherwise raises `error`, still UNKNOWN.
 
-    `provable` says that equal members prove the whole update: nothing else, as a hand-over to another system, was asked for.
+    `provable` says that equal members prove the whole update: no hand-over to another system was asked for.
     """
     if error.outcome is not Outcome.UNKNOWN:
         raise error
@@ -40,9 +42,12 @@ async def reconcile(error: GatewayError, read: Callable[[], Awaitable[T | None]]
     if record is None:
         raise error.changed(message=f"{error.message} The record was not found when it was read back.") from error
     if not equal(record):
-        raise error.changed(message=f"{error.message} The record was read back and differs from what was sent.") from error
+        raise error.changed(
+            message=f"{error.message} The record was read back and differs from what was sent."
+        ) from error
     if not provable:
         raise error.changed(
-            message=f"{error.message} The record was read back and equals what was sent; whether the rest of the update happened is not known."
+            message=f"{error.message} The record was read back and equals what was sent; "
+            "whether the rest of the update happened is not known."
         ) from error
     return record

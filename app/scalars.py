@@ -1,4 +1,4 @@
-"""The schema's own scalars. Python values: `UUID` and `DateTime` are str, `Decimal` is decimal.Decimal, `StringMap` a dict."""
+"""The schema's own scalars. In Python `UUID` and `DateTime` are str, `Decimal` a decimal, `StringMap` a dict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ StringMap = NewType("StringMap", dict[str, str])
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 100
-# ServiceStack's stock JSON date, https://docs.servicestack.net/json-format: milliseconds since 1970 and an optional offset.
+# ServiceStack's stock JSON date: milliseconds since 1970 and an offset. https://docs.servicestack.net/json-format
 _SERVICESTACK_DATE = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/")
 
 
@@ -127,7 +127,8 @@ def _map_literal(node: ValueNode, variables: Mapping[str, Any] | None) -> dict[s
 SCALARS: dict[object, ScalarDefinition] = {
     UUID: scalar(
         name="UUID",
-        description="A GUID. Any case, dashed or as 32 digits; answered dashed in lower case. The zero GUID is a valid value of the type.",
+        description="A GUID. Any case, dashed or as 32 digits; answered dashed in lower case. "
+        "The zero GUID is a valid value of the type.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
         serialize=parse_uuid,
         parse_value=parse_uuid,
@@ -135,7 +136,8 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     Decimal: scalar(
         name="Decimal",
-        description='An exact decimal number. Answered as a string ("0.00"); accepts a string or a number and keeps its digits.',
+        description='An exact decimal number. Answered as a string ("0.00"); '
+        "accepts a string or a number and keeps its digits.",
         specified_by_url="https://speleotrove.com/decimal/",
         serialize=lambda value: str(parse_decimal(value)),
         parse_value=parse_decimal,

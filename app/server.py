@@ -1,4 +1,4 @@
-"""Runs an ASGI app under uvicorn: one bound socket, an exit code that says how it ended, no access log with queries in it."""
+"""Runs an ASGI app under uvicorn: one bound socket, an exit code that says how it ended, no log of queries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
         found.bind((host, port))
     except (OSError, UnicodeError) as error:
         found.close()
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
+        reason = (
+            os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
+        )
         raise ServerError(f"cannot listen on {host}:{port}: {reason}") from error
     found.set_inheritable(True)
     return found
@@ -50,7 +52,7 @@ def address_of(found: socket.socket) -> str:
 
 
 def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, **options: Any) -> int:
-    """Serves until a signal; gives the exit code. `app` is an import string and a factory when there are several workers."""
+    """Serves until a signal; gives the exit code. With several workers `app` is the import string of a factory."""
     config = uvicorn.Config(
         app,
         workers=workers,

@@ -76,13 +76,13 @@ def _boolean(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in {"true", "false"}:
         return value.lower() == "true"
     if not isinstance(value, bool):
-        raise ValueError("expected true or false")  # noqa: TRY004 - one exception type for a bad member
+        raise ValueError("expected true or false")
     return value
 
 
 def _lenient_map(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise ValueError("expected an object")  # noqa: TRY004 - one exception type for a bad member
+        raise ValueError("expected an object")
     return {str(key): _text(item) for key, item in value.items() if item is not None}
 
 
@@ -160,7 +160,11 @@ def arguments_of(value: Any) -> dict[str, Any]:
         if item is UNSET:
             continue
         if member.nested is not None and item is not None:
-            item = [None if part is None else arguments_of(part) for part in item] if member.is_list else arguments_of(item)
+            item = (
+                [None if part is None else arguments_of(part) for part in item]
+                if member.is_list
+                else arguments_of(item)
+            )
         result[member.graphql_name] = item
     return result
 
@@ -182,7 +186,7 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T
                 values[member.attribute] = None
             elif member.is_list:
                 if not isinstance(item, list):
-                    raise ValueError("expected a list")  # noqa: TRY004, TRY301 - one exception type for a bad member
+                    raise ValueError("expected a list")  # noqa: TRY301 - one exception type for a bad member
                 values[member.attribute] = [_read(member, part, absent) for part in item]
             else:
                 values[member.attribute] = _read(member, item, absent)
@@ -200,5 +204,5 @@ def _read(member: _Member, item: Any, absent: Any) -> Any:
     if isinstance(item, str) and any(inner.folded == "code" for inner in members(member.nested)):
         item = {"code": item}
     if not isinstance(item, Mapping):
-        raise ValueError("expected an object")  # noqa: TRY004 - one exception type for a bad member
+        raise ValueError("expected an object")
     return from_wire(member.nested, item, absent=absent)

@@ -13,7 +13,7 @@ from tests.harness import gateway as open_gateway
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No setting of the machine, and no `.env` file of its working folder, reaches a test."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY_"):
@@ -37,9 +37,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The contract suite's table as one line: rows x wirings."""
     nodes = "test_every_row_in_every_wiring["
     counts = {
-        outcome: sum(nodes in report.nodeid for report in terminalreporter.stats.get(outcome, ()) if hasattr(report, "nodeid"))
+        outcome: sum(
+            nodes in report.nodeid for report in terminalreporter.stats.get(outcome, ()) if hasattr(report, "nodeid")
+        )
         for outcome in ("passed", "failed")
     }
     if any(counts.values()):
         rows = sum(counts.values()) // len(WIRINGS)
-        terminalreporter.write_line(f"contract: {rows} rows x {len(WIRINGS)} wirings: {counts['passed']} hold, {counts['failed']} do not")
+        terminalreporter.write_line(
+            f"contract: {rows} rows x {len(WIRINGS)} wirings: {counts['passed']} hold, {counts['failed']} do not"
+        )

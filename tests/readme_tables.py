@@ -36,7 +36,10 @@ def default_of(field: FieldInfo) -> str:
 
 
 def settings_table() -> str:
-    rows = [f"| `{name}` | {f'`{default}`' if (default := default_of(field)) else ''} | {field.description} |" for name, field in fields()]
+    rows = [
+        f"| `{name}` | {f'`{default}`' if (default := default_of(field)) else ''} | {field.description} |"
+        for name, field in fields()
+    ]
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
 
 
@@ -53,7 +56,11 @@ def reasons_table() -> str:
     lines = ["| reason | `code` | outcome | answer | text |", "|---|---|---|---|---|"]
     for (backend, reason), rows in merged.items():
         row = rows[0]
-        answer = "the gateway" if backend is None else " ".join(filter(None, (backend, str(row.http_status), row.vendor_code)))
+        answer = (
+            "the gateway"
+            if backend is None
+            else " ".join(filter(None, (backend, str(row.http_status), row.vendor_code)))
+        )
         text = " / ".join(dict.fromkeys(item.text for item in rows if item.text)).replace("|", "\\|")
         again = ", may be retried" if row.retry_safe else ""
         lines.append(f"| `{reason}` | `{row.code}` | {row.outcome or ''}{again} | {answer} | {text} |")

@@ -97,7 +97,9 @@ def test_the_error_tree_imports_no_library(name):
 def test_only_the_composition_root_and_the_command_line_read_the_configuration():
     readers = {name_of(path) for path in MODULES if "app.config" in imports_of(path)}
     assert readers <= {"app.bootstrap", "app.__main__", "app.check", "app.config"}
-    environment = {name_of(path) for path in MODULES if "os.environ" in path.read_text() or "getenv" in path.read_text()}
+    environment = {
+        name_of(path) for path in MODULES if "os.environ" in path.read_text() or "getenv" in path.read_text()
+    }
     assert environment <= {"app.config"}
 
 
@@ -114,8 +116,16 @@ def test_no_file_is_a_house_of_its_own():
 
 
 def test_the_top_level_shows_five_things():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
     if not any(listed):
         pytest.skip("not a git checkout: what is committed cannot be listed")
     top = {name.split("/")[0] for name in listed if name}
-    assert {name for name in top if not name.startswith(".")} == {"README.md", "app", "pyproject.toml", "schema.graphql", "tests"}
+    assert {name for name in top if not name.startswith(".")} == {
+        "README.md",
+        "app",
+        "pyproject.toml",
+        "schema.graphql",
+        "tests",
+    }

@@ -81,7 +81,8 @@ async def wired(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[
     """Every wiring at once, for what writes nothing."""
     async with AsyncExitStack() as stack:
         yield {
-            wiring: await stack.enter_async_context(gateway(wiring, tmp_path_factory.mktemp(wiring))) for wiring in WIRINGS
+            wiring: await stack.enter_async_context(gateway(wiring, tmp_path_factory.mktemp(wiring)))
+            for wiring in WIRINGS
         }
 
 

@@ -51,7 +51,11 @@ def over_the_sandbox(tmp_path_factory):
 def check(command, expected, url):
     assert "http://127.0.0.1:8000" in command
     ended = subprocess.run(
-        shlex.split(command.replace("http://127.0.0.1:8000", url)), capture_output=True, text=True, timeout=60, check=False
+        shlex.split(command.replace("http://127.0.0.1:8000", url)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert ended.returncode == 0, ended
     assert json.loads(ended.stdout) == json.loads(expected)
@@ -103,7 +107,9 @@ def test_every_snippet_parses(number):
         case "json":
             json.loads(body)
         case "sh" | "console":
-            text = "\n".join(line.removeprefix("$ ") for line in body.splitlines() if language == "sh" or line.startswith("$ "))
+            text = "\n".join(
+                line.removeprefix("$ ") for line in body.splitlines() if language == "sh" or line.startswith("$ ")
+            )
             assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
         case "toml":
             tomllib.loads(body)

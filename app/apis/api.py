@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 class ApiSettings(BaseModel):
-    """The settings of one API. A field `url` is the environment variable `GATEWAY_<API>_URL`. Each has a description."""
+    """The settings of one API: a field `url` is the variable `GATEWAY_<API>_URL`. Each has a description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     mode: Literal["local", "rest"] = Field(
-        default="local", description="`local`: the store on this machine, which behaves as documented. `rest`: the real service."
+        default="local",
+        description="`local`: the store on this machine, which behaves as documented. `rest`: the real service.",
     )
     url: str
 

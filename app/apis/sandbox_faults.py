@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 TRANSPORT = "sandbox.transport"
-FAULTS = ("timeout", "reset", "html-500", "cut-off", "204-with-body", "429")
-
+_JSON = "application/json"
+_BODY = b'{"unexpected": "body"}'
 _HTML = b"<!DOCTYPE html><html><head><title>500</title></head><body><h1>Internal Server Error</h1></body></html>"
 
 
@@ -25,7 +26,7 @@ class SandboxProtocol(HttpToolsProtocol):
 
 
 class _Reset(Response):
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         transport = (scope.get("extensions") or {}).get(TRANSPORT, {}).get("transport")
         if transport is None:
             raise ConnectionResetError("simulated")
@@ -35,13 +36,13 @@ class _Reset(Response):
 
 
 class _Silence(Response):
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, _send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
 
 class _CutOff(Response):
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         body = b'{"message": "cut o'
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body) * 4).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -52,19 +53,18 @@ class _CutOff(Response):
         transport.close()
 
 
+_FAULTS: dict[str, Callable[[], Response]] = {
+    "timeout": _Silence,
+    "reset": _Reset,
+    "cut-off": _CutOff,
+    "html-500": lambda: Response(_HTML, 500, media_type="text/html"),
+    "204-with-body": lambda: Response(_BODY, 204, {"content-type": _JSON, "content-length": str(len(_BODY))}),
+    "429": lambda: Response(b"", 429, {"retry-after": "1"}),
+}
+FAULTS = tuple(_FAULTS)
+
+
 def fault_of(request: Request) -> Response | None:
     """The fault that a request asks for, None where it asks for none."""
-    match request.headers.get("x-simulate", "").casefold():
-        case "timeout":
-            return _Silence()
-        case "reset":
-            return _Reset()
-        case "cut-off":
-            return _CutOff()
-        case "html-500":
-            return Response(_HTML, 500, media_type="text/html")
-        case "204-with-body":
-            return Response(b'{"unexpected": "body"}', 204, {"content-type": "application/json", "content-length": "22"})
-        case "429":
-            return Response(b"", 429, {"retry-after": "1"})
-    return None
+    fault = _FAULTS.get(request.headers.get("x-simulate", "").casefold())
+    return None if fault is None else fault()

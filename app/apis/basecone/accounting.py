@@ -17,7 +17,9 @@ def complaint(document: Wire) -> str | None:
         if account.get("bicCode") is not None and not bic.is_valid(account["bicCode"]):
             return f"The BicCode of bankAccounts[{index}] is not a valid BIC."
     number = document.get("vatNumber")
-    if number is not None and not _valid_vat(number, ((document.get("address") or {}).get("country") or {}).get("code")):
+    if number is not None and not _valid_vat(
+        number, ((document.get("address") or {}).get("country") or {}).get("code")
+    ):
         return "The VatNumber is not a valid VAT identification number."
     return None
 

@@ -1,4 +1,4 @@
-"""The port: what a Basecone backend does, in Basecone's own JSON. Implemented by client.py (REST) and store.py (local)."""
+"""The port: what a Basecone backend does, in Basecone's own JSON. Implemented by client.py and store.py."""
 
 from __future__ import annotations
 
@@ -69,5 +69,10 @@ async def ledger_code(info: strawberry.Info, ledger_id: str) -> str | None:
         raise error.changed(outcome=Outcome.APPLIED) from error
     code = None if ledger is None else ledger.get("code")
     if not isinstance(code, str):
-        raise GatewayError(ANSWER_UNREADABLE, "The general ledger account could not be read.", backend=BackendAnswer(NAME), outcome=Outcome.APPLIED)
+        raise GatewayError(
+            ANSWER_UNREADABLE,
+            "The general ledger account could not be read.",
+            backend=BackendAnswer(NAME),
+            outcome=Outcome.APPLIED,
+        )
     return code

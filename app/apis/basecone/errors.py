@@ -50,24 +50,60 @@ def _row(  # noqa: PLR0913 - the columns of the vendor's table and the place the
 
 def _shared(kind: Kind) -> tuple[DocumentedError, ...]:
     company = "input.company.companyId"
-    forbidden = {"status": 403, "vendor_code": "unauthorized", "code": Code.FORBIDDEN}
+
+    def forbidden(reason: str, text: str, path: str) -> DocumentedError:
+        return _row(kind, reason, text, path, status=403, vendor_code="unauthorized", code=Code.FORBIDDEN)
+
     return (
         _row(kind, "REQUEST_MISSING", "Update {kind} request cannot be null", "input"),
         _row(kind, "ID_EMPTY", "{Kind} id cannot be empty", "id"),
         _row(kind, "COMPANY_ID_EMPTY", "Company id cannot be empty", company),
         _row(kind, "COMPANY_NOT_FOUND", "The company provided does not exist.", company),
-        _row(kind, "CREDENTIALS_INVALID", "Invalid credentials.", vendor_code="user_credentials_invalid", code=Code.UNAUTHENTICATED),
+        _row(
+            kind,
+            "CREDENTIALS_INVALID",
+            "Invalid credentials.",
+            vendor_code="user_credentials_invalid",
+            code=Code.UNAUTHENTICATED,
+        ),
         _row(kind, "CODE_INVALID", "The {kind} code provided is invalid.", "input.code"),
         _row(kind, "CODE_EXISTS", "The {kind} code provided already exists.", "input.code"),
         _row(kind, "SUBSTITUTION_GENERAL_LEDGER_INVALID", "The SubstitutionGeneralLedger code provided is invalid."),
         _row(kind, "VAT_CODE_INVALID", "The VatCode value provided is invalid.", "input.vatCode.code"),
-        _row(kind, "PAYMENT_CONDITION_DUE_DAYS_INVALID", "The PaymentCondition DueDays provided is invalid.", "input.paymentCondition"),
-        _row(kind, "PAYMENT_CONDITION_INVALID", "The PaymentCondition provided is invalid.", "input.paymentCondition.code"),
-        _row(kind, "PAY_COLLECT_TYPE_INVALID", "The PayCollectType code provided is invalid.", "input.payCollectType.code"),
-        _row(kind, "ADDRESS_COUNTRY_INVALID", "The AddressCountry code provided is invalid.", "input.address.country.code"),
-        _row(kind, "BANK_ACCOUNT_COUNTRY_INVALID", "The BankAccount Country code provided is invalid.", "input.bankAccounts.country.code"),
+        _row(
+            kind,
+            "PAYMENT_CONDITION_DUE_DAYS_INVALID",
+            "The PaymentCondition DueDays provided is invalid.",
+            "input.paymentCondition",
+        ),
+        _row(
+            kind,
+            "PAYMENT_CONDITION_INVALID",
+            "The PaymentCondition provided is invalid.",
+            "input.paymentCondition.code",
+        ),
+        _row(
+            kind,
+            "PAY_COLLECT_TYPE_INVALID",
+            "The PayCollectType code provided is invalid.",
+            "input.payCollectType.code",
+        ),
+        _row(
+            kind,
+            "ADDRESS_COUNTRY_INVALID",
+            "The AddressCountry code provided is invalid.",
+            "input.address.country.code",
+        ),
+        _row(
+            kind,
+            "BANK_ACCOUNT_COUNTRY_INVALID",
+            "The BankAccount Country code provided is invalid.",
+            "input.bankAccounts.country.code",
+        ),
         # The text names no property; one cause is a `code` from a client that is not WKBelgium's.
-        _row(kind, "REQUEST_PROPERTIES_NOT_VALID", "Request properties are not valid to perform the requested operation."),
+        _row(
+            kind, "REQUEST_PROPERTIES_NOT_VALID", "Request properties are not valid to perform the requested operation."
+        ),
         _row(kind, "PROPERTIES_NOT_VALID", "One or more properties were not valid", vendor_code=VALIDATION),
         _row(kind, "VALIDATION_ERRORS_OCCURRED", "One or more validation errors occurred.", vendor_code=VALIDATION),
         _row(
@@ -80,14 +116,15 @@ def _shared(kind: Kind) -> tuple[DocumentedError, ...]:
         _row(
             kind,
             "CONCURRENT_REQUEST",
-            "The operation failed because the {kind} you are trying to change has just been modified by another concurrent request.",
+            "The operation failed because the {kind} you are trying to change has just been modified by another "
+            "concurrent request.",
             vendor_code="concurrent_request",
             code=Code.CONFLICT,
             retry_safe=True,
         ),
-        _row(kind, "COMPANY_ACCESS_DENIED", "User does not have access to the company provided.", company, **forbidden),  # type: ignore[arg-type]
-        _row(kind, "ACCOUNTING_SYSTEM_ACCESS_DENIED", "User has no access to the accounting system company.", company, **forbidden),  # type: ignore[arg-type]
-        _row(kind, "BANK_ACCOUNT_CHANGE_DENIED", "User is not allowed to change Bank Account.", "input.bankAccounts", **forbidden),  # type: ignore[arg-type]
+        forbidden("COMPANY_ACCESS_DENIED", "User does not have access to the company provided.", company),
+        forbidden("ACCOUNTING_SYSTEM_ACCESS_DENIED", "User has no access to the accounting system company.", company),
+        forbidden("BANK_ACCOUNT_CHANGE_DENIED", "User is not allowed to change Bank Account.", "input.bankAccounts"),
     )
 
 
@@ -108,7 +145,9 @@ _SUPPLIER_ONLY = (
 )
 
 
-def _general(reason: str, status: int, vendor_code: str, code: Code, source: str, text: str | None = None) -> DocumentedError:
+def _general(
+    reason: str, status: int, vendor_code: str, code: Code, source: str, text: str | None = None
+) -> DocumentedError:
     return DocumentedError(
         reason=reason,
         code=code,
@@ -157,7 +196,9 @@ _EXACT = {
     for mutation in row.mutations
     if row.text is not None
 }
-_ANY_TEXT = {(mutation, row.http_status, row.vendor_code): row for row in ROWS for mutation in row.mutations if row.any_text}
+_ANY_TEXT = {
+    (mutation, row.http_status, row.vendor_code): row for row in ROWS for mutation in row.mutations if row.any_text
+}
 
 
 def recognise(kind: Kind, status: int, vendor_code: str, text: str) -> DocumentedError | None:
@@ -188,5 +229,3 @@ def render(error: GatewayError) -> Answer:
     message = {} if backend.message is None else {"message": backend.message}
     body = encode_json({**message, "code": backend.code, "_metadata": []})
     return Answer(backend.status, {"content-type": "application/json; charset=utf-8"}, body)
-
-

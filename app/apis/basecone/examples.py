@@ -1,4 +1,4 @@
-"""Operations that work on the store's first content: the vendor's example bodies with real codes, and telling failures."""
+"""Operations on the store's first content: the vendor's example bodies with real codes, and telling failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from app.apis.basecone.seed import COMPANY_A, COMPANY_B
 CUSTOMER_ID = "c0000000-0000-4000-8000-000000000001"
 SUPPLIER_ID = "50000000-0000-4000-8000-000000000001"
 
-UPDATE_CUSTOMER = """mutation UpdateCustomer($id: UUID!, $input: UpdateCustomerInput!, $skipCreationInAccountingSystem: Boolean! = false) {
+UPDATE_CUSTOMER = """mutation UpdateCustomer(
+  $id: UUID!
+  $input: UpdateCustomerInput!
+  $skipCreationInAccountingSystem: Boolean! = false
+) {
   updateCustomer(id: $id, input: $input, skipCreationInAccountingSystem: $skipCreationInAccountingSystem) {
     customer {
       id
@@ -21,7 +25,11 @@ UPDATE_CUSTOMER = """mutation UpdateCustomer($id: UUID!, $input: UpdateCustomerI
     }
   }
 }"""
-UPDATE_SUPPLIER = """mutation UpdateSupplier($id: UUID!, $input: UpdateSupplierInput!, $skipCreationInAccountingSystem: Boolean! = false) {
+UPDATE_SUPPLIER = """mutation UpdateSupplier(
+  $id: UUID!
+  $input: UpdateSupplierInput!
+  $skipCreationInAccountingSystem: Boolean! = false
+) {
   updateSupplier(id: $id, input: $input, skipCreationInAccountingSystem: $skipCreationInAccountingSystem) {
     supplier {
       id
@@ -98,12 +106,16 @@ def _customer(title: str, reason: str | None = None, headers: dict[str, str] | N
 
 EXAMPLES = (
     _customer("Update a customer"),
-    Example(title="Update a supplier", operation=UPDATE_SUPPLIER, variables={"id": SUPPLIER_ID, "input": SUPPLIER_INPUT}),
+    Example(
+        title="Update a supplier", operation=UPDATE_SUPPLIER, variables={"id": SUPPLIER_ID, "input": SUPPLIER_INPUT}
+    ),
     Example(title="Read a customer", operation=READ_CUSTOMER, variables={"id": CUSTOMER_ID}),
     _customer("Unknown VAT code", "VAT_CODE_INVALID", vatCode={"code": "NL99"}),
     _customer("Company without access", "COMPANY_ACCESS_DENIED", company={"companyId": COMPANY_B}),
     _customer(
-        "Refused by the accounting system", "ACCOUNTING_SYSTEM_VALIDATION", bankAccounts=[{"default": True, "iban": "NL00ABNA0417164300"}]
+        "Refused by the accounting system",
+        "ACCOUNTING_SYSTEM_VALIDATION",
+        bankAccounts=[{"default": True, "iban": "NL00ABNA0417164300"}],
     ),
     _customer("Changed by somebody else (simulated)", "CONCURRENT_REQUEST", {"x-simulate": "CONCURRENT_REQUEST"}),
 )

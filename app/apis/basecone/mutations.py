@@ -19,11 +19,18 @@ from app.wire import Wire, arguments_of, to_wire
 
 R = TypeVar("R", bound=Relation)
 
-_CustomerId = Annotated[UUID, strawberry.argument(description="Id of the customer, as Basecone's list of customers gives it.")]
-_SupplierId = Annotated[UUID, strawberry.argument(description="Id of the supplier, as Basecone's list of suppliers gives it.")]
+_CustomerId = Annotated[
+    UUID, strawberry.argument(description="Id of the customer, as Basecone's list of customers gives it.")
+]
+_SupplierId = Annotated[
+    UUID, strawberry.argument(description="Id of the supplier, as Basecone's list of suppliers gives it.")
+]
 _CustomerInput = Annotated[UpdateCustomerInput, strawberry.argument(description="The customer as it is to be, whole.")]
 _SupplierInput = Annotated[UpdateSupplierInput, strawberry.argument(description="The supplier as it is to be, whole.")]
-_SKIP = "True leaves the linked accounting system alone. False, the default, also passes the record on to it, and it may refuse."
+_SKIP = (
+    "True leaves the linked accounting system alone. "
+    "False, the default, also passes the record on to it, and it may refuse."
+)
 _Skip = Annotated[bool, strawberry.argument(description=_SKIP)]
 
 
@@ -80,7 +87,9 @@ class Applied(Generic[R]):
 class UpdateCustomerPayload:
     applied: strawberry.Private[Applied[Customer]]
 
-    @strawberry.field(description="The customer after the update. Fields that were not sent are read back from Basecone.")
+    @strawberry.field(
+        description="The customer after the update. Fields that were not sent are read back from Basecone."
+    )
     async def customer(self, info: strawberry.Info) -> Customer | None:
         return await self.applied.record(info)
 
@@ -89,13 +98,22 @@ class UpdateCustomerPayload:
 class UpdateSupplierPayload:
     applied: strawberry.Private[Applied[Supplier]]
 
-    @strawberry.field(description="The supplier after the update. Fields that were not sent are read back from Basecone.")
+    @strawberry.field(
+        description="The supplier after the update. Fields that were not sent are read back from Basecone."
+    )
     async def supplier(self, info: strawberry.Info) -> Supplier | None:
         return await self.applied.record(info)
 
 
-async def _update(  # noqa: PLR0913 - the mutation's arguments and what they are for
-    cls: type[R], kind: Kind, info: strawberry.Info, record_id: str, body: Wire, arguments: Mapping[str, Any], *, skip: bool
+async def _update(
+    cls: type[R],
+    kind: Kind,
+    info: strawberry.Info,
+    record_id: str,
+    body: Wire,
+    arguments: Mapping[str, Any],
+    *,
+    skip: bool,
 ) -> Applied[R]:
     sent = relation(cls, record_id, body, absent=UNSET)
     call = info.context.call
@@ -129,7 +147,9 @@ class Query:
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation(description="Replaces a customer of a company in Basecone: what the input leaves out is cleared.")
+    @strawberry.mutation(
+        description="Replaces a customer of a company in Basecone: what the input leaves out is cleared."
+    )
     async def update_customer(
         self,
         info: strawberry.Info,
@@ -139,9 +159,13 @@ class Mutation:
     ) -> UpdateCustomerPayload | None:
         skip = skip_creation_in_accounting_system
         arguments = {"id": id, "input": arguments_of(input)}
-        return UpdateCustomerPayload(applied=await _update(Customer, CUSTOMER, info, id, to_wire(input), arguments, skip=skip))
+        return UpdateCustomerPayload(
+            applied=await _update(Customer, CUSTOMER, info, id, to_wire(input), arguments, skip=skip)
+        )
 
-    @strawberry.mutation(description="Replaces a supplier of a company in Basecone: what the input leaves out is cleared.")
+    @strawberry.mutation(
+        description="Replaces a supplier of a company in Basecone: what the input leaves out is cleared."
+    )
     async def update_supplier(
         self,
         info: strawberry.Info,
@@ -151,4 +175,6 @@ class Mutation:
     ) -> UpdateSupplierPayload | None:
         skip = skip_creation_in_accounting_system
         arguments = {"id": id, "input": arguments_of(input)}
-        return UpdateSupplierPayload(applied=await _update(Supplier, SUPPLIER, info, id, to_wire(input), arguments, skip=skip))
+        return UpdateSupplierPayload(
+            applied=await _update(Supplier, SUPPLIER, info, id, to_wire(input), arguments, skip=skip)
+        )

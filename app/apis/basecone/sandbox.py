@@ -54,7 +54,9 @@ def _answered(kind: Kind, handler: Handler) -> Callable[[Request], Awaitable[Res
         except GatewayError as error:
             if error.backend is None:
                 # Our own store failed: Basecone's documented 500 has no code, and one object as metadata.
-                return Response(encode_json({"message": "An error has occurred.", "_metadata": {}}), 500, media_type=_JSON)
+                return Response(
+                    encode_json({"message": "An error has occurred.", "_metadata": {}}), 500, media_type=_JSON
+                )
             answer = render(error)
             return Response(answer.body, answer.status, dict(answer.headers))
 
@@ -121,5 +123,3 @@ async def _body(kind: Kind, request: Request) -> Any:
         return decode_json(bytes(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(row_of(kind, "JSON_PARSE_ERROR")) from error
-
-

@@ -38,7 +38,11 @@ COMPANY_C = "a0000000-0000-4000-8000-000000000003"
 DEMO = ("d0000000-0000-4000-8000-000000000001", "d1000000-0000-4000-8000-000000000001")
 CLERK = ("d0000000-0000-4000-8000-000000000002", "d1000000-0000-4000-8000-000000000002")
 
-_COMPANIES = ((COMPANY_A, "A", "Alpha Trading BV"), (COMPANY_B, "B", "Beta Logistics BV"), (COMPANY_C, "C", "Gamma Services BV"))
+_COMPANIES = (
+    (COMPANY_A, "A", "Alpha Trading BV"),
+    (COMPANY_B, "B", "Beta Logistics BV"),
+    (COMPANY_C, "C", "Gamma Services BV"),
+)
 _LEDGERS = (("4000", "Costs"), ("7000", "Purchases"), ("8000", "Revenue"))
 _CODES = {
     "vatCode": ("NL21", "NL9", "NL0"),
@@ -76,7 +80,11 @@ def seed() -> Iterator[tuple[Collection, Record]]:
             yield GENERAL_LEDGERS, Record(ledger_id, {"code": ledger, "name": ledger_name}, owner=company_id)
             yield (
                 REFERENCE_CODES,
-                Record(code_id(company_id, "generalLedger", ledger), {"code": ledger, "generalLedgerId": ledger_id}, owner=company_id),
+                Record(
+                    code_id(company_id, "generalLedger", ledger),
+                    {"code": ledger, "generalLedgerId": ledger_id},
+                    owner=company_id,
+                ),
             )
     yield _user(DEMO, wk_belgium=True, bank_accounts=True)
     yield _user(CLERK, wk_belgium=False, bank_accounts=False)
@@ -105,7 +113,13 @@ def _relation(kind: Kind, prefix: str, letter: str, number: int) -> tuple[Collec
         "company": {"companyId": company},
         "code": code,
         "externalId": f"EXT-{code}",
-        "address": {"streetName": street, "streetNumber": house, "city": city, "postalCode": postal_code, "country": {"code": "NL"}},
+        "address": {
+            "streetName": street,
+            "streetNumber": house,
+            "city": city,
+            "postalCode": postal_code,
+            "country": {"code": "NL"},
+        },
         "payCollectType": {"code": "BANK"},
         "vatCode": {"code": "NL21"},
         "name": name,

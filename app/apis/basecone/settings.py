@@ -8,9 +8,17 @@ from app.apis.api import ApiSettings
 
 
 class BaseconeSettings(ApiSettings):
-    url: str = Field(default="https://api.basecone.com/v1", description="Base URL of the REST API, with its version.", pattern=r"^https?://[^\s?#]+$")
-    client_identifier: str | None = Field(default=None, description="Client identifier of the registered app, for Basic authentication.", repr=False)
-    api_access_key: SecretStr | None = Field(default=None, description="API access key of the user and app, for Basic authentication.")
+    url: str = Field(
+        default="https://api.basecone.com/v1",
+        description="Base URL of the REST API, with its version.",
+        pattern=r"^https?://[^\s?#]+$",
+    )
+    client_identifier: str | None = Field(
+        default=None, description="Client identifier of the registered app, for Basic authentication.", repr=False
+    )
+    api_access_key: SecretStr | None = Field(
+        default=None, description="API access key of the user and app, for Basic authentication."
+    )
 
     @field_validator("client_identifier")
     @classmethod

@@ -1,4 +1,4 @@
-"""The shape of Basecone's update request and read: names in any casing in, canonical ones out. Knows no rule but types."""
+"""The shape of Basecone's request and read: names in any casing in, canonical ones out. Knows no rule but types."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ _country = _code
 _members: dict[str, Callable[[Any], Any]] = {
     "company": _object({"companyId": _text}),
     "code": _text,
-    "address": _object({"streetName": _text, "streetNumber": _text, "city": _text, "postalCode": _text, "country": _country}),
+    "address": _object(
+        {"streetName": _text, "streetNumber": _text, "city": _text, "postalCode": _text, "country": _country}
+    ),
     "payCollectType": _code,
     "vatCode": _code,
     "name": _text,
@@ -97,7 +99,7 @@ _members: dict[str, Callable[[Any], Any]] = {
             }
         )
     ),
-    # Not in the update objects, yet the update pages list errors for both: the service shares its validator with create.
+    # Not in the update objects, yet the pages list errors for both: the service shares its validator with create.
     "substitutionGeneralLedger": _code,
     "paymentCondition": _object({"code": _text, "dueDays": _integer}),
     "number": _text,
@@ -106,7 +108,12 @@ _members: dict[str, Callable[[Any], Any]] = {
 _supplier_members: dict[str, Callable[[Any], Any]] = {
     **_members,
     "paymentDiscount": _object(
-        {"paymentDays": _integer, "discountPercentage": _number, "discountCalculationMethod": _text, "generalLedger": _code}
+        {
+            "paymentDays": _integer,
+            "discountPercentage": _number,
+            "discountCalculationMethod": _text,
+            "generalLedger": _code,
+        }
     ),
     "metadata": _string_map,
 }
@@ -119,7 +126,7 @@ def request_of(kind: Kind, body: Any) -> Wire:
 
 
 def read_shape(kind: Kind, record_id: str, document: Wire, company: Wire, ledger_ids: Mapping[str, str]) -> Wire:
-    """A stored record as the read answers it: `vatCode` a plain string, general ledgers by id, the company with its code.
+    """A stored record as the read answers it: `vatCode` a plain string, ledgers by id, the company with its code.
 
     https://developers.basecone.com/ApiReference/CustomerDetails. Members without a value are null (assumed).
     """
@@ -128,7 +135,18 @@ def read_shape(kind: Kind, record_id: str, document: Wire, company: Wire, ledger
         return None if value is None else {"generalLedgerId": ledger_ids.get(value["code"])}
 
     shape: Wire = {kind.id_member: record_id, "_links": []}
-    for name in ("code", "name", "externalId", "address", "vatNumber", "chamberOfCommerce", "phone", "fax", "number", "email"):
+    for name in (
+        "code",
+        "name",
+        "externalId",
+        "address",
+        "vatNumber",
+        "chamberOfCommerce",
+        "phone",
+        "fax",
+        "number",
+        "email",
+    ):
         shape[name] = document.get(name)
     shape["company"] = {"companyId": document["company"]["companyId"], "companyCode": company.get("companyCode")}
     shape["vatCode"] = (document.get("vatCode") or {}).get("code")
@@ -137,6 +155,8 @@ def read_shape(kind: Kind, record_id: str, document: Wire, company: Wire, ledger
     shape["bankAccounts"] = document.get("bankAccounts") or []
     shape["substitutionGeneralLedger"] = ledger(document.get("substitutionGeneralLedger"))
     discount = document.get("paymentDiscount")
-    shape["paymentDiscount"] = None if discount is None else {**discount, "generalLedger": ledger(discount.get("generalLedger"))}
+    shape["paymentDiscount"] = (
+        None if discount is None else {**discount, "generalLedger": ledger(discount.get("generalLedger"))}
+    )
     shape["metadata"] = document.get("metadata")
     return shape

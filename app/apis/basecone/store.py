@@ -1,4 +1,4 @@
-"""The local adapter: Basecone's documented rules over the store. Raises the same rows that the REST client recognises."""
+"""The local adapter: Basecone's documented rules over the store. Raises the rows that the REST client recognises."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ class LocalBackend:
     none in the sandbox.
     """
 
-    def __init__(self, settings: BaseconeSettings, store: Store, *, default_authorization: str | None = basic(*DEMO)) -> None:
+    def __init__(
+        self, settings: BaseconeSettings, store: Store, *, default_authorization: str | None = basic(*DEMO)
+    ) -> None:
         self._store = store
         self._authorization = default_authorization
         if default_authorization is not None and settings.client_identifier and settings.api_access_key:
@@ -104,7 +106,11 @@ class LocalBackend:
         if company_id not in user.document["companies"]:
             raise _refused(kind, "COMPANY_ACCESS_DENIED")
         discount = record.document.get("paymentDiscount") or {}
-        ledgers = [item["code"] for item in (record.document.get("substitutionGeneralLedger"), discount.get("generalLedger")) if item]
+        ledgers = [
+            item["code"]
+            for item in (record.document.get("substitutionGeneralLedger"), discount.get("generalLedger"))
+            if item
+        ]
         ids = [code_id(company_id, "generalLedger", code) for code in ledgers]
         found = await self._store.get_many([(COMPANIES, company_id), *((REFERENCE_CODES, item) for item in ids)])
         ledger_ids = {
@@ -121,7 +127,12 @@ class LocalBackend:
             return None
         if record.owner not in user.document["companies"]:
             raise _refused(SUPPLIER, "COMPANY_ACCESS_DENIED")
-        return {"id": record.id, "code": record.document["code"], "name": record.document["name"], "company": {"companyId": record.owner}}
+        return {
+            "id": record.id,
+            "code": record.document["code"],
+            "name": record.document["name"],
+            "company": {"companyId": record.owner},
+        }
 
     def _credentials(self, kind: Kind, call: Call) -> tuple[str, str]:
         header = call.credentials.get(NAME, {}).get("authorization", self._authorization) or ""
@@ -216,7 +227,7 @@ def _codes_of(request: Wire) -> list[tuple[str, str]]:
 
 
 def _decide(kind: Kind, facts: _Facts, record: Record, request: Wire) -> Wire:
-    """The record as it is to be stored: the whole request, plus what an update cannot carry. Raises the documented rows."""
+    """The record as it is to be stored: the whole request, plus what an update cannot carry. Raises documented rows."""
     _check_properties(kind, facts.user, request)
     _check_codes(kind, facts, record, request)
     document = {name: value for name, value in request.items() if value is not None}
@@ -261,28 +272,30 @@ def _check_codes(kind: Kind, facts: _Facts, record: Record, request: Wire) -> No
     def known_country(value: Wire | None) -> bool:
         return value is None or value.get("code") in _COUNTRIES
 
-    if not known("generalLedger", request.get("substitutionGeneralLedger")):
-        raise _refused(kind, "SUBSTITUTION_GENERAL_LEDGER_INVALID")
-    if not known("vatCode", request.get("vatCode")):
-        raise _refused(kind, "VAT_CODE_INVALID")
     condition = request.get("paymentCondition")
-    if condition is not None and (condition.get("dueDays") or 0) < 0:
-        raise _refused(kind, "PAYMENT_CONDITION_DUE_DAYS_INVALID")
-    if not known("paymentCondition", condition):
-        raise _refused(kind, "PAYMENT_CONDITION_INVALID")
-    if not known("payCollectType", request.get("payCollectType")):
-        raise _refused(kind, "PAY_COLLECT_TYPE_INVALID")
-    if not known_country((request.get("address") or {}).get("country")):
-        raise _refused(kind, "ADDRESS_COUNTRY_INVALID")
-    if not all(known_country(account.get("country")) for account in request.get("bankAccounts") or []):
-        raise _refused(kind, "BANK_ACCOUNT_COUNTRY_INVALID")
     discount = request.get("paymentDiscount") or {}
-    if discount.get("discountCalculationMethod") is not None and discount["discountCalculationMethod"] not in _METHODS:
-        raise _refused(kind, "DISCOUNT_CALCULATION_METHOD_INVALID")
-    if not known("generalLedger", discount.get("generalLedger")):
-        raise _refused(kind, "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID")
+    method = discount.get("discountCalculationMethod")
+    accounts = request.get("bankAccounts") or []
+    # In the order of the vendor's page; the first that does not hold is the answer.
+    checks = {
+        "SUBSTITUTION_GENERAL_LEDGER_INVALID": known("generalLedger", request.get("substitutionGeneralLedger")),
+        "VAT_CODE_INVALID": known("vatCode", request.get("vatCode")),
+        "PAYMENT_CONDITION_DUE_DAYS_INVALID": ((condition or {}).get("dueDays") or 0) >= 0,
+        "PAYMENT_CONDITION_INVALID": known("paymentCondition", condition),
+        "PAY_COLLECT_TYPE_INVALID": known("payCollectType", request.get("payCollectType")),
+        "ADDRESS_COUNTRY_INVALID": known_country((request.get("address") or {}).get("country")),
+        "BANK_ACCOUNT_COUNTRY_INVALID": all(known_country(account.get("country")) for account in accounts),
+        "DISCOUNT_CALCULATION_METHOD_INVALID": method is None or method in _METHODS,
+        "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID": known("generalLedger", discount.get("generalLedger")),
+    }
+    for reason, holds in checks.items():
+        if not holds:
+            raise _refused(kind, reason)
 
 
 def _bank_accounts(document: Wire) -> list[Wire]:
     """Bank accounts for comparison: a member that is null is one that is absent."""
-    return [{name: value for name, value in account.items() if value is not None} for account in document.get("bankAccounts") or []]
+    return [
+        {name: value for name, value in account.items() if value is not None}
+        for account in document.get("bankAccounts") or []
+    ]

@@ -41,7 +41,9 @@ def _read(description: str) -> Any:
 
 @strawberry.input(description="The Basecone company that the record belongs to.")
 class CompanyInput:
-    company_id: UUID = _needed("companyId", "Id of the company, as Basecone's list of companies gives it. The zero GUID counts as empty.")
+    company_id: UUID = _needed(
+        "companyId", "Id of the company, as Basecone's list of companies gives it. The zero GUID counts as empty."
+    )
 
 
 @strawberry.input(description="A country by its code.")
@@ -93,14 +95,18 @@ class BankAccountInput:
 @strawberry.input(description="A discount for paying early. It is replaced as a whole.")
 class PaymentDiscountInput:
     payment_days: int | None = _part("PaymentDays", "Days within which the discount is granted.")
-    discount_percentage: Decimal | None = _part("DiscountPercentage", 'Percentage of the discount, for instance "2.50".')
+    discount_percentage: Decimal | None = _part(
+        "DiscountPercentage", 'Percentage of the discount, for instance "2.50".'
+    )
     discount_calculation_method: str | None = _part(
         "DiscountCalculationMethod",
-        "How the discount is calculated: ExcludingVatWithoutDiscount (over the amount without VAT, the VAT not reduced), "
-        "IncludingVatWithoutDiscount (over the amount with VAT, the VAT not reduced) or ExcludingVatWithDiscount (over the "
-        "amount without VAT, the VAT reduced as well). Another value is refused by Basecone.",
+        "How the discount is calculated: ExcludingVatWithoutDiscount, IncludingVatWithoutDiscount or "
+        "ExcludingVatWithDiscount: over the amount excluding or including VAT, and with a VAT that takes the discount "
+        "into account or not. Another value is refused by Basecone.",
     )
-    general_ledger: GeneralLedgerInput | None = _part("GeneralLedger", "General ledger account that the discount is booked on.")
+    general_ledger: GeneralLedgerInput | None = _part(
+        "GeneralLedger", "General ledger account that the discount is booked on."
+    )
 
 
 @strawberry.input(description="All the information a Basecone customer is to have: what is left out is cleared.")
@@ -111,7 +117,9 @@ class UpdateCustomerInput:
     address: AddressInput | None = _given("address", "Postal address.")
     pay_collect_type: PayCollectTypeInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
-    vat_number: str | None = _given("vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped.")
+    vat_number: str | None = _given(
+        "vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped."
+    )
     chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
     phone: str | None = _given("phone", "Telephone number.")
     fax: str | None = _given("fax", "Fax number.")
@@ -129,7 +137,9 @@ class UpdateSupplierInput:
     address: AddressInput | None = _given("address", "Postal address.")
     pay_collect_type: PayCollectTypeInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
-    vat_number: str | None = _given("vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped.")
+    vat_number: str | None = _given(
+        "vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped."
+    )
     chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
     phone: str | None = _given("phone", "Telephone number.")
     fax: str | None = _given("fax", "Fax number.")
@@ -227,7 +237,9 @@ class Relation:
     phone: str | None = _read("Telephone number.")
     fax: str | None = _read("Fax number.")
     bank_accounts: list[BankAccount] | None = _read("Bank accounts.")
-    substitution_general_ledger: GeneralLedger | None = _read("General ledger account used instead. Set on creation alone.")
+    substitution_general_ledger: GeneralLedger | None = _read(
+        "General ledger account used instead. Set on creation alone."
+    )
     payment_discount: PaymentDiscount | None = _read("Discount for paying early.")
     number: str | None = _read("Number of the record.")
     payment_condition: PaymentCondition | None = _read("Payment condition.")
@@ -259,7 +271,7 @@ R = TypeVar("R", bound=Relation)
 
 
 def relation(cls: type[R], record_id: str, record: Mapping[str, Any], *, absent: Any = None) -> R:
-    """A customer or supplier from Basecone's JSON (read or request). Raises GatewayError for an answer of other types."""
+    """A customer or supplier from Basecone's JSON, read or request. Raises GatewayError for members of other types."""
     id_member = next(member.name for member in members(cls) if member.attribute == "id")
     try:
         return from_wire(cls, {**record, id_member: record_id}, absent=absent)

@@ -24,7 +24,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value)
     if not isinstance(value, str | int | decimal.Decimal):
-        raise ValueError("no scalar")  # noqa: TRY004 - one exception type for an unfit value
+        raise ValueError("no scalar")
     return str(value)
 
 
@@ -47,7 +47,7 @@ def _object(members: Mapping[str, Reader]) -> Reader:
 
     def read_object(value: Any) -> Wire:
         if not isinstance(value, Mapping):
-            raise ValueError("no object")  # noqa: TRY004 - one exception type for an unfit value
+            raise ValueError("no object")
         result: Wire = {}
         for key, item in value.items():
             name, read = names.get(str(key).casefold(), ("", None))
@@ -65,7 +65,7 @@ def _object(members: Mapping[str, Reader]) -> Reader:
 def _list(read: Reader) -> Reader:
     def read_list(value: Any) -> list[Any]:
         if not isinstance(value, list):
-            raise ValueError("no list")  # noqa: TRY004 - one exception type for an unfit value
+            raise ValueError("no list")
         return [read(item if item is not None else {}) for item in value]
 
     return read_list

@@ -1,4 +1,4 @@
-"""Operations that work on the store's first content: what the vendor's example sends, with real ids, and telling failures."""
+"""Operations on the store's first content: what the vendor's example sends, with real ids, and telling failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ CUSTOMER_ID = "b0000000-0000-4000-8000-000000000001"
 _WITH_ACCOUNT = "b0000000-0000-4000-8000-000000000002"
 _COMPANY_ID = "ba000000-0000-4000-8000-000000000001"
 
-UPDATE_BOOKING_CUSTOMER = """mutation UpdateBookingCustomer($id: UUID!, $companyId: UUID, $input: UpdateBookingCustomerInput!) {
+UPDATE_BOOKING_CUSTOMER = """mutation UpdateBookingCustomer(
+  $id: UUID!
+  $companyId: UUID
+  $input: UpdateBookingCustomerInput!
+) {
   updateBookingCustomer(id: $id, companyId: $companyId, input: $input) {
     bookingCustomer {
       id
@@ -40,7 +44,13 @@ INPUT: dict[str, Any] = {
     "email": "anna.svensson@example.com",
     "customFields": [{"id": 1, "value": "Window seat"}, {"id": 4, "value": "medium"}],
     "accessKeys": [
-        {"companyId": _COMPANY_ID, "accessKeyTypeId": 1, "value": "4711", "customerId": CUSTOMER_ID, "description": "Gym door"}
+        {
+            "companyId": _COMPANY_ID,
+            "accessKeyTypeId": 1,
+            "value": "4711",
+            "customerId": CUSTOMER_ID,
+            "description": "Gym door",
+        }
     ],
     "accessKeysToDelete": [],
     "subscribedToNewsletter": False,
@@ -74,5 +84,7 @@ EXAMPLES = (
     _update("Mandatory field left empty", "FIELD_EMPTY", {"customFields": [{"id": 1, "value": ""}]}),
     _update("Not one's own record", "ACTION_NOT_ALLOWED", {"firstname": "Erika"}, customer_id=_WITH_ACCOUNT),
     _update("Null where absent is meant", "NULL_NOT_SUPPORTED", {"phone": None}),
-    _update("Not authenticated (simulated)", "NOT_AUTHENTICATED", {"firstname": "Anna"}, {"x-simulate": "NOT_AUTHENTICATED"}),
+    _update(
+        "Not authenticated (simulated)", "NOT_AUTHENTICATED", {"firstname": "Anna"}, {"x-simulate": "NOT_AUTHENTICATED"}
+    ),
 )

@@ -91,7 +91,11 @@ async def test_the_callers_credentials_replace_the_gateways():
     await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r1"))
     await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r2", {"basecone": {"authorization": "Basic caller"}}))
     await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r3", {"bokamera": {"authorization": "Bearer other"}}))
-    assert [request.headers["authorization"] for request in seen] == ["Basic b3duLWNsaWVudDpvd24ta2V5", "Basic caller", "Basic b3duLWNsaWVudDpvd24ta2V5"]
+    assert [request.headers["authorization"] for request in seen] == [
+        "Basic b3duLWNsaWVudDpvd24ta2V5",
+        "Basic caller",
+        "Basic b3duLWNsaWVudDpvd24ta2V5",
+    ]
     assert str(seen[0].url) == f"https://backend.test/v1/customers/{ID}?skipCreationInAccountingSystem=true"
     assert seen[0].headers["x-request-id"] == "r1"
 
@@ -113,5 +117,7 @@ async def test_a_general_ledger_is_read_once_by_credential():
 
 async def test_credentials_show_in_no_repr():
     backend, _ = rest(lambda _: httpx.Response(204), **OWN)
-    shown = repr(backend) + repr(BaseconeSettings(**OWN)) + repr(Call("r", {"basecone": {"authorization": "Basic caller"}}))
+    shown = (
+        repr(backend) + repr(BaseconeSettings(**OWN)) + repr(Call("r", {"basecone": {"authorization": "Basic caller"}}))
+    )
     assert not re.search("own-key|own-client|Basic caller", shown)

@@ -13,7 +13,9 @@ from app.upstream.exchange import Answer
 from app.wire import encode_json
 
 EACH_ROW = [
-    pytest.param(kind, row, id=f"{kind.mutation}-{row.reason}") for kind in KINDS for row in (*DOCUMENTED[kind], *GENERAL)
+    pytest.param(kind, row, id=f"{kind.mutation}-{row.reason}")
+    for kind in KINDS
+    for row in (*DOCUMENTED[kind], *GENERAL)
 ]
 
 
@@ -83,7 +85,11 @@ UNDOCUMENTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "body", "code", "outcome", "vendor_code", "text"), [c[1:] for c in UNDOCUMENTED], ids=[c[0] for c in UNDOCUMENTED])
+@pytest.mark.parametrize(
+    ("status", "body", "code", "outcome", "vendor_code", "text"),
+    [c[1:] for c in UNDOCUMENTED],
+    ids=[c[0] for c in UNDOCUMENTED],
+)
 def test_an_undocumented_answer_keeps_what_may_be_shown(status, body, code, outcome, vendor_code, text):
     error = parse(SUPPLIER, Answer(status, {}, body))
     shown = error.extensions

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.apis import APIS
+from app.apis.basecone.client import RestBackend
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
 from app.apis.basecone.seed import COMPANY_A
-from app.apis.basecone.client import RestBackend
 from app.apis.basecone.settings import BaseconeSettings
 from app.call import Call
 from app.graphql.context import Context
@@ -67,7 +67,10 @@ def update(selection, skip=False):
     )
 
 
-VARIABLES = {"id": CUSTOMER_ID, "input": {"company": {"companyId": COMPANY_A}, "name": "New", "address": {"city": "Baarn"}}}
+VARIABLES = {
+    "id": CUSTOMER_ID,
+    "input": {"company": {"companyId": COMPANY_A}, "name": "New", "address": {"city": "Baarn"}},
+}
 READ = {
     "customerId": CUSTOMER_ID,
     "name": "New",
@@ -172,7 +175,9 @@ BREAKS = [httpx.ReadTimeout("slow"), httpx.ReadError("reset"), httpx.RemoteProto
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize(("skip", "read", "outcome", "says"), [case[1:] for case in UNKNOWN], ids=[case[0] for case in UNKNOWN])
+@pytest.mark.parametrize(
+    ("skip", "read", "outcome", "says"), [case[1:] for case in UNKNOWN], ids=[case[0] for case in UNKNOWN]
+)
 async def test_an_unknown_outcome_is_settled_by_one_read_or_stays_unknown(broken, skip, read, outcome, says):
     backend = Backend({("PUT", "customers"): broken, ("GET", "customers"): read})
     body = await backend.execute(update("name externalId", skip=skip), VARIABLES)
@@ -195,14 +200,27 @@ async def test_what_was_not_sent_is_not_applied_and_not_read_back(broken):
     backend = Backend({("PUT", "customers"): broken})
     (error,) = (await backend.execute(update("name"), VARIABLES))["errors"]
     shown = error["extensions"]
-    assert (shown["code"], shown["outcome"], shown["backend"]) == ("BACKEND_UNAVAILABLE", "NOT_APPLIED", {"name": "basecone"})
+    assert (shown["code"], shown["outcome"], shown["backend"]) == (
+        "BACKEND_UNAVAILABLE",
+        "NOT_APPLIED",
+        {"name": "basecone"},
+    )
     assert "GET customers" not in backend.calls
 
 
 async def test_absent_null_and_empty_reach_basecone_as_three_things():
     backend = Backend({("PUT", "customers"): NO_CONTENT})
-    given = {"company": {"companyId": COMPANY_A}, "name": "N", "phone": None, "fax": "", "bankAccounts": None, "address": {"city": None}}
-    answer = await backend.execute(update("phone fax bankAccounts { iban } address { city }"), {"id": CUSTOMER_ID, "input": given})
+    given = {
+        "company": {"companyId": COMPANY_A},
+        "name": "N",
+        "phone": None,
+        "fax": "",
+        "bankAccounts": None,
+        "address": {"city": None},
+    }
+    answer = await backend.execute(
+        update("phone fax bankAccounts { iban } address { city }"), {"id": CUSTOMER_ID, "input": given}
+    )
     assert json.loads(backend.body) == {
         "company": {"companyId": COMPANY_A},
         "name": "N",
@@ -211,7 +229,12 @@ async def test_absent_null_and_empty_reach_basecone_as_three_things():
         "fax": "",
         "bankAccounts": None,
     }
-    assert answer["data"]["updateCustomer"]["customer"] == {"phone": None, "fax": "", "bankAccounts": None, "address": {"city": None}}
+    assert answer["data"]["updateCustomer"]["customer"] == {
+        "phone": None,
+        "fax": "",
+        "bankAccounts": None,
+        "address": {"city": None},
+    }
 
 
 SUPPLIER_UPDATE = (
@@ -220,7 +243,9 @@ SUPPLIER_UPDATE = (
 )
 
 
-@pytest.mark.parametrize("digits", ["0.00", "0.10", "2.50", "100", "1E+2", "0.1234567890123456789012345678901234567890", "-0.0"])
+@pytest.mark.parametrize(
+    "digits", ["0.00", "0.10", "2.50", "100", "1E+2", "0.1234567890123456789012345678901234567890", "-0.0"]
+)
 @pytest.mark.parametrize("form", ["string", "number", "literal", "string literal"])
 async def test_a_decimal_keeps_its_digits(digits, form):
     backend = Backend({("PUT", "suppliers"): NO_CONTENT})
@@ -243,10 +268,17 @@ async def test_a_decimal_keeps_its_digits(digits, form):
     assert answer["data"]["updateSupplier"]["supplier"] == {"paymentDiscount": {"discountPercentage": digits}}
 
 
-@pytest.mark.parametrize("digits", ['"x"', '"NaN"', '"Infinity"', "true", '""', '"1,5"', "[1]", '" 1"', '"1e999999999"', '"' + "9" * 200 + '"'])
+@pytest.mark.parametrize(
+    "digits",
+    ['"x"', '"NaN"', '"Infinity"', "true", '""', '"1,5"', "[1]", '" 1"', '"1e999999999"', '"' + "9" * 200 + '"'],
+)
 async def test_what_is_no_decimal_is_refused_by_name_and_nothing_is_sent(digits):
     backend = Backend({})
-    given = {"company": {"companyId": COMPANY_A}, "name": "N", "paymentDiscount": {"discountPercentage": json.loads(digits)}}
+    given = {
+        "company": {"companyId": COMPANY_A},
+        "name": "N",
+        "paymentDiscount": {"discountPercentage": json.loads(digits)},
+    }
     body = await backend.execute(SUPPLIER_UPDATE, {"id": SUPPLIER_ID, "input": given})
     (error,) = body["errors"]
     assert (error["extensions"]["code"], "data" in body, backend.calls) == ("BAD_USER_INPUT", False, [])
@@ -314,7 +346,9 @@ async def test_bad_variables_are_refused_by_place_and_nothing_is_written(gateway
     assert error["extensions"]["input"]["path"] == path
     assert named in error["message"]
     assert all(recorder.count("PUT") == 0 for recorder in gateway.transports.values())
-    assert (await gateway.execute(f'{{ customer(id: "{CUSTOMER_ID}") {{ name }} }}'))["data"]["customer"]["name"] == "Anna Bakery"
+    assert (await gateway.execute(f'{{ customer(id: "{CUSTOMER_ID}") {{ name }} }}'))["data"]["customer"][
+        "name"
+    ] == "Anna Bakery"
 
 
 INVALID = [
@@ -365,7 +399,9 @@ async def test_what_is_left_out_is_cleared_and_what_an_update_cannot_carry_is_ke
 
 
 async def test_the_pages_example_survives_a_restart(tmp_path):
-    supplier = "supplier { id name code metadata paymentDiscount { paymentDays discountPercentage generalLedger { code } } }"
+    supplier = (
+        "supplier { id name code metadata paymentDiscount { paymentDays discountPercentage generalLedger { code } } }"
+    )
     async with open_gateway("local", tmp_path) as opened:
         query = f"mutation($id: UUID!, $input: UpdateSupplierInput!) {{ updateSupplier(id: $id, input: $input) {{ {supplier} }} }}"
         answer = await opened.execute(query, {"id": SUPPLIER_ID, "input": SUPPLIER_INPUT})

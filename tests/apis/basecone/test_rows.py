@@ -153,9 +153,15 @@ async def test_true_leaves_the_accounting_system_alone(gateway: Gateway):
 
 async def test_the_clerk_may_update_what_leaves_the_bank_accounts_alone(gateway: Gateway):
     stored = await gateway.store.get(CUSTOMERS, CUSTOMER_ID)
-    same = {"company": {"companyId": stored.owner}, "name": "By the clerk", "bankAccounts": stored.document["bankAccounts"]}
+    same = {
+        "company": {"companyId": stored.owner},
+        "name": "By the clerk",
+        "bankAccounts": stored.document["bankAccounts"],
+    }
     clerk = basic(*CLERK)
-    assert "errors" not in await gateway.execute(document(CUSTOMER), {"id": CUSTOMER_ID, "input": same}, credentials=clerk)
+    assert "errors" not in await gateway.execute(
+        document(CUSTOMER), {"id": CUSTOMER_ID, "input": same}, credentials=clerk
+    )
     assert (await gateway.store.get(CUSTOMERS, CUSTOMER_ID)).unique == "C001"
     absent = {name: value for name, value in same.items() if name != "bankAccounts"}
     error = await gateway.error(document(CUSTOMER), {"id": CUSTOMER_ID, "input": absent}, credentials=clerk)
@@ -165,6 +171,7 @@ async def test_the_clerk_may_update_what_leaves_the_bank_accounts_alone(gateway:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
 async def test_of_overlapping_updates_one_wins(local_gateway: Gateway, kind):
     """Both read the version before either committed: the first to commit wins."""
+
     async def update(number):
         variables = {"id": IDS[kind], "input": {**INPUTS[kind], "name": f"Writer {number}"}}
         return number, await local_gateway.execute(document(kind), variables)
