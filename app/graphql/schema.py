@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import strawberry
 from strawberry import Info, federation
-from strawberry.federation.schema import FederationAny  # noqa: TC002 - Strawberry reads the resolver's annotations
+from strawberry.federation.schema import FederationAny
 from strawberry.printer import print_schema
 from strawberry.types.base import StrawberryObjectDefinition
 

@@ -11,7 +11,7 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from app import scalars  # noqa: TC001 - Strawberry reads the annotations
+from app import scalars
 from app.apis.api import Api, ApiSettings
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, Outcome, refusal
 from app.wire import arguments_of
@@ -127,7 +127,7 @@ class Note:
         return self
 
     @classmethod
-    async def resolve_reference(cls, info: strawberry.Info, id: scalars.UUID) -> Note | None:  # noqa: A002
+    async def resolve_reference(cls, info: strawberry.Info, id: scalars.UUID) -> Note | None:  # noqa: A002 - the API's own name
         data = await info.context.backends["notebook"].read(id)
         return _note(data) if data else None
 
@@ -140,7 +140,7 @@ class UpdateNotePayload:
 @strawberry.type
 class NotebookQuery:
     @strawberry.field(description="A note by its id.")
-    async def note(self, info: strawberry.Info, id: scalars.UUID) -> Note | None:  # noqa: A002
+    async def note(self, info: strawberry.Info, id: scalars.UUID) -> Note | None:  # noqa: A002 - the API's own name
         data = await info.context.backends["notebook"].read(id, info.context.call)
         return _note(data) if data else None
 
@@ -151,8 +151,8 @@ class NotebookMutation:
     async def update_note(
         self,
         info: strawberry.Info,
-        id: scalars.UUID,  # noqa: A002
-        input: UpdateNoteInput,  # noqa: A002
+        id: scalars.UUID,  # noqa: A002 - the API's own name
+        input: UpdateNoteInput,  # noqa: A002 - the API's own name
         loud: bool = False,
     ) -> UpdateNotePayload | None:
         del loud
