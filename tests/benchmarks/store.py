@@ -47,7 +47,7 @@ def customer(number):
 
 def identifier(number):
     """Spread over the index as real ids are."""
-    return str(random.Random(number).getrandbits(128))  # noqa: S311 - no secret
+    return str(random.Random(number).getrandbits(128))
 
 
 async def fill(url, first, last):
@@ -55,7 +55,7 @@ async def fill(url, first, last):
         rows = [row(customer(number), 1) for number in range(start, min(start + 10_000, last))]
         if url.startswith("sqlite"):
             with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-                connection.executemany(f"INSERT INTO {CUSTOMERS.name} VALUES (?, ?, ?, ?, ?)", rows)  # noqa: S608 - ours
+                connection.executemany(f"INSERT INTO {CUSTOMERS.name} VALUES (?, ?, ?, ?, ?)", rows)
         else:
             connection = await asyncpg.connect(url)
             await connection.copy_records_to_table(CUSTOMERS.name, records=rows, columns=COLUMNS)
@@ -73,7 +73,7 @@ async def measure(store, records, concurrency, seconds):
     until = time.perf_counter() + seconds
 
     async def mutate(task):
-        choice = random.Random(task)  # noqa: S311 - the same records every time
+        choice = random.Random(task)
         while (began := time.perf_counter()) < until:
             number = choice.randrange(records // concurrency) * concurrency + task
             record = await store.get(CUSTOMERS, identifier(number))

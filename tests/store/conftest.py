@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import itertools
 
 import pytest
 
 from app.store.engine import open_store
 from app.store.records import Collection
-from tests.store.postgres_server import CannotStartError, create_database, postgres_server
+from tests.store.postgres_server import CannotStartError, address, create_database, empty, postgres_server
 
 THINGS = Collection("test_thing")
 OTHERS = Collection("test_other")
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def postgres():
-    """The folder of the server's socket."""
+    """The folder of the server's socket. Its database `test` is one test's at a time."""
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(postgres_server())
         except CannotStartError as error:
             pytest.skip(f"PostgreSQL cannot run here: {error}")
+        asyncio.run(create_database(folder, "test"))
         yield folder
 
 
 @pytest.fixture
 async def postgres_url(postgres):
-    return await create_database(postgres, f"test_{next(_numbers)}")
+    return await empty(address(postgres, "test"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def url(request, tmp_path):
-    """A database that does not exist yet, or is empty."""
+def place(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
-    folder = request.getfixturevalue("postgres")
-    return await create_database(folder, f"test_{next(_numbers)}")
+    return address(request.getfixturevalue("postgres"), "test")
+
+
+@pytest.fixture
+async def url(place):
+    """A database that does not exist yet, or is empty."""
+    return place if place.startswith("sqlite") else await empty(place)
 
 
 @pytest.fixture

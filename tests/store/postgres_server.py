@@ -40,7 +40,7 @@ def _run(binaries: Path, program: str, *arguments: str) -> None:
     user = "nobody" if os.geteuid() == 0 else None
     group = pwd.getpwnam(user).pw_gid if user else None
     with tempfile.TemporaryFile() as output:
-        done = subprocess.run(  # noqa: S603 - the package's binaries
+        done = subprocess.run(
             [binaries / program, *arguments],
             stdout=output,
             stderr=output,
@@ -68,7 +68,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[Path]:
             os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
         try:
             _run(binaries, "initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-            options = f"-c listen_addresses='' -k {folder} -c max_connections=200 -c fsync={'on' if durable else 'off'}"
+            options = f"-c listen_addresses='' -k {folder} -c max_connections=200 -c deadlock_timeout=100ms -c fsync={'on' if durable else 'off'}"
             _run(binaries, "pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
         except (OSError, subprocess.SubprocessError) as error:
             raise CannotStartError(str(error)) from error
@@ -92,3 +92,17 @@ async def create_database(folder: Path, name: str) -> str:
     finally:
         await connection.close()
     return address(folder, name)
+
+
+async def empty(url: str) -> str:
+    """The database of `url` without a table and without anybody at it: far faster than another database."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    finally:
+        await connection.close()
+    return url

@@ -14,13 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from app.store.engine import open_store
 from app.store.records import Collection, Record, UniqueConflictError, VersionConflictError, Write
-from tests.store.postgres_server import create_database
+from tests.store.postgres_server import address, empty
 
 COLLECTIONS = [Collection("test_thing"), Collection("test_other")]
 IDS = ["a", "b", "B", "\0", "\\0"]
 OWNERS = ["o", "", "\0", None]
 UNIQUES = ["u", "v", "\\", None]
-_numbers = itertools.count(1)
 
 draws = st.tuples(
     st.sampled_from(COLLECTIONS),
@@ -145,7 +144,7 @@ def test_no_divergence_from_a_plain_model(engine, request, tmp_path):
         async def new_url():
             if engine == "sqlite":
                 return f"sqlite:///{tempfile.mkdtemp(dir=tmp_path)}/store.db"
-            return await create_database(folder, f"model_{next(_numbers)}")
+            return await empty(address(folder, "test"))
 
     run_state_machine_as_test(
         Here,
