@@ -13,8 +13,6 @@ import msgspec
 
 from app.errors import BackendAnswer, GatewayError, Outcome, family
 from app.telemetry.journal import Undocumented, note_undocumented
-from app.telemetry.journal import Undocumented, note_undocumented
-from app.wire import decode_json
 
 if TYPE_CHECKING:
     from app.upstream.exchange import Answer
@@ -23,7 +21,6 @@ log = logging.getLogger(__name__)
 
 _TEXT_LIMIT = 500
 _DAY = 86_400
-_KEPT_BODY = 65_536
 _KEPT_BODY = 65_536
 # Each pattern starts only where a word does and never tries a label twice: a hostile text costs linear time.
 _URL = re.compile(r"(?i)(?<![a-z0-9+.-])[a-z0-9+.-]++://[^\s\"'<>]*|\\\\[^\s\"'<>]+")
@@ -109,9 +106,6 @@ def undocumented(name: str, answer: Answer, *, code: str | None = None, message:
     text = message if message is not None else message_of(parsed(answer.body))
     text = cleaned(text) if refused and text else None
     code = cleaned(code)[:100] if code else None
-    note_undocumented(
-        Undocumented(name, answer.status, code, text, answer.headers.get("content-type", ""), answer.body[:_KEPT_BODY])
-    )
     note_undocumented(
         Undocumented(name, answer.status, code, text, answer.headers.get("content-type", ""), answer.body[:_KEPT_BODY])
     )
