@@ -55,7 +55,7 @@ async def fill(url, first, last):
         rows = [row(customer(number), 1) for number in range(start, min(start + 10_000, last))]
         if url.startswith("sqlite"):
             with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-                connection.executemany(f"INSERT INTO {CUSTOMERS.name} VALUES (?, ?, ?, ?, ?)", rows)
+                connection.executemany(f"INSERT INTO {CUSTOMERS.name} VALUES (?, ?, ?, ?, ?)", rows)  # noqa: S608 - a constant
         else:
             connection = await asyncpg.connect(url)
             await connection.copy_records_to_table(CUSTOMERS.name, records=rows, columns=COLUMNS)
