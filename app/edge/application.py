@@ -71,6 +71,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     callers = Callers(
         {api.name: {name.lower(): backend for name, backend in api.caller_headers.items()} for api in apis},
         simulation(apis, simulated or {}, production=settings.production),
+        settings.request_seconds,
     )
     playground = Playground(apis)
     endpoint = GraphQLEndpoint(
@@ -142,6 +143,7 @@ def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
         limits=settings.limits,
         introspection=settings.answers_introspection,
         max_documents=settings.max_documents,
+        compiled=settings.compiled,
         persisted=PersistedDocuments(
             trusted=trusted, strict=settings.trusted_only, automatic=settings.persisted_queries
         ),

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 REQUEST_ID = "x-request-id"
 REQUEST_TIMEOUT = "x-request-timeout"
 SIMULATE = "x-simulate"
+TRACE_PARENT = "traceparent"
+TRACE_STATE = "tracestate"
 ROUTER_AUTHORIZATION = "router-authorization"
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACE_STATE = 512
 _MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -84,10 +88,11 @@ def simulation(
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Makes the travelling call of a request."""
+    """Makes the travelling call of a request. `seconds` is the time of one whose caller sets no shorter one."""
 
     headers: Mapping[str, Mapping[str, str]]
     simulation: Simulation
+    seconds: float = 60.0
 
     def call(self, request_id: str, headers: Mapping[str, str]) -> Call:
         """Raises RefusedRequestError."""
@@ -99,14 +104,24 @@ class Callers:
         return Call(
             request_id,
             credentials,
-            deadline=_deadline(headers.get(REQUEST_TIMEOUT)),
+            deadline=_deadline(headers.get(REQUEST_TIMEOUT), self.seconds),
             simulate=self.simulation.accept(headers.get(SIMULATE)),
+            trace_headers=_trace(headers),
         )
 
 
-def _deadline(header: str | None) -> float | None:
+def _trace(headers: Mapping[str, str]) -> dict[str, str]:
+    """The caller's trace, to be passed on: https://www.w3.org/TR/trace-context/."""
+    parent, state = headers.get(TRACE_PARENT), headers.get(TRACE_STATE)
+    if parent is None or not _TRACE_PARENT.fullmatch(parent):
+        return {}
+    return {TRACE_PARENT: parent} if state is None or len(state) > _TRACE_STATE else {TRACE_PARENT: parent, TRACE_STATE: state}
+
+
+def _deadline(header: str | None, seconds: float) -> float:
+    now = asyncio.get_running_loop().time()
     if header is None:
-        return None
+        return now + seconds
     if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
         raise refused(HEADER_MALFORMED, f"{REQUEST_TIMEOUT} is a whole number of milliseconds, at least 1.")
-    return asyncio.get_running_loop().time() + int(header) / 1000
+    return now + min(seconds, int(header) / 1000)

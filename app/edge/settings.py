@@ -20,6 +20,7 @@ class EdgeSettings:
     body_timeout_seconds: float = 30.0
     max_batch: int = 0
     max_operations: int = 1000
+    request_seconds: float = 60.0
     get_queries: bool | None = None
     introspection: bool | None = None
     playground: bool | None = None
@@ -28,6 +29,7 @@ class EdgeSettings:
     router_secret: str | None = field(default=None, repr=False)
     limits: DocumentLimits = field(default_factory=DocumentLimits)
     max_documents: int = 1000
+    compiled: bool = True
     persisted_queries: int = 1000
     trusted_documents: Path | None = None
     trusted_only: bool = False
