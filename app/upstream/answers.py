@@ -13,6 +13,7 @@ import msgspec
 
 from app.errors import BackendAnswer, GatewayError, Outcome, family
 from app.telemetry.journal import Undocumented, note_undocumented
+from app.wire import decode_json
 
 if TYPE_CHECKING:
     from app.upstream.exchange import Answer
