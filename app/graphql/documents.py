@@ -6,8 +6,8 @@ Bounded by number and by length. A document that is refused is kept with its fau
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     DocumentNode,
@@ -70,6 +70,8 @@ class Operation:
     kind: OperationType
     root_names: frozenset[str]
     never_null: tuple[str, ...]
+    # What `app.graphql.compiled` made of it; lives and is dropped with the document.
+    compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def mutation(self) -> bool:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from graphql.execution import ExecutionResult, Executor
 from strawberry.execution import optimized_is_awaitable
 
-from app.graphql.documents import Documents, Operation
+from app.graphql.compiled import CompiledOperations
+from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import format_errors
 from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import PersistedDocuments
@@ -81,6 +82,7 @@ class Engine:
         max_documents: int = 1000,
         persisted: PersistedDocuments | None = None,
         router_secret_set: bool = False,
+        compiled: bool = True,
     ) -> None:
         self.schema = schema
         self._graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
@@ -89,6 +91,7 @@ class Engine:
         )
         self.persisted = persisted if persisted is not None else PersistedDocuments()
         self._router_secret_set = router_secret_set
+        self.compiled = CompiledOperations(schema) if compiled else None
 
     async def execute(self, request: Request, context: Context) -> Result:
         """Never raises for what a client can cause; refusals come back in the result."""
@@ -112,6 +115,22 @@ class Engine:
         if self._graphql.get_root_type(operation.kind) is None:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
         trace = FederatedTrace() if request.traced and context.trusted_router else None
+        executed = None
+        if self.compiled is not None and trace is None:
+            executed = await self.compiled.execute(document, operation, request.variables, context)
+        if executed is None:
+            executed = await self._by_graphql_core(document, operation, request, context, trace)
+        if trace is not None:
+            result.extensions = trace.get_results()
+        result.data = executed.data
+        if executed.errors:
+            result.errors = format_errors(
+                executed.errors, mutation=operation.mutation, request_id=context.call.request_id
+            )
+
+    async def _by_graphql_core(
+        self, document: Document, operation: Operation, request: Request, context: Context, trace: FederatedTrace | None
+    ) -> ExecutionResult:
         executor = Executor.build(
             self._graphql,
             document.ast,
@@ -130,13 +149,7 @@ class Engine:
         with nullcontext() if trace is None else trace.recording():
             outcome: Any = executor.execute_operation()
             executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
-        if trace is not None:
-            result.extensions = trace.get_results()
-        result.data = executed.data
-        if executed.errors:
-            result.errors = format_errors(
-                executed.errors, mutation=operation.mutation, request_id=context.call.request_id
-            )
+        return executed
 
     def _refuse_nulls(self, operation: Operation, coerced: Mapping[str, Any]) -> None:
         names = [name for name in operation.never_null if coerced.get(name, operation) is None]

@@ -65,4 +65,7 @@ def _guarded(resolve: Callable[..., Any] | None, scope: str) -> Callable[..., An
             raise error
         return resolve(source, info, **arguments)
 
+    # What a compiled operation, which calls Strawberry's resolvers itself, has to check before it does.
+    checked.scope = scope  # type: ignore[attr-defined]
+    checked.checked = resolve  # type: ignore[attr-defined]
     return checked

@@ -95,7 +95,7 @@ class Server:
             self.port = found.getsockname()[1]
         command = [part.format(port=self.port) for part in self.command]
         with (folder / f"{self.name.replace(' ', '-')}.log").open("wb") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - the commands stand in this file
+            self.process = subprocess.Popen(
                 command,
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "NODE_ENV": "production", **self.environment},
@@ -181,7 +181,7 @@ def run_load(port: int, seconds: float, connections: int, body: str, expect: str
         "body": body,
         "expect": expect,
     }
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, str(HERE / "gateway_load.py")],
         input=json.dumps(given).encode(),
         stdout=subprocess.PIPE,
@@ -193,9 +193,7 @@ def run_load(port: int, seconds: float, connections: int, body: str, expect: str
 
 @contextlib.contextmanager
 def stub() -> Any:
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, str(HERE / "gateway_stub.py"), str(CPUS[-1])], stdout=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, str(HERE / "gateway_stub.py"), str(CPUS[-1])], stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -213,8 +211,11 @@ def gateway(name: str, url: str, **more: Any) -> Server:
         "GATEWAY_LOG_LEVEL": "warning",
         **more.pop("environment", {}),
     }
-    command = [sys.executable, "-c", "import os, sys; os.environ['GATEWAY_PORT'] = '{port}'; "
-               "from app.__main__ import main; sys.exit(main(['serve']))"]
+    start = (
+        "import os, sys; os.environ['GATEWAY_PORT'] = '{port}'; "
+        "from app.__main__ import main; sys.exit(main(['serve']))"
+    )
+    command = [sys.executable, "-c", start]
     return Server(name, more.pop("command", command), environment, **more)
 
 
@@ -245,9 +246,7 @@ def main() -> None:
     given = parser.parse_args()
     wanted = tuple(name.strip() for name in given.only.split(",") if name.strip())
     with stub() as url, tempfile.TemporaryDirectory() as made, contextlib.ExitStack() as stack:
-        chosen = [
-            item for item in servers(url, Path(made), given.npm) if not wanted or item.name.startswith(wanted)
-        ]
+        chosen = [item for item in servers(url, Path(made), given.npm) if not wanted or item.name.startswith(wanted)]
         for server in chosen:
             stack.callback(server.stop)
             server.start(Path(made))

@@ -1,0 +1,156 @@
+"""A selected field: by attribute, or by a resolver, which is called as Strawberry would call it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from graphql import is_non_null_type
+from graphql.error import located_error
+from graphql.pyutils import Path
+from strawberry.execution import optimized_is_awaitable as is_awaitable
+
+from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Source
+from app.graphql.compiled.running import AnomalyError, Info, Run
+from app.graphql.scopes import refusal_for
+
+if TYPE_CHECKING:
+    from graphql import (
+        FieldNode,
+        FragmentDefinitionNode,
+        GraphQLField,
+        GraphQLObjectType,
+        GraphQLSchema,
+        OperationDefinitionNode,
+    )
+    from strawberry.schema.config import StrawberryConfig
+
+Pure = Callable[[Any], Any]
+Running = Callable[[Any, Run, Path], Any]
+
+
+class Shared(Protocol):
+    """What the fields of one operation have in common."""
+
+    schema: GraphQLSchema
+    config: StrawberryConfig
+    inputs: Inputs
+    operation: OperationDefinitionNode
+    fragment_definitions: dict[str, FragmentDefinitionNode]
+
+
+@dataclass
+class Completion:
+    """How a value is completed: by `pure`, or by `running` where resolvers stand below it."""
+
+    pure: Pure | None = None
+    running: Running | None = None
+
+
+@dataclass
+class Member:
+    """A field of a selected object: by attribute, by resolver, or its type's name."""
+
+    key: str
+    attribute: str | None = None
+    completion: Completion = field(default_factory=Completion)
+    resolved: Resolved | None = None
+    constant: str | None = None
+
+
+class Resolved:
+    """A field with a resolver. Its static part is what `info` shows of it."""
+
+    abort_signal = None
+    root_value = None
+    is_awaitable = staticmethod(is_awaitable)
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        parent: GraphQLObjectType,
+        definition: GraphQLField,
+        nodes: list[FieldNode],
+        shared: Shared,
+        completion: Completion,
+        scope: str | None,
+    ) -> None:
+        self.key = key
+        self.parent_type = parent
+        self.return_type = definition.type
+        self.field_name = nodes[0].name.value
+        self.field_nodes = nodes
+        self.schema = shared.schema
+        self.fragments = shared.fragment_definitions
+        self.operation = shared.operation
+        self.scope = scope
+        self._field = definition.extensions["strawberry-definition"]
+        self._info_class = shared.config.info_class
+        self._completion = completion
+        self._required = is_non_null_type(definition.type)
+        self.arguments: list[tuple[str, Source]] = shared.inputs.arguments(definition, nodes[0], self._field)
+        self.variables = shared.inputs.used
+        resolver = self._field.base_resolver
+        self._call = resolver.wrapped_func
+        if not callable(self._call):
+            raise NotCompiledError("resolver")
+        self._takes_source = resolver.self_parameter is not None
+        found = (resolver.parent_parameter, resolver.root_parameter)
+        self._source_names = tuple(parameter.name for parameter in found if parameter is not None)
+        self._info_name = resolver.info_parameter.name if resolver.info_parameter is not None else None
+
+    def read(self, given: Given) -> dict[str, Any]:
+        """The arguments by their Python names. Raises UnusualError."""
+        values = {}
+        for name, source in self.arguments:
+            value = source(given)
+            if value is not ABSENT:
+                values[name] = value
+        return values
+
+    def start(self, source: Any, run: Run, path: Path, arguments: dict[str, Any] | None = None) -> Any:
+        """The completed field, or a coroutine that gives it."""
+        values = self.read(run.given) if arguments is None else arguments
+        try:
+            if self.scope is not None and (missing := refusal_for(run.context, self.scope)) is not None:
+                return self._failed(missing, run, path)
+            for name in self._source_names:
+                values[name] = source
+            if self._info_name is not None:
+                values[self._info_name] = self._info_class(_raw_info=Info(self, run, path), _field=self._field)  # type: ignore[arg-type]
+            result = self._call(source, **values) if self._takes_source else self._call(**values)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this field's error
+            return self._failed(error, run, path)
+        if is_awaitable(result):
+            return self._finish(result, run, path)
+        run.results[tuple(path.as_list())] = (True, result)
+        completion = self._completion
+        if completion.pure is not None:
+            return completion.pure(result)
+        assert completion.running is not None
+        return completion.running(result, run, path)
+
+    async def _finish(self, result: Awaitable[Any], run: Run, path: Path) -> Any:
+        key = tuple(path.as_list())
+        try:
+            value = await result
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this field's error
+            run.settled.append(key)
+            return self._failed(error, run, path)
+        run.settled.append(key)
+        run.results[key] = (True, value)
+        completion = self._completion
+        if completion.pure is not None:
+            return completion.pure(value)
+        assert completion.running is not None
+        completed = completion.running(value, run, path)
+        return await completed if is_awaitable(completed) else completed
+
+    def _failed(self, error: Exception, run: Run, path: Path) -> None:
+        places = path.as_list()
+        run.results[tuple(places)] = (False, error)
+        if self._required:
+            raise AnomalyError from error
+        run.errors.append(located_error(error, self.field_nodes, places))

@@ -1,0 +1,361 @@
+"""From the JSON of variables, and from literals, straight to the arguments that Strawberry would give a resolver.
+
+graphql-core coerces into dicts that Strawberry then converts; here both are one step, prepared for each type once.
+What is not plainly right raises UnusualError, and graphql-core says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    GraphQLInputObjectType,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    ValueNode,
+    VariableDefinitionNode,
+    VariableNode,
+    is_input_object_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_required_argument,
+    is_required_input_field,
+    type_from_ast,
+)
+from graphql.pyutils import Undefined
+from graphql.type import GraphQLBoolean, GraphQLInt, GraphQLString
+from graphql.utilities.coerce_input_value import coerce_default_value, coerce_input_literal
+from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
+from strawberry.types.lazy_type import LazyType
+
+if TYPE_CHECKING:
+    from graphql import FieldNode, GraphQLField, GraphQLSchema
+    from strawberry.schema.config import StrawberryConfig
+
+Given = Mapping[str, Any]
+Reader = Callable[[Any], Any]
+Source = Callable[[Given], Any]
+
+ABSENT: Any = object()
+_INT_END = 2**31
+_UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None))
+# A whole number may have the digits of a float in JSON; graphql-core judges that.
+_EXACT: dict[str, type] = {GraphQLString.name: str, GraphQLBoolean.name: bool}
+
+
+class UnusualError(Exception):
+    """A value for graphql-core: it is wrong, or right in a way that is not prepared here."""
+
+
+class NotCompiledError(Exception):
+    """An operation for graphql-core. The argument is the cause that is counted."""
+
+
+def needed(read: Reader) -> Reader:
+    def read_needed(raw: Any) -> Any:
+        if raw is None:
+            raise UnusualError
+        return read(raw)
+
+    return read_needed
+
+
+@dataclass
+class Inputs:
+    """The readers of one operation's inputs. `used` has the variables that the arguments last asked for read."""
+
+    schema: GraphQLSchema
+    config: StrawberryConfig
+    variables: Mapping[str, VariableDefinitionNode]
+    used: set[str] = field(default_factory=set)
+    _open: list[str] = field(default_factory=list)
+
+    def reader(self, type_: Any, declared: Any) -> Reader:
+        """From a variable's JSON to the value of the GraphQL type `type_`, declared as `declared` in Python."""
+        if is_non_null_type(type_):
+            return needed(self._present(type_.of_type, _plain(declared)))
+        read = self._present(type_, _plain(declared))
+        return lambda raw: None if raw is None else read(raw)
+
+    def _present(self, type_: Any, declared: Any) -> Reader:
+        if is_list_type(type_):
+            return _list_reader(self.reader(type_.of_type, _item(declared)))
+        if is_input_object_type(type_):
+            return self._object_reader(type_, declared)
+        return _leaf_reader(type_)
+
+    def _object_reader(self, type_: GraphQLInputObjectType, declared: Any) -> Reader:
+        if type_.name in self._open:
+            raise NotCompiledError("recursive input")
+        self._open.append(type_.name)
+        shape = self._shape(type_, declared)
+        readers = {
+            name: (python, self.reader(type_.fields[name].type, found))
+            for name, (python, found) in shape.members.items()
+        }
+        self._open.pop()
+        build, fixed, required = shape.build, shape.fixed, shape.required
+
+        def read_object(raw: Any) -> Any:
+            if type(raw) is not dict:
+                raise UnusualError
+            values = dict(fixed)
+            for name, item in raw.items():
+                entry = readers.get(name)
+                if entry is None:
+                    raise UnusualError
+                values[entry[0]] = entry[1](item)
+            for name in required:
+                if name not in raw:
+                    raise UnusualError
+            return build(**values)
+
+        return read_object
+
+    def _shape(self, type_: GraphQLInputObjectType, declared: Any) -> _Shape:
+        definition = getattr(declared, "__strawberry_definition__", None)
+        if (
+            definition is None
+            or not definition.is_input
+            or definition.from_input is not None
+            or type_.is_one_of
+            or type_.out_type is not GraphQLInputObjectType.out_type
+        ):
+            raise NotCompiledError("input type")
+        members: dict[str, tuple[str, Any]] = {}
+        fixed: dict[str, Any] = {}
+        for found in definition.fields:
+            name = self.config.name_converter.from_field(found)
+            graphql_field = type_.fields[name]
+            if graphql_field.out_name is not None:
+                raise NotCompiledError("input type")
+            members[name] = (found.python_name, found.resolve_type(type_definition=definition))
+            default = coerce_default_value(graphql_field)
+            if default is not Undefined:
+                if not isinstance(default, _UNCHANGEABLE):
+                    raise NotCompiledError("input default")
+                fixed[found.python_name] = default
+            elif found.default_value is MISSING and found.default_factory is MISSING:
+                fixed[found.python_name] = None
+        if members.keys() != type_.fields.keys():
+            raise NotCompiledError("input type")
+        required = tuple(name for name, found in type_.fields.items() if is_required_input_field(found))
+        return _Shape(declared, members, fixed, required)
+
+    def variable(self, name: str, declared: Any) -> Source:
+        """Where a variable stands; ABSENT where it was not given and has no default."""
+        definition = self.variables[name]
+        type_ = type_from_ast(self.schema, definition.type)
+        read = self.reader(type_, declared)
+        self.used.add(name)
+        if definition.default_value is not None:
+            default = self.literal(definition.default_value, type_, declared)
+            return lambda given: read(given[name]) if name in given else default(given)
+        if is_non_null_type(type_):
+            return lambda given: read(given.get(name))
+        return lambda given: read(given[name]) if name in given else ABSENT
+
+    def literal(self, node: ValueNode, type_: Any, declared: Any) -> Source:
+        """A value of the document, with the variables inside it."""
+        if isinstance(node, VariableNode):
+            found = self.variable(node.name.value, declared)
+            return _refusing_null(found) if is_non_null_type(type_) else found
+        if is_non_null_type(type_):
+            type_ = type_.of_type
+            if isinstance(node, NullValueNode):
+                raise NotCompiledError("literal")
+        if isinstance(node, NullValueNode):
+            return lambda _: None
+        declared = _plain(declared)
+        if is_list_type(type_):
+            return self._list(node, type_.of_type, _item(declared))
+        if is_input_object_type(type_):
+            return self._object(node, type_, declared)
+        return _leaf(node, type_)
+
+    def _list(self, node: ValueNode, type_: Any, declared: Any) -> Source:
+        if not isinstance(node, ListValueNode):
+            only = self.literal(node, type_, declared)
+            return lambda given: [only(given)]
+        items = [self.literal(item, type_, declared) for item in node.values]
+        fixed = is_non_null_type(type_)
+
+        def read_list(given: Given) -> list[Any]:
+            values = [item(given) for item in items]
+            if ABSENT in values:
+                if fixed:
+                    raise UnusualError
+                values = [None if value is ABSENT else value for value in values]
+            return values
+
+        return read_list
+
+    def _object(self, node: ValueNode, type_: GraphQLInputObjectType, declared: Any) -> Source:
+        if not isinstance(node, ObjectValueNode):
+            raise NotCompiledError("literal")
+        shape = self._shape(type_, declared)
+        parts = []
+        for member in node.fields:
+            name = member.name.value
+            if name not in shape.members:
+                raise NotCompiledError("literal")
+            python, found = shape.members[name]
+            parts.append((name, python, self.literal(member.value, type_.fields[name].type, found)))
+        if set(shape.required) - {name for name, _, _ in parts}:
+            raise NotCompiledError("literal")
+        build, fixed, required = shape.build, shape.fixed, shape.required
+
+        def read_object(given: Given) -> Any:
+            values = dict(fixed)
+            for name, python, source in parts:
+                value = source(given)
+                if value is not ABSENT:
+                    values[python] = value
+                elif name in required:
+                    raise UnusualError
+            return build(**values)
+
+        return read_object
+
+    def arguments(self, field_def: GraphQLField, node: FieldNode, declared: Any) -> list[tuple[str, Source]]:
+        """The arguments of a field by their Python names. A source that gives ABSENT leaves its argument out."""
+        self.used = set()
+        given = {item.name.value: item.value for item in node.arguments or ()}
+        named = {self.config.name_converter.from_argument(item): item for item in declared.arguments}
+        if named.keys() != field_def.args.keys():
+            raise NotCompiledError("arguments")
+        found = []
+        for name, item in named.items():
+            definition = field_def.args[name]
+            if isinstance(item.type, StrawberryMaybe):
+                raise NotCompiledError("input type")
+            default = coerce_default_value(definition)
+            if not (default is Undefined or isinstance(default, _UNCHANGEABLE)):
+                raise NotCompiledError("input default")
+            missing = ABSENT if default is Undefined else default
+            if name not in given:
+                if missing is not ABSENT:
+                    found.append((item.python_name, _constant(missing)))
+                continue
+            source = self.literal(given[name], definition.type, item.type)
+            found.append((item.python_name, _defaulted(source, missing, required=is_required_argument(definition))))
+        return found
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How an input object is built: its members, what stands for absent ones, and which may not be absent."""
+
+    build: Callable[..., Any]
+    members: Mapping[str, tuple[str, Any]]
+    fixed: Mapping[str, Any]
+    required: tuple[str, ...]
+
+
+def _plain(declared: Any) -> Any:
+    while isinstance(declared, StrawberryOptional | LazyType):
+        if isinstance(declared, StrawberryMaybe):
+            raise NotCompiledError("input type")
+        declared = declared.of_type if isinstance(declared, StrawberryOptional) else declared.resolve_type()
+    return declared
+
+
+def _item(declared: Any) -> Any:
+    if not isinstance(declared, StrawberryList):
+        raise NotCompiledError("input type")
+    return declared.of_type
+
+
+def _list_reader(read: Reader) -> Reader:
+    def read_list(raw: Any) -> list[Any]:
+        # One value may stand for a list of one; graphql-core knows when.
+        if type(raw) is not list:
+            raise UnusualError
+        return [read(item) for item in raw]
+
+    return read_list
+
+
+def _leaf_reader(type_: Any) -> Reader:
+    if not is_leaf_type(type_) or type_.name == "GlobalID":
+        raise NotCompiledError("input type")
+    exact = _EXACT.get(type_.name)
+    if exact is not None:
+
+        def read_exact(raw: Any) -> Any:
+            if type(raw) is exact:
+                return raw
+            raise UnusualError
+
+        return read_exact
+    return _read_integer if type_ is GraphQLInt else _coercing(type_.coerce_input_value)
+
+
+def _read_integer(raw: Any) -> Any:
+    if type(raw) is int and -_INT_END <= raw < _INT_END:
+        return raw
+    raise UnusualError
+
+
+def _coercing(coerce: Reader) -> Reader:
+    def read_leaf(raw: Any) -> Any:
+        try:
+            value = coerce(raw)
+        except Exception as error:
+            raise UnusualError from error
+        if value is Undefined:
+            raise UnusualError
+        return value
+
+    return read_leaf
+
+
+def _leaf(node: ValueNode, type_: Any) -> Source:
+    if not is_leaf_type(type_) or _has_variables(node):
+        raise NotCompiledError("variable in a scalar")
+    value = coerce_input_literal(node, type_)
+    if value is Undefined:
+        raise NotCompiledError("literal")
+    if isinstance(value, _UNCHANGEABLE):
+        return _constant(value)
+    # Made anew for each request: a resolver may change it.
+    return lambda _: coerce_input_literal(node, type_)
+
+
+def _has_variables(node: ValueNode) -> bool:
+    if isinstance(node, ListValueNode):
+        return any(map(_has_variables, node.values))
+    if isinstance(node, ObjectValueNode):
+        return any(_has_variables(member.value) for member in node.fields)
+    return isinstance(node, VariableNode)
+
+
+def _constant(value: Any) -> Source:
+    return lambda _: value
+
+
+def _refusing_null(source: Source) -> Source:
+    def read(given: Given) -> Any:
+        value = source(given)
+        if value is None:
+            raise UnusualError
+        return value
+
+    return read
+
+
+def _defaulted(source: Source, missing: Any, *, required: bool) -> Source:
+    def read(given: Given) -> Any:
+        value = source(given)
+        if value is not ABSENT:
+            return value
+        if required:
+            raise UnusualError
+        return missing
+
+    return read

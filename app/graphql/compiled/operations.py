@@ -1,0 +1,227 @@
+"""Which operations are compiled, and how one runs.
+
+An operation is prepared once for each choice that its `@skip` and `@include` make, by graphql-core's own collection of
+fields; so that is done, too, by the time a request comes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    DirectiveNode,
+    FragmentDefinitionNode,
+    NullValueNode,
+    OperationType,
+    VariableNode,
+    Visitor,
+    is_non_null_type,
+    type_from_ast,
+    visit,
+)
+from graphql.execution import ExecutionResult
+from graphql.execution.collect_fields import FragmentDetails, collect_fields
+from graphql.execution.values import VariableValues, get_variable_values
+from graphql.pyutils import Path, Undefined
+from graphql.utilities import coerce_input_value
+from strawberry.execution import optimized_is_awaitable as is_awaitable
+
+from app.graphql.compiled.fields import Member
+from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, UnusualError
+from app.graphql.compiled.outputs import Outputs, awaited
+from app.graphql.compiled.running import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from graphql import DocumentNode, GraphQLSchema
+
+    from app.graphql.context import Context
+    from app.graphql.documents import Document, Operation
+    from app.graphql.schema import Schema
+
+log = logging.getLogger(__name__)
+
+# Sixteen booleans would make 65,536 choices; a client that sends more than these has its operation run by graphql-core.
+MAX_CHOICES = 16
+
+
+@dataclass
+class Compiled:
+    """One operation for one choice. `checks` are the variables that no argument of a root field reads."""
+
+    mutation: bool
+    root: str
+    members: list[Member]
+    checks: list[tuple[str, Any]]
+    never_null: tuple[str, ...]
+    defaulted: frozenset[str]
+
+    def read(self, given: Given) -> list[dict[str, Any]]:
+        """The arguments of the root fields, all of them before the first one runs. Raises UnusualError."""
+        for name in self.never_null:
+            if given.get(name, ABSENT) is None:
+                raise UnusualError
+        for name, type_ in self.checks:
+            # A default was validated with the document.
+            if name in given and coerce_input_value(given[name], type_) is Undefined:
+                raise UnusualError
+            if name not in given and is_non_null_type(type_) and name not in self.defaulted:
+                raise UnusualError
+        return [{} if member.resolved is None else member.resolved.read(given) for member in self.members]
+
+    async def run(self, run: Run, arguments: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        results: dict[str, Any] = {}
+        waiting: list[str] = []
+        try:
+            for member, values in zip(self.members, arguments, strict=True):
+                key = member.key
+                if member.resolved is None:
+                    results[key] = member.constant
+                    continue
+                result = member.resolved.start(None, run, Path(None, key, self.root), values)
+                if is_awaitable(result):
+                    if self.mutation:
+                        result = await result
+                    else:
+                        waiting.append(key)
+                results[key] = result
+        except Exception:
+            run.abandoned += [results[key] for key in waiting]
+            raise
+        return await awaited(results, waiting) if waiting else results
+
+
+class _Conditions(Visitor):
+    """The variables that decide what is included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        if node.name.value in {"skip", "include"}:
+            self.names |= {
+                item.value.name.value for item in node.arguments or () if isinstance(item.value, VariableNode)
+            }
+
+
+class CompiledOperations:
+    """Compiles and runs the operations of a schema.
+
+    `counts` says how many requests ran compiled (`compiled`), how many of these graphql-core had to complete
+    (`completed by graphql-core`), and, by cause, how many were graphql-core's from the beginning.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+        self._config = schema.config
+        self._whole = not (schema.extensions or schema.exception_handlers)
+        self.counts: Counter[str] = Counter()
+
+    async def execute(
+        self, document: Document, operation: Operation, given: Mapping[str, Any], context: Context
+    ) -> ExecutionResult | None:
+        """None where graphql-core is to run the operation; nothing of it was run then."""
+        try:
+            compiled = self._compiled(document, operation, given)
+            arguments = compiled.read(given)
+        except NotCompiledError as error:
+            self.counts[str(error)] += 1
+            return None
+        except UnusualError:
+            self.counts["variables"] += 1
+            return None
+        run = Run(self._schema, document.ast, operation.name, given, context)
+        self.counts["compiled"] += 1
+        try:
+            data = await compiled.run(run, arguments)
+        except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
+            self.counts["completed by graphql-core"] += 1
+            return await run.completed_by_core()
+        return ExecutionResult(data, run.errors or None)
+
+    def _compiled(self, document: Document, operation: Operation, given: Given) -> Compiled:
+        kept = operation.compiled
+        conditions = kept.get("conditions")
+        if conditions is None:
+            conditions = kept["conditions"] = self._conditions(document.ast, operation)
+        choice = tuple(_condition(name, default, given) for name, default in conditions)
+        found = kept.get(choice)
+        if found is None:
+            if len(kept) > MAX_CHOICES:
+                raise NotCompiledError("many conditions")
+            try:
+                found = self._compile(
+                    document.ast, operation, dict(zip((name for name, _ in conditions), choice, strict=True))
+                )
+            except NotCompiledError as error:
+                found = error
+            except Exception:
+                log.exception("an operation could not be compiled; graphql-core runs it")
+                found = NotCompiledError("surprise")
+            kept[choice] = found
+        if isinstance(found, NotCompiledError):
+            raise NotCompiledError(*found.args)
+        assert isinstance(found, Compiled)
+        return found
+
+    def _conditions(self, ast: DocumentNode, operation: Operation) -> list[tuple[str, Any]]:
+        """The conditional variables of the operation with their defaults; ABSENT where there is none."""
+        found = _Conditions()
+        visit(ast, found)
+        return [
+            (item.variable.name.value, getattr(item.default_value, "value", ABSENT))
+            for item in operation.node.variable_definitions or ()
+            if item.variable.name.value in found.names
+        ]
+
+    def _compile(self, ast: DocumentNode, operation: Operation, choice: Mapping[str, bool]) -> Compiled:
+        node = operation.node
+        if not self._whole or operation.kind is OperationType.SUBSCRIPTION or node.directives:
+            raise NotCompiledError("operation")
+        root = self._schema.get_root_type(operation.kind)
+        assert root is not None
+        definitions = {item.variable.name.value: item for item in node.variable_definitions or ()}
+        chosen: Any = get_variable_values(self._schema, [definitions[name] for name in choice], dict(choice))
+        assert isinstance(chosen, VariableValues)
+        fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
+        inputs = Inputs(self._schema, self._config, definitions)
+        outputs = Outputs(
+            self._schema,
+            self._config,
+            inputs,
+            node,
+            {name: FragmentDetails(item) for name, item in fragments.items()},
+            fragments,
+            chosen,
+        )
+        collected = collect_fields(self._schema, outputs.fragments, chosen, root, node, hide_suggestions=True)
+        members = outputs.members(root, collected.grouped_field_set)
+        if any(member.attribute is not None for member in members):
+            raise NotCompiledError("resolver")
+        read = {name for member in members if member.resolved for name in member.resolved.variables}
+        if any(isinstance(definitions[name].default_value, NullValueNode) for name in operation.never_null):
+            raise NotCompiledError("literal")
+        return Compiled(
+            operation.mutation,
+            root.name,
+            members,
+            [
+                (name, type_from_ast(self._schema, item.type))
+                for name, item in definitions.items()
+                if name not in read and name not in choice
+            ],
+            operation.never_null,
+            frozenset(name for name, item in definitions.items() if item.default_value is not None),
+        )
+
+
+def _condition(name: str, default: Any, given: Given) -> bool:
+    value = given.get(name, default)
+    if type(value) is not bool:
+        raise UnusualError
+    return value

@@ -1,0 +1,295 @@
+"""From what resolvers give to the data of the answer: one function for each selection, prepared once.
+
+Selections without resolvers of their own are completed by plain functions. Fields with a resolver keep graphql-core's
+order: called in the order of the document, awaited together, their errors in the order in which they end.
+"""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+    is_union_type,
+)
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
+from graphql.pyutils import Path, Undefined
+from graphql.type import GraphQLBoolean, GraphQLString
+from strawberry.execution import optimized_is_awaitable as is_awaitable
+from strawberry.types.cast import get_strawberry_type_cast
+
+from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Running
+from app.graphql.compiled.inputs import Inputs, NotCompiledError
+from app.graphql.compiled.running import AnomalyError, Run
+
+if TYPE_CHECKING:
+    from graphql import FragmentDefinitionNode, GraphQLField
+    from graphql.execution.values import VariableValues
+    from strawberry.schema.config import StrawberryConfig
+
+Grouped = Mapping[str, list[FieldDetails]]
+
+_EXACT: dict[str, type] = {GraphQLString.name: str, GraphQLBoolean.name: bool}
+_OWN_RESOLVERS = "strawberry.schema.schema_converter"
+
+
+@dataclass
+class Outputs:
+    """The completions of one operation, for one choice of what its directives include."""
+
+    schema: GraphQLSchema
+    config: StrawberryConfig
+    inputs: Inputs
+    operation: OperationDefinitionNode
+    fragments: dict[str, FragmentDetails]
+    fragment_definitions: dict[str, FragmentDefinitionNode]
+    variables: VariableValues
+
+    def members(self, type_: GraphQLObjectType, grouped: Grouped) -> list[Member]:
+        return [self._member(type_, key, details) for key, details in grouped.items()]
+
+    def _member(self, type_: GraphQLObjectType, key: str, details: list[FieldDetails]) -> Member:
+        name = details[0].node.name.value
+        if name == "__typename":
+            return Member(key, constant=type_.name)
+        if name.startswith("__"):
+            raise NotCompiledError("introspection")
+        definition = type_.fields[name]
+        declared = definition.extensions.get("strawberry-definition")
+        resolve, scope = _resolver(definition)
+        if declared is None or declared.extensions or getattr(resolve, "__module__", "") != _OWN_RESOLVERS:
+            raise NotCompiledError("resolver")
+        completion = self._completion(definition.type, details)
+        if declared.is_basic_field:
+            if scope is not None or self.config.default_resolver is not getattr:
+                raise NotCompiledError("resolver")
+            return Member(key, attribute=declared.python_name, completion=completion)
+        resolved = Resolved(
+            key=key,
+            parent=type_,
+            definition=definition,
+            nodes=[item.node for item in details],
+            shared=self,
+            completion=completion,
+            scope=scope,
+        )
+        return Member(key, resolved=resolved)
+
+    def _completion(self, type_: Any, details: list[FieldDetails]) -> Completion:
+        if is_non_null_type(type_):
+            return _required(self._completion(type_.of_type, details))
+        if is_list_type(type_):
+            return _list(self._completion(type_.of_type, details))
+        if is_leaf_type(type_):
+            return Completion(_leaf(type_))
+        if is_object_type(type_):
+            return self._object(type_, details)
+        if is_union_type(type_):
+            return _union({_class_of(item): self._object(item, details) for item in type_.types})
+        raise NotCompiledError("abstract type")
+
+    def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Completion:
+        if type_.is_type_of is not None:
+            raise NotCompiledError("is_type_of")
+        collected = collect_subfields(
+            self.schema, self.fragments, self.variables, self.operation, type_, details, hide_suggestions=True
+        )
+        if collected.new_defer_usages:
+            raise NotCompiledError("defer")
+        members = self.members(type_, collected.grouped_field_set)
+        if any(member.resolved or member.completion.running for member in members):
+            return Completion(running=_running_object(_class_of(type_), type_.name, members))
+        return Completion(_pure_object(_class_of(type_), members))
+
+
+def _resolver(definition: GraphQLField) -> tuple[Any, str | None]:
+    """The resolver of a field without the check that `app.graphql.scopes` puts before it, and what that asks for."""
+    resolve: Any = definition.resolve
+    scope = getattr(resolve, "scope", None)
+    return (resolve.checked, scope) if scope is not None else (resolve, None)
+
+
+def _class_of(type_: GraphQLObjectType) -> type:
+    origin: type = type_.extensions["strawberry-definition"].origin
+    return origin
+
+
+def _leaf(type_: Any) -> Pure:
+    exact = _EXACT.get(type_.name)
+    serialize = type_.coerce_output_value
+
+    def leaf(value: Any) -> Any:
+        if type(value) is exact or value is None:
+            return value
+        # An exception, or something to await, is not for a scalar to make text of.
+        if isinstance(value, Exception) or is_awaitable(value):
+            raise AnomalyError
+        completed = serialize(value)
+        if completed is None or completed is Undefined:
+            raise AnomalyError
+        return completed
+
+    return leaf
+
+
+def _pure_object(class_: type, members: Sequence[Member]) -> Pure:
+    plain = [(member.key, member.attribute, member.completion.pure) for member in members if member.attribute]
+    constants = any(member.constant for member in members)
+
+    def plain_object(value: Any) -> Any:
+        if type(value) is not class_:
+            if value is None:
+                return None
+            raise AnomalyError
+        return {key: complete(getattr(value, attribute)) for key, attribute, complete in plain}  # type: ignore[misc]
+
+    def named_object(value: Any) -> Any:
+        if type(value) is not class_:
+            if value is None:
+                return None
+            raise AnomalyError
+        return {
+            member.key: member.constant
+            if member.attribute is None
+            else member.completion.pure(getattr(value, member.attribute))  # type: ignore[misc]
+            for member in members
+        }
+
+    return named_object if constants else plain_object
+
+
+def _running_object(class_: type, name: str, members: Sequence[Member]) -> Running:
+    def complete(value: Any, run: Run, path: Path) -> Any:
+        if type(value) is not class_:
+            if value is None:
+                return None
+            raise AnomalyError
+        results: dict[str, Any] = {}
+        waiting: list[str] = []
+        try:
+            for member in members:
+                key = member.key
+                if member.resolved is not None:
+                    result = member.resolved.start(value, run, Path(path, key, name))
+                elif member.attribute is None:
+                    result = member.constant
+                elif member.completion.pure is not None:
+                    result = member.completion.pure(getattr(value, member.attribute))
+                else:
+                    result = member.completion.running(getattr(value, member.attribute), run, Path(path, key, name))  # type: ignore[misc]
+                results[key] = result
+                if is_awaitable(result):
+                    waiting.append(key)
+        except Exception:
+            run.abandoned += [results[key] for key in waiting]
+            raise
+        return awaited(results, waiting) if waiting else results
+
+    return complete
+
+
+async def awaited(results: Any, waiting: Sequence[Any]) -> Any:
+    if len(waiting) == 1:
+        results[waiting[0]] = await results[waiting[0]]
+        return results
+    # To the end of each, whatever happens to another: graphql-core goes on from what they gave.
+    ended = await gather(*(results[key] for key in waiting), return_exceptions=True)
+    for key, result in zip(waiting, ended, strict=True):
+        if isinstance(result, BaseException):
+            raise result
+        results[key] = result
+    return results
+
+
+def _required(inner: Completion) -> Completion:
+    pure, running = inner.pure, inner.running
+    if pure is not None:
+
+        def required(value: Any) -> Any:
+            completed = pure(value)
+            if completed is None:
+                raise AnomalyError
+            return completed
+
+        return Completion(required)
+    assert running is not None
+
+    def required_running(value: Any, run: Run, path: Path) -> Any:
+        completed = running(value, run, path)
+        if completed is None:
+            raise AnomalyError
+        return completed
+
+    return Completion(running=required_running)
+
+
+def _list(item: Completion) -> Completion:
+    if item.pure is not None:
+        return Completion(_pure_list(item.pure))
+    assert item.running is not None
+    return Completion(running=_running_list(item.running))
+
+
+def _pure_list(complete: Pure) -> Pure:
+    def pure_list(value: Any) -> Any:
+        if type(value) is list:
+            return [complete(part) for part in value]
+        if value is None:
+            return None
+        raise AnomalyError
+
+    return pure_list
+
+
+def _running_list(complete: Running) -> Running:
+    def running_list(value: Any, run: Run, path: Path) -> Any:
+        if value is None:
+            return None
+        if type(value) is not list:
+            raise AnomalyError
+        results: list[Any] = []
+        waiting: list[int] = []
+        try:
+            for index, part in enumerate(value):
+                results.append(complete(part, run, Path(path, index, None)))
+                if is_awaitable(results[-1]):
+                    waiting.append(index)
+        except Exception:
+            run.abandoned += [results[index] for index in waiting]
+            raise
+        return awaited(results, waiting) if waiting else results
+
+    return running_list
+
+
+def _union(by_class: Mapping[type, Completion]) -> Completion:
+    if all(completion.pure is not None for completion in by_class.values()):
+
+        def pure_union(value: Any) -> Any:
+            if value is None:
+                return None
+            completion = by_class.get(type(value))
+            if completion is None or get_strawberry_type_cast(value) is not None:
+                raise AnomalyError
+            return completion.pure(value)  # type: ignore[misc]
+
+        return Completion(pure_union)
+
+    def running_union(value: Any, run: Run, path: Path) -> Any:
+        if value is None:
+            return None
+        completion = by_class.get(type(value))
+        if completion is None or get_strawberry_type_cast(value) is not None:
+            raise AnomalyError
+        return completion.pure(value) if completion.pure is not None else completion.running(value, run, path)  # type: ignore[misc]
+
+    return Completion(running=running_union)

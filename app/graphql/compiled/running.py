@@ -1,0 +1,142 @@
+"""One run of a compiled operation: what its resolvers gave, and the completion by graphql-core where that is needed."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Awaitable, Mapping
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLError
+from graphql.execution import ExecutionResult, Executor
+from graphql.pyutils import Path
+from strawberry.execution import optimized_is_awaitable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from graphql import DocumentNode, GraphQLSchema
+
+    from app.graphql.context import Context
+
+PathKey = tuple[str | int, ...]
+
+
+class AnomalyError(Exception):
+    """A value that is not plainly what its type says; graphql-core completes it."""
+
+
+class Run:
+    """`results` has, by path, what each resolver gave or raised: none of them is called twice.
+
+    `settled` is the order in which the awaited ones ended, which is the order of the errors below them.
+    """
+
+    __slots__ = (
+        "_core",
+        "_document",
+        "_name",
+        "_schema",
+        "abandoned",
+        "context",
+        "errors",
+        "given",
+        "results",
+        "settled",
+    )
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        name: str | None,
+        given: Mapping[str, Any],
+        context: Context,
+    ) -> None:
+        self._schema = schema
+        self._document = document
+        self._name = name
+        self._core: Executor[Any] | None = None
+        self.given = given
+        self.context = context
+        self.errors: list[GraphQLError] = []
+        self.results: dict[PathKey, tuple[bool, Any]] = {}
+        self.settled: list[PathKey] = []
+        self.abandoned: list[Awaitable[Any]] = []
+
+    def _built(self, middleware: list[Callable[..., Any]] | None = None) -> Executor[Any]:
+        executor = Executor.build(
+            self._schema,
+            self._document,
+            context_value=self.context,
+            raw_variable_values=dict(self.given),
+            operation_name=self._name,
+            middleware=middleware,
+            # A plain bool where a TypeGuard is declared.
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
+            hide_suggestions=True,
+        )
+        assert isinstance(executor, Executor)  # the variables were read before
+        return executor
+
+    def core(self) -> Executor[Any]:
+        """graphql-core's view of this run, for the parts of a resolver's `info` that only it has."""
+        if self._core is None:
+            self._core = self._built()
+        return self._core
+
+    async def completed_by_core(self) -> ExecutionResult:
+        """The whole operation by graphql-core, over the results that are there; the other resolvers are called now."""
+        if self.abandoned:
+            await gather(*self.abandoned, return_exceptions=True)
+        results = self.results
+
+        def remembered(resolve: Callable[..., Any], source: Any, info: Any, **arguments: Any) -> Any:
+            found = results.get(tuple(info.path.as_list()))
+            if found is None:
+                return resolve(source, info, **arguments)
+            good, value = found
+            if good:
+                return value
+            raise value
+
+        outcome: Any = self._built([remembered]).execute_operation()
+        executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
+        if executed.errors:
+            order = {path: place for place, path in enumerate(self.settled)}
+            executed.errors.sort(key=lambda error: _place(tuple(error.path or ()), order))
+        return executed
+
+
+def _place(path: PathKey, order: Mapping[PathKey, int]) -> int:
+    for length in range(len(path), 0, -1):
+        if path[:length] in order:
+            return order[path[:length]]
+    return len(order)
+
+
+class Info:
+    """What graphql-core's GraphQLResolveInfo has, made only as far as a resolver looks."""
+
+    __slots__ = ("_field", "_run", "path")
+
+    def __init__(self, field: Any, run: Run, path: Path) -> None:
+        self._field = field
+        self._run = run
+        self.path = path
+
+    def __getattr__(self, name: str) -> Any:
+        # The parts that are the same in every run.
+        return getattr(self._field, name)
+
+    @property
+    def context(self) -> Context:
+        return self._run.context
+
+    @property
+    def variable_values(self) -> Any:
+        return self._run.core().variable_values
+
+    @property
+    def async_helpers(self) -> Any:
+        return self._run.core().async_helpers
