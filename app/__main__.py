@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from starlette.applications import Starlette
 
 from app.apis import APIS
 from app.apis.sandbox_faults import SandboxProtocol
-from app.bootstrap import check_settings, create_app, create_sandbox, open_store_for
-from app.config import Settings, SettingsError, read_settings
+from app.bootstrap import create_app, create_sandbox, open_store_for
+from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
 from app.server import ServerError, address_of, bound_socket, run
 from app.store.records import StoreUnavailableError
+from app.telemetry import logs
 
-_DESCRIPTION = "A GraphQL gateway in front of REST update APIs. Settings are environment variables GATEWAY_…, or a .env file."
+_DESCRIPTION = (
+    "A GraphQL gateway in front of REST update APIs. Settings are environment variables GATEWAY_…, or a .env file."
+)
 _COMMANDS = {
     "serve": "serve the gateway (the default)",
     "sandbox": "serve the vendors' REST APIs over the local store, to try REST mode without an account",
@@ -39,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(print_sdl(build_schema(APIS)))  # noqa: T201 - the command's output
             return 0
         settings = read_settings(APIS)
-        logging.basicConfig(level=settings.gateway.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+        _configure_logs(settings)
         return _serve(settings) if command == "serve" else _sandbox(settings)
     except (SettingsError, ServerError, StoreUnavailableError) as error:
         sys.stderr.write(f"{error}\n")
@@ -49,26 +54,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def worker_app() -> Starlette:
     """The gateway in one of several server processes: each reads the same environment."""
     settings = read_settings(APIS)
-    logging.basicConfig(level=settings.gateway.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    _configure_logs(settings)
     return create_app(settings)
+
+
+def _configure_logs(settings: Settings) -> None:
+    logs.configure(settings.gateway.log_level, settings.gateway.log_format, settings.secrets)
 
 
 def _serve(settings: Settings) -> int:
     given = settings.gateway
-    check_settings(settings)
-    app = create_app(settings)
+    check_settings(settings, APIS)
+    several = given.workers > 1
+    # With several workers each makes its own; this one shows that it can be made.
+    app = create_app(replace(settings, traces=settings.traces and not several))
     if any(api.mode == "local" for api in settings.apis.values()):
         # Opened once here, so that a store that cannot be used ends the start with one line.
         asyncio.run(_open_and_close(settings))
     listening = bound_socket(given.host, given.port)
     modes = ", ".join(f"{api.title}: {_where(settings, api.name)}" for api in APIS)
     sys.stderr.write(f"GraphQL gateway on {address_of(listening)}/graphql ({modes})\n")
-    return run(
-        app if given.workers == 1 else "app.__main__:worker_app",
-        listening,
-        workers=given.workers,
-        grace=given.shutdown_seconds,
-    )
+    if not several:
+        return run(app, listening, grace=given.shutdown_seconds)
+    with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
+        if settings.metrics_folder is None:
+            share_metrics(Path(folder))
+        return run("app.__main__:worker_app", listening, workers=given.workers, grace=given.shutdown_seconds)
 
 
 def _where(settings: Settings, name: str) -> str:
@@ -89,7 +100,9 @@ def _sandbox(settings: Settings) -> int:
 
 def sandbox_settings(url: str) -> list[str]:
     return [
-        f"GATEWAY_{api.name.upper()}_{name.upper()}={value}" for api in APIS for name, value in api.sandbox_settings(url).items()
+        f"GATEWAY_{api.name.upper()}_{name.upper()}={value}"
+        for api in APIS
+        for name, value in api.sandbox_settings(url).items()
     ]
 
 

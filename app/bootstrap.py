@@ -2,60 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import chain
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
-from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
 from app.apis import APIS
 from app.apis.api import Api, ApiSettings
-from app.call import Call
-from app.config import GatewaySettings, Settings, SettingsError
+from app.config import GatewaySettings, Settings, SettingsError, check_settings, is_loopback
 from app.edge.application import build_app
-from app.edge.authentication import (
-    METRICS_SCOPE,
-    Authenticator,
-    Checker,
-    FetchedKeys,
-    FixedKeys,
-    Keys,
-    KeysUnavailableError,
-    SignedTokens,
-    StaticTokens,
-    read_keys,
-)
+from app.edge.authentication import KeysUnavailableError
+from app.edge.issuer import Entrance
 from app.edge.settings import EdgeSettings
+from app.graphql.catalogue import all_rows
 from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import ManifestError
-from app.graphql.scopes import scopes_of
+from app.graphql.schema import Schema, build_schema
 from app.store.engine import SqlStore, open_store
-from app.upstream.exchange import Request
+from app.telemetry.drift import UNDOCUMENTED, Drift
+from app.telemetry.metrics import CONTENT_TYPE, Metrics
+from app.telemetry.operations import Operations
+from app.telemetry.stores import ObservedStore
 from app.upstream.limits import Limits
 from app.upstream.upstream import Upstream
 
+if TYPE_CHECKING:
+    from starlette.requests import Request as HttpRequest
+
+    from app.telemetry.traces import Traces
+
 log = logging.getLogger(__name__)
 
-
-def is_loopback(url: str) -> bool:
-    """Whether a base URL names this machine itself: only such a backend may be the sandbox."""
-    return is_loopback_host(urlsplit(url).hostname or "")
-
-
-def is_loopback_host(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
+# The paths that a span shows as they are.
+_TRACED = frozenset({"/graphql", "/health/live", "/health/ready", "/metrics"})
 
 
 class Backends:
@@ -72,6 +58,8 @@ class Backends:
         self.by_name: dict[str, Any] = {}
         self.upstreams: dict[str, Upstream] = {}
         self.store: SqlStore | None = None
+        self.telemetry: Telemetry | None = None
+        self._drift_store: SqlStore | None = None
         self._transports = transports or {}
         self._stack = AsyncExitStack()
 
@@ -86,15 +74,40 @@ class Backends:
         for api in self.apis:
             settings = self.settings_of(api)
             if settings.mode == "rest":
-                upstream = Upstream(api.name, settings.url, self.limits(), self._transports.get(api.name))
+                upstream = self._upstream(api.name, settings.url)
                 self._stack.push_async_callback(upstream.aclose)
                 self.upstreams[api.name] = upstream
                 backend = api.rest(settings, upstream)
             else:
-                backend = api.local(settings, self.store)
+                assert self.store is not None
+                backend = api.local(settings, self._observed(self.store))
             if hasattr(backend, "aclose"):
                 self._stack.push_async_callback(backend.aclose)
             self.by_name[api.name] = backend
+
+    def _upstream(self, name: str, url: str) -> Upstream:
+        told = self.telemetry
+        observer = None if told is None else told.operations
+        if told is None or told.traces is None:
+            return Upstream(name, url, self.limits(), self._transports.get(name), observer=observer)
+        from app.telemetry.traces import TracedUpstream  # noqa: PLC0415 - loaded only where traces are configured
+
+        traced = TracedUpstream(name, url, self.limits(), self._transports.get(name), observer=observer)
+        traced.traces = told.traces
+        return traced
+
+    def _observed(self, store: SqlStore) -> SqlStore:
+        told = self.telemetry
+        return store if told is None else ObservedStore(store, told.metrics, told.traces)
+
+    async def drift_store(self) -> SqlStore:
+        """The store that undocumented answers are counted in; where no backend is local, opened for them alone."""
+        if self.store is not None:
+            return self.store
+        if self._drift_store is None:
+            self._drift_store = await open_store(self.settings.gateway.store_url, [UNDOCUMENTED], [])
+            self._stack.push_async_callback(self._drift_store.aclose)
+        return self._drift_store
 
     def limits(self) -> Limits:
         given = self.settings.gateway
@@ -118,7 +131,7 @@ class Backends:
             return bool(self.by_name)
         try:
             await self.store.ping()
-        except Exception:  # noqa: BLE001 - whatever it is, the store cannot be used
+        except Exception:
             log.warning("the store cannot be reached", exc_info=True)
             return False
         return True
@@ -128,8 +141,10 @@ class Backends:
 
 
 async def open_store_for(settings: Settings, apis: Sequence[Api]) -> SqlStore:
-    collections = list(chain.from_iterable(api.collections for api in apis))
-    return await open_store(settings.gateway.store_url, collections, list(chain.from_iterable(api.seed() for api in apis)))
+    collections = [*chain.from_iterable(api.collections for api in apis), UNDOCUMENTED]
+    return await open_store(
+        settings.gateway.store_url, collections, list(chain.from_iterable(api.seed() for api in apis))
+    )
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:
@@ -140,6 +155,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         body_timeout_seconds=given.body_seconds,
         max_batch=given.max_batch,
         max_operations=given.max_operations,
+        request_seconds=given.request_seconds,
         get_queries=given.get_queries,
         introspection=given.introspection,
         playground=given.playground,
@@ -156,127 +172,121 @@ def edge_settings(settings: Settings) -> EdgeSettings:
             max_directives=given.max_directives,
         ),
         max_documents=given.max_documents,
+        compiled=given.compiled,
         persisted_queries=given.persisted_queries,
         trusted_documents=given.trusted_documents,
         trusted_only=given.trusted_only,
     )
 
 
-def create_app(settings: Settings, apis: Sequence[Api] = APIS, backends: Backends | None = None) -> Starlette:
+def create_app(
+    settings: Settings,
+    apis: Sequence[Api] = APIS,
+    backends: Backends | None = None,
+    traces: Traces | None = None,
+) -> Starlette:
     """The gateway. Raises SettingsError for settings that do not go together."""
     check_settings(settings, apis)
     backends = backends or Backends(settings, apis)
-    callers = Callers(settings.gateway, backends.limits())
+    entrance = entrance_of(settings.gateway, backends.limits())
+    schema = build_schema(apis)
+    telemetry = backends.telemetry = Telemetry(settings, apis, schema, backends, traces)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
             await backends.open()
+            telemetry.metrics.watch(backends.upstreams)
             yield
         finally:
+            await telemetry.aclose()
             await backends.aclose()
-            await callers.aclose()
+            await entrance.aclose()
 
     try:
-        return build_app(
+        app = build_app(
             apis=apis,
             backends=backends.by_name,
+            schema=schema,
+            observer=telemetry.operations,
+            metrics=telemetry.exposition,
             settings=edge_settings(settings),
             simulated={api.name: _simulation(settings.apis[api.name]) for api in apis},
             ready=backends.ready,
-            authenticator=callers.authenticator,
+            authenticator=entrance.authenticator,
             metrics_open=settings.gateway.metrics_open,
             lifespan=lifespan,
         )
     except ManifestError as error:
         raise SettingsError(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
+    telemetry.metrics.watch({}, app.state.engine.documents)
+    _trace_requests(app, telemetry.traces)
+    return app
 
 
-def check_settings(settings: Settings, apis: Sequence[Api] = APIS) -> None:
-    """What no single setting can show. Raises SettingsError, with every problem."""
-    if problems := list(_problems(settings, apis)):
-        raise SettingsError(*problems)
+def _trace_requests(app: Starlette, traces: Traces | None) -> None:
+    if traces is not None:
+        from app.telemetry.traces import ServerSpans  # noqa: PLC0415 - loaded only where traces are configured
+
+        app.add_middleware(ServerSpans, traces=traces, routes=_TRACED)
 
 
-_JWT_NEEDS = "GATEWAY_JWT_ISSUER, GATEWAY_JWT_AUDIENCE and one of GATEWAY_JWT_JWKS_URL and GATEWAY_JWT_KEY_FILE belong together"
+def traces_of(settings: Settings, service: str) -> Traces | None:
+    """None, and nothing loaded, where traces are not configured. Raises SettingsError."""
+    if not settings.traces:
+        return None
+    try:
+        from app.telemetry.traces import Traces, provider_from_environment  # noqa: PLC0415 - see above
+    except ImportError as error:
+        raise SettingsError("GATEWAY_TRACES: OpenTelemetry is not installed; install the extra `traces`") from error
+    return Traces(provider_from_environment(service))
 
 
-def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
-    given = settings.gateway
-    if given.trusted_only and given.trusted_documents is None:
-        yield "GATEWAY_TRUSTED_ONLY: needs GATEWAY_TRUSTED_DOCUMENTS"
-    signed = (given.jwt_issuer, given.jwt_audience, given.jwt_jwks_url or given.jwt_key_file)
-    if any(signed) and not all(signed):
-        missing = next(name for name, value in zip(("ISSUER", "AUDIENCE", "JWKS_URL"), signed, strict=True) if not value)
-        yield f"GATEWAY_JWT_{missing}: is not set; {_JWT_NEEDS}"
-    if given.jwt_jwks_url and given.jwt_key_file:
-        yield "GATEWAY_JWT_KEY_FILE: GATEWAY_JWT_JWKS_URL is set, too; only one of them can be"
-    if given.jwt_jwks_url and given.jwt_jwks_url.startswith("http:") and not is_loopback(given.jwt_jwks_url):
-        yield "GATEWAY_JWT_JWKS_URL: needs https, since whoever changes the keys on their way can sign any token"
-    known = {METRICS_SCOPE, *scopes_of(apis).values()}
-    for token in given.caller_tokens:
-        if unknown := sorted((token.caller.scopes or frozenset()) - known):
-            yield f"GATEWAY_CALLER_TOKENS: {unknown[0]} is no scope; there are {', '.join(sorted(known))}"
-    if authenticates(given):
-        return
-    if given.production:
-        yield "GATEWAY_PRODUCTION: callers must be authenticated; set GATEWAY_CALLER_TOKENS, or GATEWAY_JWT_ISSUER and what belongs to it"
-    elif not is_loopback_host(given.host) and (holders := [api.title for api in apis if _has_credentials(settings.apis[api.name])]):
-        yield (
-            f"GATEWAY_HOST: {given.host} is open to other machines and the gateway has credentials of {', '.join(holders)}; set "
-            "GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER so that callers are authenticated, or listen on 127.0.0.1"
+class Telemetry:
+    """Logs, metrics, traces and drift of one gateway, wired together."""
+
+    def __init__(
+        self, settings: Settings, apis: Sequence[Api], schema: Schema, backends: Backends, traces: Traces | None
+    ) -> None:
+        roots = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+        assert roots.query_type is not None
+        assert roots.mutation_type is not None
+        self.traces = traces if traces is not None else traces_of(settings, "gateway")
+        self.metrics = Metrics(
+            {*roots.query_type.fields, *roots.mutation_type.fields},
+            {row.reason for row in all_rows(apis)},
+            [api.name for api in apis],
+            settings.metrics_folder,
         )
+        self._drift = Drift(backends.drift_store) if settings.gateway.drift else None
+        owners = {field: api.name for api in apis for field in api.scopes}
+        self.operations = Operations(self.metrics, owners, self._drift, self.traces)
 
-
-def authenticates(given: GatewaySettings) -> bool:
-    """Whether callers have to say who they are."""
-    return bool(given.caller_tokens or given.jwt_issuer)
-
-
-def _has_credentials(settings: ApiSettings) -> bool:
-    """Whether calls to the real service could be made with the gateway's own credentials: any secret among the settings."""
-    return settings.mode == "rest" and any(isinstance(value, SecretStr) for _, value in settings)
-
-
-class Callers:
-    """Who may call, from the settings. `authenticator` is None where anyone may. Raises SettingsError for an unusable key file."""
-
-    def __init__(self, given: GatewaySettings, limits: Limits, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._issuer: Upstream | None = None
-        self._transport = transport
-        self._limits = limits
-        checkers: list[Checker] = []
-        if given.caller_tokens:
-            checkers.append(StaticTokens(given.caller_tokens))
-        if given.jwt_issuer and given.jwt_audience:
-            keys = self.keys(given)
-            checkers.append(SignedTokens(issuer=given.jwt_issuer, audience=given.jwt_audience, algorithm=given.jwt_algorithm, keys=keys))
-        self.authenticator = Authenticator(checkers) if checkers else None
-
-    def keys(self, given: GatewaySettings) -> Keys:
-        if given.jwt_jwks_url is None:
-            assert given.jwt_key_file is not None
-            try:
-                return FixedKeys(read_keys(given.jwt_key_file.read_bytes()))
-            except (OSError, KeysUnavailableError) as error:
-                problem = error.strerror if isinstance(error, OSError) else str(error)
-                raise SettingsError(f"GATEWAY_JWT_KEY_FILE: {given.jwt_key_file}: {problem}") from error
-        parts = urlsplit(given.jwt_jwks_url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        issuer = self._issuer = Upstream("token issuer", origin, self._limits, self._transport)
-        request = Request("GET", given.jwt_jwks_url.removeprefix(origin) or "/", headers={"accept": "application/json"})
-
-        async def fetch() -> bytes:
-            answer = await issuer.send(request, Call("jwks"))
-            if answer.status != 200:  # noqa: PLR2004 - OK
-                raise KeysUnavailableError(f"status {answer.status}")
-            return answer.body
-
-        return FetchedKeys(fetch)
+    async def exposition(self, _request: HttpRequest) -> Response:
+        return Response(self.metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     async def aclose(self) -> None:
-        if self._issuer is not None:
-            await self._issuer.aclose()
+        if self._drift is not None:
+            await self._drift.aclose()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.shutdown)
+
+
+def entrance_of(given: GatewaySettings, limits: Limits, transport: httpx.AsyncBaseTransport | None = None) -> Entrance:
+    """Who may call. Raises SettingsError for an unusable file of keys."""
+    try:
+        return Entrance(
+            tokens=given.caller_tokens,
+            issuer=given.jwt_issuer,
+            audience=given.jwt_audience,
+            algorithm=given.jwt_algorithm,
+            jwks_url=given.jwt_jwks_url,
+            key_file=given.jwt_key_file,
+            limits=limits,
+            transport=transport,
+        )
+    except KeysUnavailableError as error:
+        raise SettingsError(f"GATEWAY_JWT_KEY_FILE: {error}") from error
 
 
 def _simulation(settings: ApiSettings) -> Literal["local", "sandbox", "refused"]:
@@ -285,20 +295,31 @@ def _simulation(settings: ApiSettings) -> Literal["local", "sandbox", "refused"]
     return "sandbox" if is_loopback(settings.url) else "refused"
 
 
-def create_sandbox(settings: Settings, apis: Sequence[Api] = APIS, store: SqlStore | None = None) -> Starlette:
+def create_sandbox(
+    settings: Settings,
+    apis: Sequence[Api] = APIS,
+    store: SqlStore | None = None,
+    traces: Traces | None = None,
+) -> Starlette:
     """Every API's routes over the local store, on one port. `store` is opened from the settings when not given."""
+    traced = traces if traces is not None else traces_of(settings, "sandbox")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         opened = store or await open_store_for(settings, apis)
         try:
-            app.router.routes.extend(sandbox_routes(settings, apis, opened))
+            seen = opened if traced is None else ObservedStore(opened, traces=traced)
+            app.router.routes.extend(sandbox_routes(settings, apis, seen))
             yield
         finally:
+            if traced is not None:
+                await asyncio.to_thread(traced.shutdown)
             if store is None:
                 await opened.aclose()
 
-    return Starlette(lifespan=lifespan)
+    sandbox = Starlette(lifespan=lifespan)
+    _trace_requests(sandbox, traced)
+    return sandbox
 
 
 def sandbox_routes(settings: Settings, apis: Sequence[Api], store: SqlStore) -> list[BaseRoute]:

@@ -1,24 +1,30 @@
-"""The settings, frozen; the only reader of the environment. Environment variables win over a `.env` file in the working folder."""
+"""The settings, frozen; the only reader of the environment, which wins over a `.env` file in the working folder."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import ipaddress
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from app.apis.api import Api, ApiSettings
-from app.edge.authentication import StaticToken
+from app.edge.authentication import METRICS_SCOPE, StaticToken
 from app.edge.settings import EdgeSettings
 from app.graphql.limits import DocumentLimits
+from app.graphql.scopes import scopes_of
 from app.upstream.limits import Limits
 
 PREFIX = "GATEWAY_"
+# prometheus-client's own variable, which it reads itself.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _EDGE, _DOCUMENT, _CALL = EdgeSettings(), DocumentLimits(), Limits()
 
 S = TypeVar("S", bound=BaseModel)
@@ -60,82 +66,190 @@ class GatewaySettings(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: Port = Field(8000, description="Port to listen on; 0 takes a free one.")
     workers: Count = Field(1, description="Server processes on the one port.")
-    store_url: str = Field("sqlite:///gateway.db", description="Where the local store is: `sqlite:///file` or `postgresql://…`.", repr=False)
+    store_url: str = Field(
+        "sqlite:///gateway.db",
+        description="Where the local store is: `sqlite:///file` or `postgresql://…`.",
+        repr=False,
+    )
     sandbox_host: str = Field("127.0.0.1", description="Address that the sandbox listens on.")
     sandbox_port: Port = Field(8001, description="Port that the sandbox listens on.")
     router_secret: SecretStr | None = Field(
-        None, description="Value that the header `Router-Authorization` must have for `_service` and `_entities`; not set: any caller may ask."
+        None,
+        description="What the header `Router-Authorization` must hold for `_service` and `_entities`; "
+        "not set: any caller may ask.",
     )
     production: bool = Field(
-        False, description="Turns off the playground, introspection and GET, and demands that callers are authenticated."
+        False,
+        description="Turns off the playground, introspection and GET, and demands that callers are authenticated.",
     )
     caller_tokens: Annotated[tuple[StaticToken, ...], BeforeValidator(_tokens)] = Field(
         (),
-        description="Callers with a static bearer token, comma-separated: `name:sha256` with the SHA-256 of the token in hexadecimal, "
-        "or `name:sha256:scope+scope`; without scopes a caller may do everything.",
+        description="Callers with a static bearer token, comma-separated: `name:sha256` with the SHA-256 of the token "
+        "in hexadecimal, or `name:sha256:scope+scope`; without scopes a caller may do everything.",
         repr=False,
     )
-    jwt_issuer: str | None = Field(None, description="Issuer (`iss`) of the signed tokens (JWT) that callers bring; needs the audience, and a URL or a file of keys.")
+    jwt_issuer: str | None = Field(
+        None,
+        description="Issuer (`iss`) of the signed tokens (JWT) that callers bring; needs the audience, and a URL or "
+        "a file of keys.",
+    )
     jwt_audience: str | None = Field(None, description="Audience (`aud`) that a caller's signed token must name.")
     jwt_jwks_url: str | None = Field(
-        None, description="URL of the issuer's keys (JWKS); fetched when first needed, and again for an unknown key.", pattern=r"^https?://[^\s?#]+$"
+        None,
+        description="URL of the issuer's keys (JWKS); fetched when first needed, and again for an unknown key.",
+        pattern=r"^https?://[^\s?#]+$",
     )
-    jwt_key_file: Path | None = Field(None, description="File with the issuer's keys in place of a URL: a JWKS, or one public key in PEM.")
+    jwt_key_file: Path | None = Field(
+        None, description="File with the issuer's keys in place of a URL: a JWKS, or one public key in PEM."
+    )
     jwt_algorithm: Algorithm = Field("RS256", description="The one algorithm that a caller's token may be signed with.")
-    metrics_open: bool = Field(False, description="Answers `/metrics` to callers without a token, too; else they need the scope `metrics:read`.")
+    metrics_open: bool = Field(
+        False,
+        description="Answers `/metrics` to callers without a token, too; else they need the scope `metrics:read`.",
+    )
     shutdown_seconds: Seconds = Field(30.0, description="Time that requests in flight get to finish after SIGTERM.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged. Raw answers of backends are logged at `debug` alone."
     )
 
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`json`: a JSON object on each line; `text`: for people; `auto`: text for a terminal, else JSON."
+    )
+    traces: bool | None = Field(
+        None,
+        description="Whether traces are exported over OTLP/HTTP, as OpenTelemetry's standard variables `OTEL_…` say; "
+        "not set: when one of them names an endpoint.",
+    )
+    drift: bool = Field(
+        True,
+        description="Counts answers that no documented row matches in the store, without their values.",
+    )
+
     max_body_bytes: Count = Field(_EDGE.max_body_bytes, description="Largest body of a request.")
     body_seconds: Seconds = Field(_EDGE.body_timeout_seconds, description="Time that a caller gets to send the body.")
-    max_batch: Annotated[int, Field(ge=0, le=1000)] = Field(_EDGE.max_batch, description="Largest batch of requests in one body; 0 refuses batches.")
-    max_operations: Count = Field(_EDGE.max_operations, description="Most operations that one process runs at a time; further ones are refused at once.")
-    get_queries: bool | None = Field(None, description="Whether queries are answered over GET; not set: in development alone.")
-    introspection: bool | None = Field(None, description="Whether introspection is answered; not set: in development alone.")
-    playground: bool | None = Field(None, description="Whether the playground is served; not set: in development alone.")
+    max_batch: Annotated[int, Field(ge=0, le=1000)] = Field(
+        _EDGE.max_batch, description="Largest batch of requests in one body; 0 refuses batches."
+    )
+    request_seconds: Seconds = Field(
+        _EDGE.request_seconds,
+        description="Time of a request, all its mutations together; a caller's `x-request-timeout` can only shorten it.",
+    )
+    max_operations: Count = Field(
+        _EDGE.max_operations,
+        description="Most operations that one process runs at a time; further ones are refused at once.",
+    )
+    get_queries: bool | None = Field(
+        None, description="Whether queries are answered over GET; not set: in development alone."
+    )
+    introspection: bool | None = Field(
+        None, description="Whether introspection is answered; not set: in development alone."
+    )
+    playground: bool | None = Field(
+        None, description="Whether the playground is served; not set: in development alone."
+    )
     cors_origins: Names = Field((), description="Origins whose pages may call, comma-separated.")
-    allowed_hosts: Names = Field((), description="Names that the `Host` header may have, comma-separated; not set: any.")
+    allowed_hosts: Names = Field(
+        (), description="Names that the `Host` header may have, comma-separated; not set: any."
+    )
 
     max_length: Count = Field(_DOCUMENT.max_length, description="Longest document, in characters.")
     max_tokens: Count = Field(_DOCUMENT.max_tokens, description="Largest document, in tokens.")
     max_depth: Count = Field(_DOCUMENT.max_depth, description="Deepest selection.")
-    max_fields: Count = Field(_DOCUMENT.max_fields, description="Most fields in a document, fragments counted where they are spread.")
+    max_fields: Count = Field(
+        _DOCUMENT.max_fields, description="Most fields in a document, fragments counted where they are spread."
+    )
     max_aliases: Count = Field(_DOCUMENT.max_aliases, description="Most aliases in a document.")
     max_root_fields: Count = Field(_DOCUMENT.max_root_fields, description="Most root fields of an operation.")
     max_directives: Count = Field(_DOCUMENT.max_directives, description="Most directives in a document.")
-    max_documents: Count = Field(_EDGE.max_documents, description="Documents whose parsing and validation are remembered.")
+    max_documents: Count = Field(
+        _EDGE.max_documents, description="Documents whose parsing and validation are remembered."
+    )
+    compiled: bool = Field(
+        _EDGE.compiled,
+        description="Runs operations compiled where that gives the same answer; off, graphql-core runs them all.",
+    )
     persisted_queries: Annotated[int, Field(ge=0)] = Field(
         _EDGE.persisted_queries, description="Automatic persisted queries that are remembered; 0 turns them off."
     )
-    trusted_documents: Path | None = Field(None, description="Folder of `.graphql` files, or manifest, of known operations.")
+    trusted_documents: Path | None = Field(
+        None, description="Folder of `.graphql` files, or manifest, of known operations."
+    )
     trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
 
-    backend_seconds: Seconds = Field(_CALL.timeout, description="Longest call to a backend, from waiting for a connection to the last byte.")
-    connect_seconds: Seconds = Field(_CALL.connect_timeout, description="Longest wait for a connection to a backend to open.")
+    backend_seconds: Seconds = Field(
+        _CALL.timeout, description="Longest call to a backend, from waiting for a connection to the last byte."
+    )
+    connect_seconds: Seconds = Field(
+        _CALL.connect_timeout, description="Longest wait for a connection to a backend to open."
+    )
     pool_seconds: Seconds = Field(_CALL.pool_timeout, description="Longest wait for a free connection to a backend.")
-    connect_retries: Annotated[int, Field(ge=0, le=20)] = Field(_CALL.connect_retries, description="Further attempts when a backend could not be connected to.")
+    connect_retries: Annotated[int, Field(ge=0, le=20)] = Field(
+        _CALL.connect_retries, description="Further attempts when a backend could not be connected to."
+    )
     max_connections: Count = Field(_CALL.max_connections, description="Most connections to one backend.")
-    max_in_flight: Count = Field(_CALL.max_in_flight, description="Most calls of one backend in flight; further ones are refused at once.")
+    max_in_flight: Count = Field(
+        _CALL.max_in_flight, description="Most calls of one backend in flight; further ones are refused at once."
+    )
     max_answer_bytes: Count = Field(_CALL.max_answer_bytes, description="Largest answer of a backend that is read.")
-    max_pause_seconds: Seconds = Field(_CALL.max_pause, description="Longest pause that a backend's `Retry-After` can ask for.")
-    breaker_window: Count = Field(_CALL.breaker_window, description="Last calls of a backend that its breaker looks at.")
+    max_pause_seconds: Seconds = Field(
+        _CALL.max_pause, description="Longest pause that a backend's `Retry-After` can ask for."
+    )
+    breaker_window: Count = Field(
+        _CALL.breaker_window, description="Last calls of a backend that its breaker looks at."
+    )
     breaker_failures: Count = Field(_CALL.breaker_failures, description="Failures among them that open the breaker.")
-    breaker_open_seconds: Seconds = Field(_CALL.breaker_open, description="Time that an open breaker refuses calls before it lets one probe.")
+    breaker_open_seconds: Seconds = Field(
+        _CALL.breaker_open, description="Time that an open breaker refuses calls before it lets one probe."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`gateway` for the program, `apis` by API name."""
+    """`gateway` for the program, `apis` by API name.
+
+    `traces` says whether to export them, `metrics_folder` where several workers keep their metrics together.
+    """
 
     gateway: GatewaySettings
     apis: Mapping[str, ApiSettings]
+    traces: bool = False
+    metrics_folder: Path | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every credential among the settings, for the log to leave out."""
+        models: list[BaseModel] = [self.gateway, *self.apis.values()]
+        return [value.get_secret_value() for model in models for _, value in model if isinstance(value, SecretStr)]
 
 
-def read_settings(apis: Iterable[Api], environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+def read_settings(
+    apis: Iterable[Api], environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> Settings:
     """The settings from `environment` (the process's by default) over `env_file`. Raises SettingsError."""
-    return parse_settings(apis, _given(os.environ if environment is None else environment, env_file))
+    environment = os.environ if environment is None else environment
+    settings = parse_settings(apis, _given(environment, env_file))
+    folder = environment.get(METRICS_FOLDER)
+    return replace(
+        settings,
+        traces=_traces(settings.gateway, environment),
+        metrics_folder=Path(folder) if folder else None,
+    )
+
+
+def share_metrics(folder: Path) -> None:
+    """From now on this process's children keep their metrics together in `folder`."""
+    os.environ[METRICS_FOLDER] = str(folder)
+
+
+def _traces(given: GatewaySettings, environment: Mapping[str, str]) -> bool:
+    """As https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ says."""
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    if given.traces is not None:
+        return given.traces
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "otlp")
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return exporter == "otlp" and any(environment.get(name) for name in endpoints)
 
 
 def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
@@ -154,7 +268,9 @@ def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
         if variable not in known:
             near = difflib.get_close_matches(variable, known, 1, 0.7)
             problems.append(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
-    values = {variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items() if variable in known}
+    values = {
+        variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items() if variable in known
+    }
     gateway = _validated(GatewaySettings, PREFIX, values, problems)
     if problems:
         raise SettingsError(*problems)
@@ -183,3 +299,69 @@ def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems:
             message = found["msg"].removeprefix("Value error, ")
             problems.append(f"{prefix}{name or '*'}: {message}")
         return model.model_construct()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a base URL names this machine itself: only such a backend may be the sandbox."""
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def check_settings(settings: Settings, apis: Sequence[Api]) -> None:
+    """What no single setting can show. Raises SettingsError, with every problem."""
+    if problems := list(_problems(settings, apis)):
+        raise SettingsError(*problems)
+
+
+_JWT_NEEDS = (
+    "GATEWAY_JWT_ISSUER, GATEWAY_JWT_AUDIENCE and one of GATEWAY_JWT_JWKS_URL and GATEWAY_JWT_KEY_FILE belong together"
+)
+
+
+def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
+    given = settings.gateway
+    if given.trusted_only and given.trusted_documents is None:
+        yield "GATEWAY_TRUSTED_ONLY: needs GATEWAY_TRUSTED_DOCUMENTS"
+    signed = (given.jwt_issuer, given.jwt_audience, given.jwt_jwks_url or given.jwt_key_file)
+    if any(signed) and not all(signed):
+        missing = next(
+            name for name, value in zip(("ISSUER", "AUDIENCE", "JWKS_URL"), signed, strict=True) if not value
+        )
+        yield f"GATEWAY_JWT_{missing}: is not set; {_JWT_NEEDS}"
+    if given.jwt_jwks_url and given.jwt_key_file:
+        yield "GATEWAY_JWT_KEY_FILE: GATEWAY_JWT_JWKS_URL is set, too; only one of them can be"
+    if given.jwt_jwks_url and given.jwt_jwks_url.startswith("http:") and not is_loopback(given.jwt_jwks_url):
+        yield "GATEWAY_JWT_JWKS_URL: needs https, since whoever changes the keys on their way can sign any token"
+    known = {METRICS_SCOPE, *scopes_of(apis).values()}
+    for token in given.caller_tokens:
+        if unknown := sorted((token.caller.scopes or frozenset()) - known):
+            yield f"GATEWAY_CALLER_TOKENS: {unknown[0]} is no scope; there are {', '.join(sorted(known))}"
+    if authenticates(given):
+        return
+    if given.production:
+        yield "GATEWAY_PRODUCTION: callers must be authenticated; set GATEWAY_CALLER_TOKENS, or GATEWAY_JWT_ISSUER and what belongs to it"
+    elif not is_loopback_host(given.host) and (
+        holders := [api.title for api in apis if _has_credentials(settings.apis[api.name])]
+    ):
+        yield (
+            f"GATEWAY_HOST: {given.host} is open to other machines and the gateway has credentials of "
+            f"{', '.join(holders)}; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER so that callers are authenticated, "
+            "or listen on 127.0.0.1"
+        )
+
+
+def authenticates(given: GatewaySettings) -> bool:
+    """Whether callers have to say who they are."""
+    return bool(given.caller_tokens or given.jwt_issuer)
+
+
+def _has_credentials(settings: ApiSettings) -> bool:
+    """Whether calls to the real service could be made with the gateway's own credentials: any secret among the settings."""
+    return settings.mode == "rest" and any(isinstance(value, SecretStr) for _, value in settings)

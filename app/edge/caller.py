@@ -115,7 +115,8 @@ def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     parent, state = headers.get(TRACE_PARENT), headers.get(TRACE_STATE)
     if parent is None or not _TRACE_PARENT.fullmatch(parent):
         return {}
-    return {TRACE_PARENT: parent} if state is None or len(state) > _TRACE_STATE else {TRACE_PARENT: parent, TRACE_STATE: state}
+    kept = state is not None and len(state) <= _TRACE_STATE
+    return {TRACE_PARENT: parent, **({TRACE_STATE: state} if kept and state is not None else {})}
 
 
 def _deadline(header: str | None, seconds: float) -> float:

@@ -9,6 +9,7 @@ from graphql import GraphQLError, ValueNode
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
 from app.graphql.refusals import ARGUMENT_INVALID
+from app.telemetry.journal import note_detail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +63,8 @@ def _format(error: GraphQLError, fault: GatewayError, *, mutation: bool, request
         if after is not None:
             extensions["retry"] = {"afterSeconds": after}
     extensions["requestId"] = request_id
-    if fault.row is not INTERNAL:
-        told = {"request_id": request_id, "reason": fault.row.reason, "detail": fault.detail}
-        log.info("refused: %s", fault.row.reason, extra=told)
+    # The operation's one log line tells of a refusal, and this with it; a surprise has its story in the log already.
+    note_detail(fault.detail)
     return {
         "message": INTERNAL.text if fault.row is INTERNAL else fault.message,
         "locations": [{"line": place.line, "column": place.column} for place in error.locations or ()],

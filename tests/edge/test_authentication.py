@@ -18,8 +18,8 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 from starlette.datastructures import Headers
 
 from app.apis import APIS
-from app.bootstrap import check_settings, create_app
-from app.config import SettingsError, parse_settings
+from app.bootstrap import create_app
+from app.config import SettingsError, check_settings, parse_settings
 from app.edge.authentication import (
     Authenticator,
     FetchedKeys,
@@ -305,7 +305,7 @@ STARTS = {
 def test_a_start_that_would_be_robbed_is_refused_in_one_line(case: str):
     given, name = STARTS[case]
     with pytest.raises(SettingsError) as refused:
-        check_settings(parse_settings(APIS, given))
+        check_settings(parse_settings(APIS, given), APIS)
     assert str(refused.value).startswith(f"{name}: ")
     assert "\n" not in str(refused.value)
 
@@ -314,7 +314,7 @@ def test_a_start_that_would_be_robbed_is_refused_in_one_line(case: str):
     "given", [{"GATEWAY_HOST": "0.0.0.0"}, REST, {**REST, "GATEWAY_HOST": "0.0.0.0", **token_for("customers:read")}]
 )  # noqa: S104 - the point
 def test_other_starts_are_not(given: dict[str, str]):
-    check_settings(parse_settings(APIS, given))
+    check_settings(parse_settings(APIS, given), APIS)
 
 
 @pytest.mark.parametrize("text", ["app", "app:123", f"app {DIGEST}", f":{DIGEST}", f"app:{DIGEST}:", SECRET])
@@ -447,7 +447,7 @@ async def test_the_jwks_url_of_the_settings_is_fetched(tmp_path: Path):
         seen.append(request)
         return httpx.Response(200, content=jwks(KEY))
 
-    from app.bootstrap import Callers  # noqa: PLC0415 - used here alone
+    from app.bootstrap import entrance_of  # noqa: PLC0415 - used here alone
     from app.upstream.limits import Limits  # noqa: PLC0415 - used here alone
 
     given = {
@@ -455,7 +455,7 @@ async def test_the_jwks_url_of_the_settings_is_fetched(tmp_path: Path):
         "GATEWAY_JWT_AUDIENCE": AUDIENCE,
         "GATEWAY_JWT_JWKS_URL": "https://issuer.example/realm/keys",
     }
-    callers = Callers(parse_settings(APIS, given).gateway, Limits(), httpx.MockTransport(answer))
+    callers = entrance_of(parse_settings(APIS, given).gateway, Limits(), httpx.MockTransport(answer))
     assert callers.authenticator is not None
     assert (await callers.authenticator.caller(Headers({"authorization": f"Bearer {signed()}"}))).scopes
     assert [str(request.url) for request in seen] == ["https://issuer.example/realm/keys"]

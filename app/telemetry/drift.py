@@ -1,0 +1,181 @@
+"""Answers that no documented row matches: counted by the fingerprint of their shape, and kept for a developer.
+
+What is kept has no values: of a body its members and their types, of a text what is neither from the request nor
+quoted nor a number. Writing is a task of its own: it never makes an operation wait, or fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from app.errors import family
+from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write
+from app.upstream.answers import cleaned, parsed
+from app.wire import encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from app.telemetry.journal import Undocumented
+
+log = logging.getLogger(__name__)
+
+UNDOCUMENTED = Collection("telemetry_undocumented")
+
+_GAP = "…"
+_VALUE = re.compile(
+    r"\"[^\"]*\"|'[^']*'|“[^”]*”|\S+@\S+|\b[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\b|[+-]?[0-9][0-9.,:/-]*"
+)
+_MEMBER = re.compile(r"[A-Za-z_$][A-Za-z_$.-]{0,39}")
+_LEAST_GIVEN = 2
+_DEEPEST = 6
+_WIDEST = 50
+_MOST_WAITING = 200
+_MOST_KEPT = 500
+_ATTEMPTS = 5
+_REFUSALS = range(400, 500)
+
+
+def without_values(text: str, given: Iterable[str]) -> str:
+    """`text` with a gap for everything that may be somebody's data."""
+    text = cleaned(text)
+    wanted = sorted({value for value in given if len(value) >= _LEAST_GIVEN}, key=len, reverse=True)
+    # At most so many: the longest are the ones that matter, and an expression of any size would be slow.
+    for value in wanted[:_MOST_WAITING]:
+        text = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", _GAP, text)
+    return " ".join(_VALUE.sub(_GAP, text).split())
+
+
+def shape_of_body(value: Any, given: frozenset[str], depth: int = 0) -> Any:
+    """A JSON value with its members, and types in place of values; of a list the first item."""
+    if depth == _DEEPEST:
+        return _GAP
+    if isinstance(value, dict):
+        found: dict[str, Any] = {}
+        for name, item in list(value.items())[:_WIDEST]:
+            known = _MEMBER.fullmatch(name) is not None and name not in given
+            found[name if known else "<member>"] = shape_of_body(item, given, depth + 1)
+        return found
+    if isinstance(value, list):
+        return [shape_of_body(value[0], given, depth + 1)] if value else []
+    if value is None or isinstance(value, bool):
+        return value
+    return "<text>" if isinstance(value, str) else 0
+
+
+def shape_of(answer: Undocumented, fields: Sequence[str], given: Iterable[str]) -> dict[str, Any]:
+    """What is kept of an answer; `given` are the texts of the request."""
+    values = frozenset(given)
+    body = parsed(answer.body)
+    text = answer.text if answer.status in _REFUSALS else None
+    return {
+        "backend": answer.backend,
+        "fields": sorted(set(fields))[:10],
+        "status": answer.status,
+        "code": without_values(answer.code, values)[:100] if answer.code else None,
+        "text": without_values(text, values)[:300] if text else None,
+        "media": answer.media.partition(";")[0].strip().lower()[:50],
+        "body": shape_of_body(body, values)
+        if body is not None
+        else ("<empty>" if not answer.body.strip() else "<no JSON>"),
+    }
+
+
+def fingerprint(shape: dict[str, Any]) -> str:
+    return hashlib.sha256(encode_json(shape)).hexdigest()[:16]
+
+
+class Drift:
+    """Counts into the store that `open_store` gives, which is asked for when the first answer is met."""
+
+    def __init__(self, open_store: Callable[[], Awaitable[Store]]) -> None:
+        self._open_store = open_store
+        self._waiting: dict[str, tuple[dict[str, Any], int]] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    def met(self, answer: Undocumented, fields: Sequence[str], given: Iterable[str]) -> None:
+        shape = shape_of(answer, fields, given)
+        key = fingerprint(shape)
+        if key not in self._waiting and len(self._waiting) >= _MOST_WAITING:
+            return
+        self._waiting[key] = (shape, self._waiting.get(key, (shape, 0))[1] + 1)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_all())
+
+    async def aclose(self) -> None:
+        """Waits for what is still to be written."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+
+    async def _write_all(self) -> None:
+        try:
+            store = await self._open_store()
+            while self._waiting:
+                key = next(iter(self._waiting))
+                shape, count = self._waiting.pop(key)
+                await _count(store, key, shape, count)
+        except Exception as error:  # noqa: BLE001 - counting is worth no failure of anything else
+            lost = len(self._waiting) + 1
+            self._waiting.clear()
+            log.warning("%d undocumented answers could not be counted: %s", lost, error)
+
+
+async def _count(store: Store, key: str, shape: dict[str, Any], count: int) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    backend = shape["backend"]
+    for _ in range(_ATTEMPTS):
+        kept = await store.get(UNDOCUMENTED, key)
+        if kept is None and len(await store.owned(UNDOCUMENTED, backend)) >= _MOST_KEPT:
+            key, shape = f"{backend}-others", {"backend": backend, "others": True}
+            kept = await store.get(UNDOCUMENTED, key)
+        before: dict[str, Any] = {"first": now, "count": 0} if kept is None else kept.document
+        document = {**shape, "first": before["first"], "last": now, "count": before["count"] + count}
+        write = Write(UNDOCUMENTED, Record(key, document, owner=backend), None if kept is None else kept.version)
+        try:
+            await store.commit([write])
+        except (VersionConflictError, UniqueConflictError):  # another worker counts the same answer
+            continue
+        return
+    log.warning("an undocumented answer of %s could not be counted: too many count it at once", backend)
+
+
+async def listed(store: Store, backends: Iterable[str]) -> list[Record]:
+    """What was met, the most frequent first."""
+    found = [record for backend in backends for record in await store.owned(UNDOCUMENTED, backend)]
+    return sorted(found, key=lambda record: -record.document["count"])
+
+
+def as_row(record: Record) -> str:
+    """A row for the API's `errors.py`; a developer names the reason and the source."""
+    shape = record.document
+    if shape.get("others"):
+        return f"# {shape['count']} further answers of {shape['backend']}, of more shapes than are kept"
+    code = shape["code"]
+    row = family(shape["status"])
+    reason = re.sub(r"[^A-Z0-9]+", "_", (code or shape["text"] or row.reason).upper()).strip("_")[:60]
+    outcome = "" if row.outcome is None else f"\n    outcome=Outcome.{row.outcome.name},"
+    return (
+        f"# {shape['count']} times between {shape['first']} and {shape['last']}; {_GAP} stands for a value\n"
+        "DocumentedError(\n"
+        f'    reason="{reason}",\n'
+        f"    code=Code.{row.code.name},\n"
+        f"    backend={shape['backend']!r},\n"
+        f"    http_status={shape['status']},\n"
+        f"    vendor_code={code!r},\n"
+        f"    text={shape['text']!r},\n"
+        f"    mutations={tuple(shape['fields'])!r},{outcome}\n"
+        f'    source="not documented; met {shape["first"][:10]}",\n'
+        "),"
+    )
+
+
+def as_sample(record: Record) -> str:
+    """The body of a sample for the API's tests, with placeholders where values were."""
+    shape = record.document
+    return json.dumps(shape.get("body"), ensure_ascii=False, indent=2)

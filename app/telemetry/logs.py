@@ -1,0 +1,127 @@
+"""How log lines look and what never stands in them. The standard library suffices for two formatters.
+
+Every line of the process goes through here, the server's too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from app.wire import encode_json
+
+REMOVED = "[removed]"
+_STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
+# At debug, too, these tell of headers and bodies, or of nothing that anybody wants.
+_QUIET = ("httpx", "httpcore", "asyncio", "urllib3", "opentelemetry", "hpack", "sqlalchemy", "asyncpg")
+_SCHEME = re.compile(r"(?i)\b(basic|bearer) +[A-Za-z0-9._~+/=-]+")
+_NAMED = re.compile(
+    r"(?i)((?:authorization|api[_-]?key|access[_-]?key|password|secret|(?:access|refresh|id)_token)\W{1,6})"
+    r"(?!(?:basic|bearer) )[^\s\"'\\,;&}\])]+"
+)
+_USER_OF_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
+# Shorter ones would take harmless words with them; no real key is that short.
+_LEAST = 6
+
+
+class Redaction:
+    """Takes credentials out of a text: by their form, and those of the settings wherever they stand."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def __call__(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(REMOVED, text)
+        text = _NAMED.sub(rf"\1{REMOVED}", text)
+        text = _SCHEME.sub(rf"\1 {REMOVED}", text)
+        return _USER_OF_URL.sub(REMOVED, text)
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, redaction: Redaction) -> None:
+        super().__init__()
+        self._redaction = redaction
+
+    def members(self, record: logging.LogRecord) -> dict[str, Any]:
+        """The line's own members in order, everything that `extra` brought among them, free of credentials."""
+        found: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        found |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        return {name: self._clean(value) for name, value in found.items() if value is not None}
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, list | tuple):
+            return [self._clean(item) for item in value]
+        if isinstance(value, Mapping):
+            return {str(name): self._clean(item) for name, item in value.items()}
+        return self._redaction(str(value))
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        members = self.members(record)
+        try:
+            return encode_json(members).decode()
+        except (TypeError, ValueError, UnicodeError):  # half a character, for instance
+            return encode_json({name: ascii(value) for name, value in members.items()}).decode()
+
+
+class TextFormatter(_Formatter):
+    """For a terminal: time, level, message, then the rest as name=value. Control characters are shown, not obeyed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        members = self.members(record)
+        exception = members.pop("exception", None)
+        head = f"{members.pop('time')[11:23]} {members.pop('level').upper():<7} {_shown(members.pop('message'))}"
+        del members["logger"]
+        line = " ".join([head, *(f"{name}={_shown(value)}" for name, value in members.items())])
+        return line if exception is None else f"{line}\n{exception}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_shown, value))
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in str(value))
+
+
+def configure(
+    level: str, form: Literal["auto", "json", "text"], secrets: Iterable[str] = (), stream: TextIO | None = None
+) -> None:
+    """All loggers to `stream` (standard error by default). `auto` is text for a terminal, JSON for anything else."""
+    stream = stream or sys.stderr
+    text = form == "text" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter((TextFormatter if text else JsonFormatter)(Redaction(secrets)))
+    root = logging.getLogger()
+    for former in root.handlers[:]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(max(logging.INFO, root.level))

@@ -1,0 +1,193 @@
+"""Prometheus metrics. Every label has few values, known from the start: nothing that a caller sends becomes a label.
+
+With several workers prometheus-client keeps the values in files of the folder `PROMETHEUS_MULTIPROC_DIR`, and any
+worker answers for all; gauges are sums over the workers that live.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.upstream.breaker import BreakerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+# A further series for each one, which nothing here reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+OK = "OK"
+OTHER = "other"
+NONE = "none"
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_STATUSES = frozenset(
+    {200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504}
+)
+_LIVE_FILE = re.compile(r"gauge_live\w*_([0-9]+)\.db")
+
+
+class Documents(Protocol):
+    """The document cache, as far as it is counted."""
+
+    hits: int
+    misses: int
+
+    def __len__(self) -> int: ...
+
+
+class Circuit(Protocol):
+    """A service with a breaker."""
+
+    @property
+    def breaker_state(self) -> BreakerState: ...
+
+
+class Metrics:
+    """One set of metrics. `fields` are the schema's root fields, `reasons` every reason that an error can have.
+
+    `folder` is where several workers keep theirs together.
+    """
+
+    def __init__(
+        self,
+        fields: Iterable[str] = (),
+        reasons: Iterable[str] = (),
+        backends: Iterable[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        self._folder = folder
+        self.registry = CollectorRegistry()
+        self._fields = frozenset(fields)
+        self._reasons = frozenset(reasons)
+        self._backends = frozenset(backends)
+        self._circuits: Mapping[str, Circuit] = {}
+        self._documents: Documents | None = None
+        self._seen = [0, 0, 0]
+        self._states: dict[str, BreakerState] = {}
+        self.operations = self._counter(
+            "gateway_operations", "Root fields answered, by what came of them.", "field", "code", "reason"
+        )
+        self.operation_seconds = self._histogram(
+            "gateway_operation_duration_seconds", "Time of an operation inside the gateway.", _BUCKETS, "kind"
+        )
+        self.in_flight = self._gauge("gateway_operations_in_flight", "Operations that run.")
+        self.backend_seconds = self._histogram(
+            "gateway_backend_duration_seconds", "Time of a call to a backend.", _BUCKETS, "backend", "status"
+        )
+        self.breaker = self._gauge(
+            "gateway_backend_breaker", "Workers whose breaker for the backend is in the state.", "backend", "state"
+        )
+        self.documents = self._counter("gateway_documents", "Documents looked up in the cache.", "result")
+        self.documents_kept = self._gauge("gateway_documents_kept", "Documents in the cache.")
+        self.store_seconds = self._histogram(
+            "gateway_store_duration_seconds", "Time of a use of the local store.", _STORE_BUCKETS, "action", "result"
+        )
+        self.undocumented = self._counter(
+            "gateway_undocumented_answers", "Answers of a backend that no documented row matches.", "backend"
+        )
+        for result in ("hit", "miss"):
+            self.documents.labels(result)
+        for backend in self._backends:
+            self.undocumented.labels(backend)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum")
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+
+    def watch(self, circuits: Mapping[str, Circuit], documents: Documents | None = None) -> None:
+        """What is looked at after each operation, and when the metrics are asked for."""
+        self._circuits = circuits
+        self._documents = self._documents if documents is None else documents  # an empty cache is false
+        self.look()
+
+    def field(self, name: str) -> str:
+        return name if name in self._fields else OTHER
+
+    def answered(self, field: str, code: str, reason: str) -> None:
+        self.operations.labels(self.field(field) if field != NONE else NONE, code, self._reason(reason)).inc()
+
+    def _reason(self, reason: str) -> str:
+        return reason if reason in self._reasons or reason == OK else OTHER
+
+    def exchange(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
+        """A call to a backend, under its status, or under what came in place of one."""
+        if status is None:
+            shown = self._reason(reason or "")
+        else:
+            shown = str(status) if status in _STATUSES else f"{status // 100}xx"
+        self.backend_seconds.labels(self._backend(backend), shown).observe(seconds)
+        self._look_at_circuits()
+
+    def _backend(self, name: str) -> str:
+        return name if name in self._backends else OTHER
+
+    def drifted(self, backend: str) -> None:
+        self.undocumented.labels(self._backend(backend)).inc()
+
+    def look(self) -> None:
+        """Carries over what others count."""
+        self._look_at_circuits()
+        if self._documents is None:
+            return
+        now = [self._documents.hits, self._documents.misses, len(self._documents)]
+        if now != self._seen:
+            self.documents.labels("hit").inc(now[0] - self._seen[0])
+            self.documents.labels("miss").inc(now[1] - self._seen[1])
+            self.documents_kept.set(now[2])
+            self._seen = now
+
+    def _look_at_circuits(self) -> None:
+        for name, circuit in self._circuits.items():
+            found = circuit.breaker_state
+            if self._states.get(name) is found:
+                continue
+            self._states[name] = found
+            for state in BreakerState:
+                self.breaker.labels(self._backend(name), state.value).set(state is found)
+
+    def render(self) -> bytes:
+        """The exposition of this process, or of all workers."""
+        self.look()
+        if self._folder is None:
+            return generate_latest(self.registry)
+        for path in _of_dead_workers(self._folder):
+            path.unlink(missing_ok=True)
+        summed = CollectorRegistry()
+        MultiProcessCollector(summed, path=str(self._folder))  # type: ignore[no-untyped-call]
+        return generate_latest(summed)
+
+
+def _of_dead_workers(folder: Path) -> Iterator[Path]:
+    """Gauges of processes that are gone: a worker that was killed had no time to take them back."""
+    for path in folder.glob("gauge_live*.db"):
+        found = _LIVE_FILE.fullmatch(path.name)
+        if found is None:
+            continue
+        try:
+            os.kill(int(found[1]), 0)
+        except ProcessLookupError:
+            yield path
+        except PermissionError:
+            continue

@@ -1,0 +1,74 @@
+"""The store with a clock in front of it: how long each use took, for the metrics, the log line and the trace."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
+
+from app.errors import GatewayError
+from app.store.records import UniqueConflictError, VersionConflictError
+from app.telemetry import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Sequence
+
+    from app.store.engine import SqlStore
+    from app.store.records import Collection, Record, Write
+    from app.telemetry.metrics import Metrics
+    from app.telemetry.traces import Traces
+
+T = TypeVar("T")
+
+
+class ObservedStore:
+    """Passes everything on unchanged, failures too."""
+
+    def __init__(self, inner: SqlStore, metrics: Metrics | None = None, traces: Traces | None = None) -> None:
+        self._inner = inner
+        self._metrics = metrics
+        self._traces = traces
+
+    async def get(self, collection: Collection, record_id: str) -> Record | None:
+        return await self._timed("read", self._inner.get(collection, record_id))
+
+    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+        return await self._timed("read", self._inner.get_many(wanted))
+
+    async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None:
+        return await self._timed("read", self._inner.find(collection, owner, unique))
+
+    async def owned(self, collection: Collection, owner: str) -> list[Record]:
+        return await self._timed("read", self._inner.owned(collection, owner))
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        await self._timed("commit", self._inner.commit(writes))
+
+    async def ping(self) -> None:
+        await self._inner.ping()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def _timed(self, action: str, use: Awaitable[T]) -> T:
+        started = perf_counter()
+        result = "ok"
+        try:
+            if self._traces is None:
+                return await use
+            with self._traces.store(action):
+                return await use
+        except (VersionConflictError, UniqueConflictError):
+            result = "conflict"
+            raise
+        except GatewayError:
+            result = "unavailable"
+            raise
+        except BaseException:
+            result = "failed"
+            raise
+        finally:
+            seconds = perf_counter() - started
+            if (noted := journal.current()) is not None:
+                noted.store_seconds += seconds
+            if self._metrics is not None:
+                self._metrics.store_seconds.labels(action, result).observe(seconds)
