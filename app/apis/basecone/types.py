@@ -61,7 +61,7 @@ class AddressInput:
 
 
 @strawberry.input(description="How the amount is paid or collected, by its code in the company.")
-class PayCollectTypeInput:
+class PayCollectInput:
     code: str = _needed("code", "Code of a pay-collect type of the company.")
 
 
@@ -115,7 +115,7 @@ class UpdateCustomerInput:
     name: str = _needed("name", "Name of the customer.")
     code: str | None = _given("code", "Code of the customer, unique in its company. Only for WKBelgium API clients.")
     address: AddressInput | None = _given("address", "Postal address.")
-    pay_collect_type: PayCollectTypeInput | None = _given("payCollectType", "How the amount is paid or collected.")
+    pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
     vat_number: str | None = _given(
         "vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped."
@@ -135,7 +135,7 @@ class UpdateSupplierInput:
     name: str = _needed("name", "Name of the supplier.")
     code: str | None = _given("code", "Code of the supplier, unique in its company.")
     address: AddressInput | None = _given("address", "Postal address.")
-    pay_collect_type: PayCollectTypeInput | None = _given("payCollectType", "How the amount is paid or collected.")
+    pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
     vat_number: str | None = _given(
         "vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped."
@@ -172,7 +172,7 @@ class Address:
 
 
 @strawberry.type(description="How the amount is paid or collected.")
-class PayCollectType:
+class PayCollect:
     code: str | None = _read("Code in the company.")
 
 
@@ -230,7 +230,7 @@ class Relation:
     external_id: str | None = _read("Id of the record in the accounting system. Set on creation alone.")
     company: Company | None = _read("Company that the record belongs to.")
     address: Address | None = _read("Postal address.")
-    pay_collect_type: PayCollectType | None = _read("How the amount is paid or collected.")
+    pay_collect_type: PayCollect | None = _read("How the amount is paid or collected.")
     vat_code: VatCode | None = _read("Default VAT code.")
     vat_number: str | None = _read("VAT identification number.")
     chamber_of_commerce: str | None = _read("Number in the chamber of commerce's register.")

@@ -1,0 +1,110 @@
+"""The playground in a real browser, with every host but this machine out of reach. Pictures go to the test's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from app.apis import APIS
+from app.edge.playground.fetch import WANTED
+from app.edge.playground.operations import Prepared, prepared
+from tests.external.tools import ROOT, Tools, need, serving
+
+pytestmark = pytest.mark.external
+
+PREPARED = prepared(APIS)
+# One that succeeds, one refused by data, one by header: what a person would click on.
+CHOSEN = [
+    next(operation for operation in PREPARED if operation.reason is None),
+    next(operation for operation in PREPARED if operation.reason and not operation.headers),
+    next(operation for operation in PREPARED if operation.reason and operation.headers),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    return need("chromium")
+
+
+def source_tree(folder: Path) -> Path:
+    """A copy of the program, without what a build may have brought in here."""
+    shutil.copytree(ROOT / "app", folder / "app", ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    return folder
+
+
+def name_of(operation: Prepared) -> str:
+    return re.search(r"^(?:query|mutation) (\w+)", operation.query, re.MULTILINE)[1]
+
+
+def check_answers(answers: dict, by_title: dict[str, Prepared]) -> None:
+    assert set(answers) == set(by_title)
+    for title, operation in by_title.items():
+        reasons = [error["extensions"]["reason"] for error in answers[title].get("errors", ())]
+        assert reasons == ([operation.reason] if operation.reason else []), title
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_graphiql_works_from_the_built_files(tools: Tools, browser: str, tmp_path: Path, theme: str) -> None:
+    tree = source_tree(tmp_path / "tree")
+    program = "from app.edge.playground.fetch import bring_in; print(bring_in())"
+    said = subprocess.run([sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True)
+    assert f"{len(WANTED)} files brought in" in said.stdout
+    chosen = {name_of(operation): operation for operation in CHOSEN}
+    with serving(tmp_path, tree) as url:
+        seen = tools.node("playground.mjs", url, str(tmp_path), theme, *chosen, env={"CHROMIUM": browser})
+    assert seen["page"] == "graphiql"
+    assert [name_of(operation) for operation in PREPARED] == seen["tabs"]
+    assert seen["schemaDocs"]
+    # Nothing was asked of another host, and the content security policy stopped nothing.
+    assert (seen["blocked"], seen["complaints"]) == ([], [])
+    check_answers(seen["answers"], chosen)
+
+
+@pytest.mark.parametrize("network", ["refused", "silent"])
+def test_own_page_works_where_nothing_else_does(tools: Tools, browser: str, tmp_path: Path, network: str) -> None:
+    tree = source_tree(tmp_path / "tree")
+    chosen = {operation.title: operation for operation in CHOSEN}
+    environment = {"CHROMIUM": browser, "NETWORK": network}
+    with serving(tmp_path, tree) as url:
+        seen = tools.node("playground.mjs", url, str(tmp_path), "light", *chosen, env=environment)
+    assert seen["page"] == "own"
+    assert [operation.title for operation in PREPARED] == seen["tabs"]
+    assert seen["keyboard"]
+    assert len(WANTED) == len(seen["blocked"])
+    assert not [text for text in seen["complaints"] if "ERR_INTERNET_DISCONNECTED" not in text]
+    check_answers(seen["answers"], chosen)
+
+
+@pytest.mark.parametrize("npm", [True, False])
+def test_package_is_built_with_and_without_npm(tmp_path: Path, npm: bool) -> None:
+    need("npm")
+    tree = source_tree(tmp_path / "tree")
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    (tree / "README.md").write_text("The gateway.")
+    path = os.environ["PATH"]
+    if not npm:
+        folders = [folder for folder in path.split(os.pathsep) if not (Path(folder) / "npm").exists()]
+        path = os.pathsep.join(folders)
+    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "-w", str(tmp_path), str(tree)]
+    environment = {**os.environ, "PATH": path}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    folder = "app/edge/playground/"
+    assert {
+        folder + name for name in ("packages.json", "static/page.js", "static/start.js", "static/page.css")
+    } <= names
+    brought = {f"{folder}assets/{file.name}" for file in WANTED}
+    assert (brought if npm else set()) == brought & names
+    lines = [line for line in ran.stdout.splitlines() if "playground: " in line]
+    assert len(lines) == 1, lines
+    assert ("brought in from npm" if npm else "npm is not on this machine") in lines[0]
