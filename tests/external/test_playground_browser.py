@@ -105,6 +105,6 @@ def test_package_is_built_with_and_without_npm(tmp_path: Path, npm: bool) -> Non
     } <= names
     brought = {f"{folder}assets/{file.name}" for file in WANTED}
     assert (brought if npm else set()) == brought & names
-    lines = [line for line in ran.stdout.splitlines() if "playground: " in line]
+    lines = [line for line in ran.stderr.splitlines() if "playground: " in line]
     assert len(lines) == 1, lines
     assert ("brought in from npm" if npm else "npm is not on this machine") in lines[0]

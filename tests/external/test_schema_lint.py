@@ -30,7 +30,7 @@ IGNORED = {"fields-are-camel-cased": ["Query._entities", "Query._service"], "typ
 
 
 def test_only_federation_names_begin_with_an_underscore() -> None:
-    assert set(re.findall(r"(?<![\w"`])_[A-Za-z]\w*", SCHEMA.read_text())) == FEDERATION
+    assert set(re.findall(r'(?<![\w"`])_[A-Za-z]\w*', SCHEMA.read_text())) == FEDERATION
 
 
 def test_graphql_eslint_finds_nothing(tools: Tools) -> None:

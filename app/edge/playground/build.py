@@ -27,5 +27,6 @@ class BuildPlayground(build_py):  # type: ignore[misc]  # setuptools is no depen
     """For wheels and editable installs alike."""
 
     def run(self) -> None:
-        self.warn(_bring_in())
+        # Seen with `pip install -v`: pip keeps the rest of a build to itself.
+        sys.stderr.write(f"{_bring_in()}\n")
         super().run()
