@@ -16,7 +16,15 @@ from starlette.routing import BaseRoute, Mount
 
 from app.apis import APIS
 from app.apis.api import Api, ApiSettings
-from app.config import GatewaySettings, Settings, SettingsError, check_settings, is_loopback
+from app.config import (
+    GatewaySettings,
+    Settings,
+    SettingsError,
+    authenticates,
+    check_settings,
+    is_loopback,
+    is_loopback_host,
+)
 from app.edge.application import build_app
 from app.edge.authentication import KeysUnavailableError
 from app.edge.issuer import Entrance
@@ -160,7 +168,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         introspection=given.introspection,
         playground=given.playground,
         cors_origins=given.cors_origins,
-        allowed_hosts=given.allowed_hosts,
+        allowed_hosts=given.allowed_hosts or _own_names(given),
         router_secret=None if given.router_secret is None else given.router_secret.get_secret_value(),
         limits=DocumentLimits(
             max_length=given.max_length,
@@ -177,6 +185,16 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         trusted_documents=given.trusted_documents,
         trusted_only=given.trusted_only,
     )
+
+
+def _own_names(given: GatewaySettings) -> tuple[str, ...]:
+    """An open gateway on this machine answers for this machine's names alone.
+
+    Else a web page could reach it from a browser here, by a name of its own that it lets point to 127.0.0.1.
+    """
+    if authenticates(given) or not is_loopback_host(given.host):
+        return ()
+    return ("localhost", "127.0.0.1", "[::1]", f"[{given.host}]" if ":" in given.host else given.host)
 
 
 def create_app(

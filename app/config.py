@@ -149,7 +149,9 @@ class GatewaySettings(BaseModel):
     )
     cors_origins: Names = Field((), description="Origins whose pages may call, comma-separated.")
     allowed_hosts: Names = Field(
-        (), description="Names that the `Host` header may have, comma-separated; not set: any."
+        (),
+        description="Names that the `Host` header may have, comma-separated; not set: this machine's own where the "
+        "gateway listens on loopback and callers are not authenticated, else any.",
     )
 
     max_length: Count = Field(_DOCUMENT.max_length, description="Longest document, in characters.")

@@ -87,3 +87,11 @@ def test_several_workers_serve_one_store(tmp_path):
 
 def test_every_setting_is_described():
     assert all(field.description for _, field in fields())
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("127.0.0.1:80", 200), ("rebound.example", 421)])
+def test_an_open_gateway_answers_for_this_machines_names_alone(tmp_path_factory, host, status):
+    """A page that lets its own name point to loopback reaches nothing."""
+    with program(tmp_path_factory.mktemp("hosts")) as gateway:
+        answer = httpx.post(f"{gateway.url}/graphql", json={"query": "{ __typename }"}, headers={"host": host})
+    assert answer.status_code == status
