@@ -120,6 +120,7 @@ class Backends:
     def limits(self) -> Limits:
         given = self.settings.gateway
         return Limits(
+            engine=given.http_engine,
             timeout=given.backend_seconds,
             connect_timeout=given.connect_seconds,
             pool_timeout=given.pool_seconds,

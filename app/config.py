@@ -178,6 +178,7 @@ class GatewaySettings(BaseModel):
     )
     trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
 
+    http_engine: Literal["direct", "httpx"] = Field(_CALL.engine, description="What sends to backends: connections of our own, or httpx at many times the cost.")
     backend_seconds: Seconds = Field(
         _CALL.timeout, description="Longest call to a backend, from waiting for a connection to the last byte."
     )

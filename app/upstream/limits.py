@@ -1,8 +1,9 @@
-"""What bounds every call to one service."""
+"""What bounds every call to one service, and which engine makes it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +13,7 @@ class Limits:
     The breaker opens when `breaker_failures` of the last `breaker_window` calls failed; more than the window: never.
     """
 
+    engine: Literal["direct", "httpx"] = "direct"  # our own connections, or httpx's transport
     timeout: float = 30.0  # the whole call: pool, connect, retries, sending, waiting, reading
     connect_timeout: float = 5.0  # TCP and TLS each
     pool_timeout: float = 5.0

@@ -39,6 +39,10 @@ _SENDING = "http11.send_request_headers.started"
 _CONNECTED = "connection.connect_tcp.complete"
 
 
+is_header_name = _NAME.fullmatch
+is_header_value = _VALUE.fullmatch
+
+
 @dataclass(slots=True)
 class Progress:
     """How far an exchange came. `left` is whether bytes may have left, None where the transport does not tell."""
@@ -64,7 +68,7 @@ class Progress:
 
 
 @cache
-def _default_tls() -> ssl.SSLContext:
+def default_tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
@@ -79,7 +83,7 @@ class Transport:
         # Only httpx's own transport reports when it starts to send; of others the failures' types have to do.
         self._reports = transport is None
         self._transport = transport or httpx.AsyncHTTPTransport(
-            verify=tls or _default_tls(),
+            verify=tls or default_tls(),
             trust_env=False,
             limits=httpx.Limits(
                 max_connections=limits.max_connections,

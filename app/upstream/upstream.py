@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from app.errors import (
     ANSWER_TIMED_OUT,
@@ -24,6 +24,7 @@ from app.errors import (
 )
 from app.upstream.answers import retry_after
 from app.upstream.breaker import Breaker, BreakerState, Pause, Permit
+from app.upstream.direct import DirectTransport
 from app.upstream.failures import FAILURES, PASSING
 from app.upstream.limits import Limits
 from app.upstream.transport import Transport, answered
@@ -86,7 +87,11 @@ class Upstream:
         self.limits = limits or Limits()
         self.observer = observer
         self.transport = transport  # what replaces the network; None where nothing does
-        self._transport = Transport(name, self.limits, transport, tls)
+        self._transport: Transport | DirectTransport
+        if transport is None and self.limits.engine == "direct":
+            self._transport = DirectTransport(name, self.limits, tls)
+        else:
+            self._transport = Transport(name, self.limits, transport, tls)
         self._breaker = Breaker(name, self.limits, clock)
         self._pause = Pause(name, self.limits, clock)
         self._jitter = jitter
@@ -179,7 +184,7 @@ class Upstream:
         self._in_flight += 1
         return permit
 
-    async def _run(self, outgoing: httpx.Request, end: float, permit: Permit, *, shortened: bool) -> Answer:
+    async def _run(self, outgoing: Any, end: float, permit: Permit, *, shortened: bool) -> Answer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         failed: bool | None = None
@@ -201,7 +206,7 @@ class Upstream:
             self._in_flight -= 1
             self._breaker.leave(permit, failed=failed)
 
-    async def _attempts(self, outgoing: httpx.Request, end: float) -> Answer:
+    async def _attempts(self, outgoing: Any, end: float) -> Answer:
         """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
         loop = asyncio.get_running_loop()
         attempt = 0
@@ -218,7 +223,7 @@ class Upstream:
             attempt += 1
             await self._sleep(wait)
 
-    async def _attempt(self, outgoing: httpx.Request, end: float) -> Answer:
+    async def _attempt(self, outgoing: Any, end: float) -> Answer:
         progress = self._transport.started()
         try:
             async with asyncio.timeout_at(end) as time_left:

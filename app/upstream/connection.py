@@ -1,0 +1,338 @@
+"""HTTP/1.1 connections of our own to one origin, and the pool that holds them. Knows nothing of what an answer means.
+
+Own code on the fast path: httpx's transport costs fifteen times the rest of a forwarded update. asyncio connects, sends
+and does TLS; llhttp (by httptools, the parser that uvicorn uses, too) reads. No redirects, cookies, proxies or HTTP/2.
+Raises httpx's exceptions, so that one table (`failures.py`) judges both engines: only a ConnectError, ConnectTimeout or
+PoolTimeout comes before a byte of the request is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import ssl
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+import httptools
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from app.upstream.limits import Limits
+    from app.upstream.transport import Progress
+
+# As httpcore: a head, or what stands between two pieces of a body, of this size is an attack.
+_MAX_OVERHEAD = 100 * 1024
+_HELD = 256 * 1024
+_LEAST_STATUS = 100
+_LEAST_FINAL_STATUS = 200
+
+
+class Connection(asyncio.Protocol):
+    """One connection: one exchange at a time. Between exchanges it is idle, and anything that arrives breaks it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._transport = cast("asyncio.Transport", None)
+        self._parser = httptools.HttpResponseParser(self)
+        self._poll = select.poll()
+        self._progress: Progress | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._overhead = 0
+        self._headers: dict[str, str] = {}
+        self._interim = False
+        self._paused = False
+        self._keep = False
+        self.complete = False
+        self.lost = False
+        self.idle_since = 0.0
+
+    # What the pool and the transport ask of it.
+
+    def usable(self, now: float, keepalive: float) -> bool:
+        """Whether nothing speaks against sending: not old, not closed, and nothing waits to be read."""
+        return (
+            not self.lost
+            and not self._transport.is_closing()
+            and now - self.idle_since < keepalive
+            and not self._poll.poll(0)
+        )
+
+    def send(self, data: bytes, progress: Progress) -> None:
+        self._progress = progress
+        self._error = None
+        self._headers = {}
+        self._overhead = 0
+        self._interim = self._keep = self.complete = False
+        progress.left = True
+        self._transport.write(data)
+
+    async def answered(self) -> None:
+        """Until the status is known; for a short answer, all of it. Raises an httpx exception."""
+        assert self._progress is not None
+        while self._progress.status is None and self._error is None:
+            await self._changed()
+        if self._progress.status is None:
+            assert self._error is not None
+            raise self._error
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it was sent. Raises an httpx exception where it breaks off."""
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._held -= len(piece)
+                yield piece
+            if self.complete:
+                return
+            if self._error is not None:
+                raise self._error
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+            await self._changed()
+
+    def whole(self) -> bytes | None:
+        """The body, where all of it is there."""
+        if not self.complete:
+            return None
+        found = b"".join(self._pieces) if self._pieces else b""
+        self._pieces.clear()
+        self._held = 0
+        return found
+
+    def ended(self, now: float) -> bool:
+        """Ends the exchange; whether the connection can be used again."""
+        reusable = self.complete and self._keep and not self.lost and not self._transport.is_closing()
+        # An answer before the request's end: the rest of the request would stand before the next one.
+        reusable = reusable and not self._transport.get_write_buffer_size() and not self._pieces
+        self._progress = None
+        self.idle_since = now
+        return reusable
+
+    def abort(self) -> None:
+        self._progress = None
+        self._transport.abort()
+
+    async def _changed(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        if self._error is None and not self.complete:
+            self._error = error
+        self._keep = False
+
+    # What asyncio tells it.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        if self._progress is None:
+            # Nobody asked: it would be read as the answer to the next request.
+            self._transport.abort()
+            return
+        if self._error is not None:
+            return
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(httpx.RemoteProtocolError("the service switched protocols unasked"))
+        except httptools.HttpParserError as error:
+            self._fail(httpx.RemoteProtocolError(str(error)))
+        if self._overhead > _MAX_OVERHEAD and not self.complete:
+            self._fail(httpx.RemoteProtocolError("the head or the framing of the answer is too large"))
+        if self._held > _HELD and not self._paused and not self.complete:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        if self._progress is None:
+            self._pool.forget(self)
+            return
+        if not self.complete:
+            if error is None and self._ends_by_closing():
+                self.complete = True
+            elif error is None:
+                self._fail(httpx.RemoteProtocolError("the connection was closed before the end of the answer"))
+            else:
+                self._fail(httpx.ReadError(str(error) or type(error).__name__))
+        self._wake()
+
+    def _ends_by_closing(self) -> bool:
+        assert self._progress is not None
+        return (
+            self._progress.status is not None
+            and self._error is None
+            and "content-length" not in self._headers
+            and "transfer-encoding" not in self._headers
+        )
+
+    # What the parser tells it.
+
+    def on_message_begin(self) -> None:
+        self._keep = False  # before the end of an answer this says nothing, after it, that there is a surplus
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.complete:
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        assert self._progress is not None
+        status = self._parser.get_status_code()
+        if status < _LEAST_STATUS:
+            self._fail(httpx.RemoteProtocolError(f"status {status}"))
+            return
+        self._overhead = 0
+        self._interim = status < _LEAST_FINAL_STATUS
+        if not self._interim and self._error is None:
+            self._progress.headers = {key: text for key, text in self._headers.items() if key != "set-cookie"}
+            self._progress.status = status
+
+    def on_body(self, piece: bytes) -> None:
+        if self.complete or self._error is not None:
+            return
+        self._overhead = 0
+        self._held += len(piece)
+        self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        if self.complete:
+            return
+        if self._interim:
+            self._interim = False
+            self._headers = {}
+        elif self._error is None:
+            self.complete = True
+            self._keep = self._parser.should_keep_alive()
+
+
+class Pool:
+    """The connections to one origin: the last used first, and those who wait for one in the order in which they came."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, limits: Limits) -> None:
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._limits = limits
+        self._idle: list[Connection] = []
+        self._count = 0
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+
+    async def take(self) -> Connection:
+        """A connection that is ready to send. Raises an httpx exception, before anything was sent."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable(now, self._limits.keepalive):
+                return connection
+            self._drop(connection)
+        if self._count < self._limits.max_connections:
+            self._count += 1
+            return await self._connected()
+        handed = await self._handed()
+        return handed if handed is not None else await self._connected()
+
+    async def _handed(self) -> Connection | None:
+        """The next connection that becomes free, or None for the room to open one."""
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout(self._limits.pool_timeout):
+                return await waiter
+        except BaseException as error:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif waiter.done() and not waiter.cancelled():
+                self._pass_on(waiter.result())
+            if isinstance(error, TimeoutError):
+                raise httpx.PoolTimeout("no connection became free") from error
+            raise
+
+    async def _connected(self) -> Connection:
+        try:
+            return await self._connect()
+        except BaseException:
+            self._room()
+            raise
+
+    async def _connect(self) -> Connection:
+        name = self._host if self._tls is not None else None
+        seconds = self._limits.connect_timeout * (2 if self._tls is not None else 1)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self), self._host, self._port, ssl=self._tls, server_hostname=name
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("connecting took too long") from error
+        except (OSError, ssl.SSLError, EOFError) as error:
+            raise httpx.ConnectError(str(error) or type(error).__name__) from error
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        if connection.ended(asyncio.get_running_loop().time()):
+            self._pass_on(connection)
+        else:
+            self._drop(connection)
+
+    def discard(self, connection: Connection) -> None:
+        self._drop(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """An idle connection that the service closed."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+            self._room()
+
+    def _drop(self, connection: Connection) -> None:
+        connection.abort()
+        self._room()
+
+    def _room(self) -> None:
+        self._count -= 1
+        if self._waiting and self._count < self._limits.max_connections:
+            self._count += 1
+            self._pass_on(None)
+
+    def _pass_on(self, connection: Connection | None) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        if connection is None:
+            self._count -= 1
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.abort()
+        self._count -= len(self._idle)
+        self._idle.clear()
