@@ -116,6 +116,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     app.router.redirect_slashes = False
     app.state.engine = engine
     app.state.in_flight = endpoint.in_flight
+    app.state.observer = observer
     return app
 
 

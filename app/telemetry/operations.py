@@ -108,17 +108,13 @@ class Operations:
         kind = result.operation.kind.value if result.operation is not None else NONE
         self.metrics.operation_seconds.labels(kind).observe(seconds)
         self.metrics.look()
-        if result.refusal is not None:
-            for _, code, reason in {*_faults(result, fields)}:
-                self.metrics.answered(NONE, code, reason)
-            return
-        faults = {*_faults(result, fields)}
-        for fault in faults:
-            self.metrics.answered(*fault)
-        failed = {field for field, _, _ in faults}
-        for field in fields.values():
-            if field not in failed:
-                self.metrics.answered(field, OK, OK)
+        faults = {*_faults(result)}
+        for key, code, reason in faults:
+            self.metrics.answered(NONE if result.refusal is not None else fields.get(key, OTHER), code, reason)
+        if result.refusal is None:
+            failed = {key for key, _, _ in faults}
+            for key in fields.keys() - failed:
+                self.metrics.answered(fields[key], OK, OK)
 
     def _write(
         self,
@@ -194,11 +190,11 @@ def _fields(operation: Operation | None) -> dict[str, str]:
     return found
 
 
-def _faults(result: Result, fields: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _faults(result: Result) -> Iterator[tuple[str, str, str]]:
+    """Response key, code and reason of each error."""
     for error in result.errors:
         path = error.get("path") or ("",)
-        extensions = error["extensions"]
-        yield fields.get(path[0], OTHER), extensions["code"], extensions["reason"]
+        yield path[0], error["extensions"]["code"], error["extensions"]["reason"]
 
 
 def _backends(extensions: Sequence[Mapping[str, Any]], exchanges: Sequence[Exchange]) -> list[str]:

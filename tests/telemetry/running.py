@@ -75,5 +75,7 @@ async def running(
         app = create_app(settings, backends=Backends(settings, transports=transports), **parts)
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
-        client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
+        )
         yield Running(client, app, settings, transports)

@@ -1,0 +1,187 @@
+"""What is counted, under labels that no caller can add to, and summed over the workers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.telemetry.metrics import Metrics
+from app.upstream.breaker import BreakerState
+from tests.telemetry.running import COMPANY, CUSTOMER, Running, running, update
+
+
+async def series(gateway: Running) -> dict[tuple, float]:
+    """Every series of the exposition by name and labels."""
+    answer = await gateway.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    families = text_string_to_metric_families(answer.text)
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value for family in families for sample in family.samples
+    }
+
+
+def key(name: str, **labels: str) -> tuple:
+    return (name, *sorted(labels.items()))
+
+
+async def test_operations_are_counted_by_field_code_and_reason(tmp_path: Path):
+    async with running(tmp_path) as gateway:
+        await gateway.post(update())
+        await gateway.post(update(input={"vatCode": {"code": "WRONG"}}))
+        await gateway.post({"query": "{ nope }"})
+        two = 'mutation { a: updateCustomer(id: "%s", input: %s) { customer { id } } b: updateCustomer(id: "%s", input: %s) { customer { id } } }'
+        good = f'{{ company: {{ companyId: "{COMPANY}" }}, name: "x" }}'
+        bad = f'{{ company: {{ companyId: "{COMPANY}" }}, name: "" }}'
+        await gateway.post({"query": two % (CUSTOMER, good, CUSTOMER, bad)})
+        found = await series(gateway)
+    count = "gateway_operations_total"
+    assert found[key(count, field="updateCustomer", code="OK", reason="OK")] == 2
+    assert found[key(count, field="updateCustomer", code="BAD_USER_INPUT", reason="VAT_CODE_INVALID")] == 1
+    assert found[key(count, field="none", code="GRAPHQL_VALIDATION_FAILED", reason="DOCUMENT_INVALID")] == 1
+    assert found[key("gateway_operation_duration_seconds_count", kind="mutation")] == 3
+    assert found[key("gateway_operations_in_flight")] == 0
+    assert found[key("gateway_documents_total", result="miss")] == 3
+    assert found[key("gateway_documents_total", result="hit")] == 1
+    assert found[key("gateway_documents_kept")] == 3
+    assert found[key("gateway_store_duration_seconds_count", action="commit", result="ok")] == 2
+
+
+async def test_backend_calls_are_timed_by_backend_and_status_and_the_breaker_is_shown(tmp_path: Path):
+    answers = iter([httpx.Response(204), *[httpx.Response(500)] * 2, httpx.Response(299)])
+    transport = httpx.MockTransport(lambda _: next(answers))
+    given = {"GATEWAY_BREAKER_WINDOW": "2", "GATEWAY_BREAKER_FAILURES": "2"}
+    async with running(tmp_path, given, transport, rest=True) as gateway:
+        state = {name: key("gateway_backend_breaker", backend="basecone", state=name.value) for name in BreakerState}
+        before = await series(gateway)
+        for _ in range(2):
+            await gateway.post({**update(), "query": update()["query"].replace("{ id name }", "{ id }")})
+        await gateway.post({**update(), "query": update()["query"].replace("{ id name }", "{ id }")})
+        await gateway.post(update())
+        after = await series(gateway)
+    assert (before[state[BreakerState.CLOSED]], before[state[BreakerState.OPEN]]) == (1, 0)
+    assert (after[state[BreakerState.CLOSED]], after[state[BreakerState.OPEN]]) == (0, 1)
+    seconds = "gateway_backend_duration_seconds_count"
+    assert after[key(seconds, backend="basecone", status="204")] == 1
+    assert after[key(seconds, backend="basecone", status="500")] == 2
+    assert after[key(seconds, backend="basecone", status="BREAKER_OPEN")] >= 1
+
+
+@pytest.mark.parametrize("many", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_many_names_and_ids_leave_the_number_of_series_unchanged(many: int, tmp_path: Path):
+    async with running(tmp_path) as gateway:
+        await gateway.post({"query": f'query a {{ customer(id: "{uuid.UUID(int=1)}") {{ id }} }}'})
+        await gateway.post({"query": "query a { %s }" % ("x" * 30)})
+        before = set(await series(gateway))
+        engine, observer = gateway.app.state.engine, gateway.app.state.observer
+        from app.call import Call
+        from app.graphql.context import Context
+        from app.graphql.execution import Request
+
+        for number in range(many):
+            name = f"n{uuid.uuid4().hex}"
+            # A known field, or an unknown one; each under a name, an alias and an id of its own.
+            field = f'customer(id: "{uuid.UUID(int=number)}") {{ id }}' if number % 20 == 0 else f"f{number}"
+            request = Request(f"query {name} {{ a{number}: {field} }}", {}, name)
+            context = Context(Call(name), {"basecone": Nobody()})
+            await observer.operation(request, context, engine.execute(request, context))
+        assert set(await series(gateway)) == before
+
+
+class Nobody:
+    """A backend that knows no record."""
+
+    async def read(self, *_: object, **__: object) -> None:
+        return None
+
+
+def test_labels_from_outside_become_other():
+    metrics = Metrics({"updateCustomer"}, {"NOT_CONNECTED"}, {"basecone"})
+    for number in range(1000):
+        metrics.answered(f"field{number}", "OK", f"reason{number}")
+        metrics.exchange(f"backend{number}", number, None, 0.1)
+        metrics.exchange("basecone", None, f"reason{number}", 0.1)
+    lines = [
+        line
+        for line in metrics.render().decode().splitlines()
+        if re.match(r"gateway_(operations|backend_dur).*_(total|count)", line)
+    ]
+    assert len(lines) < 40
+    assert "field1" not in metrics.render().decode()
+
+
+_WORKER = """
+import sys
+from pathlib import Path
+from app.telemetry.metrics import Metrics
+metrics = Metrics({"updateCustomer"}, (), ("basecone",), Path(sys.argv[1]))
+metrics.answered("updateCustomer", "OK", "OK")
+metrics.in_flight.inc()
+metrics.exchange("basecone", 204, None, 0.02)
+print("ready", flush=True)
+sys.stdin.readline()
+if sys.argv[2] == "shows":
+    print(metrics.render().decode(), flush=True)
+"""
+
+
+def test_workers_are_summed_and_a_killed_one_leaves_its_counts_but_no_gauges(tmp_path: Path):
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WORKER, str(tmp_path), role],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+        for role in ("dies", "lives", "shows")
+    ]
+    try:
+        assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 3
+        workers[0].kill()
+        workers[0].wait()
+        shown, _ = workers[2].communicate("\n")
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert 'gateway_operations_total{code="OK",field="updateCustomer",reason="OK"} 3.0' in shown
+    assert "gateway_operations_in_flight 2.0" in shown
+    assert 'gateway_backend_duration_seconds_count{backend="basecone",status="204"} 3.0' in shown
+
+
+def test_the_dashboard_asks_only_for_metrics_that_exist():
+    dashboard = json.loads((Path(__file__).parents[2] / "app/telemetry/grafana.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", ())
+        for name in re.findall(r"gateway_\w+", target["expr"])
+    }
+    metrics = Metrics({"updateCustomer"}, {"X"}, {"basecone"})
+    known = set()
+    for family in metrics.registry.collect():
+        known |= {
+            "counter": {f"{family.name}_total"},
+            "gauge": {family.name},
+            "histogram": {f"{family.name}_{part}" for part in ("bucket", "count", "sum")},
+        }[family.type]
+    assert asked <= known
+    # And it shows each of them.
+    assert {family.name for family in metrics.registry.collect()} == {
+        next(
+            family.name
+            for family in metrics.registry.collect()
+            if name.startswith(family.name)
+            and name.removeprefix(family.name) in {"", "_total", "_bucket", "_count", "_sum"}
+        )
+        for name in asked
+    }
