@@ -1,4 +1,4 @@
-"""The command line: `python -m app [serve | sandbox | schema]`."""
+"""The command line: `python -m app [serve | sandbox | schema | check]`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from app.apis import APIS
 from app.apis.sandbox_faults import SandboxProtocol
 from app.bootstrap import create_app, create_sandbox, open_store_for
+from app.check import check, undocumented
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
 from app.server import ServerError, address_of, bound_socket, run
@@ -29,6 +30,7 @@ _COMMANDS = {
     "serve": "serve the gateway (the default)",
     "sandbox": "serve the vendors' REST APIs over the local store, to try REST mode without an account",
     "schema": "print the GraphQL schema",
+    "check": "try the settings, the store and the backends without changing anything, and say what is wrong",
 }
 
 
@@ -37,12 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="command")
     for name, text in _COMMANDS.items():
-        commands.add_parser(name, help=text, description=text.capitalize() + ".")
-    command = parser.parse_args(arguments).command or "serve"
+        added = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        if name == "check":
+            added.add_argument("--json", action="store_true", help="write JSON for a script")
+            added.add_argument(
+                "--undocumented", action="store_true", help="list the backends' answers that no documented row matches"
+            )
+    given = parser.parse_args(arguments)
+    command = given.command or "serve"
     try:
         if command == "schema":
             print(print_sdl(build_schema(APIS)))  # noqa: T201 - the command's output
             return 0
+        if command == "check":
+            logs.configure("error", "auto")
+            return (undocumented if given.undocumented else check)(APIS, sys.stdout, as_json=given.json)
         settings = read_settings(APIS)
         _configure_logs(settings)
         return _serve(settings) if command == "serve" else _sandbox(settings)

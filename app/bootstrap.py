@@ -97,10 +97,12 @@ class Backends:
         told = self.telemetry
         observer = None if told is None else told.operations
         if told is None or told.traces is None:
-            return Upstream(name, url, self.limits(), self._transports.get(name), observer=observer)
+            return Upstream(name, url, limits_of(self.settings.gateway), self._transports.get(name), observer=observer)
         from app.telemetry.traces import TracedUpstream  # noqa: PLC0415 - loaded only where traces are configured
 
-        traced = TracedUpstream(name, url, self.limits(), self._transports.get(name), observer=observer)
+        traced = TracedUpstream(
+            name, url, limits_of(self.settings.gateway), self._transports.get(name), observer=observer
+        )
         traced.traces = told.traces
         return traced
 
@@ -117,23 +119,6 @@ class Backends:
             self._stack.push_async_callback(self._drift_store.aclose)
         return self._drift_store
 
-    def limits(self) -> Limits:
-        given = self.settings.gateway
-        return Limits(
-            engine=given.http_engine,
-            timeout=given.backend_seconds,
-            connect_timeout=given.connect_seconds,
-            pool_timeout=given.pool_seconds,
-            connect_retries=given.connect_retries,
-            max_connections=given.max_connections,
-            max_in_flight=given.max_in_flight,
-            max_answer_bytes=given.max_answer_bytes,
-            max_pause=given.max_pause_seconds,
-            breaker_window=given.breaker_window,
-            breaker_failures=given.breaker_failures,
-            breaker_open=given.breaker_open_seconds,
-        )
-
     async def ready(self) -> bool:
         """Whether every store that is in use can be reached."""
         if self.store is None:
@@ -147,6 +132,23 @@ class Backends:
 
     async def aclose(self) -> None:
         await self._stack.aclose()
+
+
+def limits_of(given: GatewaySettings) -> Limits:
+    return Limits(
+        engine=given.http_engine,
+        timeout=given.backend_seconds,
+        connect_timeout=given.connect_seconds,
+        pool_timeout=given.pool_seconds,
+        connect_retries=given.connect_retries,
+        max_connections=given.max_connections,
+        max_in_flight=given.max_in_flight,
+        max_answer_bytes=given.max_answer_bytes,
+        max_pause=given.max_pause_seconds,
+        breaker_window=given.breaker_window,
+        breaker_failures=given.breaker_failures,
+        breaker_open=given.breaker_open_seconds,
+    )
 
 
 async def open_store_for(settings: Settings, apis: Sequence[Api]) -> SqlStore:
@@ -207,7 +209,7 @@ def create_app(
     """The gateway. Raises SettingsError for settings that do not go together."""
     check_settings(settings, apis)
     backends = backends or Backends(settings, apis)
-    entrance = entrance_of(settings.gateway, backends.limits())
+    entrance = entrance_of(settings.gateway, limits_of(settings.gateway))
     schema = build_schema(apis)
     telemetry = backends.telemetry = Telemetry(settings, apis, schema, backends, traces)
 

@@ -113,7 +113,8 @@ class GatewaySettings(BaseModel):
     )
 
     log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="`json`: a JSON object on each line; `text`: for people; `auto`: text for a terminal, else JSON."
+        "auto",
+        description="`json`: a JSON object on each line; `text`: for people; `auto`: text for a terminal, else JSON.",
     )
     traces: bool | None = Field(
         None,
@@ -132,7 +133,7 @@ class GatewaySettings(BaseModel):
     )
     request_seconds: Seconds = Field(
         _EDGE.request_seconds,
-        description="Time of a request, all its mutations together; a caller's `x-request-timeout` can only shorten it.",
+        description="Time of a request, all its mutations together; a caller's `x-request-timeout` can but shorten it.",
     )
     max_operations: Count = Field(
         _EDGE.max_operations,
@@ -178,7 +179,9 @@ class GatewaySettings(BaseModel):
     )
     trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
 
-    http_engine: Literal["direct", "httpx"] = Field(_CALL.engine, description="What sends to backends: connections of our own, or httpx at many times the cost.")
+    http_engine: Literal["direct", "httpx"] = Field(
+        _CALL.engine, description="What sends to backends: connections of our own, or httpx at many times the cost."
+    )
     backend_seconds: Seconds = Field(
         _CALL.timeout, description="Longest call to a backend, from waiting for a connection to the last byte."
     )
@@ -349,7 +352,10 @@ def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
     if authenticates(given):
         return
     if given.production:
-        yield "GATEWAY_PRODUCTION: callers must be authenticated; set GATEWAY_CALLER_TOKENS, or GATEWAY_JWT_ISSUER and what belongs to it"
+        yield (
+            "GATEWAY_PRODUCTION: callers must be authenticated; "
+            "set GATEWAY_CALLER_TOKENS, or GATEWAY_JWT_ISSUER and what belongs to it"
+        )
     elif not is_loopback_host(given.host) and (
         holders := [api.title for api in apis if _has_credentials(settings.apis[api.name])]
     ):
@@ -366,5 +372,5 @@ def authenticates(given: GatewaySettings) -> bool:
 
 
 def _has_credentials(settings: ApiSettings) -> bool:
-    """Whether calls to the real service could be made with the gateway's own credentials: any secret among the settings."""
+    """Whether the real service could be called with the gateway's own credentials: any secret among the settings."""
     return settings.mode == "rest" and any(isinstance(value, SecretStr) for _, value in settings)

@@ -149,7 +149,12 @@ GATEWAY_OVERLOADED = _row(
     "The gateway runs as many operations as it can; nothing was done.",
 )
 HEADER_MALFORMED = _row("HEADER_MALFORMED", Code.BAD_REQUEST, 400, "A request header cannot be understood.")
-HOST_NOT_ALLOWED = _row("HOST_NOT_ALLOWED", Code.BAD_REQUEST, 421, "The gateway does not answer for this host name; GATEWAY_ALLOWED_HOSTS lists those it does.")
+HOST_NOT_ALLOWED = _row(
+    "HOST_NOT_ALLOWED",
+    Code.BAD_REQUEST,
+    421,
+    "The gateway does not answer for this host name; GATEWAY_ALLOWED_HOSTS lists those it does.",
+)
 SIMULATION_UNKNOWN = _row(
     "SIMULATION_UNKNOWN", Code.BAD_REQUEST, 400, "x-simulate names no documented reason of a backend."
 )

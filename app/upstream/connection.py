@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """The connections to one origin: the last used first, and those who wait for one in the order in which they came."""
+    """The connections to one origin: the last used first, and those who wait for one in the order they came."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, limits: Limits) -> None:
         self._host = host

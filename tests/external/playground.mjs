@@ -1,9 +1,11 @@
 // Drives the playground in a real browser, every host but this machine out of reach, and prints what it saw as JSON.
 // Arguments: the page's address, a folder for pictures, light or dark, then for each step: the name of a tab.
+// NETWORK: unset refuses at once, `silent` swallows what it is sent, and a file with {address: file} is a CDN.
+import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const [address, pictures, colorScheme, ...names] = process.argv.slice(2);
-const seen = { page: null, blocked: [], complaints: [], tabs: [], answers: {}, schemaDocs: false, keyboard: null };
+const seen = { page: null, outside: [], complaints: [], tabs: [], answers: {}, schemaDocs: false, keyboard: null, barriers: null };
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -22,9 +24,16 @@ try {
   await context.route("**/*", (route) => {
     const url = new URL(route.request().url());
     if (url.protocol === "data:" || url.hostname === "127.0.0.1") return route.continue();
-    seen.blocked.push(url.href);
-    // A network that swallows what it is sent is worse than one that refuses: the page has only its own patience.
-    if (process.env.NETWORK !== "silent") return route.abort("internetdisconnected");
+    seen.outside.push(url.href);
+    const network = process.env.NETWORK;
+    if (!network) return route.abort("internetdisconnected");
+    // Worse than a network that refuses: the page has only its own patience.
+    if (network === "silent") return undefined;
+    return route.fulfill({
+      path: JSON.parse(readFileSync(network, "utf8"))[url.href],
+      headers: { "access-control-allow-origin": "*" },
+      contentType: url.pathname.endsWith(".css") ? "text/css" : "text/javascript",
+    });
   });
   const page = await context.newPage();
   page.on("console", (message) => {
@@ -45,16 +54,26 @@ async function graphiql(page) {
   seen.tabs = await tabs.allTextContents();
   const answer = () => page.evaluate(() => document.querySelector(".result-window .CodeMirror")?.CodeMirror.getValue());
   for (const name of names) {
+    seen.answers[name] = await run(name);
+    await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-${name}.png` });
+  }
+  // A tab that came back without its headers would do something else than it says.
+  await page.reload({ waitUntil: "domcontentloaded" });
+  await page.waitForSelector(".graphiql-container");
+  seen.afterReload = await run(names.at(-1));
+
+  async function run(name) {
     await tabs.filter({ hasText: new RegExp(`^${name}$`) }).click();
     const answered = page.waitForResponse((response) => response.request().postData()?.includes(name));
     await page.getByRole("button", { name: /^Execute query/ }).click();
-    await answered;
-    await page.waitForFunction(() =>
-      document.querySelector(".result-window .CodeMirror")?.CodeMirror.getValue().endsWith("}"),
+    const { extensions } = (await (await answered).json()).errors?.[0] ?? {};
+    await page.waitForFunction(
+      (id) => document.querySelector(".result-window .CodeMirror").CodeMirror.getValue().includes(id),
+      extensions?.requestId ?? '"data"',
     );
-    seen.answers[name] = JSON.parse(await answer());
-    await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-${name}.png` });
+    return JSON.parse(await answer());
   }
+
   await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
   await page.getByRole("link", { name: "Mutation" }).first().click();
   await page.getByText("updateBookingCustomer").first().waitFor();
@@ -72,6 +91,9 @@ async function own(page) {
     seen.answers[name] = JSON.parse(await page.locator("#answer").textContent());
     await page.screenshot({ path: `${pictures}/own-${colorScheme}-${names.indexOf(name)}.png` });
   }
+  await page.evaluate(readFileSync(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8"));
+  const { violations } = await page.evaluate(() => window.axe.run());
+  seen.barriers = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(", ")}`);
   // By keyboard alone, with a slip in the variables, then without.
   await page.getByLabel("Variables").fill("{not json");
   await page.keyboard.press("Control+Enter");

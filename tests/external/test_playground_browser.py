@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from app.apis import APIS
-from app.edge.playground.fetch import WANTED
+from app.edge.playground import CDN
+from app.edge.playground.fetch import WANTED, bring_in
 from app.edge.playground.operations import Prepared, prepared
 from tests.external.tools import ROOT, Tools, need, serving
 
@@ -63,22 +65,53 @@ def test_graphiql_works_from_the_built_files(tools: Tools, browser: str, tmp_pat
     assert [name_of(operation) for operation in PREPARED] == seen["tabs"]
     assert seen["schemaDocs"]
     # Nothing was asked of another host, and the content security policy stopped nothing.
-    assert (seen["blocked"], seen["complaints"]) == ([], [])
+    assert (seen["outside"], seen["complaints"]) == ([], [])
+    check_answers(seen["answers"], chosen)
+    last = list(chosen)[-1]
+    check_answers({last: seen["afterReload"]}, {last: chosen[last]})
+
+
+def cdn(folder: Path, *, tampered: bool) -> str:
+    """A list of addresses and files, with the files: what the CDN would answer."""
+    bring_in(folder)
+    files = {f"{CDN}{file.package}@{file.version}/{file.path}": folder / file.name for file in WANTED}
+    if tampered:
+        with (folder / WANTED[-2].name).open("ab") as script:
+            script.write(b"\nconsole.error('not what was pinned')")
+    listed = folder / "cdn.json"
+    listed.write_text(json.dumps({address: str(file) for address, file in files.items()}))
+    return str(listed)
+
+
+def test_graphiql_works_from_the_cdn(tools: Tools, browser: str, tmp_path: Path) -> None:
+    """Digests, cross-origin loading and the content security policy fit together."""
+    tree = source_tree(tmp_path / "tree")
+    chosen = {name_of(operation): operation for operation in CHOSEN}
+    environment = {"CHROMIUM": browser, "NETWORK": cdn(tmp_path / "cdn", tampered=False)}
+    with serving(tmp_path, tree) as url:
+        seen = tools.node("playground.mjs", url, str(tmp_path), "light", *chosen, env=environment)
+    assert (seen["page"], seen["complaints"]) == ("graphiql", [])
+    assert set(seen["outside"]) == {f"{CDN}{file.package}@{file.version}/{file.path}" for file in WANTED}
     check_answers(seen["answers"], chosen)
 
 
-@pytest.mark.parametrize("network", ["refused", "silent"])
-def test_own_page_works_where_nothing_else_does(tools: Tools, browser: str, tmp_path: Path, network: str) -> None:
+@pytest.mark.parametrize(("network", "theme"), [("", "light"), ("silent", "dark"), ("tampered", "light")])
+def test_own_page_works_where_nothing_else_does(
+    tools: Tools, browser: str, tmp_path: Path, network: str, theme: str
+) -> None:
     tree = source_tree(tmp_path / "tree")
     chosen = {operation.title: operation for operation in CHOSEN}
-    environment = {"CHROMIUM": browser, "NETWORK": network}
+    found = cdn(tmp_path / "cdn", tampered=True) if network == "tampered" else network
+    environment = {"CHROMIUM": browser, "NETWORK": found}
     with serving(tmp_path, tree) as url:
-        seen = tools.node("playground.mjs", url, str(tmp_path), "light", *chosen, env=environment)
+        seen = tools.node("playground.mjs", url, str(tmp_path), theme, *chosen, env=environment)
     assert seen["page"] == "own"
     assert [operation.title for operation in PREPARED] == seen["tabs"]
-    assert seen["keyboard"]
-    assert len(WANTED) == len(seen["blocked"])
-    assert not [text for text in seen["complaints"] if "ERR_INTERNET_DISCONNECTED" not in text]
+    assert (seen["keyboard"], seen["barriers"]) == (True, [])
+    assert len(WANTED) == len(seen["outside"])
+    expected = {"": "ERR_INTERNET_DISCONNECTED", "silent": "", "tampered": "'integrity' attribute"}[network]
+    assert [text for text in seen["complaints"] if not expected or expected not in text] == []
+    assert bool(expected) == bool(seen["complaints"])
     check_answers(seen["answers"], chosen)
 
 

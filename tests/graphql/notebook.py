@@ -12,7 +12,7 @@ import strawberry
 from strawberry import UNSET
 
 from app import scalars
-from app.apis.api import Api, ApiSettings
+from app.apis.api import Api, ApiSettings, Probe
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, Outcome, refusal
 from app.wire import arguments_of
 
@@ -175,5 +175,6 @@ API = Api(
     local=lambda _settings, _store: LocalNotebook(),
     sandbox=lambda _settings, _store: (),
     sandbox_settings=lambda _base: {},
+    probe=Probe(read=lambda backend, call: backend.read("", call), complete=bool, recognises=bool, blame={}),
     scopes={"updateNote": "notes:write", "note": "notes:read"},
 )

@@ -116,7 +116,5 @@ def test_the_standard_variables_turn_traces_on(case: str):
 def test_nothing_of_opentelemetry_is_loaded_unless_configured():
     program = "import sys, app.__main__; print([name for name in sys.modules if name.startswith('opentelemetry')])"
     root = str(Path(__file__).parents[2])
-    found = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root
-    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     assert found.stdout.strip() == "[]"

@@ -6,6 +6,7 @@ from app.apis.basecone.client import RestBackend
 from app.apis.basecone.errors import ROWS
 from app.apis.basecone.examples import EXAMPLES
 from app.apis.basecone.mutations import Mutation, Query
+from app.apis.basecone.probe import PROBE
 from app.apis.basecone.sandbox import routes, settings_for
 from app.apis.basecone.seed import COLLECTIONS, seed
 from app.apis.basecone.settings import BaseconeSettings
@@ -27,6 +28,7 @@ API = Api(
     sandbox=routes,
     sandbox_settings=settings_for,
     scopes=SCOPES,
+    probe=PROBE,
     sandbox_path="/v1",
     examples=EXAMPLES,
 )

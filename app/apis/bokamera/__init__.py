@@ -6,6 +6,7 @@ from app.apis.bokamera.client import RestBackend
 from app.apis.bokamera.errors import ROWS
 from app.apis.bokamera.examples import EXAMPLES
 from app.apis.bokamera.mutations import Mutation, Query
+from app.apis.bokamera.probe import PROBE
 from app.apis.bokamera.sandbox import routes, settings_for
 from app.apis.bokamera.seed import COLLECTIONS, seed
 from app.apis.bokamera.settings import BokameraSettings
@@ -27,5 +28,6 @@ API = Api(
     sandbox=routes,
     sandbox_settings=settings_for,
     scopes=SCOPES,
+    probe=PROBE,
     examples=EXAMPLES,
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from app.apis.api import Api
 
-_CDN = "https://cdn.jsdelivr.net/npm/"
+CDN = "https://cdn.jsdelivr.net/npm/"
 _OWN = ("page.css", "page.js", "list.js", "start.js")
 _UNTIL_OWN_PAGE = {"own": 20_000, "cdn": 4_000}
 # An address holds its content's digest, so a browser never has to ask again.
@@ -95,7 +95,7 @@ class Playground:
         if self.served_from == "own":
             return [{"url": f"playground/assets/{file.name}"} for file in self._graphiql]
         return [
-            {"url": f"{_CDN}{file.package}@{file.version}/{file.path}", "integrity": file.integrity}
+            {"url": f"{CDN}{file.package}@{file.version}/{file.path}", "integrity": file.integrity}
             for file in self._graphiql
         ]
 

@@ -72,11 +72,21 @@
     },
   };
 
-  /** GraphiQL fills every tab's editors from the tab, but those of the first from here. */
+  /**
+   * GraphiQL fills the editors of the first tab it shows from here, and not from the tab. What it kept here itself may
+   * be older than what it kept of the tabs, and then it opens one more tab.
+   */
   function seedFirstTab() {
-    if (storage.getItem("graphiql:tabState") !== null) return;
+    let first = settings.operations[0];
+    try {
+      const { tabs, activeTabIndex } = JSON.parse(storage.getItem("graphiql:tabState"));
+      first = tabs[activeTabIndex] ?? first;
+    } catch {
+      // Nothing usable was kept: this is the first visit.
+    }
     for (const editor of ["query", "variables", "headers"]) {
-      storage.setItem(`graphiql:${editor}`, settings.operations[0][editor]);
+      if (first[editor]) storage.setItem(`graphiql:${editor}`, first[editor]);
+      else storage.removeItem(`graphiql:${editor}`);
     }
   }
 

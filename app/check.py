@@ -1,0 +1,291 @@
+"""`python -m app check`: reads the settings, tries what they name without changing anything, and says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+from urllib.parse import urlsplit
+
+from app.bootstrap import create_app, entrance_of, limits_of
+from app.call import Call
+from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
+from app.edge.authentication import KeysUnavailableError
+from app.errors import Code, GatewayError, GatewayErrors
+from app.server import ServerError, bound_socket
+from app.store.engine import open_store
+from app.store.records import StoreUnavailableError
+from app.telemetry.drift import UNDOCUMENTED, as_row, as_sample, listed
+from app.upstream.exchange import Request
+from app.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import httpx
+
+    from app.apis.api import Api
+    from app.store.records import Record
+    from app.upstream.exchange import Answer
+
+log = logging.getLogger(__name__)
+
+State = Literal["ok", "warning", "failed"]
+_MOST_SKEW = 30.0
+_LEAST_SECRET = 16
+_WIDTH = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`settings` names what to look at."""
+
+    subject: str
+    state: State
+    text: str
+    settings: tuple[str, ...] = ()
+
+
+class _Watched(Upstream):
+    """Remembers the last answer, and by how much its server's clock was ahead."""
+
+    answer: Answer | None = None
+    skew: float | None = None
+
+    async def send(self, request: Request, call: Call) -> Answer:
+        self.answer = None
+        self.answer = answer = await super().send(request, call)
+        self.skew = _skew(answer.headers, time.time())
+        return answer
+
+
+def _skew(headers: Mapping[str, str], now: float) -> float | None:
+    """RFC 9110 section 6.6.1: whole seconds, so that less than one of them says nothing."""
+    try:
+        found = parsedate_to_datetime(headers.get("date", "")).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return math.copysign(max(0.0, abs(found) - 1.0), found)
+
+
+async def findings(
+    apis: Sequence[Api],
+    environment: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+) -> list[Finding]:
+    """Everything that was looked at, in the order of the table."""
+    try:
+        settings = read_settings(apis, environment, env_file)
+        check_settings(settings, apis)
+        create_app(_without_traces(settings), apis)
+    except SettingsError as error:
+        return [_of_problem(problem) for problem in error.problems]
+    found = [Finding("settings", "ok", "known and well formed"), _address(settings), await _store(settings, apis)]
+    skews: dict[str, float] = {}
+    # One after another, so that the lines of a failure stand together in the log.
+    found += [await _backend(settings, api, (transports or {}).get(api.name), skews) for api in apis]
+    return [*found, _clock(skews), await _callers(settings, transports), _router(settings)]
+
+
+def _without_traces(settings: Settings) -> Settings:
+    return Settings(settings.gateway, settings.apis)
+
+
+def _of_problem(problem: str) -> Finding:
+    name = problem.replace(":", " ").split()[0]
+    return Finding("settings", "failed", problem, (name,) if name.startswith(PREFIX) else ())
+
+
+def _address(settings: Settings) -> Finding:
+    """Whether the address is this machine's; the port may be taken by the gateway that is looked at."""
+    host = settings.gateway.host
+    try:
+        bound_socket(host, 0).close()
+    except ServerError as error:
+        return Finding("address", "failed", str(error), ("GATEWAY_HOST",))
+    return Finding("address", "ok", f"{host} is an address of this machine")
+
+
+async def _store(settings: Settings, apis: Sequence[Api]) -> Finding:
+    local = [api.title for api in apis if settings.apis[api.name].mode == "local"]
+    use = f"used by {', '.join(local)}" if local else "counts undocumented answers only"
+    failed: State = "failed" if local else "warning"
+    name = ("GATEWAY_STORE_URL",)
+    url = settings.gateway.store_url
+    missing = _missing_file(url)
+    if missing is not None:
+        if os.access(missing.parent, os.W_OK):
+            return Finding("store", "ok", f"{missing.name} will be created when it is first used; {use}")
+        return Finding(
+            "store", failed, f"{missing} cannot be created: no such folder, or no right to write there", name
+        )
+    try:
+        store = await open_store(url, [], [])
+        try:
+            await store.ping()
+        finally:
+            await store.aclose()
+    except StoreUnavailableError as error:
+        return Finding("store", failed, str(error), name)
+    return Finding("store", "ok", f"opened; {use}")
+
+
+def _missing_file(url: str) -> Path | None:
+    """The file of a SQLite store that does not exist yet; it is not for a check to create it."""
+    if not url.startswith("sqlite:///"):
+        return None
+    path = Path(url.removeprefix("sqlite:///")).absolute()
+    return None if path.exists() else path
+
+
+async def _backend(
+    settings: Settings, api: Api, transport: httpx.AsyncBaseTransport | None, skews: dict[str, float]
+) -> Finding:
+    own = settings.apis[api.name]
+    if own.mode == "local":
+        return Finding(api.name, "ok", "local: the store on this machine")
+    upstream = _Watched(api.name, own.url, limits_of(settings.gateway), transport)
+    backend = api.rest(own, upstream)
+    try:
+        return await _probed(settings, api, backend, upstream)
+    finally:
+        if upstream.skew is not None:
+            skews[api.name] = upstream.skew
+        if hasattr(backend, "aclose"):
+            await backend.aclose()
+        await upstream.aclose()
+
+
+async def _probed(settings: Settings, api: Api, backend: Any, upstream: _Watched) -> Finding:
+    own, call = settings.apis[api.name], Call("check")
+    try:
+        if not api.probe.complete(own):
+            await upstream.send(Request("GET", "/"), call)
+            text = "reachable; the gateway has no complete credentials of its own, so that callers must bring theirs"
+            return Finding(api.name, "warning", text)
+        await api.probe.read(backend, call)
+    except (GatewayError, GatewayErrors) as error:
+        first = error.errors[0] if isinstance(error, GatewayErrors) else error
+        return _failure(api, first, upstream.answer)
+    if upstream.answer is None or not api.probe.recognises(upstream.answer):
+        return Finding(api.name, "failed", f"what answers there is not {api.title}", _named(api, ("url",)))
+    return Finding(api.name, "ok", "reachable, credentials accepted")
+
+
+def _failure(api: Api, error: GatewayError, answer: Answer | None) -> Finding:
+    reason = error.row.reason
+    code = error.backend.code if error.backend is not None else None
+    text = f"{error.message} ({reason})" if error.detail is None else f"{error.message} ({reason}: {error.detail})"
+    blamed = api.probe.blame.get(f"{reason}:{code}") or api.probe.blame.get(reason)
+    if blamed is None and error.row.code is Code.FORBIDDEN:
+        return Finding(api.name, "warning", f"reachable, credentials accepted, but the read is not allowed: {text}")
+    if answer is not None and not api.probe.recognises(answer) and error.row.code is not Code.UNAUTHENTICATED:
+        return Finding(api.name, "failed", f"what answers there is not {api.title}: {text}", _named(api, ("url",)))
+    return Finding(api.name, "failed", text, _named(api, blamed or ("url",)))
+
+
+def _named(api: Api, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{PREFIX}{api.name}_{name}".upper() for name in names)
+
+
+def _clock(skews: Mapping[str, float]) -> Finding:
+    if not skews:
+        return Finding("clock", "ok", "not compared: no backend was asked")
+    name, most = max(skews.items(), key=lambda item: abs(item[1]))
+    if abs(most) <= _MOST_SKEW:
+        return Finding("clock", "ok", "agrees with the backends'")
+    side = "ahead of" if most > 0 else "behind"
+    return Finding(
+        "clock", "failed", f"{name}'s clock is {abs(most):.0f} seconds {side} this machine's: tokens may be refused"
+    )
+
+
+async def _callers(settings: Settings, transports: Mapping[str, httpx.AsyncBaseTransport] | None) -> Finding:
+    given = settings.gateway
+    if not authenticates(given):
+        if is_loopback(f"http://{given.host}"):
+            return Finding("callers", "ok", "anyone on this machine may call")
+        text = "anyone who reaches this machine may call; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER"
+        return Finding("callers", "warning", text, ("GATEWAY_CALLER_TOKENS",))
+    entrance = entrance_of(given, limits_of(given), (transports or {}).get("issuer"))
+    try:
+        if entrance.keys is not None:
+            await entrance.keys.get(None)
+    except KeysUnavailableError as error:
+        return Finding("callers", "failed", f"{error}", ("GATEWAY_JWT_JWKS_URL",))
+    finally:
+        await entrance.aclose()
+    kinds = [f"{len(given.caller_tokens)} static tokens"] if given.caller_tokens else []
+    kinds += [f"tokens of {urlsplit(given.jwt_issuer).hostname or given.jwt_issuer}"] if given.jwt_issuer else []
+    return Finding("callers", "ok", f"authenticated by {' and '.join(kinds)}")
+
+
+def _router(settings: Settings) -> Finding:
+    name = ("GATEWAY_ROUTER_SECRET",)
+    secret = settings.gateway.router_secret
+    if secret is None:
+        state: State = "warning" if settings.gateway.production else "ok"
+        return Finding(
+            "router", state, "no secret: any caller may ask for _service and _entities", name if state != "ok" else ()
+        )
+    value = secret.get_secret_value()
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        return Finding("router", "failed", "the secret cannot be sent as a header", name)
+    if len(value) < _LEAST_SECRET:
+        return Finding("router", "warning", f"the secret is shorter than {_LEAST_SECRET} characters", name)
+    return Finding("router", "ok", "a secret is demanded for _service and _entities")
+
+
+def table(found: Sequence[Finding]) -> Iterator[str]:
+    for item in found:
+        named = [name for name in item.settings if name not in item.text]
+        tail = f"  [{', '.join(named)}]" if named else ""
+        yield f"{item.state:<{_WIDTH}}{item.subject:<{_WIDTH + 1}}{item.text}{tail}"
+
+
+def check(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
+    """Writes what was found; gives the exit code: 1 when anything failed."""
+    found = asyncio.run(findings(apis))
+    if as_json:
+        out.write(json.dumps([asdict(item) for item in found], indent=2) + "\n")
+    else:
+        out.writelines(f"{line}\n" for line in table(found))
+    return int(any(item.state == "failed" for item in found))
+
+
+def undocumented(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
+    """Writes the answers that no documented row matches, ready to be added.
+
+    Raises SettingsError, StoreUnavailableError.
+    """
+    settings = read_settings(apis)
+    records = asyncio.run(_kept(settings, apis))
+    if as_json:
+        entries = [{"fingerprint": item.id, **item.document, "row": as_row(item)} for item in records]
+        out.write(json.dumps(entries, indent=2, default=str, ensure_ascii=False) + "\n")
+        return 0
+    if not records:
+        out.write("No undocumented answers were met.\n")
+    out.writelines(
+        f"{as_row(item)}\n# a sample: {item.document.get('status')}-{item.id}.json\n{as_sample(item)}\n\n"
+        for item in records
+    )
+    return 0
+
+
+async def _kept(settings: Settings, apis: Sequence[Api]) -> list[Record]:
+    if _missing_file(settings.gateway.store_url) is not None:
+        return []
+    store = await open_store(settings.gateway.store_url, [UNDOCUMENTED], [])
+    try:
+        return await listed(store, [api.name for api in apis])
+    finally:
+        await store.aclose()
