@@ -30,7 +30,6 @@ def test_javascript_client(tools: Tools, gateway: str, client: str, printed: str
 
 
 def test_python_client(gateway: str, tmp_path: Path) -> None:
-    pytest.importorskip("gql", reason="gql is not installed")
     program = snippet("client: gql")
     assert ADDRESS in program
     (tmp_path / "example.py").write_text(program.replace(ADDRESS, gateway))

@@ -107,9 +107,8 @@ def serving(folder: Path, tree: Path = ROOT, **settings: str) -> Iterator[str]:
 
 
 def snippet(name: str) -> str:
-    """The code block of README.md under `<!-- name -->`; the test is skipped while there is none."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
+    """The code block of README.md under `<!-- name -->`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     found = re.search(rf"<!-- {re.escape(name)} -->\s*```\w*\n(.*?)```", text, re.DOTALL)
-    if found is None:
-        pytest.skip(f"README.md has no code block marked {name!r}")
+    assert found, f"README.md has no code block marked {name!r}"
     return found[1]
