@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from app.graphql.schema import build_schema, print_sdl
 from app.server import ServerError, address_of, bound_socket, run
 from app.store.records import StoreUnavailableError
 from app.telemetry import logs
+
+log = logging.getLogger("app")
 
 _DESCRIPTION = (
     "A GraphQL gateway in front of REST update APIs. Settings are environment variables GATEWAY_…, or a .env file."
@@ -58,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _configure_logs(settings)
         return _serve(settings) if command == "serve" else _sandbox(settings)
     except (SettingsError, ServerError, StoreUnavailableError) as error:
-        sys.stderr.write(f"{error}\n")
+        name = "GATEWAY_STORE_URL: " if isinstance(error, StoreUnavailableError) else ""
+        sys.stderr.write(f"{name}{error}\n")
         return 2
 
 
@@ -84,7 +88,7 @@ def _serve(settings: Settings) -> int:
         asyncio.run(_open_and_close(settings))
     listening = bound_socket(given.host, given.port)
     modes = ", ".join(f"{api.title}: {_where(settings, api.name)}" for api in APIS)
-    sys.stderr.write(f"GraphQL gateway on {address_of(listening)}/graphql ({modes})\n")
+    log.info("GraphQL gateway on %s/graphql (%s)", address_of(listening), modes)
     if not several:
         return run(app, listening, grace=given.shutdown_seconds)
     with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
@@ -103,7 +107,7 @@ def _sandbox(settings: Settings) -> int:
     asyncio.run(_open_and_close(settings))
     listening = bound_socket(given.sandbox_host, given.sandbox_port)
     url = address_of(listening)
-    sys.stderr.write(f"Sandbox of the REST APIs on {url}. Start a gateway in front of it with these settings:\n")
+    log.info("Sandbox of the REST APIs on %s. Start a gateway in front of it with these settings:", url)
     sys.stdout.write("".join(f"export {line}\n" for line in sandbox_settings(url)))
     sys.stdout.flush()
     return run(create_sandbox(settings), listening, grace=given.shutdown_seconds, http=SandboxProtocol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 
@@ -22,9 +23,9 @@ BAD = [
     ({"GATEWAY_BASECONE_PASSWORD": "secret-value"}, "GATEWAY_BASECONE_PASSWORD is not a setting"),
     ({"GATEWAY_BASECONE_CLIENT_IDENTIFIER": "secret:value"}, "GATEWAY_BASECONE_CLIENT_IDENTIFIER"),
     ({"GATEWAY_BOKAMERA_USERNAME": "secret-value"}, "GATEWAY_BOKAMERA_"),
-    ({"GATEWAY_STORE_URL": "mysql://user:secret-value@host/db"}, "store"),
-    ({"GATEWAY_STORE_URL": "sqlite:////nowhere/at/all/gateway.db"}, "gateway.db"),
-    ({"GATEWAY_STORE_URL": "postgresql://user:secret-value@127.0.0.1:1/db"}, "store"),
+    ({"GATEWAY_STORE_URL": "mysql://user:secret-value@host/db"}, "GATEWAY_STORE_URL: "),
+    ({"GATEWAY_STORE_URL": "sqlite:////nowhere/at/all/gateway.db"}, "GATEWAY_STORE_URL: "),
+    ({"GATEWAY_STORE_URL": "postgresql://user:secret-value@127.0.0.1:1/db"}, "GATEWAY_STORE_URL: "),
     ({"GATEWAY_TRUSTED_ONLY": "true"}, "GATEWAY_TRUSTED_ONLY"),
     ({"GATEWAY_TRUSTED_DOCUMENTS": "nowhere.json"}, "GATEWAY_TRUSTED_DOCUMENTS"),
     ({"GATEWAY_PRODUCTION": "true"}, "GATEWAY_"),
@@ -83,6 +84,22 @@ def test_several_workers_serve_one_store(tmp_path):
         assert answer.json() == {"data": {"__typename": "Query"}}
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_line_of_the_log_is_json_and_no_query_is_in_it(tmp_path, workers):
+    with program(tmp_path, GATEWAY_WORKERS=workers) as gateway:
+        for _ in range(4):
+            httpx.get(
+                f"{gateway.url}/graphql",
+                params={"query": 'query($s: String) { a: errorCatalog(mutation: "Jansenius") { reason } }'},
+            )
+            httpx.get(f"{gateway.url}/health/live?name=Jansenius")
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.process.wait(60)
+    lines = [json.loads(line) for line in gateway.output().splitlines()]
+    assert "Jansenius" not in gateway.output()
+    assert {line["logger"] for line in lines} == {"app", "app.telemetry.operations", "uvicorn.error"}
 
 
 def test_every_setting_is_described():

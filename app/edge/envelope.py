@@ -32,10 +32,17 @@ _HEADERS = {
 }
 
 
+def log_refusal(row: DocumentedError, status: int, request_id: str) -> None:
+    """Of a request that became no operation. Nothing that the caller wrote is told: not even the path."""
+    told = {"request_id": request_id, "status": str(status), "code": row.code.value, "reason": row.reason}
+    log.info("request refused", extra=told)
+
+
 def error_response(
     row: DocumentedError, status: int, request_id: str, headers: dict[str, str] | None = None
 ) -> Response:
-    """An answer outside GraphQL in the shape of a GraphQL one."""
+    """An answer outside GraphQL in the shape of a GraphQL one, and its line in the log."""
+    log_refusal(row, status, request_id)
     body = {"errors": [Fault(row, row.text or row.reason).formatted(request_id)]}
     return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
 

@@ -13,6 +13,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from app.edge.caller import ROUTER_AUTHORIZATION, Callers, is_router
+from app.edge.envelope import log_refusal
 from app.edge.incoming import from_body, from_query
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.graphql.context import Context
@@ -51,6 +52,10 @@ class Observer(Protocol):
         self, request: Request, context: Context, execution: Coroutine[Any, Any, Result]
     ) -> Coroutine[Any, Any, Result]:
         """Awaits `execution` in the task that this runs in, and gives its result unchanged."""
+        ...
+
+    def refused(self, code: str, reason: str) -> None:
+        """A request became no operation."""
         ...
 
 
@@ -107,7 +112,11 @@ class GraphQLEndpoint:
                 asked = from_query(request.query_params, request.headers, self._settings)
             call = self._callers.call(request.scope["state"]["request_id"], request.headers)
         except RefusedRequestError as refusal:
-            return self._refusal(refusal, media, request.scope["state"]["request_id"])
+            answer = self._refusal(refusal, media, request.scope["state"]["request_id"])
+            log_refusal(refusal.row, answer.status_code, request.scope["state"]["request_id"])
+            if self._observer is not None:
+                self._observer.refused(refusal.row.code.value, refusal.row.reason)
+            return answer
         trusted = is_router(request.headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
         if isinstance(asked, list):
             # In order: a batch may hold mutations of one record.

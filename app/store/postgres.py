@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +52,11 @@ def _unavailable(error: BaseException, *, certain: bool) -> StoreUnavailableErro
             cause = f"failed with {type(error).__name__} (SQLSTATE {error.sqlstate})"
         case TimeoutError():
             cause = "did not answer in time"
+        case socket.gaierror():
+            cause = "cannot be reached: no such host"
         case OSError():
-            cause = "cannot be reached"
+            # Not the error's own text, which names the address.
+            cause = f"cannot be reached{f': {os.strerror(error.errno)}' if error.errno else ''}"
         case _:
             cause = f"failed with {type(error).__name__}"
     return StoreUnavailableError(f"the PostgreSQL store {cause}", certain=certain)

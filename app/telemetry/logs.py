@@ -123,5 +123,6 @@ def configure(
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
+        # uvicorn writes a line for each request where its access log leads anywhere: URLs, and so queries, are in it.
+        logger.propagate = name != "uvicorn.access"
         logger.setLevel(max(logging.INFO, root.level))

@@ -77,6 +77,10 @@ class Operations:
         journal.note_exchange(journal.Exchange(name, status, reason, seconds))
         self.metrics.exchange(name, status, reason, seconds)
 
+    def refused(self, code: str, reason: str) -> None:
+        """A request that became no operation."""
+        self.metrics.answered(NONE, code, reason)
+
     async def operation(self, request: Request, context: Context, execution: Coroutine[Any, Any, R]) -> R:
         noted = journal.begin()
         self.metrics.in_flight.inc()

@@ -212,6 +212,9 @@ async def test_an_observer_is_told_of_every_operation():
             told.append((context.call.request_id, result.operation and result.operation.name, len(result.errors)))
             return result
 
+        def refused(self, code, reason):
+            told.append((code, reason))
+
     async with client(observer=Observer()) as http:
         await http.post(
             "/graphql",
@@ -219,7 +222,8 @@ async def test_an_observer_is_told_of_every_operation():
             headers={"x-request-id": "one"},
         )
         await http.post("/graphql", json={"query": "{"}, headers={"x-request-id": "two"})
-    assert told == [("one", "Change", 1), ("two", None, 1)]
+        await http.post("/graphql", content="{}", headers={"content-type": "text/plain"})
+    assert told == [("one", "Change", 1), ("two", None, 1), ("BAD_REQUEST", "UNSUPPORTED_MEDIA_TYPE")]
 
 
 def test_strict_mode_without_documents_is_refused_at_the_start():

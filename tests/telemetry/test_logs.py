@@ -89,6 +89,30 @@ async def test_a_refusal_is_one_line_at_info_with_its_reason(written: io.StringI
     }
 
 
+async def test_a_request_that_becomes_no_operation_is_one_line_and_a_count_all_the_same(
+    written: io.StringIO, tmp_path: Path
+):
+    given = {"GATEWAY_CALLER_TOKENS": "app:" + "0" * 64}
+    async with running(tmp_path, {**given, "GATEWAY_METRICS_OPEN": "true"}) as gateway:
+        await gateway.post(update(), authorization=f"Bearer {CREDENTIALS[1]}", x_request_id="request-4")
+        await gateway.client.get(f"/{PERSONAL[2]}?name={PERSONAL[0]}", headers={"x-request-id": "request-5"})
+        metrics = (await gateway.client.get("/metrics")).text
+    told = [
+        {name: value for name, value in line.items() if name not in {"time", "logger"}}
+        for line in lines(written, "app.edge.envelope")
+    ]
+    refused = {"level": "info", "message": "request refused"}
+    unknown = {"status": "401", "code": "UNAUTHENTICATED", "reason": "CALLER_UNAUTHENTICATED"}
+    nowhere = {"status": "404", "code": "BAD_REQUEST", "reason": "PATH_NOT_FOUND"}
+    assert told == [
+        {**refused, "request_id": "request-4", **unknown},
+        {**refused, "request_id": "request-5", **nowhere},
+    ]
+    assert [value for value in (*PERSONAL, *CREDENTIALS) if value in written.getvalue()] == []
+    labels = 'code="UNAUTHENTICATED",field="none",reason="CALLER_UNAUTHENTICATED"'
+    assert f"gateway_operations_total{{{labels}}} 1.0" in metrics
+
+
 async def test_an_unreachable_backend_says_how_in_the_log_alone(written: io.StringIO, tmp_path: Path):
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("All connection attempts failed", request=request)
