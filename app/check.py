@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
@@ -20,7 +19,7 @@ from app.config import PREFIX, Settings, SettingsError, authenticates, check_set
 from app.edge.authentication import KeysUnavailableError
 from app.errors import Code, GatewayError, GatewayErrors
 from app.server import ServerError, bound_socket
-from app.store.engine import open_store
+from app.store.engine import look_at, open_store
 from app.store.records import StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, as_row, as_sample, listed
 from app.upstream.exchange import Request
@@ -119,31 +118,12 @@ async def _store(settings: Settings, apis: Sequence[Api]) -> Finding:
     use = f"used by {', '.join(local)}" if local else "counts undocumented answers only"
     failed: State = "failed" if local else "warning"
     name = ("GATEWAY_STORE_URL",)
-    url = settings.gateway.store_url
-    missing = _missing_file(url)
-    if missing is not None:
-        if os.access(missing.parent, os.W_OK):
-            return Finding("store", "ok", f"{missing.name} will be created when it is first used; {use}")
-        return Finding(
-            "store", failed, f"{missing} cannot be created: no such folder, or no right to write there", name
-        )
     try:
-        store = await open_store(url, [], [])
-        try:
-            await store.ping()
-        finally:
-            await store.aclose()
+        there = await look_at(settings.gateway.store_url)
     except StoreUnavailableError as error:
         return Finding("store", failed, str(error), name)
-    return Finding("store", "ok", f"opened; {use}")
-
-
-def _missing_file(url: str) -> Path | None:
-    """The file of a SQLite store that does not exist yet; it is not for a check to create it."""
-    if not url.startswith("sqlite:///"):
-        return None
-    path = Path(url.removeprefix("sqlite:///")).absolute()
-    return None if path.exists() else path
+    state = "will be created when it is first used" if there is None else "can be opened"
+    return Finding("store", "ok", f"{state}; {use}")
 
 
 async def _backend(
@@ -282,7 +262,7 @@ def undocumented(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
 
 
 async def _kept(settings: Settings, apis: Sequence[Api]) -> list[Record]:
-    if _missing_file(settings.gateway.store_url) is not None:
+    if UNDOCUMENTED.name not in (await look_at(settings.gateway.store_url) or ()):
         return []
     store = await open_store(settings.gateway.store_url, [UNDOCUMENTED], [])
     try:

@@ -49,6 +49,7 @@ def _tokens(value: Any) -> Any:
     return tuple(map(StaticToken.parse, _separated(value))) if isinstance(value, str) else value
 
 
+Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s?#]+)$")]
 Names = Annotated[tuple[str, ...], BeforeValidator(_separated)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -148,7 +149,9 @@ class GatewaySettings(BaseModel):
     playground: bool | None = Field(
         None, description="Whether the playground is served; not set: in development alone."
     )
-    cors_origins: Names = Field((), description="Origins whose pages may call, comma-separated.")
+    cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_separated)] = Field(
+        (), description="Origins whose pages may call, comma-separated."
+    )
     allowed_hosts: Names = Field(
         (),
         description="Names that the `Host` header may have, comma-separated; not set: this machine's own where the "

@@ -26,6 +26,7 @@ from app.bootstrap import create_sandbox
 from app.check import Finding, check, findings, table, undocumented
 from app.config import parse_settings
 from tests.harness import serving
+from tests.readme_tables import fields
 from tests.telemetry.running import running, update
 
 
@@ -120,11 +121,28 @@ BROKEN = {
     "a wrong API key": ({"BOKAMERA_API_KEY": WRONG_ID}, {"GATEWAY_BOKAMERA_API_KEY"}),
     "a wrong password": ({"BOKAMERA_PASSWORD": "wrong"}, {"GATEWAY_BOKAMERA_USERNAME", "GATEWAY_BOKAMERA_PASSWORD"}),
     "a wrong user": ({"BOKAMERA_USERNAME": "wrong"}, {"GATEWAY_BOKAMERA_USERNAME", "GATEWAY_BOKAMERA_PASSWORD"}),
+    "an unknown client of the token endpoint": (
+        {"BOKAMERA_CLIENT_ID": "wrong"},
+        {"GATEWAY_BOKAMERA_CLIENT_ID"},
+    ),
     "no token endpoint": ({"BOKAMERA_TOKEN_URL": "http://127.0.0.1:9/token"}, {"GATEWAY_BOKAMERA_TOKEN_URL"}),
     "another token path": ({"BOKAMERA_TOKEN_URL": "{url}/nothing"}, {"GATEWAY_BOKAMERA_TOKEN_URL"}),
     "an address of another machine": ({"HOST": "192.0.2.1", "CALLER_TOKENS": "a:" + "0" * 64}, {"GATEWAY_HOST"}),
     "a secret that is no header": ({"ROUTER_SECRET": "geheim-ü-und-lang-genug"}, {"GATEWAY_ROUTER_SECRET"}),
 }
+
+
+# Any text is well formed, and what it names is not tried: names of others, and the sandbox's own address.
+UNTRIED = {"GATEWAY_SANDBOX_HOST", "GATEWAY_ALLOWED_HOSTS", "GATEWAY_JWT_ISSUER", "GATEWAY_JWT_AUDIENCE"}
+
+
+@pytest.mark.parametrize("name", [name for name, _ in fields()])
+async def test_every_setting_has_a_broken_value_that_names_it(name: str):
+    """By its form, or by one of the tables here."""
+    found = await findings(APIS, {name: "no such value"}, None)
+    tried = {named for _, expected in BROKEN.values() for named in expected} | {named for _, named in LOCALLY.values()}
+    by_form = {named for item in found for named in item.settings if item.subject == "settings"}
+    assert name in by_form | tried | UNTRIED
 
 
 @pytest.mark.parametrize("case", BROKEN)

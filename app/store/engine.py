@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.store.migrations import Seed
+
+
+_POSTGRES = frozenset({"postgresql", "postgres"})
+_UNKNOWN = "the store's URL must begin with sqlite:/// or postgresql://"
 
 
 class SqlStore(Store, Protocol):
@@ -40,11 +46,34 @@ async def open_store(url: str, collections: Sequence[Collection], seed: Seed) ->
         from app.store.sqlite import SqliteStore  # noqa: PLC0415 - only the engine in use is loaded
 
         return await SqliteStore.open(_sqlite_path(url), collections, seed)
-    if scheme in {"postgresql", "postgres"}:
+    if scheme in _POSTGRES:
         from app.store.postgres import PostgresStore  # noqa: PLC0415 - only the engine in use is loaded
 
         return await PostgresStore.open(url, collections, seed)
-    raise StoreUnavailableError("the store's URL must begin with sqlite:/// or postgresql://", certain=True)
+    raise StoreUnavailableError(_UNKNOWN, certain=True)
+
+
+async def look_at(url: str) -> frozenset[str] | None:
+    """The names of the collections in a database, None where it holds no store yet. Creates and changes nothing.
+
+    Raises StoreUnavailableError like `open_store`, so that who looks knows whether it could be opened.
+    """
+    if url.lower().startswith("sqlite:"):
+        from app.store import sqlite  # noqa: PLC0415 - only the engine in use is loaded
+
+        path = _sqlite_path(url)
+        if path.exists():
+            return await asyncio.to_thread(sqlite.look, path)
+        if os.access(path.parent, os.W_OK):
+            return None
+        raise StoreUnavailableError(
+            f"{path} cannot be created: no such folder, or no right to write there", certain=True
+        )
+    if url.partition("://")[0].lower() in _POSTGRES:
+        from app.store import postgres  # noqa: PLC0415 - only the engine in use is loaded
+
+        return await postgres.look(url)
+    raise StoreUnavailableError(_UNKNOWN, certain=True)
 
 
 def _sqlite_path(url: str) -> Path:

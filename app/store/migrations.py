@@ -33,11 +33,7 @@ def migrate(
     Runs inside a transaction that holds the database's writer lock. Existing collections are not touched.
     """
     version = _version(connection)
-    if version > len(migrations):
-        raise StoreUnavailableError(
-            f"the store has schema version {version}, this program knows up to {len(migrations)}: run a newer one",
-            certain=True,
-        )
+    _refuse_newer(version, migrations)
     for step in migrations[version:]:
         step(connection)
     if version < len(migrations):
@@ -60,6 +56,24 @@ def migrate(
         rows = [dict(zip(names, row(record, record.version), strict=True)) for record in contents.get(name, ())]
         if rows:
             connection.execute(table.insert(), rows)
+
+
+def collections_in(connection: Connection) -> frozenset[str] | None:
+    """The names of the collections that are there, None where there is no store yet; changes nothing."""
+    if not inspect(connection).has_table(schema_table.name):
+        return None
+    _refuse_newer(connection.scalar(select(func.max(schema_table.c.version))) or 0, MIGRATIONS)
+    if not inspect(connection).has_table(collection_table.name):
+        return frozenset()
+    return frozenset(connection.scalars(select(collection_table.c.name)))
+
+
+def _refuse_newer(version: int, migrations: Sequence[Callable[[Connection], None]]) -> None:
+    if version > len(migrations):
+        raise StoreUnavailableError(
+            f"the store has schema version {version}, this program knows up to {len(migrations)}: run a newer one",
+            certain=True,
+        )
 
 
 def _version(connection: Connection) -> int:

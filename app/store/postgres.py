@@ -16,9 +16,9 @@ import asyncpg
 from sqlalchemy import ARRAY, NullPool, Text, any_, bindparam, literal_column, select, text, union_all
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.store.migrations import Seed, migrate
+from app.store.migrations import Seed, collections_in, migrate
 from app.store.records import (
     Collection,
     Record,
@@ -86,13 +86,36 @@ async def _connect(url: str) -> Any:
         raise _unavailable(error, certain=True) from None
 
 
-async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> None:
-    engine = create_async_engine(
+def _engine(url: str) -> AsyncEngine:
+    return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda: _connect(url),
         poolclass=NullPool,
         isolation_level="READ COMMITTED",  # what was committed while waiting for the lock must be seen
     )
+
+
+def _of_driver(error: DBAPIError) -> StoreUnavailableError:
+    # SQLAlchemy's own text would show the parameters, which are records; the driver's error is the cause.
+    return _unavailable(getattr(error.orig, "__cause__", None) or error, certain=True)
+
+
+async def look(url: str) -> frozenset[str] | None:
+    """`collections_in` of a database."""
+    engine = _engine(url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(collections_in)
+    except DBAPIError as error:
+        raise _of_driver(error) from None
+    except _FAILURES as error:
+        raise _unavailable(error, certain=True) from None
+    finally:
+        await engine.dispose()
+
+
+async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> None:
+    engine = _engine(url)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SET LOCAL lock_timeout = '60s'"))
@@ -127,9 +150,7 @@ class PostgresStore:
                 reset=_keep,
             )
         except DBAPIError as error:
-            # SQLAlchemy's own text would show the parameters, which are records; the driver's error is the cause.
-            cause = getattr(error.orig, "__cause__", None) or error
-            raise _unavailable(cause, certain=True) from None
+            raise _of_driver(error) from None
         except _FAILURES as error:
             raise _unavailable(error, certain=True) from None
         return cls(pool, collections)

@@ -22,7 +22,7 @@ from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.exc import DBAPIError
 
-from app.store.migrations import Seed, migrate
+from app.store.migrations import Seed, collections_in, migrate
 from app.store.records import (
     Collection,
     Record,
@@ -99,6 +99,24 @@ def _create(path: Path, collections: Sequence[Collection], seed: Seed) -> None:
 
     with engine.begin() as connection:
         migrate(connection, collections, seed)
+
+
+def look(path: Path) -> frozenset[str] | None:
+    """`collections_in` of a file that exists, opened for reading alone."""
+    if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise StoreUnavailableError(f"the SQLite database {path}: no right to write it, or its folder", certain=True)
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT),
+        poolclass=NullPool,
+    )
+    try:
+        with engine.connect() as connection:
+            return collections_in(connection)
+    except sqlite3.Error as error:
+        raise _unavailable(path, error, certain=True) from None
+    except DBAPIError as error:
+        raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
 
 
 class SqliteStore:

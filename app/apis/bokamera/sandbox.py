@@ -14,7 +14,7 @@ from app.apis.bokamera import jsv
 from app.apis.bokamera.backend import NAME
 from app.apis.bokamera.binding import bind
 from app.apis.bokamera.errors import SERIALIZATION_FAILED, Format, render, write
-from app.apis.bokamera.seed import ADMINISTRATOR, API_KEY, PASSWORD
+from app.apis.bokamera.seed import ADMINISTRATOR, API_KEY, CLIENT_ID, PASSWORD
 from app.apis.bokamera.store import LocalBackend
 from app.apis.bokamera.tokens import TokenEndpoint
 from app.apis.sandbox_faults import fault_of
@@ -183,7 +183,7 @@ def settings_for(base_url: str) -> Mapping[str, str]:
         "url": base_url,
         "api_key": API_KEY,
         "token_url": f"{base_url}/token",
-        "client_id": "bm-external-api-users",
+        "client_id": CLIENT_ID,
         "username": ADMINISTRATOR,
         "password": PASSWORD,
     }

@@ -20,6 +20,7 @@ CUSTOMERS = Collection("bokamera_customers")
 COLLECTIONS = (API_KEYS, USERS, BEARERS, COMPANIES, CUSTOMERS)
 
 API_KEY = "e0000000-0000-4000-8000-000000000001"
+CLIENT_ID = "bm-external-api-users"  # https://github.com/bokamera/api-examples
 ADMINISTRATOR = "administrator"
 USER = "user"
 PASSWORD = "demo"  # noqa: S105 - public: it opens nothing but the sandbox

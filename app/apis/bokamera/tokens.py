@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from app.apis.bokamera.seed import USERS, digest
+from app.apis.bokamera.seed import CLIENT_ID, USERS, digest
 from app.wire import encode_json
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class TokenEndpoint:
     async def endpoint(self, request: Request) -> Response:
         self.requests += 1
         form = await _form(request)
-        if not form.get("client_id"):
+        if form.get("client_id") != CLIENT_ID:
             return _error(401, "invalid_client", "Invalid client or Invalid client credentials")
         match form.get("grant_type"):
             case "password":

@@ -14,7 +14,7 @@ from app.apis.bokamera.binding import bind
 from app.apis.bokamera.client import RestBackend
 from app.apis.bokamera.errors import JSON_MEMBERS
 from app.apis.bokamera.sandbox import Sandbox, settings_for
-from app.apis.bokamera.seed import API_KEY
+from app.apis.bokamera.seed import API_KEY, CLIENT_ID
 from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.tokens import TokenEndpoint
 from app.call import Call
@@ -222,7 +222,7 @@ async def test_x_simulate_answers_rows_and_faults_of_a_put_alone(client):
     assert get.status_code == 200
 
 
-PASSWORD = {"grant_type": "password", "client_id": "c", "username": "administrator", "password": "demo"}
+PASSWORD = {"grant_type": "password", "client_id": CLIENT_ID, "username": "administrator", "password": "demo"}
 
 
 async def test_an_issued_token_opens_until_it_expires(client, sandbox, clock):
@@ -233,7 +233,7 @@ async def test_an_issued_token_opens_until_it_expires(client, sandbox, clock):
     clock.now += 60
     assert (await client.put(f"/customers/{ID}", json={}, headers=bearer)).status_code == 401
     renewed = await client.post(
-        "/token", data={"grant_type": "refresh_token", "client_id": "c", "refresh_token": issued["refresh_token"]}
+        "/token", data={"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": issued["refresh_token"]}
     )
     bearer = {"authorization": f"Bearer {renewed.json()['access_token']}"}
     assert (await client.put(f"/customers/{ID}", json={}, headers=bearer)).status_code == 200
@@ -256,8 +256,9 @@ async def test_a_users_token_has_the_users_rights(client):
         ({**PASSWORD, "username": "nobody"}, 401, "invalid_grant"),
         ({**PASSWORD, "username": "\x00"}, 401, "invalid_grant"),
         ({**PASSWORD, "client_id": ""}, 401, "invalid_client"),
+        ({**PASSWORD, "client_id": "unknown"}, 401, "invalid_client"),
         ({**PASSWORD, "grant_type": "implicit"}, 400, "unsupported_grant_type"),
-        ({"grant_type": "refresh_token", "client_id": "c", "refresh_token": "x"}, 400, "invalid_grant"),
+        ({"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": "x"}, 400, "invalid_grant"),
         ({"padding": "x" * 20_000}, 401, "invalid_client"),
         ({f"f{n}": "x" for n in range(30)}, 401, "invalid_client"),
     ],
