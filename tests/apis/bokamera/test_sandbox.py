@@ -298,7 +298,7 @@ def test_scalars_that_do_not_fit_are_ignored_as_servicestack_does():
 async def test_two_hundred_updates_with_an_expired_token_ask_for_one_token(sandbox, clock):
     transport = httpx.ASGITransport(Starlette(routes=list(sandbox.routes)))
     tokens = TokenSource(
-        "http://sandbox.invalid/token", "c", "administrator", "demo", transport=transport, margin=0, clock=clock
+        "http://sandbox.invalid/token", CLIENT_ID, "administrator", "demo", transport=transport, margin=0, clock=clock
     )
     limits = Limits(max_in_flight=200)
     async with Upstream("bokamera", "http://sandbox.invalid", limits, transport=transport) as upstream:
