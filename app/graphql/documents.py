@@ -199,4 +199,10 @@ def _validation_fault(ast: DocumentNode, error: GraphQLError) -> Fault:
         for definition in ast.definitions:
             if place is None and isinstance(definition, OperationDefinitionNode):
                 place = place_of_value(definition, node)
-    return Fault(DOCUMENT_INVALID, error.message, _locations(error), place)
+    return Fault(DOCUMENT_INVALID, _plain(error.message), _locations(error), place)
+
+
+def _plain(message: str) -> str:
+    """graphql-core's text in GraphQL's words, and without the one suggestion that it makes even where they are off."""
+    told, suggestion, _ = message.partition(" Did you mean ")
+    return told if suggestion else message.replace("not to be None.", "not to be null.")

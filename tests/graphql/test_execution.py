@@ -99,12 +99,18 @@ async def test_a_literal_is_named_by_its_place_too():
         ("query ($b: Backnd) { errorCatalog(backend: $b) { reason } }", {}),
         ("query ($b: Backend) { errorCatalog(backend: $b) { reason } }", {"b": "NOTEBOK"}),
         (UPDATE, {"input": {"titel": "a"}}),
+        (f'{{ note(id: "{FIRST}") }}', {}),
     ],
 )
 async def test_nothing_is_suggested(query, variables):
     asked = await ask(query, variables)
     assert asked.errors
     assert not any("did you mean" in error["message"].lower() for error in asked.errors)
+
+
+async def test_a_null_literal_is_called_null():
+    (error,) = (await ask(change("input: {title: null}"))).errors
+    assert error["message"] == "Expected value of non-null type 'String!' not to be null."
 
 
 @pytest.mark.parametrize(
