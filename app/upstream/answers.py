@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -44,12 +45,23 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 _MESSAGE_MEMBERS = ("message", "title", "detail")
 
 
+def _unambiguous(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError("a member stands twice")
+
+
+# Only looks for duplicates, which msgspec does not see: it would take the last of two, another reader the first.
+_look_through = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_int=len, parse_float=len).decode
+
+
 def parsed(body: bytes) -> Any:
-    """The JSON value of a body, or None where there is none."""
+    """The JSON value of a body; None where there is none, or where an object in it names a member twice."""
     try:
-        return decode_json(body)
+        value = decode_json(body)
+        _look_through(body.decode())
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
+    return value
 
 
 def member(data: Any, name: str) -> Any:

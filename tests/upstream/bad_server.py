@@ -55,11 +55,12 @@ Script = Callable[[Exchange], Awaitable[None]]
 
 
 class BadServer:
-    def __init__(self, script: Script, *, raw: bool = False, eager: bool = True, tls=None):
+    def __init__(self, script: Script, *, raw: bool = False, eager: bool = True, tls=None, port: int = 0):
         self.script = script
         self.raw = raw
         self.eager = eager
         self.tls = tls
+        self.port = port
         self.connections = 0
         self.requests: list[Exchange] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +75,7 @@ class BadServer:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self.tls, limit=2**20)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, ssl=self.tls, limit=2**20)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -107,3 +107,10 @@ def test_members_are_found_in_any_casing_and_only_in_objects():
     assert text_member({"a": " "}, "a") is None
     assert message_of({"detail": "d", "title": "t"}) == "t"
     assert parsed(b"1.10") is not None
+
+
+def test_an_object_with_a_member_twice_is_unreadable():
+    """Which of the two was meant cannot be told."""
+    assert parsed(b'{"a":1,"A":2,"b":[{"a":1e999},{"a":2}]}') is not None
+    for body in (b'{"a":1,"a":1}', b'{"b":[{"a":1,"\\u0061":2}]}'):
+        assert parsed(body) is None

@@ -149,6 +149,8 @@ class _Reader:
         while True:
             self._take(_SPACE)
             key = self._quoted() if self._here() == '"' else self._take(_BARE_KEY).strip()
+            if key in result:
+                raise JsvError(f"a member stands twice before {self.at}")
             self._expect(":")
             result[key] = self.value(depth + 1, key, _BARE_IN_MAP)
             if self._here() == "}":

@@ -91,6 +91,7 @@ def test_the_readers_rules(text, value):
         "{A:x",
         "{A:x,",
         "{A:x,}",
+        "{A:x,A:x}",
         "{A}",
         '{A:"x',
         '{A:"x"y}',

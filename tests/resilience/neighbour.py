@@ -1,0 +1,168 @@
+"""The whole gateway in REST mode in front of a backend that misbehaves on real sockets.
+
+The neighbour is the sandbox behind a `BadServer`: a PUT reaches the sandbox's store, or not, and is then answered as a
+fault's script says. So what the gateway tells of a write can be compared with what became of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+
+from app.apis import APIS
+from app.apis.basecone.seed import CUSTOMERS
+from app.apis.bokamera.seed import CUSTOMERS as BOOKING_CUSTOMERS
+from app.apis.bokamera.seed import bearer_of
+from app.bootstrap import create_app, create_sandbox, open_store_for
+from app.config import parse_settings
+from app.store.engine import SqlStore
+from tests.harness import check_error
+from tests.upstream.bad_server import BadServer, Exchange, Script, answer
+
+CUSTOMER = "c0000000-0000-4000-8000-000000000001"
+BOOKING_CUSTOMER = "b0000000-0000-4000-8000-000000000001"
+COMPANY = "a0000000-0000-4000-8000-000000000001"
+BEFORE = {"basecone": "Anna Bakery", "bokamera": "Anna"}
+AFTER = "Changed"
+ENGINES = ("direct", "httpx")
+_HEADERS = {"x-bokamera-authorization": f"Bearer {bearer_of('administrator')}"}
+_UPDATES = {
+    "basecone": """mutation($id: UUID!, $input: UpdateCustomerInput!, $skip: Boolean!) {
+      updateCustomer(id: $id, input: $input, skipCreationInAccountingSystem: $skip) { customer { name } } }""",
+    "bokamera": """mutation($id: UUID!, $input: UpdateBookingCustomerInput!) {
+      updateBookingCustomer(id: $id, input: $input) { bookingCustomer { firstname } } }""",
+}
+
+
+def request(api: str, *, name: str = AFTER, skip: bool = False, **more: Any) -> dict[str, Any]:
+    """An update that renames; `more` are further members of the input."""
+    if api == "basecone":
+        variables = {"id": CUSTOMER, "skip": skip, "input": {"company": {"companyId": COMPANY}, "name": name, **more}}
+    else:
+        variables = {"id": BOOKING_CUSTOMER, "input": {"firstname": name, **more}}
+    return {"query": _UPDATES[api], "variables": variables}
+
+
+@dataclass
+class Neighbour:
+    """`put` answers each PUT after `delivered` said whether the sandbox hears of it first; `get` replaces its reads."""
+
+    put: Script
+    sandbox: httpx.AsyncClient
+    store: SqlStore
+    delivered: bool = False
+    get: Script | None = None
+    reads: int = 0
+    written: list[int] = field(default_factory=list)
+
+    async def script(self, exchange: Exchange) -> None:
+        if exchange.method == "PUT":
+            if self.delivered:
+                self.written.append((await self._relayed(exchange)).status_code)
+            await self.put(exchange)
+        else:
+            self.reads += 1
+            if self.get is not None:
+                await self.get(exchange)
+            else:
+                told = await self._relayed(exchange)
+                await exchange.send(answer(told.status_code, told.content, "content-type: application/json"))
+
+    async def _relayed(self, exchange: Exchange) -> httpx.Response:
+        kept = {name: value for name, value in exchange.headers.items() if name not in {"host", "content-length"}}
+        return await self.sandbox.request(exchange.method, exchange.target, headers=kept, content=exchange.body)
+
+    async def name(self, api: str) -> str:
+        """What the record is called in the sandbox's store now."""
+        collection, record_id = (CUSTOMERS, CUSTOMER) if api == "basecone" else (BOOKING_CUSTOMERS, BOOKING_CUSTOMER)
+        record = await self.store.get(collection, record_id)
+        assert record is not None
+        return str(record.document["name" if api == "basecone" else "Firstname"])
+
+
+@dataclass
+class Gatewayed:
+    """A gateway, and the server that it calls."""
+
+    app: Starlette
+    client: httpx.AsyncClient
+    server: BadServer
+    neighbour: Neighbour
+
+    async def update(self, api: str, *, headers: dict[str, str] | None = None, **given: Any) -> dict[str, Any]:
+        """The answer's body; every error in it is checked for what all errors promise."""
+        told = await self.client.post("/graphql", json=request(api, **given), headers=_HEADERS | (headers or {}))
+        assert told.status_code == 200, told.text
+        body: dict[str, Any] = told.json()
+        for error in body.get("errors", ()):
+            check_error(error)
+        return body
+
+    async def error(self, api: str, **given: Any) -> dict[str, Any]:
+        body = await self.update(api, **given)
+        [error] = body["errors"]
+        return error
+
+
+def applied(api: str, body: dict[str, Any]) -> bool:
+    """Whether the answer is that of a success."""
+    if "errors" in body:
+        return False
+    [record] = next(iter(body["data"].values())).values()
+    return bool(record["name" if api == "basecone" else "firstname"] == AFTER)
+
+
+@contextlib.asynccontextmanager
+async def gatewayed(
+    folder: Path,
+    put: Script,
+    *,
+    delivered: bool = False,
+    get: Script | None = None,
+    url: str | None = None,
+    raw: bool = False,
+    eager: bool = True,
+    tls: Any = None,
+    settings: dict[str, str] | None = None,
+    others: dict[str, Any] | None = None,
+) -> AsyncIterator[Gatewayed]:
+    """`url` replaces the server's, or is "https" for its own under that scheme; `others` holds a URL by API name."""
+    local = parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"})
+    async with contextlib.AsyncExitStack() as stack:
+        store = await open_store_for(local, APIS)
+        stack.push_async_callback(store.aclose)
+        sandbox = create_sandbox(local, APIS, store)
+        await stack.enter_async_context(sandbox.router.lifespan_context(sandbox))
+        relay = await stack.enter_async_context(
+            httpx.AsyncClient(transport=httpx.ASGITransport(sandbox), base_url="http://sandbox.test")
+        )
+        neighbour = Neighbour(put, relay, store, delivered, get)
+        script = put if raw else neighbour.script
+        server = await stack.enter_async_context(BadServer(script, raw=raw, eager=eager, tls=tls))
+        base = server.url.replace("http:", "https:") if url == "https" else url or server.url
+        given = rest_settings({api.name: (others or {}).get(api.name, base) for api in APIS})
+        given |= {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **(settings or {})}
+        app = create_app(parse_settings(APIS, given))
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        transport = httpx.ASGITransport(app)
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", timeout=None)
+        )
+        yield Gatewayed(app, client, server, neighbour)
+
+
+def rest_settings(urls: dict[str, str]) -> dict[str, str]:
+    """Each API in REST mode under a URL of its own. Callers bring BokaMera's bearer: no token endpoint is asked."""
+    token = {"token_url", "client_id", "username", "password"}
+    return {
+        f"GATEWAY_{api.name}_{name}".upper(): value
+        for api in APIS
+        for name, value in api.sandbox_settings(urls[api.name]).items()
+        if name not in token
+    }

@@ -1,0 +1,151 @@
+"""After an unknown outcome: the one read-back, what it proves, and the time that is kept for it. On real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import serving
+from tests.resilience.neighbour import AFTER, BEFORE, ENGINES, applied, gatewayed, request
+from tests.resilience.test_sequences import Held
+from tests.upstream import faults
+from tests.upstream.bad_server import Script, answer, says, status
+
+LOST = says(b"", then="reset")
+KEY = "ba5e0000-0000-4000-8000-000000000001"
+COMPANY = "ba000000-0000-4000-8000-000000000001"
+EQUALS = "equals what was sent; whether the rest of the update happened is not known"
+DIFFERS = "was read back and differs from what was sent"
+UNREAD = "The record could not be read back"
+
+
+@dataclass
+class Case:
+    """`says` None stands for a success; else it is in the message of an error that stays UNKNOWN."""
+
+    id: str
+    says: str | None
+    api: str = "basecone"
+    delivered: bool = True
+    get: Script | None = None
+    skip: bool = True
+    more: dict[str, Any] = field(default_factory=dict)
+    put: Script = LOST
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+def booking(name: str, told: str | None, **more: Any) -> Case:
+    return Case(name, told, "bokamera", more.pop("delivered", True), more=more)
+
+
+CASES = [
+    Case("equal, and nothing else asked for", None),
+    Case("equal, but the accounting system", EQUALS, skip=False),
+    Case("different", DIFFERS, delivered=False),
+    Case("different, and the accounting system", DIFFERS, delivered=False, skip=False),
+    Case("not found", "was not found when it was read back", get=status(404)),
+    Case("refused", UNREAD, get=status(403)),
+    Case("failing", UNREAD, get=status(500)),
+    Case("closed", UNREAD, get=says(b"", then="close")),
+    Case("HTML", UNREAD, get=status(200, b"<html>", "content-type: text/html")),
+    Case("a list", UNREAD, get=status(200, b"[]")),
+    Case("cut off", UNREAD, get=says(answer(200, b"{}", length=9), then="close")),
+    Case("100 MB", UNREAD, get=faults.big(200, 100 * faults.MEBIBYTE)),
+    Case("a member twice", UNREAD, get=status(200, b'{"name":"Changed","name":"Anna Bakery"}')),
+    Case("hanging", UNREAD, get=says(b"", then="hang"), settings={"GATEWAY_BACKEND_SECONDS": "0.3"}),
+    Case("every kind of member equal", None, more={"phone": None, "address": {"city": "Baarn"}, "vatCode": {"code": "NL9"}, "bankAccounts": [{"default": True, "iban": "NL91ABNA0417164300"}]}),
+    Case("an error is no proof either", None, put=status(500)),
+    booking("BokaMera: equal", None, email="new@example.com", customFields=[{"id": 4, "value": "large"}]),
+    booking("BokaMera: different", DIFFERS, delivered=False),
+    booking("BokaMera: an access key created", EQUALS, accessKeys=[{"accessKeyTypeId": 1, "value": "77"}]),
+    booking("BokaMera: an access key changed", None, accessKeys=[{"id": KEY, "value": "77"}]),
+    booking("BokaMera: an access key deleted", None, accessKeysToDelete=[{"id": KEY}]),
+    booking("BokaMera: an access key not deleted", DIFFERS, delivered=False, accessKeysToDelete=[{"id": KEY}]),
+    Case("BokaMera: not found", "was not found", "bokamera", get=status(200, b'{"Results":[]}')),
+    Case("BokaMera: another customer", UNREAD, "bokamera", get=status(200, b'{"Results":[{"Id":"b0000000-0000-4000-8000-000000000003"}]}')),
+    Case("BokaMera: HTML", UNREAD, "bokamera", get=status(200, b"<html>")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["direct", pytest.param("httpx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_one_read_back_settles_the_outcome_or_is_told(case: Case, engine: str, tmp_path: Path):
+    settings = {"GATEWAY_HTTP_ENGINE": engine, **case.settings}
+    async with gatewayed(tmp_path, case.put, delivered=case.delivered, get=case.get, settings=settings) as gateway:
+        body = await gateway.update(case.api, skip=case.skip, **case.more)
+        assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
+        assert (AFTER if case.delivered else BEFORE[case.api]) == await gateway.neighbour.name(case.api)
+        assert all(code in {200, 204} for code in gateway.neighbour.written)
+    if case.says is None:
+        assert applied(case.api, body)
+        return
+    [error] = body["errors"]
+    assert case.says in error["message"]
+    assert (error["extensions"]["outcome"], error["extensions"]["retry"]) == ("UNKNOWN", {"safe": False})
+
+
+@pytest.mark.parametrize("api", ["basecone", "bokamera"])
+async def test_time_for_the_read_back_is_kept_from_the_callers_own(api: str, tmp_path: Path):
+    """The write hangs until its part of the caller's time is over; the rest suffices to prove that it was applied."""
+    async with gatewayed(tmp_path, says(b"", then="hang"), delivered=True) as gateway:
+        body = await gateway.update(api, skip=True, headers={"x-request-timeout": "4000"})
+        assert applied(api, body)
+        assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
+
+
+async def test_a_caller_gets_an_answer_in_the_time_it_set(tmp_path: Path):
+    """Both the write and the read-back hang; the gateway's own limits are a minute and half a minute."""
+    hang = says(b"", then="hang")
+    async with gatewayed(tmp_path, hang, get=hang) as gateway:
+        error = await gateway.error("basecone", headers={"x-request-timeout": "400"})
+        assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
+    assert (error["extensions"]["code"], error["extensions"]["outcome"]) == ("BACKEND_TIMEOUT", "UNKNOWN")
+    assert UNREAD in error["message"]
+
+
+async def test_all_mutations_of_a_document_share_its_time(tmp_path: Path):
+    """The first uses it up, so that the second is not sent."""
+    both = """mutation($id: UUID!, $input: UpdateCustomerInput!) {
+      a: updateCustomer(id: $id, input: $input) { customer { name } }
+      b: updateCustomer(id: $id, input: $input) { customer { name } } }"""
+    hang = says(b"", then="hang")
+    async with gatewayed(tmp_path, hang, get=hang) as gateway:
+        given = request("basecone")["variables"]
+        body = {"query": both, "variables": {"id": given["id"], "input": given["input"]}}
+        told = (await gateway.client.post("/graphql", json=body, headers={"x-request-timeout": "400"})).json()
+        assert gateway.server.puts == 1
+    outcomes = {error["path"][0]: error["extensions"]["outcome"] for error in told["errors"]}
+    assert outcomes == {"a": "UNKNOWN", "b": "NOT_APPLIED"}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_client_that_goes_away_does_not_abort_the_put(engine: str, tmp_path: Path):
+    """The backend hears the whole request and its answer is read, though nobody is left to hear of it."""
+    held = Held(answer(204))
+    async with gatewayed(tmp_path, held, delivered=True, settings={"GATEWAY_HTTP_ENGINE": engine}) as gateway:
+        app = gateway.app
+        async with serving(app, lifespan="off") as address:
+            host, port = address.removeprefix("http://").split(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            body = json.dumps(request("basecone")).encode()
+            head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await held.arrived.wait()
+            [operation] = app.state.in_flight
+            writer.transport.abort()
+            # Once a later connection is answered, the server has seen the end of this one.
+            reader, other = await asyncio.open_connection(host, int(port))
+            other.write(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            await reader.read()
+            other.close()
+            assert not operation.done()
+            held.release.set()
+            result = await operation
+        assert (gateway.server.puts, gateway.neighbour.reads) == (1, 0)
+        assert await gateway.neighbour.name("basecone") == AFTER
+    assert result.body() == {"data": {"updateCustomer": {"customer": {"name": AFTER}}}}
