@@ -152,7 +152,7 @@ async def gatewayed(
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
         client = await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", timeout=None)
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
         )
         yield Gatewayed(app, client, server, neighbour)
 
