@@ -203,7 +203,8 @@ async def _callers(settings: Settings, transports: Mapping[str, httpx.AsyncBaseT
         return Finding("callers", "failed", f"{error}", ("GATEWAY_JWT_JWKS_URL",))
     finally:
         await entrance.aclose()
-    kinds = [f"{len(given.caller_tokens)} static tokens"] if given.caller_tokens else []
+    names = list(dict.fromkeys(token.caller.name for token in given.caller_tokens))
+    kinds = [f"static tokens of {', '.join(names)}"] if names else []
     kinds += [f"tokens of {urlsplit(given.jwt_issuer).hostname or given.jwt_issuer}"] if given.jwt_issuer else []
     return Finding("callers", "ok", f"authenticated by {' and '.join(kinds)}")
 

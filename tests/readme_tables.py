@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
 from app.apis import APIS
 from app.config import PREFIX, GatewaySettings
+from app.edge.authentication import METRICS_SCOPE
 from app.errors import OWN_ROWS, DocumentedError
+from app.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -67,8 +70,32 @@ def reasons_table() -> str:
     return "\n".join(lines)
 
 
+def scopes_table() -> str:
+    rows = [f"| `{field}` | `{scope}` |" for api in APIS for field, scope in api.scopes.items()]
+    return "\n".join(["| field | scope |", "|---|---|", *rows, f"| `/metrics` | `{METRICS_SCOPE}` |"])
+
+
+def metrics_table() -> str:
+    """By the registry that the gateway answers from."""
+    metrics = Metrics()
+    found = [item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)]
+    rows = []
+    for item in found:
+        (family,) = item.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in item._labelnames)
+        rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    assert len(rows) == len(list(metrics.registry.collect()))
+    return "\n".join(["| metric | type | labels | meaning |", "|---|---|---|---|", *rows])
+
+
 def generated() -> Mapping[str, str]:
-    return {"settings": settings_table(), "reasons": reasons_table()}
+    return {
+        "settings": settings_table(),
+        "reasons": reasons_table(),
+        "scopes": scopes_table(),
+        "metrics": metrics_table(),
+    }
 
 
 def filled(text: str) -> str:

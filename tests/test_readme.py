@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import shlex
@@ -9,6 +10,7 @@ import subprocess
 import tomllib
 
 import pytest
+import yaml
 
 from app.apis import APIS
 from app.apis.basecone.examples import SUPPLIER_INPUT
@@ -17,11 +19,13 @@ from tests.readme_tables import ENV_EXAMPLE, README, env_example, filled
 
 TEXT = README.read_text()
 BLOCKS = re.findall(r"(?:<!-- (?P<marker>[^>]*?) -->\n)?```(?P<language>[a-z]+)\n(?P<body>.*?)```", TEXT, re.DOTALL)
+TRANSCRIPT = re.compile(r"^\$ (.*)\n(.*)$", re.MULTILINE)
+# Those with a marker need settings of their own: tests/test_readme_operations.py.
 TRANSCRIPTS = [
     pytest.param(command, answer, id=f"curl-{number}")
-    for number, (_, language, body) in enumerate(BLOCKS)
-    if language == "console"
-    for command, answer in re.findall(r"^\$ (.*)\n(.*)$", body, re.MULTILINE)
+    for number, (marker, language, body) in enumerate(BLOCKS)
+    if language == "console" and not marker
+    for command, answer in TRANSCRIPT.findall(body)
 ]
 EXPORT = re.compile(r"^export (\w+)=(.*)$", re.MULTILINE)
 
@@ -113,6 +117,10 @@ def test_every_snippet_parses(number):
             assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
         case "toml":
             tomllib.loads(body)
+        case "yaml":
+            assert all(isinstance(document, dict) for document in yaml.safe_load_all(body))
+        case "ini":
+            configparser.ConfigParser().read_string(body)
 
 
 def test_resetting_the_store_names_its_files():

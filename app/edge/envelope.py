@@ -32,6 +32,10 @@ _HEADERS = {
 }
 
 
+# A probe asks by the address of the machine; there is nothing to be had here.
+_ANY_HOST = frozenset({"/health/live", "/health/ready"})
+
+
 def log_refusal(row: DocumentedError, status: int, request_id: str) -> None:
     """Of a request that became no operation. Nothing that the caller wrote is told: not even the path."""
     told = {"request_id": request_id, "status": str(status), "code": row.code.value, "reason": row.reason}
@@ -80,7 +84,7 @@ class Envelope:
                     answer.setdefault(name, value)
             await send(message)
 
-        if self._hosts and _host(headers) not in self._hosts:
+        if self._hosts and scope["path"] not in _ANY_HOST and _host(headers) not in self._hosts:
             await error_response(HOST_NOT_ALLOWED, 421, identifier)(scope, receive, wrapped)
             return
         try:

@@ -161,18 +161,22 @@ def as_row(record: Record) -> str:
     reason = re.sub(r"[^A-Z0-9]+", "_", (code or shape["text"] or row.reason).upper()).strip("_")[:60]
     outcome = "" if row.outcome is None else f"\n    outcome=Outcome.{row.outcome.name},"
     return (
-        f"# {shape['count']} times between {shape['first']} and {shape['last']}; {_GAP} stands for a value\n"
+        f"# met {shape['count']} x between {shape['first']} and {shape['last']}; {_GAP} stands for a value\n"
         "DocumentedError(\n"
         f'    reason="{reason}",\n'
         f"    code=Code.{row.code.name},\n"
-        f"    backend={shape['backend']!r},\n"
+        f"    backend={_literal(shape['backend'])},\n"
         f"    http_status={shape['status']},\n"
-        f"    vendor_code={code!r},\n"
-        f"    text={shape['text']!r},\n"
-        f"    mutations={tuple(shape['fields'])!r},{outcome}\n"
+        f"    vendor_code={_literal(code)},\n"
+        f"    text={_literal(shape['text'])},\n"
+        f"    mutations=({', '.join(map(_literal, shape['fields']))},),{outcome}\n"
         f'    source="not documented; met {shape["first"][:10]}",\n'
         "),"
     )
+
+
+def _literal(value: str | None) -> str:
+    return "None" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def as_sample(record: Record) -> str:

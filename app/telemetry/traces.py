@@ -44,7 +44,8 @@ def provider_from_environment(service: str) -> TracerProvider:
 
 
 def _named() -> bool:
-    return Resource.create().attributes.get(SERVICE_NAME) not in {None, "unknown_service"}
+    # Without a name OpenTelemetry makes one up: `unknown_service`, or with the process's name behind a colon.
+    return not str(Resource.create().attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service")
 
 
 class Traces:

@@ -1,0 +1,342 @@
+"""What the README tells an operator: each transcript and line is what the program says, each file is read and tried."""
+
+from __future__ import annotations
+
+import configparser
+import itertools
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from email.message import Message
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import yaml
+
+from app.apis import APIS
+from app.bootstrap import create_app
+from app.config import GatewaySettings, check_settings, parse_settings
+from tests.processes import ROOT, environment, program, run
+from tests.telemetry.running import CUSTOMER, update
+from tests.test_readme import EXPORT, TEXT, TRANSCRIPT, check, marked
+
+PYTHON = ".venv/bin/python"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a container listens on
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    with program(tmp_path_factory.mktemp("shop"), **dict(EXPORT.findall(marked("callers: settings")))) as started:
+        yield started
+
+
+@pytest.mark.parametrize("number", range(3), ids=["without a token", "with it", "beyond its scopes"])
+def test_a_callers_transcript_is_what_the_gateway_answers(shop, number):
+    command, answer = TRANSCRIPT.findall(marked("callers: transcript"))[number]
+    check(command, answer, shop.url)
+
+
+def test_the_one_command_makes_a_token_that_works(tmp_path):
+    command = shlex.split(marked("token"))
+    assert command[0] == PYTHON
+    made = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True, check=True).stdout
+    token, setting = made.splitlines()
+    name, _, value = setting.partition("=")
+    with program(tmp_path, **{name: value}) as gateway:
+        bearer = {"authorization": "Bearer " + token.removeprefix("token: ")}
+        asked = {"query": "{ __typename }"}
+        assert httpx.post(f"{gateway.url}/graphql", json=asked, headers=bearer).status_code == 200
+        assert httpx.post(f"{gateway.url}/graphql", json=asked).status_code == 401
+
+
+def test_the_settings_of_signed_tokens_go_together():
+    check_settings(parse_settings(APIS, dict(EXPORT.findall(marked("jwt")))), APIS)
+
+
+VARYING = {"time", "duration_ms", "backend_ms"}
+
+
+def test_the_log_line_is_one_that_is_written(tmp_path):
+    shown = json.loads(marked("log"))
+    rest = dict(EXPORT.findall(marked("gateway")))
+    callers = {"GATEWAY_CALLER_TOKENS": dict(EXPORT.findall(marked("callers: settings")))["GATEWAY_CALLER_TOKENS"]}
+    (tmp_path / "sandbox").mkdir()
+    with program(tmp_path / "sandbox", "sandbox") as sandbox:
+        settings = {name: value.replace("http://127.0.0.1:8001", sandbox.url) for name, value in rest.items()}
+        with program(tmp_path, **settings, **callers) as gateway:
+            headers = {"authorization": "Bearer token-of-the-shop", "x-request-id": shown["request_id"]}
+            wrong = update("Anna Bakery BV", input={"vatCode": {"code": "NL99"}})
+            httpx.post(f"{gateway.url}/graphql", json=wrong, headers=headers)
+            gateway.process.send_signal(signal.SIGTERM)
+            gateway.process.wait(60)
+    lines = [json.loads(line) for line in gateway.output().splitlines()]
+    (line,) = [line for line in lines if line["logger"] == shown["logger"]]
+    assert list(line) == list(shown)
+    assert {name: line[name] for name in line.keys() - VARYING} == {name: shown[name] for name in line.keys() - VARYING}
+
+
+def test_every_member_of_a_log_line_is_explained():
+    _, _, rest = TEXT.partition("<!-- log members -->\n")
+    table = rest.partition("\n\n")[0]
+    explained = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    written = (ROOT / "app/telemetry/operations.py").read_text().partition("members = {")[2].partition("}")[0]
+    own = {"time", "level", "logger", "message", "exception"}
+    assert explained == {*re.findall(r'^ +"(\w+)": ', written, re.MULTILINE)} | own
+
+
+@pytest.fixture(scope="module")
+def sandboxed(tmp_path_factory):
+    """A folder and settings of a gateway before the sandbox."""
+    with program(tmp_path_factory.mktemp("behind"), "sandbox") as sandbox:
+        yield dict(EXPORT.findall(marked("gateway").replace("http://127.0.0.1:8001", sandbox.url)))
+
+
+def transcript(name):
+    """Variables, arguments and the output of the one command of a block."""
+    command, _, answer = marked(name).removeprefix("$ ").partition("\n")
+    words = shlex.split(command)
+    given = dict(word.split("=", 1) for word in itertools.takewhile(lambda word: "=" in word, words))
+    assert words[len(given) : len(given) + 3] == [PYTHON, "-m", "app"]
+    return given, words[len(given) + 3 :], answer
+
+
+def test_the_check_says_what_the_readme_shows(tmp_path, sandboxed):
+    given, arguments, answer = transcript("check")
+    ended = run(tmp_path, *arguments, **{**sandboxed, **given})
+    assert (ended.stdout, ended.stderr, ended.returncode) == (answer, "", 1)
+    assert not list(tmp_path.iterdir())
+    assert run(tmp_path, *arguments, **sandboxed).returncode == 0
+    found = json.loads(run(tmp_path, *arguments, "--json", **sandboxed).stdout)
+    assert {name for item in found for name in item} == {"subject", "state", "text", "settings"}
+    assert run(tmp_path, *arguments, "--nonsense").returncode == 2
+
+
+def test_an_undocumented_answer_is_listed_as_the_readme_shows(tmp_path, sandboxed):
+    _, arguments, answer = transcript("undocumented")
+    with program(tmp_path, **sandboxed) as gateway:
+        httpx.post(f"{gateway.url}/graphql", json=update(), headers={"x-simulate": "html-500"})
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.process.wait(60)
+    ended = run(tmp_path, *arguments, **sandboxed)
+    moment = re.compile(r"2\d{3}-\d\d-\d\d(T\d\d:\d\d:\d\d\+00:00)?")
+    assert moment.sub("when", ended.stdout).rstrip() == moment.sub("when", answer).rstrip()
+
+
+def test_prometheus_is_told_of_the_metrics(shop):
+    (job,) = yaml.safe_load(marked("prometheus"))["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"127.0.0.1:{GatewaySettings().port}"]}]
+    assert httpx.get(shop.url + job["metrics_path"]).status_code == 401
+    assert (ROOT / "app/telemetry/grafana.json").is_file()
+
+
+# Deployment.
+
+
+def instructions():
+    """The container file's, by stage: a list of name and value."""
+    stages = []
+    for line in marked("container").splitlines():
+        if line:
+            name, _, value = line.partition(" ")
+            if name == "FROM":
+                stages.append([])
+            stages[-1].append((name, value))
+    return stages
+
+
+def values(stage, name):
+    return [value for found, value in stage if found == name]
+
+
+def test_the_container_file_fits_the_program():
+    build, final = instructions()
+    known = {"FROM", "COPY", "RUN", "USER", "WORKDIR", "ENV", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT"}
+    assert {name for name, _ in [*build, *final]} <= known
+    versions = [re.fullmatch(r"python:(\d+)\.(\d+)-slim( AS build)?", value) for value in values(build + final, "FROM")]
+    assert all((int(found[1]), int(found[2])) >= (3, 11) for found in versions)
+    for value in values(build, "COPY"):
+        *sources, _ = value.split()
+        assert all((ROOT / source).exists() for source in sources)
+    assert values(final, "EXPOSE") == [str(GatewaySettings().port)]
+    given = dict(word.split("=", 1) for word in shlex.split(values(final, "ENV")[0]))
+    check_settings(parse_settings(APIS, given), APIS)
+    assert given["GATEWAY_HOST"] == EVERYWHERE
+    assert f"127.0.0.1:{GatewaySettings().port}/health/ready" in values(final, "HEALTHCHECK")[0]
+
+
+@pytest.mark.slow
+def test_the_container_files_commands_work_in_a_fresh_folder(tmp_path):
+    """Without a container: its sources, its RUN commands below another root, its entry point and its health check."""
+    build, final = instructions()
+    prefix = tmp_path / "opt" / "gateway"
+
+    def here(text):
+        return text.replace("/opt/gateway", str(prefix)).replace("/source", str(tmp_path / "source"))
+
+    for value in values(build, "COPY"):
+        *sources, target = value.split()
+        for source in sources:
+            folder = Path(here(target))
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, folder, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, folder)
+    for command in values(build, "RUN"):
+        ended = subprocess.run(shlex.split(here(command)), capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+    data = tmp_path / "data"
+    data.mkdir()
+    entry = json.loads(here(values(final, "ENTRYPOINT")[0]))
+    given = dict(word.split("=", 1) for word in shlex.split(values(final, "ENV")[0]))
+    variables = environment({**given, "GATEWAY_PORT": "0"})
+    del variables["PYTHONPATH"]
+    checked = subprocess.run([*entry, "check"], cwd=data, env=variables, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked
+    with subprocess.Popen(entry, cwd=data, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            first = process.stderr.readline()
+            port = urlsplit(re.search(r"http://\S+", first)[0]).port
+            while "startup complete" not in process.stderr.readline():
+                assert process.poll() is None
+            health = json.loads(here(values(final, "HEALTHCHECK")[0].removeprefix("CMD ")))
+            health[-1] = health[-1].replace(":8000", f":{port}")
+            assert subprocess.run(health, check=False).returncode == 0
+        finally:
+            process.terminate()
+            process.stderr.read()
+    assert process.returncode == 0
+    # A health check of nobody fails.
+    assert subprocess.run(health, stderr=subprocess.DEVNULL, check=False).returncode != 0
+    assert (data / "gateway.db").is_file()
+
+
+def unit():
+    found = configparser.ConfigParser()
+    found.optionxform = str
+    found.read_string(marked("systemd"))
+    return found
+
+
+def test_the_systemd_unit_fits_the_program(tmp_path):
+    service = unit()["Service"]
+    assert service["ExecStart"] == "/opt/gateway/bin/python -m app"
+    assert float(service["TimeoutStopSec"]) > GatewaySettings().shutdown_seconds
+    assert service["WorkingDirectory"] == f"/var/lib/{service['StateDirectory']}"
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd is not installed here: the unit was read, and not verified")
+    path = tmp_path / "gateway.service"
+    path.write_text(marked("systemd").replace("/opt/gateway/bin/python", sys.executable))
+    ended = subprocess.run([verify, "verify", str(path)], capture_output=True, text=True, check=False)
+    complaints = [line for line in ended.stderr.splitlines() if "gateway.service" in line]
+    assert (ended.returncode, complaints) == (0, [])
+
+
+async def test_kubernetes_probes_ask_what_the_gateway_answers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    deployment, service = yaml.safe_load_all(marked("kubernetes"))
+    spec = deployment["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"] == service["spec"]["selector"]
+    assert pod["terminationGracePeriodSeconds"] > GatewaySettings().shutdown_seconds
+    assert container["ports"] == [{"name": "http", "containerPort": GatewaySettings().port}]
+    assert service["spec"]["ports"][0]["targetPort"] == "http"
+    # Callers authenticated, hosts named, as in the open: a probe brings neither.
+    given = {"GATEWAY_CALLER_TOKENS": "a:" + "0" * 64, "GATEWAY_ALLOWED_HOSTS": "gateway.example"}
+    app = create_app(parse_settings(APIS, given))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1:8000") as pods:
+            for probe in ("livenessProbe", "readinessProbe"):
+                asked = container[probe]["httpGet"]
+                assert asked["port"] == "http"
+                assert (await pods.get(asked["path"])).status_code == 200
+            assert (await pods.get("/graphql")).status_code == 421
+
+
+class Collector:
+    """What an OTLP/HTTP endpoint gets."""
+
+    def __init__(self):
+        self.resources = []
+
+    async def __call__(self, scope, receive, send):
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        headers = Message()
+        for name, value in scope["headers"]:
+            headers[name.decode()] = value.decode()
+        if headers["content-encoding"] == "gzip":
+            import gzip
+
+            body = gzip.decompress(body)
+        assert scope["path"] == "/v1/traces"
+        self.resources += ExportTraceServiceRequest.FromString(body).resource_spans
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def spans(self):
+        """Service and span, of everything that came."""
+        for resource in self.resources:
+            (service,) = [
+                item.value.string_value for item in resource.resource.attributes if item.key == "service.name"
+            ]
+            for scope in resource.scope_spans:
+                yield from (SimpleNamespace(service=service, span=span) for span in scope.spans)
+
+
+async def test_one_trace_over_two_programs_reaches_the_endpoint_of_the_variables(tmp_path):
+    """As started by hand: the gateway and the sandbox export for themselves, under the caller's trace id."""
+    import asyncio
+
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from tests.harness import serving
+
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    collector = Collector()
+    (name, port_setting) = EXPORT.findall(marked("traces"))[0]
+    assert port_setting == "http://127.0.0.1:4318"
+
+    def both(endpoint):
+        (tmp_path / "sandbox").mkdir()
+        with program(tmp_path / "sandbox", "sandbox", **{name: endpoint}) as sandbox:
+            rest = dict(EXPORT.findall(marked("gateway").replace("http://127.0.0.1:8001", sandbox.url)))
+            with program(tmp_path, **rest, **{name: endpoint}) as gateway:
+                headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+                return httpx.post(f"{gateway.url}/graphql", json=update(), headers=headers).json()
+
+    async with serving(Starlette(routes=[Mount("/", collector)])) as url:
+        answer = await asyncio.to_thread(both, url)
+    assert "errors" not in answer
+    found = list(collector.spans())
+    of_trace = [item for item in found if item.span.trace_id.hex() == trace]
+    by_id = {item.span.span_id: item for item in of_trace}
+    (commit,) = [item for item in of_trace if item.span.name == "store commit"]
+    line = []
+    step = commit
+    while step is not None:
+        line.append((step.service, step.span.name))
+        step = by_id.get(step.span.parent_span_id)
+    assert line == [
+        ("sandbox", "store commit"),
+        ("sandbox", "PUT *"),
+        ("gateway", "PUT basecone"),
+        ("gateway", "GraphQL mutation"),
+        ("gateway", "POST /graphql"),
+    ]
+    assert not any(CUSTOMER in str(item.span) for item in found)
