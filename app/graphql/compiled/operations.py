@@ -135,7 +135,7 @@ class CompiledOperations:
         except UnusualError:
             self.counts["variables"] += 1
             return None
-        run = Run(self._schema, document.ast, operation.name, given, context)
+        run = Run(self._schema, document.ast, operation.name, given, context, mutation=operation.mutation)
         self.counts["compiled"] += 1
         try:
             data = await compiled.run(run, arguments)

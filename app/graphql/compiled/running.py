@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from asyncio import gather
 from collections.abc import Awaitable, Mapping
 from inspect import isawaitable
@@ -35,6 +36,7 @@ class Run:
     __slots__ = (
         "_core",
         "_document",
+        "_mutation",
         "_name",
         "_schema",
         "abandoned",
@@ -52,10 +54,13 @@ class Run:
         name: str | None,
         given: Mapping[str, Any],
         context: Context,
+        *,
+        mutation: bool,
     ) -> None:
         self._schema = schema
         self._document = document
         self._name = name
+        self._mutation = mutation
         self._core: Executor[Any] | None = None
         self.given = given
         self.context = context
@@ -92,9 +97,11 @@ class Run:
         results = self.results
 
         def remembered(resolve: Callable[..., Any], source: Any, info: Any, **arguments: Any) -> Any:
-            found = results.get(tuple(info.path.as_list()))
+            key = tuple(info.path.as_list())
+            found = results.get(key)
             if found is None:
-                return resolve(source, info, **arguments)
+                result = resolve(source, info, **arguments)
+                return self._settling(result, key) if optimized_is_awaitable(result) else result
             good, value = found
             if good:
                 return value
@@ -103,16 +110,30 @@ class Run:
         outcome: Any = self._built([remembered]).execute_operation()
         executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
         if executed.errors:
-            order = {path: place for place, path in enumerate(self.settled)}
-            executed.errors.sort(key=lambda error: _place(tuple(error.path or ()), order))
+            executed.errors = self._in_order(executed.errors)
         return executed
 
+    async def _settling(self, result: Awaitable[Any], key: PathKey) -> Any:
+        try:
+            return await result
+        finally:
+            self.settled.append(key)
 
-def _place(path: PathKey, order: Mapping[PathKey, int]) -> int:
-    for length in range(len(path), 0, -1):
-        if path[:length] in order:
-            return order[path[:length]]
-    return len(order)
+    def _in_order(self, errors: list[GraphQLError]) -> list[GraphQLError]:
+        """As they would have come, had nothing been remembered: with the end of what was awaited above them.
+
+        What nothing was awaited for comes before all of that; the root fields of a mutation come one after another.
+        """
+        ends = {path: place for place, path in enumerate(self.settled)}
+        roots: dict[Any, int] = {}
+
+        def place(error: GraphQLError) -> tuple[int, float]:
+            path = tuple(error.path or ())
+            root = roots.setdefault(path[:1], len(roots)) if self._mutation else 0
+            above = (ends[path[:length]] for length in range(len(path), 0, -1) if path[:length] in ends)
+            return root, next(above, -math.inf)
+
+        return sorted(errors, key=place)
 
 
 class Info:

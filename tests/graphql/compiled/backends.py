@@ -1,0 +1,107 @@
+"""Backends that fail by script and remember what was asked of them: one script, two runs, the same calls."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.apis import APIS
+from app.errors import CONNECTION_LOST, NOT_CONNECTED, BackendAnswer, GatewayError, GatewayErrors, refusal
+
+_ROWS = {api.name: list(api.errors) for api in APIS}
+RECORD = {
+    "code": "C001",
+    "name": "Acme",
+    "externalId": "x-1",
+    "company": {"companyId": "a0000000-0000-4000-8000-000000000001", "companyCode": "A"},
+    "address": {"streetName": "Street", "city": "Utrecht", "country": {"code": "NL"}},
+    "vatCode": "NL21",
+    "bankAccounts": [{"default": True, "iban": "NL91"}, {"default": False, "country": {"code": "BE"}}],
+    "paymentDiscount": {"paymentDays": 8, "generalLedger": {"generalLedgerId": "50000000-0000-4000-8000-00000000000a"}},
+    "substitutionGeneralLedger": {"generalLedgerId": "50000000-0000-4000-8000-00000000000b"},
+    "metadata": {"key": "value"},
+}
+BOOKING = {
+    "Id": "b0000000-0000-4000-8000-000000000001",
+    "Firstname": "Eva",
+    "CustomFields": [{"Id": 1, "Name": "Persons", "Values": [{"Value": "small"}]}],
+    "CustomFieldValues": [{"Id": 1, "Value": "2"}],
+    "AccessKeys": [{"Id": "b0000000-0000-4000-8000-0000000000aa", "Value": "1234"}],
+    "Created": "2026-01-15T10:00:00Z",
+    "SubscribedToNewsletter": True,
+    "InvoiceAddress": {"InvoiceCity": "Lund"},
+}
+# What the answer of a call may be. The last ones are of types that the documentation does not allow.
+OUTCOMES = ["good"] * 6 + [
+    "missing",
+    "refused",
+    "several",
+    "lost",
+    "unsent",
+    "bug",
+    "odd list",
+    "odd text",
+    "odd number",
+]
+
+
+@dataclass
+class Script:
+    """`outcomes` and `turns` (of the event loop, before the answer) are used in the order of the calls, around and around."""
+
+    outcomes: list[str]
+    turns: list[int]
+    calls: list[Any] = field(default_factory=list)
+
+    async def play(self, api: str, record: dict[str, Any] | None, *asked: Any) -> Any:
+        number = len(self.calls)
+        self.calls.append(copy.deepcopy((api, *asked)))
+        for _ in range(self.turns[number % len(self.turns)]):
+            await asyncio.sleep(0)
+        outcome = self.outcomes[number % len(self.outcomes)]
+        if outcome == "refused":
+            raise refusal(_ROWS[api][number % len(_ROWS[api])])
+        if outcome == "several":
+            raise GatewayErrors([refusal(row) for row in _ROWS[api][:2]])
+        if outcome in {"lost", "unsent"}:
+            raise GatewayError(CONNECTION_LOST if outcome == "lost" else NOT_CONNECTED, backend=BackendAnswer(api))
+        if outcome == "bug":
+            raise ZeroDivisionError("a bug")
+        if record is None or outcome == "missing":
+            return None
+        odd = {"odd list": ("bankAccounts", 7), "odd text": ("name", {}), "odd number": ("Firstname", [1])}
+        return {**record, **dict([odd[outcome]] if outcome in odd else [])}
+
+    def backends(self) -> dict[str, Any]:
+        return {"basecone": Basecone(self), "bokamera": BokaMera(self)}
+
+
+@dataclass
+class Basecone:
+    script: Script
+
+    async def update(self, kind: Any, record_id: str, body: Any, *, skip: bool, call: Any) -> None:
+        await self.script.play("basecone", None, "update", kind.plural, record_id, body, skip, call.simulate)
+
+    async def read(self, kind: Any, record_id: str, *, call: Any) -> Any:
+        return await self.script.play("basecone", RECORD, "read", kind.plural, record_id, call.simulate)
+
+    async def general_ledger(self, ledger_id: str, *, call: Any) -> Any:
+        del call
+        return await self.script.play("basecone", {"id": ledger_id, "code": "4000"}, "ledger", ledger_id)
+
+
+@dataclass
+class BokaMera:
+    script: Script
+
+    async def update(self, customer_id: str, company_id: str | None, body: Any, *, call: Any) -> Any:
+        del call
+        found = await self.script.play("bokamera", BOOKING, "update", customer_id, company_id, body)
+        return {} if found is None else found
+
+    async def read(self, customer_id: str, company_id: str | None, *, call: Any) -> Any:
+        del call
+        return await self.script.play("bokamera", BOOKING, "read", customer_id, company_id)
