@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -19,12 +20,24 @@ from strawberry.types.field import StrawberryField
 
 from app import scalars
 
+# An integer as JSV writes it, where every scalar is text.
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
+
 T = TypeVar("T")
 Wire = dict[str, Any]
 
+
+def decimal_of(digits: str) -> decimal.Decimal:
+    """A JSON number with a fraction or exponent, every digit kept. Raises ValueError for an absurd exponent."""
+    try:
+        return decimal.Decimal(digits)
+    except decimal.InvalidOperation as error:
+        raise ValueError("the exponent is out of range") from error
+
+
 # Numbers keep their digits both ways: a fraction is read as decimal.Decimal and written as a JSON number.
 _encoder = msgspec.json.Encoder(decimal_format="number")
-_decoder = msgspec.json.Decoder(float_hook=decimal.Decimal)
+_decoder = msgspec.json.Decoder(float_hook=decimal_of)
 encode_json: Callable[[Any], bytes] = _encoder.encode
 decode_json: Callable[[bytes], Any] = _decoder.decode
 
@@ -63,13 +76,14 @@ def _text(value: Any) -> str:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, str):
-        value = decimal.Decimal(value) if value.lstrip("-").isdigit() else value
-    if isinstance(value, decimal.Decimal) and value == value.to_integral_value():
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
+    # The range is compared first: writing 1E+999999999 out as an int would take for ever.
+    if isinstance(value, bool) or not isinstance(value, int | decimal.Decimal) or not -(2**31) <= value < 2**31:
         raise ValueError("expected a 32-bit integer")
-    return value
+    if value != int(value):
+        raise ValueError("expected a 32-bit integer")
+    return int(value)
 
 
 def _boolean(value: Any) -> bool:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -121,5 +120,5 @@ async def _body(kind: Kind, request: Request) -> Any:
         return None
     try:
         return decode_json(bytes(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise refusal(row_of(kind, "JSON_PARSE_ERROR")) from error

@@ -12,6 +12,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from app.wire import decimal_of
+
 # A reply deeper than this is no customer; it keeps a hostile one from exhausting the stack.
 MAX_DEPTH = 64
 
@@ -31,7 +33,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-_json = json.JSONDecoder(parse_float=decimal.Decimal, parse_constant=_no_constant)
+_json = json.JSONDecoder(parse_float=decimal_of, parse_constant=_no_constant)
 
 
 class JsvError(ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -169,7 +168,7 @@ async def _body(request: Request) -> Any:
             if "jsv" in request.headers.get("content-type", "").casefold()
             else decode_json(bytes(body))
         )
-    except (jsv.JsvError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise refusal(SERIALIZATION_FAILED) from error
     if not isinstance(data, Mapping):
         raise refusal(SERIALIZATION_FAILED)

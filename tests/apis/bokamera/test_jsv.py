@@ -86,6 +86,7 @@ def test_the_readers_rules(text, value):
     "text",
     [
         "{",
+        '{CustomFields:[{"Id":1e9999999999999999999999}]}',
         "{A",
         "{A:",
         "{A:x",
