@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 _TEXT_LIMIT = 500
 _DAY = 86_400
 _KEPT_BODY = 65_536
+_LOGGED_BODY = 4096
+_CODE_LIMIT = 100
 # Each pattern starts only where a word does and never tries a label twice: a hostile text costs linear time.
 _URL = re.compile(r"(?i)(?<![a-z0-9+.-])[a-z0-9+.-]++://[^\s\"'<>]*|\\\\[^\s\"'<>]+")
 # An IPv4 address, a name with two dots, one with a dot and a port or a usual ending, a plain one with a port of four
@@ -41,6 +44,14 @@ _HOST = re.compile(
 _IPV6 = re.compile(
     r"(?i)(?<![\w:.])\[?(?=[0-9a-f:]*::|(?:[0-9a-f]{1,4}:){4})(?:[0-9a-f]{0,4}:){2,7}[0-9a-f.]{0,15}(?:%\w+)?\]?(?::[0-9]{1,5})?(?![\w:])"
 )
+# Credentials that are not the request's own: a scheme with what looks like no word, and a signed token.
+_CREDENTIAL = re.compile(
+    r"(?i)\b(?:basic|bearer)\s++(?=[^\s]*[0-9=]|[^\s]{16})[a-z0-9._~+/=-]{6,}|\beyJ[\w-]{8,}\.[\w-]{4,}[\w.-]*"
+)
+# The first frame of a stack trace as .NET writes it: what follows is no message.
+_STACK = re.compile(r"\sat\s++(?=[^\s(]*\.)[^\s(]++\(.*")
+_SHORTEST_SECRET = 8
+_NO_SECRETS = frozenset({"accept", "content-type", "x-simulate"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MESSAGE_MEMBERS = ("message", "title", "detail")
 
@@ -79,20 +90,46 @@ def text_member(data: Any, name: str) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def cleaned(text: str) -> str:
-    """A backend's text as a client may see it: no control characters, URLs or host names, at most 500 characters."""
-    text = _CONTROL.sub(" ", text[: _TEXT_LIMIT * 4])
-    for pattern in (_URL, _IPV6, _HOST):
+def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What of a request's headers is a credential: whole, without its scheme, and a Basic pair's two halves.
+
+    A shorter one than eight characters is left out: it would be found in ordinary words.
+    """
+    found: list[str] = []
+    for name, value in headers.items():
+        if name in _NO_SECRETS:
+            continue
+        scheme, *rest = value.strip().split(maxsplit=1) or [""]
+        found.append(rest[0] if rest else scheme)
+        if rest and scheme.casefold() == "basic":
+            try:
+                found += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
+            except ValueError:
+                continue
+    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
+
+
+def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
+    """A backend's text as a client may see it: at most 500 characters.
+
+    Control characters, URLs, host names, credentials and stack traces are gone.
+    """
+    text = _without(text, secrets)[: _TEXT_LIMIT * 4]
+    text = _STACK.sub("", _CONTROL.sub(" ", text))
+    for pattern in (_CREDENTIAL, _URL, _IPV6, _HOST):
         text = pattern.sub("[removed]", text)
     return " ".join(text.split())[:_TEXT_LIMIT]
 
 
+def _without(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = re.sub(re.escape(secret), "[removed]", text, flags=re.IGNORECASE)
+    return text
+
+
 def message_of(data: Any) -> str | None:
     """The message of an undocumented answer: the member that Basecone, ServiceStack or RFC 9457 would put it in."""
-    for name in _MESSAGE_MEMBERS:
-        if (text := text_member(data, name)) is not None:
-            return cleaned(text) or None
-    return None
+    return next((text for name in _MESSAGE_MEMBERS if (text := text_member(data, name)) is not None), None)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> int | None:
@@ -112,21 +149,27 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> int 
     return max(0, min(int(seconds + 0.999), _DAY))
 
 
+def code_of(code: str | None, answer: Answer) -> str | None:
+    """A vendor's code that is in no table, as a client may see it."""
+    return cleaned(code, answer.secrets)[:_CODE_LIMIT] or None if code else None
+
+
 def undocumented(name: str, answer: Answer, *, code: str | None = None, message: str | None = None) -> GatewayError:
     """The error for an answer that no documented row matches: keeps its status, vendor code and, of a 4xx, its text."""
     row = family(answer.status)
     refused = 400 <= answer.status < 500  # noqa: PLR2004 - the class of RFC 9110
     text = message if message is not None else message_of(parsed(answer.body))
-    text = cleaned(text) if refused and text else None
-    code = cleaned(code)[:100] if code else None
+    text = cleaned(text, answer.secrets) if refused and text else None
+    code = code_of(code, answer)
     note_undocumented(
         Undocumented(name, answer.status, code, text, answer.headers.get("content-type", ""), answer.body[:_KEPT_BODY])
     )
-    log.debug("undocumented answer of %s: status %d, body %r", name, answer.status, answer.body[:4096])
+    body = _without(answer.body.decode("utf-8", "replace"), answer.secrets)[:_LOGGED_BODY]
+    log.debug("undocumented answer of %s: status %d, body %r", name, answer.status, body)
     return GatewayError(
         row,
-        text or f"{row.text} (status {answer.status})",
-        backend=BackendAnswer(name, answer.status, code or None, text or None),
+        text or f"{(row.text or row.reason).rstrip('.')} (status {answer.status}).",
+        backend=BackendAnswer(name, answer.status, code, text or None),
         outcome=row.outcome or Outcome.UNKNOWN,
         retry_after=retry_after(answer.headers),
     )

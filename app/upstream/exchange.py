@@ -24,6 +24,7 @@ class Request:
 class Answer:
     """`headers` has lower-case names. `body` is decoded from its content coding and bounded in size.
 
+    `secrets` are the credentials that its request carried, where it is no success: no text of it may repeat them.
     Where a refusal's or failure's body broke off (cut, too large, not decodable, too slow), `complete` is False and
     `body` is what was read: the status stands without it.
     """
@@ -32,3 +33,4 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     complete: bool = True
+    secrets: Sequence[str] = field(default=(), repr=False)

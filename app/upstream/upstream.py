@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from app.errors import (
@@ -22,7 +23,7 @@ from app.errors import (
     DocumentedError,
     GatewayError,
 )
-from app.upstream.answers import retry_after
+from app.upstream.answers import retry_after, secrets_of
 from app.upstream.breaker import Breaker, BreakerState, Pause, Permit
 from app.upstream.direct import DirectTransport
 from app.upstream.failures import FAILURES, PASSING
@@ -137,6 +138,8 @@ class Upstream:
         try:
             answer = await self._send(request, call)
             status = answer.status
+            if not 200 <= status < 300:  # noqa: PLR2004 - the class of RFC 9110
+                answer = replace(answer, secrets=secrets_of(request.headers))
         except GatewayError as error:
             reason = error.row.reason
             status = error.backend.status if error.backend else None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import re
+
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.call import Call
 from app.errors import Outcome
-from app.upstream.answers import cleaned, member, message_of, parsed, text_member, undocumented
-from app.upstream.exchange import Answer
+from app.upstream.answers import cleaned, member, message_of, parsed, secrets_of, text_member, undocumented
+from app.upstream.exchange import Answer, Request
+from app.upstream.upstream import Upstream
 
 HOSTS = [
     "api.basecone.com",
@@ -52,10 +58,51 @@ def test_no_host_or_url_is_left(text, host):
         "Field input.name: must not be empty (status:404)",
         "50% {x} [0] #1 & more...",
         "Größe ist ungültig: prüfen",
+        "Basic information is missing; bearer authentication is required.",
+        "Look at the list (of codes), at page 3 (above).",
     ],
 )
 def test_an_ordinary_text_is_left_alone(text):
     assert cleaned(text) == text
+
+
+GUID = "d0000000-0000-4000-8000-000000000001"
+PAIR = base64.b64encode(f"{GUID}:s3cret-key".encode()).decode()
+ECHOES = {
+    f"The header 'Basic {PAIR}' is malformed.": {"authorization": f"Basic {PAIR}"},
+    "The key S3CRET-KEY is not active.": {"authorization": f"basic  {PAIR}"},
+    f"Client {GUID.upper()} is not known.": {"authorization": f"Basic {PAIR}"},
+    "The token s3cret-key-of-1 has expired.": {"authorization": "Bearer s3cret-key-of-1"},
+    f"The key {GUID} has expired.": {"x-api-key": GUID},
+    "Some other Bearer s3cret-key1 was used.": {},
+    f"Some other Basic {PAIR} was used.": {},
+    "The token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzM2NyZXQta2V5In0.c2VjcmV0 has expired.": {},
+    "A signature is s3cret-key_of_mine.": {"authorization": "Custom s3cret-key_of_mine"},
+}
+
+
+@pytest.mark.parametrize(("text", "headers"), ECHOES.items(), ids=range(len(ECHOES)))
+async def test_credentials_that_an_answer_repeats_reach_neither_client_nor_log(text, headers, caplog):
+    caplog.set_level("DEBUG")
+    answers = httpx.MockTransport(lambda _: httpx.Response(400, json={"message": text, "code": text}))
+    async with Upstream("x", "https://backend.test", transport=answers) as upstream:
+        answer = await upstream.send(Request("GET", "/", headers={"accept": "application/json", **headers}), Call("r"))
+    shown = undocumented("x", answer, code=text).backend
+    for part in (shown.message, shown.code, *([caplog.text] if headers else [])):
+        assert "[removed]" in part
+        assert not any(secret in part.lower() for secret in (GUID, PAIR.lower(), "s3cret", "eyj"))
+    assert not re.search("s3cret|d0000000", repr(answer))
+
+
+def test_a_short_secret_or_a_header_that_is_none_blanks_no_words():
+    assert secrets_of({"accept": "application/json", "x-simulate": "VAT_CODE_INVALID", "x-api-key": "demo"}) == ()
+    assert secrets_of({"authorization": "Basic no-base64!"}) == ("no-base64!",)
+
+
+@pytest.mark.parametrize("line", [" ", "\r\n   "])
+def test_a_stack_trace_is_no_message(line):
+    text = f"The value is bad.{line}at Some.Service.Put(Update request) in /build/src/Service.cs:line 12{line}at Next.Frame()"
+    assert cleaned(text) == "The value is bad."
 
 
 @given(st.text())
@@ -66,7 +113,22 @@ def test_a_cleaned_text_is_short_and_has_no_control_characters(text):
     assert "://" not in result or "://" in text
 
 
-@pytest.mark.parametrize("text", ["a-" * 9999, "a." * 9999, "1." * 9999, "a:" * 9999, ":" * 9999, "ab.cd-" * 9999])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a-" * 9999,
+        " at " * 9999,
+        " at a." * 9999,
+        "basic " * 9999,
+        "eyJa" * 9999,
+        "Bearer " + "a" * 9999,
+        "a." * 9999,
+        "1." * 9999,
+        "a:" * 9999,
+        ":" * 9999,
+        "ab.cd-" * 9999,
+    ],
+)
 def test_a_hostile_text_is_only_cut(text):
     assert len(cleaned(text)) <= 500
 

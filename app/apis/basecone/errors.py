@@ -216,7 +216,7 @@ def parse(kind: Kind, answer: Answer) -> GatewayError:
     row = recognise(kind, answer.status, vendor_code, text)
     if row is None:
         return undocumented(NAME, answer, code=vendor_code or None, message=text or None)
-    error = refusal(row, cleaned(text) or row.text)
+    error = refusal(row, cleaned(text, answer.secrets) or row.text)
     error.retry_after = retry_after(answer.headers)
     return error
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from app.apis.bokamera import jsv
 from app.apis.bokamera.backend import MUTATION, NAME
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
-from app.upstream.answers import cleaned, member, parsed, retry_after, text_member, undocumented
+from app.upstream.answers import cleaned, code_of, member, parsed, retry_after, text_member, undocumented
 from app.upstream.exchange import Answer
 from app.wire import encode_json
 
@@ -295,11 +295,11 @@ def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
     if row is None:
         error = undocumented(NAME, answer, code=code, message=text)
         return error.changed(input_path=path) if path else error
-    error = refusal(row, (cleaned(text) if text else "") or row.text, input_path=path)
+    error = refusal(row, (cleaned(text, answer.secrets) if text else "") or row.text, input_path=path)
     error.retry_after = retry_after(answer.headers)
     # A row of any code keeps the one that was answered.
     assert error.backend is not None
-    error.backend = replace(error.backend, code=code)
+    error.backend = replace(error.backend, code=code_of(code, answer))
     return error
 
 
