@@ -103,7 +103,17 @@ def filled(text: str) -> str:
         pattern = re.compile(f"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
         assert pattern.search(text), f"the README has no place for {name}"
         text = pattern.sub(lambda _, name=name, table=table: f"<!-- {name} -->\n{table}\n<!-- /{name} -->", text)
-    return text
+    return re.sub(r"(?<=<!-- gateway -->\n```sh\n)(export .*\n)+", lambda _: sandbox_exports(), text)
+
+
+def sandbox_exports() -> str:
+    """What points a gateway at the sandbox, as the sandbox prints it."""
+    url = f"http://127.0.0.1:{GatewaySettings().sandbox_port}"
+    return "".join(
+        f"export {PREFIX}{api.name.upper()}_{name.upper()}={value}\n"
+        for api in APIS
+        for name, value in api.sandbox_settings(url).items()
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.apis import APIS
+from app.apis.api import Api
 from app.apis.sandbox_faults import SandboxProtocol
 from app.bootstrap import create_sandbox
 from app.check import Finding, check, findings, table, undocumented
@@ -136,11 +137,28 @@ BROKEN = {
 UNTRIED = {"GATEWAY_SANDBOX_HOST", "GATEWAY_ALLOWED_HOSTS", "GATEWAY_JWT_ISSUER", "GATEWAY_JWT_AUDIENCE"}
 
 
+OF_APIS = [(api, name) for api in APIS for name in api.sandbox_settings("http://127.0.0.1") if name != "mode"]
+
+
+@pytest.mark.parametrize(("api", "name"), OF_APIS, ids=lambda value: getattr(value, "name", value))
+async def test_each_setting_of_a_backend_is_named_where_it_is_wrong(api: Api, name: str, sandbox: Sandbox):
+    """Of any API that is registered: something is put behind the right value."""
+    before = sandbox.content()
+    given = sandbox.settings()
+    setting = f"GATEWAY_{api.name}_{name}".upper()
+    found = await found_in({**given, setting: given[setting] + ("/elsewhere" if "://" in given[setting] else "-wrong")})
+    assert setting in named(found)
+    assert all(item.state == "ok" for subject, item in found.items() if subject != api.name)
+    assert sandbox.content() == before
+    assert "PUT" not in {method for method, _ in sandbox.seen.requests}
+
+
 @pytest.mark.parametrize("name", [name for name, _ in fields()])
 async def test_every_setting_has_a_broken_value_that_names_it(name: str):
-    """By its form, or by one of the tables here."""
+    """By its form, or as one of the tables here and the test below try it."""
     found = await findings(APIS, {name: "no such value"}, None)
     tried = {named for _, expected in BROKEN.values() for named in expected} | {named for _, named in LOCALLY.values()}
+    tried |= {f"GATEWAY_{api.name}_{own}".upper() for api, own in OF_APIS}
     by_form = {named for item in found for named in item.settings if item.subject == "settings"}
     assert name in by_form | tried | UNTRIED
 
@@ -252,7 +270,7 @@ def test_undocumented_answers_are_listed_as_rows(tmp_path: Path, monkeypatch: py
     asyncio.run(_meet(tmp_path))
     out = io.StringIO()
     undocumented(APIS, out, as_json=False)
-    assert "vendor_code='sanctioned'" in out.getvalue()
+    assert 'vendor_code="sanctioned"' in out.getvalue()
     out = io.StringIO()
     undocumented(APIS, out, as_json=True)
     (entry,) = json.loads(out.getvalue())
