@@ -1,0 +1,23 @@
+"""The library's rows, in both directions, and a sample of its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.apis.library.errors import ROWS, TITLE_TAKEN, parse, render
+from app.errors import refusal
+from app.upstream.exchange import Answer
+
+SAMPLES = Path(__file__).parent / "samples" / "update-book"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.reason)
+def test_a_row_is_recognised_in_its_own_answer(row):
+    assert parse(render(refusal(row))).row is row
+
+
+def test_the_sample_is_recognised():
+    answer = Answer(409, {}, (SAMPLES / "409-title-taken.json").read_bytes())
+    assert parse(answer).row is TITLE_TAKEN
