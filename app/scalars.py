@@ -22,6 +22,8 @@ StringMap = NewType("StringMap", dict[str, str])
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 100
+# What every reader of ISO-8601 understands (RFC 3339), with as many digits of a fraction as there are.
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 # ServiceStack's stock JSON date: milliseconds since 1970 and an offset. https://docs.servicestack.net/json-format
 _SERVICESTACK_DATE = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/")
 
@@ -81,9 +83,11 @@ def parse_datetime(value: Any) -> str:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
         raise ValueError("not a DateTime: expected ISO-8601, for instance 2026-01-15T10:00:00Z") from error
-    if moment.tzinfo is None:
-        return value + ("Z" if "T" in value or " " in value else "T00:00:00Z")
-    return value
+    for written in (value, f"{value}Z"):
+        if _MOMENT.fullmatch(written):
+            return written
+    # A date alone, a space for the T, no seconds, no dashes: Python reads more forms than clients do.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat().replace("+00:00", "Z")
 
 
 def parse_string_map(value: Any) -> dict[str, str]:
