@@ -129,11 +129,15 @@ async def resolve_entities(
     pending = {item for item in answers if isinstance(item, asyncio.Future)}
     if pending:
         await asyncio.wait(pending)
-    return [_outcome(item) for item in answers]
+    return [_outcome(item, index) for index, item in enumerate(answers)]
 
 
-def _outcome(answer: Any) -> Any:
+def _outcome(answer: Any, index: int) -> Any:
     if not isinstance(answer, asyncio.Future):
         return answer
     # graphql-core raises an exception that stands for a list item at that item's place, and there alone.
-    return answer.exception() or answer.result()
+    error = answer.exception()
+    if isinstance(error, GatewayError) and error.input_path is not None:
+        # The look-up knows its key alone, not the argument that holds it.
+        return error.changed(input_path=("representations", index, *error.input_path))
+    return error or answer.result()

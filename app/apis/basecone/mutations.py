@@ -10,7 +10,15 @@ import strawberry
 from strawberry import UNSET
 
 from app.apis.basecone.backend import CUSTOMER, NAME, SUPPLIER, Kind, backend_of, ledger_code
-from app.apis.basecone.types import Customer, Relation, Supplier, UpdateCustomerInput, UpdateSupplierInput, relation
+from app.apis.basecone.types import (
+    Customer,
+    Relation,
+    Supplier,
+    UpdateCustomerInput,
+    UpdateSupplierInput,
+    read_relation,
+    relation,
+)
 from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, Outcome, locate
 from app.reconciliation import agrees, reconcile
 from app.scalars import UUID
@@ -32,15 +40,6 @@ _SKIP = (
     "False, the default, also passes the record on to it, and it may refuse."
 )
 _Skip = Annotated[bool, strawberry.argument(description=_SKIP)]
-
-
-async def _read(cls: type[R], kind: Kind, info: strawberry.Info, record_id: str) -> R | None:
-    try:
-        record = await backend_of(info).read(kind, record_id, call=info.context.call)
-    except GatewayError as error:
-        # A row's place is one of the update's arguments; a read has only the id.
-        raise error.changed(input_path=("id",)) if error.input_path is not None else error from error
-    return None if record is None else relation(cls, record_id, record)
 
 
 async def _with_ledger_codes(info: strawberry.Info, record: R) -> R:
@@ -75,7 +74,7 @@ class Applied(Generic[R]):
 
     async def _read_back(self, info: strawberry.Info) -> R:
         try:
-            record = await _read(self._cls, self._kind, info, self._id)
+            record = await read_relation(self._cls, self._kind, info, self._id)
         except GatewayError as error:
             raise error.changed(outcome=Outcome.APPLIED) from error
         if record is None:
@@ -119,7 +118,7 @@ async def _update(
     call = info.context.call
 
     async def read() -> R | None:
-        record = await _read(cls, kind, info, record_id)
+        record = await read_relation(cls, kind, info, record_id)
         return None if record is None else await _with_ledger_codes(info, record)
 
     try:
@@ -138,11 +137,11 @@ async def _update(
 class Query:
     @strawberry.field(description="A customer as Basecone has it now; null for an unknown id.")
     async def customer(self, info: strawberry.Info, id: _CustomerId) -> Customer | None:  # noqa: A002 - the argument's name
-        return await _read(Customer, CUSTOMER, info, id)
+        return await read_relation(Customer, CUSTOMER, info, id)
 
     @strawberry.field(description="A supplier as Basecone has it now; null for an unknown id.")
     async def supplier(self, info: strawberry.Info, id: _SupplierId) -> Supplier | None:  # noqa: A002 - the argument's name
-        return await _read(Supplier, SUPPLIER, info, id)
+        return await read_relation(Supplier, SUPPLIER, info, id)
 
 
 @strawberry.type

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import strawberry
 from strawberry import UNSET
 
-from app.apis.basecone.backend import CUSTOMER, SUPPLIER, backend_of, ledger_code
+from app.apis.basecone.backend import CUSTOMER, SUPPLIER, Kind, backend_of, ledger_code
 from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError
 from app.scalars import UUID, Decimal, StringMap
 from app.wire import WireMismatchError, from_wire, members, wire
@@ -253,8 +253,7 @@ class Customer(Relation):
 
     @classmethod
     async def resolve_reference(cls, info: strawberry.Info, id: UUID) -> Customer | None:  # noqa: A002 - the key's name
-        record = await backend_of(info).read(CUSTOMER, id, call=info.context.call)
-        return None if record is None else relation(Customer, id, record)
+        return await read_relation(Customer, CUSTOMER, info, id)
 
 
 @strawberry.federation.type(keys=["id"], description="A supplier of a company in Basecone.")
@@ -263,11 +262,20 @@ class Supplier(Relation):
 
     @classmethod
     async def resolve_reference(cls, info: strawberry.Info, id: UUID) -> Supplier | None:  # noqa: A002 - the key's name
-        record = await backend_of(info).read(SUPPLIER, id, call=info.context.call)
-        return None if record is None else relation(Supplier, id, record)
+        return await read_relation(Supplier, SUPPLIER, info, id)
 
 
 R = TypeVar("R", bound=Relation)
+
+
+async def read_relation(cls: type[R], kind: Kind, info: strawberry.Info, record_id: str) -> R | None:
+    """The record as Basecone has it now, None for an unknown id. Raises GatewayError."""
+    try:
+        record = await backend_of(info).read(kind, record_id, call=info.context.call)
+    except GatewayError as error:
+        # A row's place is one of the update's arguments; a read has only the id.
+        raise error.changed(input_path=("id",)) if error.input_path is not None else error from error
+    return None if record is None else relation(cls, record_id, record)
 
 
 def relation(cls: type[R], record_id: str, record: Mapping[str, Any], *, absent: Any = None) -> R:

@@ -194,3 +194,15 @@ async def test_a_query_without_access_is_forbidden_and_an_unknown_id_is_null(gat
     assert (error["path"], error["extensions"]["code"]) == ([query], "FORBIDDEN")
     assert "outcome" not in error["extensions"]
     assert await gateway.execute(f'{{ {query}(id: "{UNKNOWN}") {{ id }} }}') == {"data": {query: None}}
+
+
+@pytest.mark.parametrize("entity", ["Customer", "Supplier"])
+async def test_an_entity_without_access_is_named_by_its_place_among_the_representations(gateway: Gateway, entity):
+    prefix = CUSTOMER_ID[:-1] if entity == "Customer" else SUPPLIER_ID[:-1]
+    representations = [{"__typename": entity, "id": prefix + number} for number in "14"]
+    query = f"query($r: [_Any!]!) {{ _entities(representations: $r) {{ ... on {entity} {{ code }} }} }}"
+    body = await gateway.execute(query, {"r": representations})
+    (error,) = body["errors"]
+    assert body["data"]["_entities"][1] is None
+    assert (error["path"], error["extensions"]["code"]) == (["_entities", 1], "FORBIDDEN")
+    assert error["extensions"]["input"] == {"path": ["representations", 1, "id"]}
