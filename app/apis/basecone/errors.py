@@ -2,7 +2,8 @@
 
 https://developers.basecone.com/ApiReference/UpdateCustomer, https://developers.basecone.com/ApiReference/UpdateSupplier,
 https://developers.basecone.com/ApiReference/BasicAuthentication. One code stands for up to seventeen faults: only the
-text tells them apart. The envelope is one object, `{code, message, _metadata?, _moreInfo?}`, in any casing.
+text tells them apart. A code that has one row says enough by itself, whatever its text. The envelope is one object,
+`{code, message, _metadata?, _moreInfo?}`, in any casing.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def _shared(kind: Kind) -> tuple[DocumentedError, ...]:
             "Invalid credentials.",
             vendor_code="user_credentials_invalid",
             code=Code.UNAUTHENTICATED,
+            any_text=True,
         ),
         _row(kind, "CODE_INVALID", "The {kind} code provided is invalid.", "input.code"),
         _row(kind, "CODE_EXISTS", "The {kind} code provided already exists.", "input.code"),
@@ -120,6 +122,7 @@ def _shared(kind: Kind) -> tuple[DocumentedError, ...]:
             "concurrent request.",
             vendor_code="concurrent_request",
             code=Code.CONFLICT,
+            any_text=True,
             retry_safe=True,
         ),
         forbidden("COMPANY_ACCESS_DENIED", "User does not have access to the company provided.", company),

@@ -59,6 +59,17 @@ def test_any_other_validation_error_is_the_accounting_systems_with_its_text():
     assert error.extensions["backend"]["message"] == "IBAN rejected."
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "retry"),
+    [("concurrent_request", "CONCURRENT_REQUEST", True), ("user_credentials_invalid", "CREDENTIALS_INVALID", False)],
+)
+@pytest.mark.parametrize("text", ["In other words.", None])
+def test_a_code_that_has_one_row_says_enough_whatever_its_text(code, reason, retry, text):
+    error = parse(SUPPLIER, Answer(400, {}, encode_json({"code": code, "message": text})))
+    assert (error.row.reason, error.message) == (reason, text or error.row.text)
+    assert (error.outcome, error.retry_safe) == (Outcome.NOT_APPLIED, retry)
+
+
 LONG = "x" * 2000
 UNDOCUMENTED = [
     ("4xx keeps its text", 400, b'{"code":"new_code","message":"Something new."}', "BAD_USER_INPUT", "NOT_APPLIED", "new_code", "Something new."),
