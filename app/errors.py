@@ -223,7 +223,10 @@ CREDENTIALS_MALFORMED = _own(
 )
 TOKEN_REFUSED = _own("TOKEN_REFUSED", Code.UNAUTHENTICATED, "The token endpoint did not issue a token.")
 TOKEN_UNAVAILABLE = _own(
-    "TOKEN_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The token endpoint could not be reached.", safe=True
+    "TOKEN_UNAVAILABLE",
+    Code.BACKEND_UNAVAILABLE,
+    "The token endpoint could not be reached or gave no token; nothing was sent to the backend.",
+    safe=True,
 )
 NOT_CONNECTED = _own(
     "NOT_CONNECTED", Code.BACKEND_UNAVAILABLE, "The backend could not be reached; nothing was sent.", safe=True

@@ -234,9 +234,14 @@ def refuse_inexpressible(value: UpdateBookingCustomerInput) -> None:
         raise GatewayErrors(found)
 
 
+def _written(path: InputPath) -> str:
+    """A place as a message writes it: `input.customFields[1].value`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
 def _inexpressible(value: Any, path: InputPath) -> Iterator[GatewayError]:
     if value is None:
-        yield GatewayError(NULL_NOT_SUPPORTED, input_path=path)
+        yield GatewayError(NULL_NOT_SUPPORTED, f"{_written(path)} is null. {NULL_NOT_SUPPORTED.text}", input_path=path)
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from _inexpressible(item, (*path, name))
@@ -245,5 +250,7 @@ def _inexpressible(value: Any, path: InputPath) -> Iterator[GatewayError]:
             yield from _inexpressible(item, (*path, position))
     elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
         yield GatewayError(
-            VALUE_NOT_SUPPORTED, "The text holds half of a surrogate pair, which is no character.", input_path=path
+            VALUE_NOT_SUPPORTED,
+            f"{_written(path)} holds half of a surrogate pair, which is no character.",
+            input_path=path,
         )

@@ -126,6 +126,7 @@ async def test_null_is_refused_by_field_and_nothing_is_sent(gateway):
         extensions = error["extensions"]
         assert (extensions["code"], extensions["reason"]) == ("BAD_USER_INPUT", "NULL_NOT_SUPPORTED")
         assert (extensions["outcome"], extensions["retry"]) == ("NOT_APPLIED", {"safe": False})
+    assert body["errors"][2]["message"].startswith("input.customFields[1].value is null. ")
     assert puts(gateway) in {None, 0}
     read = await gateway.execute(READ, {"id": NO_ACCOUNT})
     assert read["data"]["bookingCustomer"]["phone"] != "kept"
