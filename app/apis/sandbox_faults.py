@@ -61,7 +61,11 @@ _FAULTS: dict[str, Callable[[], Response]] = {
     "204-with-body": lambda: Response(_BODY, 204, {"content-type": _JSON, "content-length": str(len(_BODY))}),
     "429": lambda: Response(b"", 429, {"retry-after": "1"}),
 }
-FAULTS = tuple(_FAULTS)
+
+
+def is_fault(reason: str) -> bool:
+    """Whether `x-simulate` with this value asks for a transport fault; in any case."""
+    return reason.casefold() in _FAULTS
 
 
 def fault_of(request: Request) -> Response | None:

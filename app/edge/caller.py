@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from app.apis.sandbox_faults import FAULTS
+from app.apis.sandbox_faults import is_fault
 from app.call import Call
 from app.graphql.refusals import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, refused
 
@@ -59,7 +59,7 @@ class Simulation:
         if header is None:
             return None
         wanted = header.strip()
-        if wanted.lower() in FAULTS:
+        if is_fault(wanted):
             concerned, needed = set(self.modes), {"sandbox"}
         else:
             concerned = {name for name, reasons in self.reasons.items() if wanted.upper() in reasons}

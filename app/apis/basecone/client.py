@@ -8,11 +8,13 @@ from collections import OrderedDict
 from typing import Any
 
 from app.apis.basecone.backend import NAME, Kind
-from app.apis.basecone.errors import parse
+from app.apis.basecone.errors import parse, simulated
 from app.apis.basecone.settings import BaseconeSettings
+from app.apis.sandbox_faults import is_fault
 from app.call import Call
 from app.errors import ANSWER_UNREADABLE, CREDENTIALS_MISSING, BackendAnswer, GatewayError, Outcome
-from app.upstream.answers import parsed, undocumented
+from app.scalars import parse_uuid
+from app.upstream.answers import member, parsed, undocumented
 from app.upstream.exchange import Answer, Request
 from app.upstream.upstream import Upstream
 from app.wire import Wire, encode_json
@@ -20,6 +22,8 @@ from app.wire import Wire, encode_json
 _NO_CONTENT = 204
 _OK = 200
 _NOT_FOUND = 404
+# What an update demands, and what creating one demanded.
+_RECORD_MEMBERS = ("company", "name", "code")
 _LEDGERS_KEPT = 1024
 _LEDGER_SECONDS = 300.0
 _HEADERS = {"accept": "application/json", "content-type": "application/json; charset=utf-8"}
@@ -46,29 +50,49 @@ def judge_update(kind: Kind, answer: Answer) -> None:
         raise parse(kind, answer)
 
 
-def judge_read(kind: Kind, answer: Answer) -> Wire | None:
-    """The record of a 200; None for a 404, which stands for an unknown id. Raises GatewayError."""
+def judge_read(kind: Kind, answer: Answer, record_id: str) -> Wire | None:
+    """The asked record of a 200; None for a 404, which stands for an unknown id. Raises GatewayError."""
     if answer.status == _NOT_FOUND:
         return None
     if answer.status != _OK:
         raise parse(kind, answer)
-    return _object(answer)
+    record = _object(answer, kind.id_member, record_id)
+    if all(member(record, name) is None for name in (kind.id_member, *_RECORD_MEMBERS)):
+        raise _unreadable(answer, "the answer holds no member that every record has")
+    return record
 
 
-def judge_ledger(answer: Answer) -> Wire | None:
+def judge_ledger(answer: Answer, ledger_id: str) -> Wire | None:
+    """`{code}` of a 200; None for a 404. Raises GatewayError."""
     if answer.status == _NOT_FOUND:
         return None
     if answer.status != _OK:
         raise undocumented(NAME, answer)
-    return _object(answer)
+    return {"code": member(_object(answer, "id", ledger_id), "code")}
 
 
-def _object(answer: Answer) -> Wire:
+def _object(answer: Answer, id_member: str, asked: str) -> Wire:
+    """The object of an answer, unless it says that it is another one than was asked for."""
     data = parsed(answer.body)
     if not isinstance(data, dict):
-        # A read changes nothing; the outcome that matters is set by whoever reads back after a write.
-        raise GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(NAME, answer.status), outcome=Outcome.UNKNOWN)
+        raise _unreadable(answer, "the answer is no object")
+    answered = member(data, id_member)
+    if answered is not None and not _same(answered, asked):
+        raise _unreadable(answer, f"{id_member} is another one than was asked for")
     return data
+
+
+def _same(answered: Any, asked: str) -> bool:
+    try:
+        return parse_uuid(answered) == asked
+    except ValueError:
+        return False
+
+
+def _unreadable(answer: Answer, detail: str) -> GatewayError:
+    # A read changes nothing; the outcome that matters is set by whoever reads back after a write.
+    backend = BackendAnswer(NAME, answer.status)
+    return GatewayError(ANSWER_UNREADABLE, backend=backend, outcome=Outcome.UNKNOWN, detail=detail)
 
 
 class RestBackend:
@@ -90,14 +114,15 @@ class RestBackend:
 
     async def update(self, kind: Kind, record_id: str, body: Any, *, skip: bool, call: Call) -> None:
         headers = self._headers(call)
-        if call.simulate is not None:
+        if call.simulate is not None and (simulated(kind, call.simulate) or is_fault(call.simulate)):
+            # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
             headers["x-simulate"] = call.simulate
         request = build_update(kind, record_id, body, skip=skip, headers=headers)
         judge_update(kind, await self._upstream.send(request, call))
 
     async def read(self, kind: Kind, record_id: str, *, call: Call) -> Wire | None:
         request = build_read(f"/{kind.plural}/{record_id}", headers=self._headers(call))
-        return judge_read(kind, await self._upstream.send(request, call))
+        return judge_read(kind, await self._upstream.send(request, call), record_id)
 
     async def general_ledger(self, ledger_id: str, *, call: Call) -> Wire | None:
         """Cached for five minutes by credential, so that nobody sees what only another caller may read."""
@@ -108,7 +133,7 @@ class RestBackend:
             self._ledgers.move_to_end(key)
             return kept[1]
         request = build_read(f"/generalLedgers/{ledger_id}", headers=headers)
-        ledger = judge_ledger(await self._upstream.send(request, call))
+        ledger = judge_ledger(await self._upstream.send(request, call), ledger_id)
         if ledger is not None:
             self._ledgers[key] = (time.monotonic() + _LEDGER_SECONDS, ledger)
             self._ledgers.move_to_end(key)

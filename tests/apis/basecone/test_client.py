@@ -64,12 +64,34 @@ def test_everything_else_is_an_error(status):
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b"<html>", b'{"a":'])
 def test_a_read_that_is_no_object_is_unreadable(body):
     with pytest.raises(GatewayError) as caught:
-        judge_read(CUSTOMER, Answer(200, {}, body))
+        judge_read(CUSTOMER, Answer(200, {}, body), ID)
     assert caught.value.row.reason == "ANSWER_UNREADABLE"
 
 
+OTHER = "c0000000-0000-4000-8000-000000000009"
+NOT_THE_ASKED = [
+    b"{}",
+    b'{"_links":[],"phone":"x"}',
+    b'{"customerId":"%s","name":"N"}' % OTHER.encode(),
+    b'{"CUSTOMERID":"","name":"N"}',
+    b'{"customerId":7,"name":"N"}',
+]
+
+
+@pytest.mark.parametrize("body", NOT_THE_ASKED)
+def test_a_read_that_is_not_the_asked_record_is_unreadable(body):
+    with pytest.raises(GatewayError) as caught:
+        judge_read(CUSTOMER, Answer(200, {}, body), ID)
+    assert caught.value.row.reason == "ANSWER_UNREADABLE"
+
+
+@pytest.mark.parametrize("body", [f'{{"CustomerId":"{ID.upper()}"}}', f'{{"customerId":"{ID}"}}', '{"NAME":"N"}'])
+def test_a_read_in_any_casing_with_its_id_or_without_is_the_record(body):
+    assert judge_read(CUSTOMER, Answer(200, {}, body.encode()), ID) == json.loads(body)
+
+
 def test_a_404_is_an_unknown_id():
-    assert judge_read(CUSTOMER, Answer(404, {}, b"<html>")) is None
+    assert judge_read(CUSTOMER, Answer(404, {}, b"<html>"), ID) is None
 
 
 def rest(answer, **settings):
@@ -113,6 +135,21 @@ async def test_a_general_ledger_is_read_once_by_credential():
         assert (await backend.general_ledger(ID, call=Call("r")))["code"] == "8000"
     await backend.general_ledger(ID, call=Call("r", {"basecone": {"authorization": "Basic caller"}}))
     assert len(seen) == 2
+
+
+async def test_a_general_ledger_is_read_in_any_casing_and_only_as_itself():
+    backend, _ = rest(lambda _: httpx.Response(200, json={"ID": ID.upper(), "Code": "8000"}), **OWN)
+    assert await backend.general_ledger(ID, call=Call("r")) == {"code": "8000"}
+    with pytest.raises(GatewayError) as caught:
+        await backend.general_ledger(OTHER, call=Call("r"))
+    assert caught.value.row.reason == "ANSWER_UNREADABLE"
+
+
+async def test_x_simulate_is_passed_on_with_a_put_and_only_what_is_for_this_service():
+    backend, seen = rest(lambda _: httpx.Response(204), **OWN)
+    for reason in ("VAT_CODE_INVALID", "HTML-500", "FIELD_EMPTY", "METADATA_INVALID"):
+        await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r", simulate=reason))
+    assert [request.headers.get("x-simulate") for request in seen] == ["VAT_CODE_INVALID", "HTML-500", None, None]
 
 
 async def test_credentials_show_in_no_repr():

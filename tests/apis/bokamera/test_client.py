@@ -103,6 +103,7 @@ def test_another_writers_reply_is_read():
         (200, JSON, b'{"ResponseStatus":{}}'),
         (200, JSON, b'{"AccessKeys":[],"ResponseStatus":{}}'),
         (200, JSON, b'{"ResponseStatus":{"ErrorCode":"Oops","Message":"m"},"Firstname":"x"}'),
+        (200, JSON, b'{"ResponseStatus":{"ErrorCode":7},"Firstname":"x"}'),
         (200, JSON, b'{"Id":"b0000000-0000-4000-8000-000000000002","Firstname":"Other"}'),
         (200, JSON, b'{"Id":5,"Firstname":"Other"}'),
         (200, JSON, b'{"Firstname":"cut o'),
@@ -267,11 +268,15 @@ async def test_several_faults_are_raised_together():
 
 
 async def test_x_simulate_is_passed_on_with_the_put_alone():
-    service = Service(saved(), httpx.Response(200, json=[]))
+    service = Service(saved(), httpx.Response(200, json=[]), saved(), saved())
     backend = service.backend(api_key="k")
     await backend.update(ID, None, {}, call=Call("r", simulate="FIELD_EMPTY"))
     await backend.read(ID, None, call=Call("r", simulate="FIELD_EMPTY"))
-    assert [request.headers.get("x-simulate") for request in service.requests] == ["FIELD_EMPTY", None]
+    await backend.update(ID, None, {}, call=Call("r", simulate="HTML-500"))
+    # Another API's reason, which this service, perhaps the real one, must not even see.
+    await backend.update(ID, None, {}, call=Call("r", simulate="VAT_CODE_INVALID"))
+    seen = [request.headers.get("x-simulate") for request in service.requests]
+    assert seen == ["FIELD_EMPTY", None, "HTML-500", None]
 
 
 def test_settings_show_no_secret_and_belong_together():
