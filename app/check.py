@@ -9,6 +9,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 from urllib.parse import urlsplit
@@ -40,6 +41,8 @@ State = Literal["ok", "warning", "failed"]
 _MOST_SKEW = 30.0
 _LEAST_SECRET = 16
 _WIDTH = 9
+_TRACES = ("GATEWAY_TRACES",)
+_OF_TRACES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ async def findings(
     skews: dict[str, float] = {}
     # One after another, so that the lines of a failure stand together in the log.
     found += [await _backend(settings, api, (transports or {}).get(api.name), skews) for api in apis]
-    return [*found, _clock(skews), await _callers(settings, transports), _router(settings)]
+    return [*found, _clock(skews), await _callers(settings, transports), _router(settings), *_traces(settings)]
 
 
 def _without_traces(settings: Settings) -> Settings:
@@ -207,6 +210,22 @@ async def _callers(settings: Settings, transports: Mapping[str, httpx.AsyncBaseT
     kinds = [f"static tokens of {', '.join(names)}"] if names else []
     kinds += [f"tokens of {urlsplit(given.jwt_issuer).hostname or given.jwt_issuer}"] if given.jwt_issuer else []
     return Finding("callers", "ok", f"authenticated by {' and '.join(kinds)}")
+
+
+def _traces(settings: Settings) -> Iterator[Finding]:
+    if not settings.traces:
+        return
+    if all(_installed(name) for name in _OF_TRACES):
+        yield Finding("traces", "ok", "exported as the variables OTEL_… say; whether they arrive was not tried")
+    else:
+        yield Finding("traces", "failed", "OpenTelemetry is not installed; install the extra `traces`", _TRACES)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
 
 
 def _router(settings: Settings) -> Finding:

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TextIO, TypeVar
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from app.apis.api import Api, ApiSettings
@@ -291,11 +291,24 @@ def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, s
     merged: dict[str, str | None] = {}
     if env_file is not None and env_file.is_file():
         try:
-            merged.update(dotenv_values(env_file, interpolate=False))
+            with env_file.open(encoding="utf-8-sig") as lines:  # some editors put a mark in front
+                merged.update(_lines(env_file, lines))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{env_file} cannot be read: {type(error).__name__}") from error
     merged.update(environment)
     return {name.upper(): value for name, value in merged.items() if name.upper().startswith(PREFIX) and value}
+
+
+def _lines(path: Path, lines: TextIO) -> Iterator[tuple[str, str | None]]:
+    """Names and values of a `.env` file. A line of ours that python-dotenv would pass over stops the start."""
+    for found in parse_stream(lines):
+        unread = found.error or (found.key is not None and found.value is None)
+        text = found.original.string
+        if unread and PREFIX in text.upper():
+            number = found.original.line + text[: -len(text.lstrip())].count("\n")
+            raise SettingsError(f"{path}: line {number} is not NAME=value")
+        if found.key is not None:
+            yield found.key, found.value
 
 
 def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems: list[str]) -> S:

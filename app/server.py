@@ -41,7 +41,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         reason = (
             os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
         )
-        raise ServerError(f"cannot listen on {host}:{port}: {reason}") from error
+        shown = f"{host}:{port}" if port else host
+        raise ServerError(f"cannot listen on {shown}: {reason}") from error
     found.set_inheritable(True)
     return found
 

@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,6 +29,7 @@ from app.bootstrap import create_sandbox
 from app.check import Finding, check, findings, table, undocumented
 from app.config import parse_settings
 from tests.harness import serving
+from tests.processes import environment
 from tests.readme_tables import fields
 from tests.telemetry.running import running, update
 
@@ -239,6 +242,33 @@ async def test_the_keys_of_the_issuer_are_fetched(tmp_path: Path, monkeypatch: p
     issuer = httpx.MockTransport(lambda _: httpx.Response(200, json=keys))
     given = {"GATEWAY_JWT_ISSUER": "https://i", "GATEWAY_JWT_AUDIENCE": "a", "GATEWAY_JWT_JWKS_URL": "https://i/keys"}
     assert (await found_in(given, issuer=issuer))["callers"].state == "ok"
+
+
+def test_traces_without_what_exports_them_are_named(tmp_path: Path):
+    """The extra is not installed: a Python that finds nothing of OpenTelemetry."""
+    program = """
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "opentelemetry":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Nothing())
+from app.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+    for arguments, code in ((["check"], 1), ([], 2)):
+        variables = environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+        ended = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            cwd=tmp_path,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == code
+        assert "OpenTelemetry is not installed" in ended.stdout + ended.stderr
+        assert "GATEWAY_TRACES" in ended.stdout + ended.stderr
 
 
 def test_the_command_writes_a_table_or_json_and_says_by_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

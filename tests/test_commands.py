@@ -9,6 +9,8 @@ import socket
 import httpx
 import pytest
 
+from app.apis import APIS
+from app.config import SettingsError, read_settings
 from tests.processes import ROOT, program, run
 from tests.readme_tables import fields
 
@@ -46,6 +48,24 @@ def test_a_bad_env_file_is_told_the_same_way(tmp_path):
     (tmp_path / ".env").write_text("# ours\nGATEWAY_PROT=1\nOTHER=2\n")
     ended = run(tmp_path)
     assert (ended.returncode, ended.stderr) == (2, "GATEWAY_PROT is not a setting; did you mean GATEWAY_PORT?\n")
+
+
+ENV_FILES = {
+    "no equals sign": ("OTHER\nGATEWAY_PORT 8000\n", ".env: line 2 is not NAME=value"),
+    "a name alone": ("\nGATEWAY_PORT\n", ".env: line 2 is not NAME=value"),
+    "a mark in front": ("\ufeffGATEWAY_PORT=x\n", "GATEWAY_PORT: "),
+    "Windows line ends": ("GATEWAY_WORKERS=1\r\nGATEWAY_PORT=x\r\n", "GATEWAY_PORT: "),
+    "exported and quoted": ("export GATEWAY_PORT='x y' # ours\n", "GATEWAY_PORT: "),
+}
+
+
+@pytest.mark.parametrize("case", ENV_FILES)
+def test_no_line_of_an_env_file_that_names_a_setting_is_passed_over(tmp_path, case):
+    content, named = ENV_FILES[case]
+    (tmp_path / ".env").write_bytes(content.encode())
+    with pytest.raises(SettingsError) as refused:
+        read_settings(APIS, {}, tmp_path / ".env")
+    assert named in str(refused.value)
 
 
 def test_an_env_file_is_read_and_the_environment_wins(tmp_path):

@@ -247,6 +247,8 @@ async def test_kubernetes_probes_ask_what_the_gateway_answers(tmp_path, monkeypa
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
     assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"] == service["spec"]["selector"]
+    # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    assert pod["enableServiceLinks"] is False
     assert pod["terminationGracePeriodSeconds"] > GatewaySettings().shutdown_seconds
     assert container["ports"] == [{"name": "http", "containerPort": GatewaySettings().port}]
     assert service["spec"]["ports"][0]["targetPort"] == "http"
