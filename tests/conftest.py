@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness import WIRINGS, Gateway
+from tests.harness import WAYS, WIRINGS, Gateway
 from tests.harness import gateway as open_gateway
 
 
@@ -19,6 +20,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.upper().startswith("GATEWAY_"):
             monkeypatch.delenv(name)
     return
+
+
+@pytest.fixture(autouse=True)
+def _ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How a test's operations were run goes with its report, for the summary of all."""
+    before = Counter(WAYS)
+    yield
+    ways = {str(way or "refused"): count for way, count in (WAYS - before).items()}
+    request.node.user_properties.append(("ways", ways))
 
 
 @pytest.fixture(params=WIRINGS)
@@ -34,7 +44,7 @@ async def local_gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The contract suite's table as one line: rows x wirings."""
+    """The contract suite's table as one line, rows x wirings, and how the operations of every suite were run."""
     nodes = "test_every_row_in_every_wiring["
     counts = {
         outcome: sum(
@@ -47,3 +57,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"contract: {rows} rows x {len(WIRINGS)} wirings: {counts['passed']} hold, {counts['failed']} do not"
         )
+    ways: Counter[str] = Counter()
+    for report in (report for found in terminalreporter.stats.values() for report in found):
+        if getattr(report, "when", None) == "teardown":  # the only one that was made after the test
+            ways.update(dict(report.user_properties).get("ways", {}))
+    if ways:
+        told = ", ".join(f"{count} {way}" for way, count in ways.most_common())
+        terminalreporter.write_line(f"operations through the harness: {told}")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +24,16 @@ from app.bootstrap import Backends, create_sandbox, open_store_for
 from app.call import Call
 from app.config import Settings, parse_settings
 from app.errors import Code, Outcome
+from app.graphql.compiled import Way
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
 from app.graphql.schema import Schema, build_schema
 from app.scalars import JsonNumber
 from app.store.engine import SqlStore
+from tests.switch import COMPILED
 
+# How the operations of this process were run; none where they were refused before.
+WAYS: Counter[Way | None] = Counter()
 WIRINGS = ("local", "sandbox-in-process", "sandbox-over-socket")
 MEMBERS = {"code", "reason", "backend", "input", "outcome", "retry", "requestId"}
 _decode = msgspec.json.Decoder(float_hook=JsonNumber.of).decode
@@ -95,6 +100,7 @@ class Gateway:
         given = _decode(msgspec.json.encode(variables or {}, enc_hook=str))
         call = Call("test-request", credentials or {}, simulate=simulate)
         result = await self.engine.execute(Request(query, given), Context(call, self.backends.by_name))
+        WAYS[result.way] += 1
         body = result.body()
         for error in body.get("errors", ()):
             check_error(error)
@@ -138,7 +144,7 @@ async def gateway(
             backends = Backends(settings, apis)
             await stack.enter_async_context(_opened(backends))
             assert backends.store is not None
-            yield Gateway(wiring, backends, Engine(schema_of(tuple(apis))), backends.store, {})
+            yield Gateway(wiring, backends, Engine(schema_of(tuple(apis)), compiled=COMPILED), backends.store, {})
             return
         store = await open_store_for(local, apis)
         stack.push_async_callback(store.aclose)
@@ -152,7 +158,7 @@ async def gateway(
             transports = {api.name: Recorder(httpx.AsyncHTTPTransport()) for api in apis}
         backends = Backends(_rest_settings(apis, url, extra or {}), apis, transports)
         await stack.enter_async_context(_opened(backends))
-        yield Gateway(wiring, backends, Engine(schema_of(tuple(apis))), store, transports)
+        yield Gateway(wiring, backends, Engine(schema_of(tuple(apis)), compiled=COMPILED), store, transports)
 
 
 @functools.cache

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+from tests.switch import SETTING
+
 ROOT = Path(__file__).parent.parent
 _URL = re.compile(r"http://[^/\s]+:[0-9]+")
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("GATEWAY_", "OTEL_"))}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **extra}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **SETTING, **extra}
 
 
 @dataclass

@@ -22,13 +22,14 @@ from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
 from app.graphql.schema import build_schema as build
 from app.graphql.schema import print_sdl
+from tests.switch import COMPILED
 
 SCHEMA = build(APIS)
 GRAPHQL = SCHEMA._schema
 
 
 async def answer(query: str) -> dict:
-    result = await Engine(SCHEMA).execute(Request(query), Context(Call("request-1"), {}))
+    result = await Engine(SCHEMA, compiled=COMPILED).execute(Request(query), Context(Call("request-1"), {}))
     assert result.errors == []
     assert result.data is not None
     return result.data

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from graphql.execution import ExecutionResult, Executor
 from strawberry.execution import optimized_is_awaitable
 
-from app.graphql.compiled import CompiledOperations
+from app.graphql.compiled import CompiledOperations, Way
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import format_errors
 from app.graphql.limits import DocumentLimits
@@ -54,13 +54,17 @@ class Request:
 
 @dataclass(slots=True)
 class Result:
-    """`refusal` is set when nothing was executed; then there is no data. `operation` is None when none was found."""
+    """`refusal` is set when nothing was executed; then there is no data. `operation` is None when none was found.
+
+    `way` is how it was run, or how it would have been: None where it was refused before that was decided.
+    """
 
     data: dict[str, Any] | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
     refusal: RefusedRequestError | None = None
     operation: Operation | None = None
     extensions: dict[str, Any] = field(default_factory=dict)
+    way: Way | None = None
 
     def body(self) -> dict[str, Any]:
         """What goes over the wire: request errors have no `data`, a success has no `errors`."""
@@ -91,7 +95,7 @@ class Engine:
         )
         self.persisted = persisted if persisted is not None else PersistedDocuments()
         self._router_secret_set = router_secret_set
-        self.compiled = CompiledOperations(schema) if compiled else None
+        self._compiled = CompiledOperations(schema) if compiled else None
 
     async def execute(self, request: Request, context: Context) -> Result:
         """Never raises for what a client can cause; refusals come back in the result."""
@@ -116,8 +120,12 @@ class Engine:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
         trace = FederatedTrace() if request.traced and context.trusted_router else None
         executed = None
-        if self.compiled is not None and trace is None:
-            executed = await self.compiled.execute(document, operation, request.variables, context)
+        if trace is not None:
+            result.way = Way.TRACED
+        elif self._compiled is None:
+            result.way = Way.SWITCHED_OFF
+        else:
+            result.way, executed = await self._compiled.execute(document, operation, request.variables, context)
         if executed is None:
             executed = await self._by_graphql_core(document, operation, request, context, trace)
         if trace is not None:

@@ -84,6 +84,9 @@ class Metrics:
         self.operations = self._counter(
             "gateway_operations", "Root fields answered, by what came of them.", "field", "code", "reason"
         )
+        self.executions = self._counter(
+            "gateway_executions", "Operations run, compiled or by graphql-core for a cause.", "way"
+        )
         self.operation_seconds = self._histogram(
             "gateway_operation_duration_seconds", "Time of an operation inside the gateway.", _BUCKETS, "kind"
         )
@@ -121,6 +124,10 @@ class Metrics:
         self._circuits = circuits
         self._documents = self._documents if documents is None else documents  # an empty cache is false
         self.look()
+
+    def executed(self, way: str) -> None:
+        """`way` is one of a few that the executor knows."""
+        self.executions.labels(way).inc()
 
     def field(self, name: str) -> str:
         return name if name in self._fields else OTHER

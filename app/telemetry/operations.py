@@ -57,6 +57,9 @@ class Result(Protocol):
     refusal: Any
     operation: Any
 
+    @property
+    def way(self) -> str | None: ...
+
 
 class Operations:
     """Told of every operation and of every call to a backend. `owners` names the API of a root field."""
@@ -111,6 +114,8 @@ class Operations:
     def _count(self, result: Result, fields: Mapping[str, str], seconds: float) -> None:
         kind = result.operation.kind.value if result.operation is not None else NONE
         self.metrics.operation_seconds.labels(kind).observe(seconds)
+        if result.way is not None:
+            self.metrics.executed(result.way)
         self.metrics.look()
         faults = {*_faults(result)}
         for key, code, reason in faults:

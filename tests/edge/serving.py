@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import uvicorn
 
 from app.edge.application import build_app
+from app.edge.settings import EdgeSettings
 from tests.graphql.asking import schema
 from tests.graphql.notebook import API, LocalNotebook
+from tests.switch import COMPILED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from app.edge.settings import EdgeSettings
 
 SECURE = {
     "x-content-type-options": "nosniff",
@@ -28,6 +29,7 @@ SECURE = {
 
 def notebook_app(settings: EdgeSettings | None = None, notebook: LocalNotebook | None = None, **more: Any):
     backends = {"notebook": notebook or LocalNotebook()}
+    settings = dataclasses.replace(settings or EdgeSettings(), compiled=COMPILED)
     return build_app(apis=[API], backends=backends, schema=schema(), settings=settings, **more)
 
 

@@ -11,6 +11,7 @@ from app.graphql.context import Context
 from app.graphql.execution import Engine, Request, Result
 from app.graphql.schema import Schema, build_schema
 from tests.graphql.notebook import API, FIRST, LocalNotebook
+from tests.switch import COMPILED
 
 UPDATE = (
     f'mutation Change($input: UpdateNoteInput!) {{ updateNote(id: "{FIRST}", input: $input) {{ note {{ title }} }} }}'
@@ -49,7 +50,7 @@ async def ask(
     trusted_router: bool = False,
     **more: Any,
 ) -> Asked:
-    engine = engine or Engine(schema())
+    engine = engine or Engine(schema(), compiled=COMPILED)
     notebook = notebook or LocalNotebook()
     context = Context(Call("request-1"), {"notebook": notebook}, trusted_router=trusted_router)
     result = await engine.execute(Request(query, variables or {}, **more), context)

@@ -7,6 +7,7 @@ import pytest
 from app.graphql.execution import Engine
 from tests.graphql.asking import UPDATE, ask, schema
 from tests.graphql.notebook import FIRST, HIDDEN, SECOND
+from tests.switch import COMPILED
 
 NULLABLE = "$b: Boolean = true, $i: UpdateNoteInput!"
 SKIPPING = " fragment F on UpdateNotePayload { note @skip(if: $b) { id } }"
@@ -228,7 +229,7 @@ async def test_a_variable_inside_a_map_is_checked_when_it_has_a_value():
 
 
 async def test_federations_fields_are_for_the_trusted_router_when_there_is_a_secret():
-    engine = Engine(schema(), router_secret_set=True)
+    engine = Engine(schema(), router_secret_set=True, compiled=COMPILED)
     for query in ("{ _service { sdl } }", "{ ...F } fragment F on Query { x: _service { sdl } }"):
         asked = await ask(query, engine=engine)
         assert asked.reasons == ["ROUTER_NOT_TRUSTED"]

@@ -8,6 +8,7 @@ from app.graphql.execution import Engine
 from app.graphql.limits import DocumentLimits
 from tests.graphql.asking import ask, schema
 from tests.graphql.notebook import FIRST
+from tests.switch import COMPILED
 
 NOTE = f'note(id: "{FIRST}")'
 
@@ -66,7 +67,7 @@ LIMITS = {
 
 @pytest.mark.parametrize(("limit", "most", "document", "reason"), LIMITS.values(), ids=LIMITS)
 async def test_a_limit_is_refused_just_above_and_passes_just_below(limit, most, document, reason):
-    engine = Engine(schema(), limits=DocumentLimits(**{limit: most}))
+    engine = Engine(schema(), limits=DocumentLimits(**{limit: most}), compiled=COMPILED)
     assert (await ask(document(most), engine=engine)).errors == []
     above = await ask(document(most + 1), engine=engine)
     assert above.reasons == [reason]
@@ -115,7 +116,7 @@ async def test_what_tools_ask_fits_the_defaults(query):
     ],
 )
 async def test_introspection_is_one_refusal_when_it_is_off_but_typename_is_answered(query):
-    engine = Engine(schema(), introspection=False)
+    engine = Engine(schema(), introspection=False, compiled=COMPILED)
     assert (await ask(query)).errors == []
     assert (await ask(query, engine=engine)).reasons == ["INTROSPECTION_DISABLED"]
     assert (await ask("{ __typename }", engine=engine)).body == {"data": {"__typename": "Query"}}

@@ -8,6 +8,7 @@ import pytest
 from app.graphql.execution import Engine
 from app.graphql.persisted import ManifestError, PersistedDocuments, digest, read_trusted
 from tests.graphql.asking import ask, schema
+from tests.switch import COMPILED
 
 QUERY = "query Hello { __typename }"
 HASH = hashlib.sha256(QUERY.encode()).hexdigest()
@@ -18,7 +19,7 @@ def named(hash_=HASH, version=1):
 
 
 async def test_an_unknown_hash_is_asked_for_and_then_known():
-    engine = Engine(schema())
+    engine = Engine(schema(), compiled=COMPILED)
     first = await ask(None, engine=engine, **named())
     assert [error["message"] for error in first.errors] == ["PersistedQueryNotFound"]
     assert first.errors[0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
@@ -28,14 +29,14 @@ async def test_an_unknown_hash_is_asked_for_and_then_known():
 
 
 async def test_a_document_that_does_not_fit_the_schema_is_not_registered():
-    engine = Engine(schema())
+    engine = Engine(schema(), compiled=COMPILED)
     bad = "{ nope }"
     await ask(bad, engine=engine, **named(digest(bad)))
     assert (await ask(None, engine=engine, **named(digest(bad)))).reasons == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
 async def test_a_hash_of_another_document_is_refused():
-    engine = Engine(schema())
+    engine = Engine(schema(), compiled=COMPILED)
     asked = await ask("{ __typename }", engine=engine, **named())
     assert asked.reasons == ["PERSISTED_QUERY_MISMATCH"]
     assert (await ask(None, engine=engine, **named())).reasons == ["PERSISTED_QUERY_NOT_FOUND"]
@@ -49,7 +50,7 @@ async def test_a_malformed_extension_is_refused(given):
 
 
 async def test_automatic_documents_can_be_turned_off():
-    engine = Engine(schema(), persisted=PersistedDocuments(automatic=0))
+    engine = Engine(schema(), persisted=PersistedDocuments(automatic=0), compiled=COMPILED)
     assert (await ask(QUERY, engine=engine, **named())).errors == []
     asked = await ask(None, engine=engine, **named())
     assert [error["message"] for error in asked.errors] == ["PersistedQueryNotSupported"]
@@ -57,7 +58,7 @@ async def test_automatic_documents_can_be_turned_off():
 
 async def test_registered_documents_are_bounded_in_number_and_length():
     store = PersistedDocuments(automatic=2, max_length=40)
-    engine = Engine(schema(), persisted=store)
+    engine = Engine(schema(), persisted=store, compiled=COMPILED)
     queries = [f"query Q{n} {{ __typename }}" for n in range(3)] + ["{ __typename }" + " " * 40]
     for query in queries:
         assert (await ask(query, engine=engine, **named(digest(query)))).errors == []
@@ -81,7 +82,7 @@ MANIFESTS = {
 async def test_a_manifest_names_the_documents_that_run(tmp_path, manifest):
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(manifest))
-    engine = Engine(schema(), persisted=PersistedDocuments(trusted=read_trusted(path), strict=True))
+    engine = Engine(schema(), persisted=PersistedDocuments(trusted=read_trusted(path), strict=True), compiled=COMPILED)
     answer = {"data": {"__typename": "Query"}}
     assert (await ask(None, engine=engine, **named())).body == answer
     assert (await ask(None, engine=engine, document_id=HASH)).body == answer
@@ -91,7 +92,9 @@ async def test_a_manifest_names_the_documents_that_run(tmp_path, manifest):
 
 async def test_in_strict_mode_nothing_else_runs(tmp_path):
     (tmp_path / "hello.graphql").write_text(QUERY + "\n")
-    engine = Engine(schema(), persisted=PersistedDocuments(trusted=read_trusted(tmp_path), strict=True))
+    engine = Engine(
+        schema(), persisted=PersistedDocuments(trusted=read_trusted(tmp_path), strict=True), compiled=COMPILED
+    )
     assert (await ask(None, engine=engine, **named())).errors == []
     other = "query Other { __typename }"
     for asked in (

@@ -15,6 +15,7 @@ from app.apis import APIS
 from app.bootstrap import Backends, create_app, create_sandbox
 from app.config import Settings, parse_settings
 from tests.harness import Recorder
+from tests.switch import SETTING
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
 SUPPLIER = "50000000-0000-4000-8000-000000000001"
@@ -57,7 +58,7 @@ async def running(
     **parts: Any,
 ) -> AsyncIterator[Running]:
     """`rest` puts the sandbox in process behind each API, or `answer` in its place."""
-    variables = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **(given or {})}
+    variables = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **SETTING, **(given or {})}
     async with contextlib.AsyncExitStack() as stack:
         transports: dict[str, Recorder] = {}
         if rest:

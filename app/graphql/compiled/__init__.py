@@ -5,5 +5,6 @@ operation, afterwards the completion, over the results that the resolvers have a
 """
 
 from app.graphql.compiled.operations import CompiledOperations
+from app.graphql.compiled.ways import Way
 
-__all__ = ["CompiledOperations"]
+__all__ = ["CompiledOperations", "Way"]

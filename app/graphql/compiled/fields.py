@@ -13,6 +13,7 @@ from strawberry.execution import optimized_is_awaitable as is_awaitable
 
 from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Source
 from app.graphql.compiled.running import AnomalyError, Info, Run
+from app.graphql.compiled.ways import Way
 from app.graphql.scopes import refusal_for
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Resolved:
         resolver = self._field.base_resolver
         self._call = resolver.wrapped_func
         if not callable(self._call):
-            raise NotCompiledError("resolver")
+            raise NotCompiledError(Way.RESOLVER)
         self._takes_source = resolver.self_parameter is not None
         found = (resolver.parent_parameter, resolver.root_parameter)
         self._source_names = tuple(parameter.name for parameter in found if parameter is not None)

@@ -33,6 +33,8 @@ from graphql.utilities.coerce_input_value import coerce_default_value, coerce_in
 from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
 from strawberry.types.lazy_type import LazyType
 
+from app.graphql.compiled.ways import Way
+
 if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLField, GraphQLSchema
     from strawberry.schema.config import StrawberryConfig
@@ -53,7 +55,11 @@ class UnusualError(Exception):
 
 
 class NotCompiledError(Exception):
-    """An operation for graphql-core. The argument is the cause that is counted."""
+    """An operation for graphql-core, and why."""
+
+    def __init__(self, way: Way) -> None:
+        super().__init__(way)
+        self.way = way
 
 
 def needed(read: Reader) -> Reader:
@@ -91,7 +97,7 @@ class Inputs:
 
     def _object_reader(self, type_: GraphQLInputObjectType, declared: Any) -> Reader:
         if type_.name in self._open:
-            raise NotCompiledError("recursive input")
+            raise NotCompiledError(Way.RECURSIVE_INPUT)
         self._open.append(type_.name)
         shape = self._shape(type_, declared)
         readers = {
@@ -126,24 +132,24 @@ class Inputs:
             or type_.is_one_of
             or type_.out_type is not GraphQLInputObjectType.out_type
         ):
-            raise NotCompiledError("input type")
+            raise NotCompiledError(Way.INPUT_TYPE)
         members: dict[str, tuple[str, Any]] = {}
         fixed: dict[str, Any] = {}
         for found in definition.fields:
             name = self.config.name_converter.from_field(found)
             graphql_field = type_.fields[name]
             if graphql_field.out_name is not None:
-                raise NotCompiledError("input type")
+                raise NotCompiledError(Way.INPUT_TYPE)
             members[name] = (found.python_name, found.resolve_type(type_definition=definition))
             default = coerce_default_value(graphql_field)
             if default is not Undefined:
                 if not isinstance(default, _UNCHANGEABLE):
-                    raise NotCompiledError("input default")
+                    raise NotCompiledError(Way.INPUT_DEFAULT)
                 fixed[found.python_name] = default
             elif found.default_value is MISSING and found.default_factory is MISSING:
                 fixed[found.python_name] = None
         if members.keys() != type_.fields.keys():
-            raise NotCompiledError("input type")
+            raise NotCompiledError(Way.INPUT_TYPE)
         required = tuple(name for name, found in type_.fields.items() if is_required_input_field(found))
         return _Shape(declared, members, fixed, required)
 
@@ -168,7 +174,7 @@ class Inputs:
         if is_non_null_type(type_):
             type_ = type_.of_type
             if isinstance(node, NullValueNode):
-                raise NotCompiledError("literal")
+                raise NotCompiledError(Way.LITERAL)
         if isinstance(node, NullValueNode):
             return lambda _: None
         declared = _plain(declared)
@@ -197,17 +203,17 @@ class Inputs:
 
     def _object(self, node: ValueNode, type_: GraphQLInputObjectType, declared: Any) -> Source:
         if not isinstance(node, ObjectValueNode):
-            raise NotCompiledError("literal")
+            raise NotCompiledError(Way.LITERAL)
         shape = self._shape(type_, declared)
         parts = []
         for member in node.fields:
             name = member.name.value
             if name not in shape.members:
-                raise NotCompiledError("literal")
+                raise NotCompiledError(Way.LITERAL)
             python, found = shape.members[name]
             parts.append((name, python, self.literal(member.value, type_.fields[name].type, found)))
         if set(shape.required) - {name for name, _, _ in parts}:
-            raise NotCompiledError("literal")
+            raise NotCompiledError(Way.LITERAL)
         build, fixed, required = shape.build, shape.fixed, shape.required
 
         def read_object(given: Given) -> Any:
@@ -228,15 +234,15 @@ class Inputs:
         given = {item.name.value: item.value for item in node.arguments or ()}
         named = {self.config.name_converter.from_argument(item): item for item in declared.arguments}
         if named.keys() != field_def.args.keys():
-            raise NotCompiledError("arguments")
+            raise NotCompiledError(Way.ARGUMENTS)
         found = []
         for name, item in named.items():
             definition = field_def.args[name]
             if isinstance(item.type, StrawberryMaybe):
-                raise NotCompiledError("input type")
+                raise NotCompiledError(Way.INPUT_TYPE)
             default = coerce_default_value(definition)
             if not (default is Undefined or isinstance(default, _UNCHANGEABLE)):
-                raise NotCompiledError("input default")
+                raise NotCompiledError(Way.INPUT_DEFAULT)
             missing = ABSENT if default is Undefined else default
             if name not in given:
                 if missing is not ABSENT:
@@ -260,14 +266,14 @@ class _Shape:
 def _plain(declared: Any) -> Any:
     while isinstance(declared, StrawberryOptional | LazyType):
         if isinstance(declared, StrawberryMaybe):
-            raise NotCompiledError("input type")
+            raise NotCompiledError(Way.INPUT_TYPE)
         declared = declared.of_type if isinstance(declared, StrawberryOptional) else declared.resolve_type()
     return declared
 
 
 def _item(declared: Any) -> Any:
     if not isinstance(declared, StrawberryList):
-        raise NotCompiledError("input type")
+        raise NotCompiledError(Way.INPUT_TYPE)
     return declared.of_type
 
 
@@ -283,7 +289,7 @@ def _list_reader(read: Reader) -> Reader:
 
 def _leaf_reader(type_: Any) -> Reader:
     if not is_leaf_type(type_) or type_.name == "GlobalID":
-        raise NotCompiledError("input type")
+        raise NotCompiledError(Way.INPUT_TYPE)
     exact = _EXACT.get(type_.name)
     if exact is not None:
 
@@ -317,10 +323,10 @@ def _coercing(coerce: Reader) -> Reader:
 
 def _leaf(node: ValueNode, type_: Any) -> Source:
     if not is_leaf_type(type_) or _has_variables(node):
-        raise NotCompiledError("variable in a scalar")
+        raise NotCompiledError(Way.VARIABLE_IN_SCALAR)
     value = coerce_input_literal(node, type_)
     if value is Undefined:
-        raise NotCompiledError("literal")
+        raise NotCompiledError(Way.LITERAL)
     if isinstance(value, _UNCHANGEABLE):
         return _constant(value)
     # Made anew for each request: a resolver may change it.

@@ -7,7 +7,6 @@ fields; so that is done, too, by the time a request comes.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from app.graphql.compiled.fields import Member
 from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, UnusualError
 from app.graphql.compiled.outputs import Outputs, awaited
 from app.graphql.compiled.running import Run
+from app.graphql.compiled.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,39 +110,30 @@ class _Conditions(Visitor):
 
 
 class CompiledOperations:
-    """Compiles and runs the operations of a schema.
-
-    `counts` says how many requests ran compiled (`compiled`), how many of these graphql-core had to complete
-    (`completed by graphql-core`), and, by cause, how many were graphql-core's from the beginning.
-    """
+    """Compiles and runs the operations of a schema. Keeps nothing of a request."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
         self._config = schema.config
         self._whole = not (schema.extensions or schema.exception_handlers)
-        self.counts: Counter[str] = Counter()
 
     async def execute(
         self, document: Document, operation: Operation, given: Mapping[str, Any], context: Context
-    ) -> ExecutionResult | None:
-        """None where graphql-core is to run the operation; nothing of it was run then."""
+    ) -> tuple[Way, ExecutionResult | None]:
+        """No result where graphql-core is to run the operation; nothing of it was run then."""
         try:
             compiled = self._compiled(document, operation, given)
             arguments = compiled.read(given)
         except NotCompiledError as error:
-            self.counts[str(error)] += 1
-            return None
+            return error.way, None
         except UnusualError:
-            self.counts["variables"] += 1
-            return None
+            return Way.VARIABLES, None
         run = Run(self._schema, document.ast, operation.name, given, context, mutation=operation.mutation)
-        self.counts["compiled"] += 1
         try:
             data = await compiled.run(run, arguments)
         except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
-            self.counts["completed by graphql-core"] += 1
-            return await run.completed_by_core()
-        return ExecutionResult(data, run.errors or None)
+            return Way.COMPLETED, await run.completed_by_core()
+        return Way.COMPILED, ExecutionResult(data, run.errors or None)
 
     def _compiled(self, document: Document, operation: Operation, given: Given) -> Compiled:
         kept = operation.compiled
@@ -153,7 +144,7 @@ class CompiledOperations:
         found = kept.get(choice)
         if found is None:
             if len(kept) > MAX_CHOICES:
-                raise NotCompiledError("many conditions")
+                raise NotCompiledError(Way.MANY_CONDITIONS)
             try:
                 found = self._compile(
                     document.ast, operation, dict(zip((name for name, _ in conditions), choice, strict=True))
@@ -162,10 +153,11 @@ class CompiledOperations:
                 found = error
             except Exception:
                 log.exception("an operation could not be compiled; graphql-core runs it")
-                found = NotCompiledError("surprise")
+                found = NotCompiledError(Way.SURPRISE)
             kept[choice] = found
         if isinstance(found, NotCompiledError):
-            raise NotCompiledError(*found.args)
+            # Anew: one that is raised again and again would hold ever more frames.
+            raise NotCompiledError(found.way)
         assert isinstance(found, Compiled)
         return found
 
@@ -182,7 +174,7 @@ class CompiledOperations:
     def _compile(self, ast: DocumentNode, operation: Operation, choice: Mapping[str, bool]) -> Compiled:
         node = operation.node
         if not self._whole or operation.kind is OperationType.SUBSCRIPTION or node.directives:
-            raise NotCompiledError("operation")
+            raise NotCompiledError(Way.OPERATION)
         root = self._schema.get_root_type(operation.kind)
         assert root is not None
         definitions = {item.variable.name.value: item for item in node.variable_definitions or ()}
@@ -202,10 +194,10 @@ class CompiledOperations:
         collected = collect_fields(self._schema, outputs.fragments, chosen, root, node, hide_suggestions=True)
         members = outputs.members(root, collected.grouped_field_set)
         if any(member.attribute is not None for member in members):
-            raise NotCompiledError("resolver")
+            raise NotCompiledError(Way.RESOLVER)
         read = {name for member in members if member.resolved for name in member.resolved.variables}
         if any(isinstance(definitions[name].default_value, NullValueNode) for name in operation.never_null):
-            raise NotCompiledError("literal")
+            raise NotCompiledError(Way.LITERAL)
         return Compiled(
             operation.mutation,
             root.name,

@@ -20,6 +20,7 @@ from app.graphql.execution import Engine, Request
 from app.upstream.upstream import Upstream
 from tests.harness import Gateway, Recorder, _decode, check_error, schema_of
 from tests.harness import gateway as open_gateway
+from tests.switch import COMPILED
 
 OWN = BaseconeSettings(mode="rest", client_identifier="client", api_access_key="key")
 LEDGER = "f0000001-0000-4000-8000-000000000001"
@@ -32,7 +33,7 @@ class Backend:
         self.recorder = Recorder(httpx.MockTransport(self._answer))
         self.answers = answers
         self.backend = RestBackend(OWN, Upstream("basecone", "https://backend.test/v1", transport=self.recorder))
-        self.engine = Engine(schema_of(APIS))
+        self.engine = Engine(schema_of(APIS), compiled=COMPILED)
 
     def _answer(self, request):
         resource = request.url.path.split("/")[2]

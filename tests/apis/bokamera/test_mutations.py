@@ -19,6 +19,7 @@ from app.graphql.execution import Engine, Request
 from app.graphql.schema import build_schema
 from app.upstream.upstream import Upstream
 from tests.harness import gateway as open_gateway
+from tests.switch import COMPILED
 
 NO_ACCOUNT, WITH_ACCOUNT, ELSEWHERE, UNKNOWN = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 9))
 KEY = "ba5e0000-0000-4000-8000-000000000001"
@@ -323,7 +324,9 @@ async def test_several_faults_of_a_failed_service_are_proven_wrong_or_stay_unkno
         f'mutation {{ updateBookingCustomer(id: "{NO_ACCOUNT}", input: {{firstname: "Anna"}})'
         " { bookingCustomer { firstname } } }"
     )
-    result = await Engine(build_schema(APIS)).execute(Request(query, {}), Context(Call("r"), {"bokamera": backend}))
+    result = await Engine(build_schema(APIS), compiled=COMPILED).execute(
+        Request(query, {}), Context(Call("r"), {"bokamera": backend})
+    )
     await upstream.aclose()
     body = result.body()
     assert service.methods == ["PUT", "GET"]

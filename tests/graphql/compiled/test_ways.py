@@ -1,0 +1,107 @@
+"""How much runs compiled: nearly all of what the contract suite asks; and every other way is counted by its cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.apis import APIS
+from app.call import Call
+from app.graphql.compiled import Way
+from app.graphql.context import Context
+from app.graphql.execution import Engine, Request
+from app.graphql.schema import build_schema
+from tests.graphql.asking import UPDATE
+from tests.graphql.asking import schema as notes_schema
+from tests.graphql.notebook import FIRST, LocalNotebook
+from tests.harness import gateway
+from tests.telemetry.running import running, update
+from tests.test_contract import EVERY_ROW, example_of, operation, record_type, whole
+
+MUTATIONS = [(api, mutation) for api in APIS for mutation in api.mutations]
+
+
+def contract() -> Iterator[tuple[str, dict[str, Any], str | None]]:
+    """The operations of the contract suite: document, variables, what is simulated."""
+    for row in EVERY_ROW:
+        api, mutation, found = row.values
+        yield operation(mutation, "{ __typename }"), example_of(api, mutation), found.reason
+    for api, mutation in MUTATIONS:
+        _, kind = record_type(mutation)
+        variables = example_of(api, mutation)
+        yield operation(mutation, whole(kind)), variables, None
+        document = f"query($r: [_Any!]!) {{ _entities(representations: $r) {{ ... on {kind.name} {whole(kind)} }} }}"
+        yield document, {"r": [{"__typename": kind.name, "id": variables["id"]}]}, None
+    for example in (example for api in APIS for example in api.examples):
+        yield example.operation, dict(example.variables), example.headers.get("x-simulate")
+    yield "{ errorCatalog { reason code backend httpStatus mutations outcome retrySafe } }", {}, None
+
+
+async def test_the_contract_suites_operations_run_compiled(tmp_path: Path):
+    ways: Counter[Way | None] = Counter()
+    async with gateway("local", tmp_path) as opened:
+        engine = Engine(build_schema(APIS), compiled=True)
+        for document, variables, simulate in contract():
+            context = Context(Call("request", {}, simulate=simulate), opened.backends.by_name)
+            ways[(await engine.execute(Request(document, variables), context)).way] += 1
+    assert ways.total() > len(EVERY_ROW)
+    assert ways[Way.COMPILED] >= 0.95 * ways.total(), ways
+
+
+NOTE = f'note(id: "{FIRST}")'
+CASES: list[tuple[Way | None, str, dict[str, Any]]] = [
+    (Way.COMPILED, f"{{ {NOTE} {{ title }} }}", {}),
+    (Way.COMPILED, UPDATE, {"input": {"title": "New", "tags": [{"name": "a", "weight": 1}]}}),
+    (Way.COMPLETED, UPDATE.replace("title }", "promised }"), {"input": {"title": "void"}}),
+    (Way.VARIABLES, UPDATE, {"input": {"title": 7}}),
+    (Way.VARIABLES, UPDATE, {"input": {"title": "One tag for a list of one", "tags": {"name": "a"}}}),
+    (Way.INTROSPECTION, f"{{ {NOTE} {{ title }} __schema {{ queryType {{ name }} }} }}", {}),
+    (
+        Way.VARIABLE_IN_SCALAR,
+        f'mutation($t: String) {{ updateNote(id: "{FIRST}", input: {{title: "", labels: {{a: $t}}}}) {{ note {{ id }} }} }}',
+        {"t": "b"},
+    ),
+    (None, "{ nothing }", {}),
+]
+
+
+@pytest.mark.parametrize(("way", "document", "variables"), CASES)
+async def test_what_is_not_compiled_says_why(way, document, variables):
+    engine = Engine(notes_schema(), compiled=True)
+    for _ in range(2):
+        context = Context(Call("request"), {"notebook": LocalNotebook()})
+        assert (await engine.execute(Request(document, variables), context)).way is way
+
+
+async def test_more_choices_than_are_kept_are_graphql_cores():
+    engine = Engine(notes_schema(), compiled=True)
+    names = "abcde"
+    declared = ", ".join(f"${name}: Boolean!" for name in names)
+    fields = " ".join(f"{name}: title @include(if: ${name})" for name in names)
+    document = f"query({declared}) {{ {NOTE} {{ id {fields} }} }}"
+    ways: Counter[Way | None] = Counter()
+    for number in range(2 ** len(names)):
+        variables = {name: bool(number >> place & 1) for place, name in enumerate(names)}
+        context = Context(Call("request"), {"notebook": LocalNotebook()})
+        result = await engine.execute(Request(document, variables), context)
+        ways[result.way] += 1
+        assert result.data is not None
+        assert list(result.data["note"]) == ["id", *(name for name in names if variables[name])]
+    assert ways == {Way.COMPILED: 16, Way.MANY_CONDITIONS: 16}
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_the_ways_are_counted(tmp_path: Path, compiled):
+    async with running(tmp_path, {"GATEWAY_COMPILED": str(compiled).lower()}) as gateway:
+        await gateway.post(update())
+        await gateway.post(update())
+        await gateway.post({"query": "{ __schema { queryType { name } } }"})
+        await gateway.post({"query": "{ nothing }"})
+        exposed = (await gateway.client.get("/metrics")).text
+    shown = [line for line in exposed.splitlines() if line.startswith("gateway_executions_total")]
+    expected = {"compiled": 2, "introspection": 1} if compiled else {"switched_off": 3}
+    assert shown == [f'gateway_executions_total{{way="{way}"}} {count}.0' for way, count in expected.items()]
