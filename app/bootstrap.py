@@ -34,6 +34,7 @@ from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import ManifestError
 from app.graphql.schema import Schema, build_schema
 from app.store.engine import SqlStore, open_store
+from app.store.records import StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
 from app.telemetry.operations import Operations
@@ -125,8 +126,11 @@ class Backends:
             return bool(self.by_name)
         try:
             await self.store.ping()
+        except StoreUnavailableError as error:
+            log.warning("not ready: %s", error)
+            return False
         except Exception:
-            log.warning("the store cannot be reached", exc_info=True)
+            log.exception("not ready, for an unknown reason")
             return False
         return True
 

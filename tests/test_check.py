@@ -280,6 +280,7 @@ def test_the_command_writes_a_table_or_json_and_says_by_its_code(tmp_path: Path,
     out = io.StringIO()
     assert check(APIS, out, as_json=True) == 1
     (found,) = json.loads(out.getvalue())
+    assert set(found) == {"subject", "state", "text", "settings"}
     assert (found["state"], found["settings"]) == ("failed", ["GATEWAY_PORT"])
 
 

@@ -36,6 +36,7 @@ class Undocumented:
 class Journal:
     """`details` are for the log alone: what a failure's row does not tell, without personal data or credentials."""
 
+    request_id: str | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     store_seconds: float = 0.0
     details: list[str] = field(default_factory=list)
@@ -46,9 +47,9 @@ _current: ContextVar[Journal | None] = ContextVar("journal", default=None)
 _MOST = 100  # of anything: an operation with more is told by its first
 
 
-def begin() -> Journal:
+def begin(request_id: str | None = None) -> Journal:
     """A new journal for the task that this is called in, and for every task that it starts."""
-    journal = Journal()
+    journal = Journal(request_id)
     _current.set(journal)
     return journal
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from app.telemetry import journal
 from app.wire import encode_json
 
 REMOVED = "[removed]"
@@ -23,6 +24,8 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | 
 }
 # At debug, too, these tell of headers and bodies, or of nothing that anybody wants.
 _QUIET = ("httpx", "httpcore", "asyncio", "urllib3", "opentelemetry", "hpack", "sqlalchemy", "asyncpg")
+# asyncpg writes a traceback every two seconds while its server is away; who asks for the store says so in one line.
+_SILENT = ("asyncpg.pool",)
 _SCHEME = re.compile(r"(?i)\b(basic|bearer) +[A-Za-z0-9._~+/=-]+")
 _NAMED = re.compile(
     r"(?i)((?:authorization|api[_-]?key|access[_-]?key|password|secret|(?:access|refresh|id)_token)\W{1,6})"
@@ -61,6 +64,8 @@ class _Formatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if (noted := journal.current()) is not None and noted.request_id is not None:
+            found["request_id"] = noted.request_id  # of the lines of those who know nothing of requests
         found |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
@@ -120,6 +125,8 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

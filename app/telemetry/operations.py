@@ -85,7 +85,7 @@ class Operations:
         self.metrics.answered(NONE, code, reason)
 
     async def operation(self, request: Request, context: Context, execution: Coroutine[Any, Any, R]) -> R:
-        noted = journal.begin()
+        noted = journal.begin(context.call.request_id)
         self.metrics.in_flight.inc()
         started = perf_counter()
         span = nullcontext() if self._traces is None else self._traces.operation("operation")

@@ -142,6 +142,7 @@ async def test_a_surprise_is_an_error_with_the_whole_story(written: io.StringIO,
     ]
     assert stories
     assert "Traceback" in stories[0]["exception"]
+    assert {line["request_id"] for line in stories} == {"request-3"}
     assert lines(written)[0]["request_id"] == "request-3"
 
 
@@ -268,3 +269,13 @@ async def test_operation_names_are_bounded_and_ids_are_uuids(written: io.StringI
     assert first["operation"] == "n" * 100
     assert "record" not in second
     assert third["record"] == f"{CUSTOMER},{COMPANY}"
+
+
+async def test_a_store_that_is_gone_is_one_line_for_each_probe(written: io.StringIO, tmp_path: Path):
+    async with running(tmp_path) as gateway:
+        (tmp_path / "gateway.db").unlink()
+        assert (await gateway.client.get("/health/ready")).status_code == 503
+    (line,) = lines(written, "app.bootstrap")
+    assert line["level"] == "warning"
+    assert line["message"].startswith("not ready: the SQLite database")
+    assert "exception" not in line
