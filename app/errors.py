@@ -50,6 +50,7 @@ class DocumentedError:
 
     `backend` is None for the gateway's own rows. `text` None or `any_text` means that the row stands for any text.
     `input_path` is the place in the mutation's arguments, without list positions (`locate` adds them).
+    `meaning` says in our words what the row is about where the vendor publishes no text.
     `source` is the page or the assumption that the row rests on.
     """
 
@@ -59,6 +60,7 @@ class DocumentedError:
     http_status: int | None = None
     vendor_code: str | None = None
     text: str | None = None
+    meaning: str = ""
     any_text: bool = False
     input_path: tuple[str, ...] | None = None
     mutations: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class GatewayError(Exception):
         detail: str | None = None,
     ) -> None:
         self.row = row
-        self.message = message or row.text or row.reason
+        self.message = message or row.text or row.meaning or row.reason
         super().__init__(self.message)
         self.backend = backend
         self.input_path: InputPath | None = tuple(input_path) if input_path is not None else row.input_path
@@ -166,7 +168,7 @@ def refusal(
     assert row.backend is not None
     assert row.http_status is not None
     answer = BackendAnswer(row.backend, row.http_status, row.vendor_code, message)
-    return GatewayError(row, message or family(row.http_status).text, backend=answer, input_path=input_path)
+    return GatewayError(row, message, backend=answer, input_path=input_path)
 
 
 def locate(path: Sequence[str], arguments: Mapping[str, Any]) -> InputPath:
@@ -280,7 +282,9 @@ RECORD_NOT_READ_BACK = _own(
     "The update was applied, but the record could not be read back.",
     Outcome.APPLIED,
 )
-STORE_LOST = _own("STORE_LOST", Code.BACKEND_ERROR, "The local store was lost while it wrote.", Outcome.UNKNOWN)
+STORE_LOST = _own(
+    "STORE_LOST", Code.BACKEND_ERROR, "The connection to the local store was lost during the write.", Outcome.UNKNOWN
+)
 INTERNAL = _own(
     "INTERNAL",
     Code.INTERNAL_SERVER_ERROR,
@@ -304,7 +308,7 @@ UNDOCUMENTED_BAD_REQUEST = _own("UNDOCUMENTED_BAD_REQUEST", Code.BAD_USER_INPUT,
 UNDOCUMENTED_UNAUTHENTICATED = _own(
     "UNDOCUMENTED_UNAUTHENTICATED", Code.UNAUTHENTICATED, "The backend refused the credentials."
 )
-UNDOCUMENTED_FORBIDDEN = _own("UNDOCUMENTED_FORBIDDEN", Code.FORBIDDEN, "The backend refused the permission.")
+UNDOCUMENTED_FORBIDDEN = _own("UNDOCUMENTED_FORBIDDEN", Code.FORBIDDEN, "The backend refused permission.")
 UNDOCUMENTED_NOT_FOUND = _own("UNDOCUMENTED_NOT_FOUND", Code.NOT_FOUND, "The backend found nothing at this address.")
 UNDOCUMENTED_CONFLICT = _own("UNDOCUMENTED_CONFLICT", Code.CONFLICT, "The backend reported a conflict.")
 BACKEND_REQUEST_TIMEOUT = _own(

@@ -64,7 +64,7 @@ def reasons_table() -> str:
             if backend is None
             else " ".join(filter(None, (backend, str(row.http_status), row.vendor_code)))
         )
-        text = " / ".join(dict.fromkeys(item.text for item in rows if item.text)).replace("|", "\\|")
+        text = " / ".join(dict.fromkeys(item.text or item.meaning for item in rows)).replace("|", "\\|")
         again = ", may be retried" if row.retry_safe else ""
         lines.append(f"| `{reason}` | `{row.code}` | {row.outcome or ''}{again} | {answer} | {text} |")
     return "\n".join(lines)

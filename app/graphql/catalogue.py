@@ -40,13 +40,14 @@ def catalogue_query(apis: Sequence[Api]) -> type:
         "A backend API behind this gateway.",
         {api.name.upper(): (api.name, f"{api.title}.") for api in apis},
     )
-    texts: dict[str, str] = {}
+    texts: dict[str, dict[str, None]] = {}
     for row in all_rows(apis):
-        texts.setdefault(row.reason, row.text or f"{row.code.value}, HTTP status {row.http_status}.")
+        # One reason may stand for a row of each mutation, in its words.
+        texts.setdefault(row.reason, {})[row.text or row.meaning] = None
     reason = _enum(
         "ErrorReason",
         "The precise cause of an error, as `extensions.reason` has it. May grow: treat an unknown one by its `code`.",
-        {name: (name, text) for name, text in texts.items()},
+        {name: (name, " / ".join(found)) for name, found in texts.items()},
     )
     outcome = _enum(
         "Outcome",
@@ -59,7 +60,10 @@ def catalogue_query(apis: Sequence[Api]) -> type:
         "backend": (backend | None, "The backend that reports the fault; null for the gateway's own."),
         "http_status": (int | None, "HTTP status of the backend's answer, or of the gateway's own refusal."),
         "vendor_code": (str | None, "The vendor's own error code."),
-        "text": (str | None, "The documented text. Null where the vendor publishes none or any text may come."),
+        "text": (
+            str | None,
+            "The documented text; an error may have other words. Null where the vendor publishes none.",
+        ),
         "input_path": (list[str] | None, "The place in the mutation's arguments that the fault is about."),
         "mutations": (list[str], "The mutations that the fault can come from."),
         "outcome": (outcome | None, "Whether the write happened; null for a request that never executes."),

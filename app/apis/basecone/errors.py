@@ -149,7 +149,7 @@ _SUPPLIER_ONLY = (
 
 
 def _general(
-    reason: str, status: int, vendor_code: str, code: Code, source: str, text: str | None = None
+    reason: str, status: int, vendor_code: str, code: Code, source: str, *, text: str | None = None, meaning: str = ""
 ) -> DocumentedError:
     return DocumentedError(
         reason=reason,
@@ -158,6 +158,7 @@ def _general(
         http_status=status,
         vendor_code=vendor_code,
         text=text,
+        meaning=meaning,
         any_text=True,
         mutations=tuple(kind.mutation for kind in KINDS),
         source=source,
@@ -166,11 +167,34 @@ def _general(
 
 # Documented on other pages of the same API, for every resource; mostly without a published text.
 GENERAL = (
-    _general("AUTHORIZATION_HEADER_INVALID", 400, "invalid_authorization_header", Code.UNAUTHENTICATED, _BASIC),
-    _general("CREDENTIALS_UNAUTHORIZED", 401, "unauthorized", Code.UNAUTHENTICATED, _BASIC),
-    _general("JSON_PARSE_ERROR", 400, "json_parse_error", Code.BAD_USER_INPUT, _VAT, "Unable to parse JSON."),
-    _general("PERMISSION_DENIED", 403, "forbidden", Code.FORBIDDEN, _VAT),
-    _general("RESOURCE_NOT_FOUND", 404, "resource_not_found", Code.NOT_FOUND, _VAT),
+    _general(
+        "AUTHORIZATION_HEADER_INVALID",
+        400,
+        "invalid_authorization_header",
+        Code.UNAUTHENTICATED,
+        _BASIC,
+        meaning="The Authorization header for Basecone is missing or malformed.",
+    ),
+    _general(
+        "CREDENTIALS_UNAUTHORIZED",
+        401,
+        "unauthorized",
+        Code.UNAUTHENTICATED,
+        _BASIC,
+        meaning="Basecone refused the credentials.",
+    ),
+    _general("JSON_PARSE_ERROR", 400, "json_parse_error", Code.BAD_USER_INPUT, _VAT, text="Unable to parse JSON."),
+    _general(
+        "PERMISSION_DENIED",
+        403,
+        "forbidden",
+        Code.FORBIDDEN,
+        _VAT,
+        meaning="Basecone does not allow this user to do that.",
+    ),
+    _general(
+        "RESOURCE_NOT_FOUND", 404, "resource_not_found", Code.NOT_FOUND, _VAT, meaning="Basecone has no such record."
+    ),
 )
 
 DOCUMENTED = {CUSTOMER: _shared(CUSTOMER), SUPPLIER: _shared(SUPPLIER) + _SUPPLIER_ONLY}

@@ -83,9 +83,9 @@ class GeneralLedgerInput:
 @strawberry.input(description="A bank account. The list of bank accounts is replaced as a whole.")
 class BankAccountInput:
     default: bool = _needed("default", "Whether this is the account used by default.")
-    external_id: str | None = _part("externalId", "Id of the account in the caller's own system.")
-    number: str | None = _part("number", "Account number, where there is no IBAN.")
-    iban: str | None = _part("iban", "IBAN. Checked by the accounting system unless the creation there is skipped.")
+    external_id: str | None = _part("externalId", "Id of the account outside Basecone.")
+    number: str | None = _part("number", "Account number.")
+    iban: str | None = _part("iban", "IBAN. A linked accounting system may refuse it, unless it is left alone.")
     bic_code: str | None = _part("bicCode", "BIC of the bank.")
     bank_name: str | None = _part("bankName", "Name of the bank.")
     national_bank_code: str | None = _part("nationalBankCode", "National code of the bank.")
@@ -118,7 +118,7 @@ class UpdateCustomerInput:
     pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
     vat_number: str | None = _given(
-        "vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped."
+        "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
     )
     chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
     phone: str | None = _given("phone", "Telephone number.")
@@ -138,7 +138,7 @@ class UpdateSupplierInput:
     pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
     vat_number: str | None = _given(
-        "vatNumber", "VAT identification number. Checked by the accounting system unless the creation there is skipped."
+        "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
     )
     chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
     phone: str | None = _given("phone", "Telephone number.")
@@ -202,7 +202,7 @@ class GeneralLedger:
 @strawberry.type(description="A bank account.")
 class BankAccount:
     default: bool | None = _read("Whether this is the account used by default.")
-    external_id: str | None = _read("Id of the account in the caller's own system.")
+    external_id: str | None = _read("Id of the account outside Basecone.")
     number: str | None = _read("Account number.")
     iban: str | None = _read("IBAN.")
     bic_code: str | None = _read("BIC of the bank.")
@@ -227,7 +227,7 @@ class Relation:
 
     code: str | None = _read("Code of the record, unique in its company.")
     name: str | None = _read("Name.")
-    external_id: str | None = _read("Id of the record in the accounting system. Set on creation alone.")
+    external_id: str | None = _read("Id of the record outside Basecone. An update cannot change it.")
     company: Company | None = _read("Company that the record belongs to.")
     address: Address | None = _read("Postal address.")
     pay_collect_type: PayCollect | None = _read("How the amount is paid or collected.")
@@ -238,7 +238,7 @@ class Relation:
     fax: str | None = _read("Fax number.")
     bank_accounts: list[BankAccount] | None = _read("Bank accounts.")
     substitution_general_ledger: GeneralLedger | None = _read(
-        "General ledger account used instead. Set on creation alone."
+        "Substitution general ledger account. An update cannot change it."
     )
     payment_discount: PaymentDiscount | None = _read("Discount for paying early.")
     number: str | None = _read("Number of the record.")

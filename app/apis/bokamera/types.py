@@ -29,16 +29,18 @@ if TYPE_CHECKING:
     from strawberry import Info
 
 _MERGED = " Left out, it stays as it is; an empty text clears it; null is refused."
+_KEPT = " Left out, nothing of it changes; null is refused."
+_PART = " Null is refused."
 
 
-def _given(name: str, description: str) -> Any:
+def _given(name: str, description: str, rule: str = _MERGED) -> Any:
     """An optional member of an update."""
-    return strawberry.field(default=UNSET, description=description + _MERGED, metadata=wire(name))
+    return strawberry.field(default=UNSET, description=description + rule, metadata=wire(name))
 
 
 def _part(name: str, description: str) -> Any:
     """An optional member of an item of an update."""
-    return strawberry.field(default=UNSET, description=description, metadata=wire(name))
+    return strawberry.field(default=UNSET, description=description + _PART, metadata=wire(name))
 
 
 def _read(description: str) -> Any:
@@ -97,19 +99,22 @@ class UpdateBookingCustomerInput:
     phone: str | None = _given("Phone", "Telephone number.")
     email: str | None = _given("Email", "E-mail address.")
     custom_fields: list[BookingCustomFieldInput] | None = _given(
-        "CustomFields", "New values of custom fields, by the field's id; fields that are not listed stay as they are."
+        "CustomFields",
+        "New values of custom fields, by the field's id; fields that are not listed stay as they are.",
+        _KEPT,
     )
     access_keys: list[AccessKeyInput] | None = _given(
         "AccessKeys",
         "Access keys to create (without id) or to change (with id); keys that are not listed stay as they are.",
+        _KEPT,
     )
     access_keys_to_delete: list[AccessKeyToDeleteInput] | None = _given(
-        "AccessKeysToDelete", "Access keys to delete, by id."
+        "AccessKeysToDelete", "Access keys to delete, by id.", _KEPT
     )
     subscribed_to_newsletter: bool | None = _given(
-        "SubscribedToNewsletter", "Whether the customer receives the newsletter."
+        "SubscribedToNewsletter", "Whether the customer receives the newsletter.", _KEPT
     )
-    invoice_address: InvoiceAddressInput | None = _given("InvoiceAddress", "Where invoices to the customer go.")
+    invoice_address: InvoiceAddressInput | None = _given("InvoiceAddress", "Where invoices to the customer go.", _KEPT)
 
 
 @strawberry.type(description="One of the values that a drop-down custom field offers.")
