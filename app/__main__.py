@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -89,12 +90,13 @@ def _serve(settings: Settings) -> int:
     listening = bound_socket(given.host, given.port)
     modes = ", ".join(f"{api.title}: {_where(settings, api.name)}" for api in APIS)
     log.info("GraphQL gateway on %s/graphql (%s)", address_of(listening), modes)
+    bounds: dict[str, Any] = {"max_head_bytes": given.max_head_bytes, "head_seconds": given.head_seconds}
     if not several:
-        return run(app, listening, grace=given.shutdown_seconds)
+        return run(app, listening, grace=given.shutdown_seconds, **bounds)
     with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
         if settings.metrics_folder is None:
             share_metrics(Path(folder))
-        return run("app.__main__:worker_app", listening, workers=given.workers, grace=given.shutdown_seconds)
+        return run("app.__main__:worker_app", listening, workers=given.workers, grace=given.shutdown_seconds, **bounds)
 
 
 def _where(settings: Settings, name: str) -> str:

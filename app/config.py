@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from app.apis.api import Api, ApiSettings
 from app.edge.authentication import METRICS_SCOPE, StaticToken
+from app.edge.connection import HEAD_SECONDS, MAX_HEAD_BYTES
 from app.edge.settings import EdgeSettings
 from app.graphql.limits import DocumentLimits
 from app.graphql.scopes import scopes_of
@@ -128,6 +129,8 @@ class GatewaySettings(BaseModel):
     )
 
     max_body_bytes: Count = Field(_EDGE.max_body_bytes, description="Largest body of a request.")
+    max_head_bytes: Count = Field(MAX_HEAD_BYTES, description="Largest address and headers of a request together.")
+    head_seconds: Seconds = Field(HEAD_SECONDS, description="Time that a caller gets to send address and headers.")
     body_seconds: Seconds = Field(_EDGE.body_timeout_seconds, description="Time that a caller gets to send the body.")
     max_batch: Annotated[int, Field(ge=0, le=1000)] = Field(
         _EDGE.max_batch, description="Largest batch of requests in one body; 0 refuses batches."

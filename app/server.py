@@ -12,6 +12,8 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from app.edge.connection import Config
+
 
 class ServerError(Exception):
     """The server cannot start; one line."""
@@ -54,7 +56,7 @@ def address_of(found: socket.socket) -> str:
 
 def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, **options: Any) -> int:
     """Serves until a signal; gives the exit code. With several workers `app` is the import string of a factory."""
-    config = uvicorn.Config(
+    config = Config(
         app,
         workers=workers,
         log_config=None,

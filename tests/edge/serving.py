@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 
 from app.edge.application import build_app
+from app.edge.connection import Config
 from app.edge.settings import EdgeSettings
 from tests.graphql.asking import schema
 from tests.graphql.notebook import API, LocalNotebook
@@ -71,9 +72,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Any) -> AsyncIterator[tuple[str, uvicorn.Server]]:
+async def serve(app: Any, **options: Any) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     """A real server on a free port; left, it has shut down."""
-    server = _Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
+    server = _Server(Config(app, port=0, log_config=None, lifespan="on", **options))
     running = asyncio.create_task(server.serve())
     listening = asyncio.create_task(server.listening.wait())
     try:

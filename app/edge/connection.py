@@ -1,0 +1,127 @@
+"""What a connection may cost before it holds a request: the size of a request's head, and the time it may take.
+
+uvicorn by itself keeps a head of any size, and waits for it for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+MAX_HEAD_BYTES = 65_536
+HEAD_SECONDS = 30.0
+# Longer than the usual balancers and routers keep an idle connection, so that they are the ones to close it: else a
+# mutation is sent into a connection that is just closing, and nobody knows what became of it.
+_KEEP_ALIVE_SECONDS = 75
+
+
+class Config(uvicorn.Config):
+    """uvicorn's, with the bounds of a head. Pickled for each worker."""
+
+    def __init__(
+        self, app: Any, *, max_head_bytes: int = MAX_HEAD_BYTES, head_seconds: float = HEAD_SECONDS, **options: Any
+    ) -> None:
+        # No web sockets: where a library for them happens to be installed, uvicorn would accept them.
+        super().__init__(
+            app, **{"http": BoundedConnection, "ws": "none", "timeout_keep_alive": _KEEP_ALIVE_SECONDS, **options}
+        )
+        self.max_head_bytes = max_head_bytes
+        self.head_seconds = head_seconds
+
+
+class _HeadTooLargeError(Exception):
+    """Ends the parsing; never leaves this file."""
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """A head that grows too large is 431, one that does not come is a closed connection."""
+
+    config: Config
+
+    def __init__(self, config: Config, *arguments: Any, **named: Any) -> None:
+        super().__init__(config, *arguments, **named)
+        self._in_head = False
+        self._in_body = False
+        self._head_size = 0
+        self._chunk = 0
+        self._fresh = True
+        self._too_large = False
+        self._waiting_since = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._waiting_since = self.loop.time()
+        self._watch = self.loop.call_later(self.config.head_seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._chunk = len(data)
+        self._fresh = not self._in_body
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_size += self._chunk
+            if self._head_size > self.config.max_head_bytes:
+                self._too_large = True
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # Where in a chunk a head begins is not told; behind another request's body that chunk is not counted.
+        self._head_size = 0 if self._fresh else -self._chunk
+        self._fresh = False
+        self._in_head = True
+        self._waiting_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = self._fresh = False
+        most = self.config.max_head_bytes
+        # The chunk may hold the body's beginning, too: only where it could be too much is it looked at closely.
+        if self._head_size + self._chunk > most and self._size() > most:
+            self._too_large = True
+            raise _HeadTooLargeError
+        super().on_headers_complete()
+        self._in_body = True
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._too_large:
+            super().send_400_response(msg)
+            return
+        text = f"The request's address and headers are larger than {self.config.max_head_bytes} bytes.\n".encode()
+        lines = (
+            b"HTTP/1.1 431 Request Header Fields Too Large",
+            b"content-type: text/plain; charset=utf-8",
+            b"content-length: %d" % len(text),
+            b"connection: close",
+            b"",
+            text,
+        )
+        self.transport.write(b"\r\n".join(lines))
+        self.transport.close()
+
+    def _look(self) -> None:
+        """One timer for a connection, not one for each request: it looks again when the time could be over."""
+        seconds = self.config.head_seconds
+        waiting = self._in_head or self.scope is None
+        busy = self.cycle is not None and not self.cycle.response_complete
+        left = self._waiting_since + seconds - self.loop.time() if waiting else seconds
+        if waiting and not busy and left <= 0:
+            self.transport.close()
+        else:
+            self._watch = self.loop.call_later(left if left > 0 else seconds, self._look)
