@@ -183,6 +183,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
             max_depth=given.max_depth,
             max_fields=given.max_fields,
             max_aliases=given.max_aliases,
+            max_alias_length=given.max_alias_length,
             max_root_fields=given.max_root_fields,
             max_directives=given.max_directives,
         ),

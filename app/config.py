@@ -168,6 +168,7 @@ class GatewaySettings(BaseModel):
         _DOCUMENT.max_fields, description="Most fields in a document, fragments counted where they are spread."
     )
     max_aliases: Count = Field(_DOCUMENT.max_aliases, description="Most aliases in a document.")
+    max_alias_length: Count = Field(_DOCUMENT.max_alias_length, description="Longest alias, in characters.")
     max_root_fields: Count = Field(_DOCUMENT.max_root_fields, description="Most root fields of an operation.")
     max_directives: Count = Field(_DOCUMENT.max_directives, description="Most directives in a document.")
     max_documents: Count = Field(

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Context:
-    """One per operation. `entities` holds the look-ups of `_entities`, so that one record is read once per request.
+    """One per operation.
+
+    `entities` holds the look-ups of `_entities`, so that one record is read once per request; `representations` counts
+    what was asked for, all `_entities` fields together.
 
     `caller` names who called, None where callers are not told apart. `scopes` None means that everything is allowed.
     """
@@ -25,3 +28,4 @@ class Context:
     caller: str | None = None
     scopes: frozenset[str] | None = None
     entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict, repr=False)
+    representations: int = 0

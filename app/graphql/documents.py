@@ -1,11 +1,11 @@
 """Documents made ready to run once, and kept: parsed, counted, validated, their operations looked at.
 
-Bounded by number and by length. A document that is refused is kept with its faults, so that a repeated one is as cheap.
+Bounded by number and by weight. A document that is refused is kept with its faults, so that a repeated one is as cheap;
+but apart, so that nonsense drives out nonsense alone.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from graphql.utilities import TypeInfo
 from graphql.validation import ValidationContext
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 
+from app.graphql.keeping import Kept
 from app.graphql.limits import RULES, DocumentLimits, DocumentSize
 from app.graphql.refusals import (
     DOCUMENT_INVALID,
@@ -34,21 +35,28 @@ from app.graphql.refusals import (
     Fault,
     RefusedRequestError,
     refused,
+    shortened,
 )
 from app.graphql.variables import place_of_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A longer document is run, but not kept: comments and strings do not count as tokens.
+# A longer document is run, but not kept: strings do not count as tokens.
 MAX_KEPT_LENGTH = 65_536
+# Measured: what the tree of a document takes for each of its tokens, comments among them.
+_BYTES_OF_TOKEN = 200
+# What a document may weigh on the average. One that people write has some hundred tokens.
+_MEAN_WEIGHT = 65_536
+_REFUSED_SHARE = 10
 
 # Strawberry's own rule for `Maybe`, which an API may use.
 _RULES = (*RULES, MaybeNullValidationRule)
 
 
-# The parser has no other sign for it than its message.
+# graphql-core has no other sign for these than their messages. The second says that its work grew out of bounds.
 _TOO_MANY_TOKENS = "Syntax Error: Document contains more than"
+_ABORTED = "Validation aborted."
 
 
 class _Unusable(Exception):  # noqa: N818 - never leaves this file
@@ -106,30 +114,35 @@ class Documents:
         self._schema = schema
         self._limits = limits
         self._introspection = introspection
-        self._max_kept = max_kept
-        self._kept: OrderedDict[str, Document | tuple[Fault, ...]] = OrderedDict()
+        self._kept = Kept[Document](max_kept, max_kept * _MEAN_WEIGHT)
+        refused = max(1, max_kept // _REFUSED_SHARE)
+        self._refused = Kept[tuple[Fault, ...]](refused, refused * _MEAN_WEIGHT)
         self.hits = 0
         self.misses = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._kept) + len(self._refused)
 
     def get(self, source: str) -> Document:
         """Raises RefusedRequestError, anew for each request."""
-        found = self._kept.get(source)
+        found = self._kept.get(source) or self._refused.get(source)
         if found is not None:
             self.hits += 1
-            self._kept.move_to_end(source)
         else:
             self.misses += 1
             found = self._prepare(source)
-            if len(source) <= MAX_KEPT_LENGTH:
-                self._kept[source] = found
-                if len(self._kept) > self._max_kept:
-                    self._kept.popitem(last=False)
+            self._keep(source, found)
         if isinstance(found, tuple):
             raise RefusedRequestError(found)
         return found
+
+    def _keep(self, source: str, found: Document | tuple[Fault, ...]) -> None:
+        if len(source) > MAX_KEPT_LENGTH:
+            return
+        if isinstance(found, tuple):
+            self._refused.put(source, found, len(source) + sum(len(fault.message) for fault in found))
+        else:
+            self._kept.put(source, found, len(source) + _BYTES_OF_TOKEN * found.ast.token_count)
 
     def _parse(self, source: str) -> tuple[DocumentNode, DocumentSize]:
         if len(source) > self._limits.max_length:
@@ -142,7 +155,7 @@ class Documents:
             if error.message.startswith(_TOO_MANY_TOKENS):
                 most = self._limits.max_tokens
                 raise _Unusable((Fault(DOCUMENT_TOO_LONG, f"The document has more than {most} tokens."),)) from None
-            raise _Unusable((Fault(DOCUMENT_UNPARSABLE, error.message, _locations(error)),)) from None
+            raise _Unusable((Fault(DOCUMENT_UNPARSABLE, shortened(error.message), _locations(error)),)) from None
         except RecursionError:
             raise _Unusable((Fault(DOCUMENT_TOO_DEEP, "The document is nested too deeply."),)) from None
 
@@ -204,5 +217,7 @@ def _validation_fault(ast: DocumentNode, error: GraphQLError) -> Fault:
 
 def _plain(message: str) -> str:
     """graphql-core's text in GraphQL's words, and without the one suggestion that it makes even where they are off."""
+    if message == _ABORTED:
+        return "The document cannot be validated: its fields repeat too often, or its fragments nest too deeply."
     told, suggestion, _ = message.partition(" Did you mean ")
-    return told if suggestion else message.replace("not to be None.", "not to be null.")
+    return shortened(told if suggestion else message.replace("not to be None.", "not to be null."))

@@ -107,11 +107,12 @@ async def resolve_entities(
 
     `scopes` names the scope that reading an entity needs.
     """
-    if len(representations) > MAX_REPRESENTATIONS:
+    context: Context = info.context
+    context.representations += len(representations)
+    if context.representations > MAX_REPRESENTATIONS:
         raise GatewayError(
             TOO_MANY_REPRESENTATIONS, f"At most {MAX_REPRESENTATIONS} representations are looked up in one request."
         )
-    context: Context = info.context
     answers: list[Awaitable[Any] | Exception] = []
     for representation in representations:
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError, ValueNode
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
-from app.graphql.refusals import ARGUMENT_INVALID
+from app.graphql.refusals import ARGUMENT_INVALID, shortened
 from app.telemetry.journal import note_detail
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _faults(error: GraphQLError, request_id: str) -> tuple[GatewayError, ...]:
     # Below a root field the mutation itself has returned: the write is done, only its answer is not.
     returned = Outcome.APPLIED if len(error.path or ()) > 1 else None
     if argument is not None:
-        return (GatewayError(ARGUMENT_INVALID, argument.message, outcome=returned),)
+        return (GatewayError(ARGUMENT_INVALID, shortened(argument.message), outcome=returned),)
     log.error("unexpected failure of %s", place, exc_info=cause, extra={"request_id": request_id})
     return (GatewayError(INTERNAL, outcome=returned),)
 

@@ -32,6 +32,7 @@ DOCUMENT_TOO_DEEP = _row(
 )
 TOO_MANY_FIELDS = _row("TOO_MANY_FIELDS", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document selects too many fields.")
 TOO_MANY_ALIASES = _row("TOO_MANY_ALIASES", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document has too many aliases.")
+ALIAS_TOO_LONG = _row("ALIAS_TOO_LONG", Code.GRAPHQL_VALIDATION_FAILED, 400, "An alias of the document is too long.")
 TOO_MANY_ROOT_FIELDS = _row(
     "TOO_MANY_ROOT_FIELDS",
     Code.GRAPHQL_VALIDATION_FAILED,
@@ -178,6 +179,14 @@ WELL_FORMED = frozenset(
         Code.PERSISTED_QUERY_NOT_SUPPORTED,
     }
 )
+
+
+# graphql-core and our own scalars quote values and names of the client, each as long as the request itself.
+_MAX_MESSAGE = 500
+
+
+def shortened(message: str) -> str:
+    return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from graphql import (
 )
 from graphql.pyutils import Undefined
 
-from app.graphql.refusals import VARIABLE_INVALID, Fault
+from app.graphql.refusals import VARIABLE_INVALID, Fault, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ def variable_fault(name: str, place: Place, problem: str, used: Mapping[str, Pla
     located = GraphQLError("", node).locations or []
     return Fault(
         VARIABLE_INVALID,
-        f"{where}: {problem}",
+        shortened(f"{where}: {problem}"),
         tuple((spot.line, spot.column) for spot in located),
         (*argument, *place) if argument is not None else None,
     )

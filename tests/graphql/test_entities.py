@@ -68,6 +68,16 @@ async def test_the_number_of_representations_is_bounded():
     assert asked.notebook.calls == []
 
 
+async def test_several_fields_share_the_bound():
+    query = "query ($r: [_Any!]!) { " + " ".join(
+        f"a{n}: _entities(representations: $r) {{ __typename }}" for n in range(4)
+    )
+    bad = [{"__typename": "Nothing"}] * 300
+    asked = await ask(query + " }", {"r": bad})
+    assert asked.reasons.count("REPRESENTATION_INVALID") == 900
+    assert asked.reasons.count("TOO_MANY_REPRESENTATIONS") == 1
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from([FIRST, SECOND, "Note", "Query", "_Any"]),
     lambda inner: (

@@ -5,8 +5,10 @@ from graphql import get_introspection_query
 
 from app.graphql.documents import Documents
 from app.graphql.execution import Engine
+from app.graphql.keeping import Kept
 from app.graphql.limits import DocumentLimits
-from tests.graphql.asking import ask, schema
+from app.graphql.refusals import RefusedRequestError
+from tests.graphql.asking import UPDATE, ask, schema
 from tests.graphql.notebook import FIRST
 from tests.switch import COMPILED
 
@@ -58,6 +60,13 @@ LIMITS = {
     "fields": ("max_fields", 12, lambda n: f"{{ {NOTE} {{ {'id ' * (n - 1)} }} }}", "TOO_MANY_FIELDS"),
     "fields by fragments": ("max_fields", 13, spread_fields, "TOO_MANY_FIELDS"),
     "aliases": ("max_aliases", 9, aliases, "TOO_MANY_ALIASES"),
+    "an alias": ("max_alias_length", 9, lambda n: f"{{ {'a' * n}: __typename }}", "ALIAS_TOO_LONG"),
+    "an alias in a fragment": (
+        "max_alias_length",
+        9,
+        lambda n: f"{{ ... {{ ...F }} }} fragment F on Query {{ {'a' * n}: __typename }}",
+        "ALIAS_TOO_LONG",
+    ),
     "root fields": ("max_root_fields", 6, lambda n: "{ " + "__typename " * n + "}", "TOO_MANY_ROOT_FIELDS"),
     "root fields by a fragment": ("max_root_fields", 6, spread_root_fields, "TOO_MANY_ROOT_FIELDS"),
     "directives": ("max_directives", 8, directives, "TOO_MANY_DIRECTIVES"),
@@ -152,3 +161,76 @@ async def test_prepared_documents_are_kept_within_bounds():
     assert documents.misses == 5
     documents.get("query long { __typename }" + " " * 70_000)
     assert len(documents) == 3
+
+
+async def test_nonsense_drives_out_nonsense_alone():
+    documents = Documents(schema()._schema, DocumentLimits(), max_kept=20)
+    kept = documents.get("query a { __typename }")
+    for number in range(100):
+        with pytest.raises(RefusedRequestError):
+            documents.get(f"{{ x{number} }}")
+    assert documents.get("query a { __typename }") is kept
+    assert len(documents) == 3
+    documents.hits = 0
+    with pytest.raises(RefusedRequestError):
+        documents.get("{ x99 }")
+    assert documents.hits == 1
+
+
+async def test_prepared_documents_are_kept_within_their_weight():
+    """However many tokens or characters a caller puts into each: a thousand of the largest took a third of a gigabyte."""
+    documents = Documents(schema()._schema, DocumentLimits(), max_kept=20)
+    for number in range(20):
+        documents.get(f"query a{number} {{ __typename }}" + "#\n" * 1900)
+    assert len(documents) == 20 * 65_536 // (200 * 1900 + 4000)
+
+
+def test_what_is_kept_is_bounded_by_number_and_weight():
+    kept = Kept(3, 10)
+    for key, weight in (("a", 4), ("b", 4), ("c", 1)):
+        kept.put(key, key.upper(), weight)
+    assert kept.get("a") == "A"
+    kept.put("d", "D", 1)
+    assert [kept.get(key) for key in "abcd"] == ["A", None, "C", "D"]
+    kept.put("e", "E", 5)
+    assert [kept.get(key) for key in "acde"] == [None, "C", "D", "E"]
+    kept.put("f", "F", 11)
+    assert len(kept) == 0
+
+
+LONG = "x" * 90_000
+REPEATED = {
+    "an unknown field": ("{ " + LONG + " }", None),
+    "a literal": (f'{{ note(id: "{LONG}") {{ id }} }}', None),
+    "a literal inside an input": (
+        f'mutation {{ updateNote(id: "{FIRST}", input: {{promised: "{LONG}"}}) {{ note {{ id }} }} }}',
+        None,
+    ),
+    "a syntax error": ("{ a(x: 1" + "1" * 90_000 + "a) }", None),
+    "a member of a variable": (UPDATE, {"input": {LONG: 1}}),
+}
+
+
+@pytest.mark.parametrize(("query", "variables"), REPEATED.values(), ids=REPEATED)
+async def test_a_message_does_not_repeat_what_is_long(query, variables):
+    asked = await ask(query, variables)
+    assert asked.errors
+    assert max(len(error["message"]) for error in asked.errors) <= 501
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{{ {NOTE} {{ {'id ' * 990} }} }}",
+        f"{{ {NOTE} {{ {'again{id} ' * 400} }} }}",
+        f"{{ {NOTE} {{ ...F0 }} }}"
+        + "".join(f"fragment F{n} on Note {{ id ...F{n + 1} }} " for n in range(200))
+        + "fragment F200 on Note { id }",
+    ],
+    ids=["fields", "nested fields", "fragments"],
+)
+async def test_a_document_that_is_dear_to_validate_is_one_plain_refusal(query):
+    (error,) = (await ask(query)).errors
+    assert error["message"] == (
+        "The document cannot be validated: its fields repeat too often, or its fragments nest too deeply."
+    )
