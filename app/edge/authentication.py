@@ -186,7 +186,9 @@ class FetchedKeys:
         try:
             keys = read_keys(await self._fetch())
         except Exception as error:  # noqa: BLE001 - whatever it is, the keys that are known stay
-            log.warning("the keys to check callers' tokens with could not be fetched: %s", error)
+            # A failed call's detail tells more than its text, which is made for clients.
+            why = getattr(error, "detail", None) or error
+            log.warning("the keys to check callers' tokens with could not be fetched: %s", why)
         else:
             self._keys, self._fetched_at = keys, self._clock()
         finally:
