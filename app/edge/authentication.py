@@ -144,7 +144,7 @@ class FetchedKeys:
     """Keys behind a URL, fetched by `fetch`: kept for `lifetime`, asked for once however many wait.
 
     An unknown key id asks again, but at most once in `pause` seconds: anyone can write a token with such an id.
-    While the issuer cannot be reached, the keys that are known stay.
+    While the issuer cannot be reached, the keys that are known stay; who brings one of them never waits for the issuer.
     """
 
     def __init__(
@@ -170,17 +170,19 @@ class FetchedKeys:
         old = self._keys is None or now - self._fetched_at >= self._lifetime
         may_ask = self._asked_at is None or now - self._asked_at >= self._pause
         if (old or not known) and (may_ask or self._fetching is not None):
-            await self._refreshed()
+            fetching = self._begun()
+            if not known:
+                # A caller that goes away must not end what the others wait for.
+                await asyncio.shield(fetching)
         if self._keys is None:
             raise KeysUnavailableError("the issuer's keys could not be fetched")
         return self._keys
 
-    async def _refreshed(self) -> None:
+    def _begun(self) -> asyncio.Task[None]:
         if self._fetching is None:
             self._asked_at = self._clock()
             self._fetching = asyncio.create_task(self._refresh())
-        # A caller that goes away must not end what the others wait for.
-        await asyncio.shield(self._fetching)
+        return self._fetching
 
     async def _refresh(self) -> None:
         try:

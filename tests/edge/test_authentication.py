@@ -441,7 +441,30 @@ async def test_an_issuer_out_of_reach_matters_only_without_keys():
     await asked(source, signed())
     issuer.keys, issuer.now = (), 10_000.0
     assert (await asked(source, signed())).scopes
+    await asyncio.sleep(0)
     assert issuer.asked == 3
+
+
+async def test_a_known_key_never_waits_for_an_issuer_that_hangs():
+    """It hung for as long as a call may take, and with it every caller, again and again."""
+    issuer = Issuer(KEY)
+    keys = issuer.source()
+    source = checker(keys)
+    await asked(source, signed())
+    issuer.let.clear()
+    issuer.now = 601.0
+    for _ in range(3):
+        assert (await asked(source, signed())).scopes
+        await asyncio.sleep(0)
+    assert issuer.asked == 2
+    new = RSAKey.generate_key(2048, parameters={"kid": "new"})
+    waiting = asyncio.create_task(asked(source, signed(new, header={"kid": "new"})))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    issuer.keys = (KEY, new)
+    issuer.let.set()
+    assert (await waiting).scopes
+    assert (issuer.asked, {key.kid for key in await keys.get("new")}) == (2, {KEY.kid, "new"})
 
 
 async def test_the_jwks_url_of_the_settings_is_fetched():
