@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,17 +35,29 @@ if TYPE_CHECKING:
 
 # A fraction keeps the digits that it was written with; whole numbers have no limit anyway.
 _decoder = msgspec.json.Decoder(float_hook=JsonNumber.of)
+_PLACE = re.compile(r"\(byte ([0-9]+)\)")
 
 # Headers that a page of another site cannot send without asking first, as Apollo Server names them.
 PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
 
 
 def decode(text: bytes | str) -> Any:
-    """JSON, refused as such when it is none. Deep nesting is refused, too; it is never needed."""
+    """JSON, refused as such when it is none, or none that can be read."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError):
-        raise refused(JSON_MALFORMED) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
+        raise refused(JSON_MALFORMED, _problem("The request body", error)) from None
+
+
+def _problem(what: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"{what} is nested too deeply."
+    if isinstance(error, UnicodeError):
+        return f"{what} is not UTF-8."
+    if isinstance(error, msgspec.ValidationError):
+        return f"{what} has a number of too many digits."
+    place = _PLACE.search(str(error))
+    return f"{what} is not JSON" + (f"; the fault is near byte {place[1]}." if place else ".")
 
 
 def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> Request:
@@ -69,8 +82,8 @@ def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: Ed
 def _parameter(name: str, text: str) -> Any:
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError):
-        raise refused(REQUEST_MALFORMED, f"The parameter {name} is not JSON.") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
+        raise refused(REQUEST_MALFORMED, _problem(f"The parameter {name}", error)) from None
 
 
 async def from_body(request: HttpRequest, settings: EdgeSettings) -> Request | list[Request]:

@@ -284,6 +284,29 @@ async def test_a_browser_gets_the_page(accept, page):
         assert asked.headers["content-type"].startswith("application/json")
 
 
+UNREADABLE = {
+    "not JSON": (b'{"query": nothing}', "is not JSON; the fault is near byte 14."),
+    "cut off": (b'{"query": "', "is not JSON."),
+    "a byte order mark": (b'\xef\xbb\xbf{"query": "{ __typename }"}', "is not JSON; the fault is near byte 0."),
+    "not UTF-8": (b'{"query": "\xff"}', "is not UTF-8."),
+    "deep": (b"[" * 100_000, "is nested too deeply."),
+    "digits": (
+        b'{"query": "{ __typename }", "variables": {"a": %s}}' % (b"9" * 5000),
+        "has a number of too many digits.",
+    ),
+    "NaN": (b'{"query": "{ __typename }", "variables": {"a": NaN}}', "is not JSON; the fault is near byte 47."),
+}
+
+
+@pytest.mark.parametrize(("body", "problem"), UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_body_that_cannot_be_read_is_told_why(body, problem):
+    async with client() as http:
+        answer = await http.post("/graphql", content=body, headers={"content-type": JSON})
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["extensions"]["reason"]) == (400, "JSON_MALFORMED")
+        assert error["message"] == f"The request body {problem}"
+
+
 async def test_the_page_has_a_policy_of_its_own():
     async with client() as http:
         answer = await http.get("/graphql", headers={"accept": "text/html"})
