@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,13 @@ class Envelope:
             return
         try:
             await self._app(scope, receive, wrapped)
+        except asyncio.CancelledError:
+            # The server cancels what is left when its time to shut down is over. What was begun goes on by itself, and
+            # nobody can say here what becomes of it.
+            log.warning("no answer when the time to shut down was over", extra={"request_id": identifier})
+            if begun:
+                raise
+            await _surprise(identifier)(scope, receive, wrapped)
         except Exception:
             log.exception("unexpected failure of %s", scope["path"], extra={"request_id": identifier})
             if begun:

@@ -118,7 +118,7 @@ async def _read(request: HttpRequest, settings: EdgeSettings) -> bytes:
                 body += chunk
                 if len(body) > settings.max_body_bytes:
                     raise too_large
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):  # the latter when the time to shut down is over
         raise refused(BODY_TOO_SLOW, connection="close") from None
     return bytes(body)
 

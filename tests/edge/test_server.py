@@ -96,6 +96,40 @@ async def test_a_body_that_does_not_come_is_not_waited_for():
     assert b"BODY_TOO_SLOW" in answer
 
 
+async def test_a_body_that_does_not_come_is_answered_when_the_time_to_shut_down_is_over():
+    async with serve(notebook_app(), timeout_graceful_shutdown=0) as (address, server):
+        reader, writer = await connect(address)
+        writer.write(request(b'{"query', length=100).replace(b"host: a", b"host: a\r\nexpect: 100-continue"))
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"  # the body is being waited for
+        server.should_exit = True
+        answer = await reader.read()
+        writer.close()
+    assert b"HTTP/1.1 408 " in answer
+    assert b"BODY_TOO_SLOW" in answer
+
+
+async def test_a_mutation_that_outlasts_the_shutdown_is_answered_as_unknown_and_finished():
+    notebook = LocalNotebook()
+    async with serve(notebook_app(notebook=notebook), timeout_graceful_shutdown=0) as (address, server):
+        reader, writer = await connect(address)
+        writer.write(request(SLOW).replace(b"host: a", b"host: a\r\nx-request-id: last"))
+        await notebook.entered.wait()
+        server.should_exit = True
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        notebook.release.set()
+    assert head.startswith(b"HTTP/1.1 500 ")
+    (error,) = json.loads(body)["errors"]
+    assert error["extensions"] == {
+        "code": "INTERNAL_SERVER_ERROR",
+        "reason": "INTERNAL",
+        "outcome": "UNKNOWN",
+        "retry": {"safe": False},
+        "requestId": "last",
+    }
+    assert notebook.notes[FIRST]["title"] == "slow"
+
+
 AUDIT = """
 import { auditServer } from "graphql-http";
 const results = await auditServer({ url: process.argv[2], fetchFn: fetch });
