@@ -17,7 +17,7 @@ class Context:
     """One per operation.
 
     `entities` holds the look-ups of `_entities`, so that one record is read once per request; `representations` counts
-    what was asked for, all `_entities` fields together.
+    what was asked for and `look_ups` bounds how many run at a time, all `_entities` fields together.
 
     `caller` names who called, None where callers are not told apart. `scopes` None means that everything is allowed.
     """
@@ -29,3 +29,4 @@ class Context:
     scopes: frozenset[str] | None = None
     entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict, repr=False)
     representations: int = 0
+    look_ups: asyncio.Semaphore | None = field(default=None, repr=False)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A router splits its own batches long before this; the bound is for whoever is not a router.
 MAX_REPRESENTATIONS = 1000
+# Of one request at a time. All at once would be more than an upstream takes: it refuses the rest, and other requests.
+MAX_LOOK_UPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,9 @@ async def _look_up(entity: Entity, values: tuple[Any, ...], info: Any) -> Any:
     arguments: dict[str, Any] = {python: value for (_, python, _), value in zip(entity.keys, values, strict=True)}
     if entity.takes_info:
         arguments["info"] = info
-    result = entity.resolve(**arguments)
-    return await result if isawaitable(result) else result
+    async with info.context.look_ups:
+        result = entity.resolve(**arguments)
+        return await result if isawaitable(result) else result
 
 
 async def resolve_entities(
@@ -113,6 +116,7 @@ async def resolve_entities(
         raise GatewayError(
             TOO_MANY_REPRESENTATIONS, f"At most {MAX_REPRESENTATIONS} representations are looked up in one request."
         )
+    context.look_ups = context.look_ups or asyncio.Semaphore(MAX_LOOK_UPS)
     answers: list[Awaitable[Any] | Exception] = []
     for representation in representations:
         try:

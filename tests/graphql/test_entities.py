@@ -1,12 +1,14 @@
 """`_entities`: each representation answered at its own place."""
 
+import asyncio
 import copy
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.graphql.entities import MAX_LOOK_UPS
 from tests.graphql.asking import ask
-from tests.graphql.notebook import FIRST, HIDDEN, SECOND
+from tests.graphql.notebook import FIRST, HIDDEN, SECOND, LocalNotebook
 
 QUERY = "query ($r: [_Any!]!) { _entities(representations: $r) { __typename ... on Note { id title } } }"
 UNKNOWN = "00000000-0000-4000-8000-000000000007"
@@ -76,6 +78,33 @@ async def test_several_fields_share_the_bound():
     asked = await ask(query + " }", {"r": bad})
     assert asked.reasons.count("REPRESENTATION_INVALID") == 900
     assert asked.reasons.count("TOO_MANY_REPRESENTATIONS") == 1
+
+
+class CrowdedNotebook(LocalNotebook):
+    """Says how many reads ran at a time."""
+
+    reading = most = 0
+
+    async def read(self, note_id, call=None):
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.reading -= 1
+        return await super().read(note_id, call)
+
+
+async def test_look_ups_do_not_overrun_a_backend():
+    query = "query ($r: [_Any!]!, $s: [_Any!]!) { " + "".join(
+        f"{name}: _entities(representations: ${name}) {{ __typename }} " for name in "rs"
+    )
+    ids = [f"00000000-0000-4000-8000-{number:012}" for number in range(100, 300)]
+    notes = [{"__typename": "Note", "id": note_id} for note_id in ids]
+    notebook = CrowdedNotebook()
+    asked = await ask(query + "}", {"r": notes[:100], "s": notes[100:]}, notebook=notebook)
+    assert asked.errors == []
+    assert len(notebook.calls) == 200
+    assert notebook.most == MAX_LOOK_UPS
 
 
 JSON = st.recursive(
