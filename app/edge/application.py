@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from app.apis.api import Api
+
+log = logging.getLogger(__name__)
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
@@ -139,7 +142,7 @@ def _for_callers(
 
 def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
     trusted = read_trusted(settings.trusted_documents) if settings.trusted_documents is not None else None
-    return Engine(
+    engine = Engine(
         schema,
         limits=settings.limits,
         introspection=settings.answers_introspection,
@@ -150,6 +153,12 @@ def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
         ),
         router_secret_set=settings.router_secret is not None,
     )
+    for text, identifier in {text: identifier for identifier, text in (trusted or {}).items()}.items():
+        try:
+            engine.documents.get(text)
+        except RefusedRequestError as refusal:
+            log.warning("the trusted document %s cannot run: %s", identifier, refusal)
+    return engine
 
 
 @asynccontextmanager

@@ -53,7 +53,7 @@ def read_trusted(path: Path) -> dict[str, str]:
             found = {digest(form): text for text in texts for form in (text, text.strip())}
         else:
             found = _manifest(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ManifestError(f"cannot read the trusted documents: {error}") from error
     if not found:
         raise ManifestError("the trusted documents are empty")
@@ -65,11 +65,8 @@ def _manifest(content: Any) -> dict[str, str]:
         operations = content.get("operations")
         if content.get("version") != 1 or not isinstance(operations, list):
             raise ManifestError("a persisted query manifest needs version 1 and a list of operations")
-        content = (
-            {item.get("id"): item.get("body") for item in operations if isinstance(item, dict)}
-            if all(isinstance(item, dict) for item in operations)
-            else None
-        )
+        pairs = [(item.get("id"), item.get("body")) if isinstance(item, dict) else () for item in operations]
+        content = dict(pairs) if all(pair and isinstance(pair[0], str) for pair in pairs) else None
     if not isinstance(content, dict) or not all(isinstance(part, str) for item in content.items() for part in item):
         raise ManifestError("a manifest of trusted documents maps each id to a document")
     return {_identifier(key): text for key, text in content.items()}

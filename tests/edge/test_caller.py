@@ -242,6 +242,14 @@ async def test_only_trusted_documents_run_in_strict_mode(tmp_path):
         )
 
 
+async def test_a_trusted_document_that_cannot_run_is_told_at_the_start(tmp_path, caplog):
+    path = tmp_path / "manifest.json"
+    path.write_text('{"old": "{ gone }", "known": "{ __typename }", "same": "{ __typename }"}')
+    async with client(EdgeSettings(trusted_documents=path, trusted_only=True)) as http:
+        assert caplog.messages == ["the trusted document old cannot run: Cannot query field 'gone' on type 'Query'."]
+        assert (await http.post("/graphql", json=OK)).json() == {"data": {"__typename": "Query"}}
+
+
 def test_the_application_shows_its_parts():
     app = notebook_app()
     assert app.state.engine.documents.misses == 0

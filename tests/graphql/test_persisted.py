@@ -109,7 +109,9 @@ async def test_in_strict_mode_nothing_else_runs(tmp_path):
 
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"a": 1}', '{"format": "apollo-persisted-query-manifest", "version": 2}',
-                '{"format": "apollo-persisted-query-manifest", "version": 1, "operations": [1]}'],
+                '{"format": "apollo-persisted-query-manifest", "version": 1, "operations": [1]}',
+                '{"format": "apollo-persisted-query-manifest", "version": 1, "operations": [{"id": ["a"], "body": "b"}]}',
+                pytest.param("[" * 100_000, id="deep")],
 )  # fmt: skip
 def test_an_unusable_manifest_is_refused_at_the_start(tmp_path, content):
     path = tmp_path / "manifest.json"
