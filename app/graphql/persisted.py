@@ -65,8 +65,8 @@ def _manifest(content: Any) -> dict[str, str]:
         operations = content.get("operations")
         if content.get("version") != 1 or not isinstance(operations, list):
             raise ManifestError("a persisted query manifest needs version 1 and a list of operations")
-        pairs = [(item.get("id"), item.get("body")) if isinstance(item, dict) else () for item in operations]
-        content = dict(pairs) if all(pair and isinstance(pair[0], str) for pair in pairs) else None
+        usable = all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in operations)
+        content = {item["id"]: item.get("body") for item in operations} if usable else None
     if not isinstance(content, dict) or not all(isinstance(part, str) for item in content.items() for part in item):
         raise ManifestError("a manifest of trusted documents maps each id to a document")
     return {_identifier(key): text for key, text in content.items()}
