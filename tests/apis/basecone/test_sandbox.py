@@ -116,31 +116,31 @@ BODIES = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
-@pytest.mark.parametrize(("body", "reason"), BODIES, ids=[f"{case[1]}-{case[0][:20]}" for case in BODIES])
-async def test_a_body_that_the_gateway_does_not_write_is_its_documented_row(client, store, kind, body, reason):
+async def test_a_body_that_the_gateway_does_not_write_is_its_documented_row(client, store, kind):
     before = await store.get(CUSTOMERS, CUSTOMER_ID)
-    assert is_row(await client.put(path(kind), content=body), kind, reason)
+    for body, reason in BODIES:
+        assert is_row(await client.put(path(kind), content=body), kind, reason), body[:50]
     assert await store.get(CUSTOMERS, CUSTOMER_ID) == before
 
 
+CREDENTIALS = [
+    ({"authorization": ""}, "AUTHORIZATION_HEADER_INVALID"),
+    ({"authorization": "Bearer x"}, "AUTHORIZATION_HEADER_INVALID"),
+    ({"authorization": "Basic ???"}, "AUTHORIZATION_HEADER_INVALID"),
+    ({"authorization": "Basic bm9jb2xvbg=="}, "AUTHORIZATION_HEADER_INVALID"),
+    ({"authorization": "Basic é".encode("latin-1")}, "AUTHORIZATION_HEADER_INVALID"),
+    (basic(("nobody", "key")), "CREDENTIALS_UNAUTHORIZED"),
+    (basic(("", "")), "CREDENTIALS_UNAUTHORIZED"),
+    (basic(("\0", "\0")), "CREDENTIALS_UNAUTHORIZED"),
+    (basic((DEMO[0], CLERK[1])), "CREDENTIALS_INVALID"),
+]
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-@pytest.mark.parametrize(
-    ("headers", "reason"),
-    [
-        ({"authorization": ""}, "AUTHORIZATION_HEADER_INVALID"),
-        ({"authorization": "Bearer x"}, "AUTHORIZATION_HEADER_INVALID"),
-        ({"authorization": "Basic ???"}, "AUTHORIZATION_HEADER_INVALID"),
-        ({"authorization": "Basic bm9jb2xvbg=="}, "AUTHORIZATION_HEADER_INVALID"),
-        ({"authorization": "Basic é".encode("latin-1")}, "AUTHORIZATION_HEADER_INVALID"),
-        (basic(("nobody", "key")), "CREDENTIALS_UNAUTHORIZED"),
-        (basic(("", "")), "CREDENTIALS_UNAUTHORIZED"),
-        (basic(("\0", "\0")), "CREDENTIALS_UNAUTHORIZED"),
-        (basic((DEMO[0], CLERK[1])), "CREDENTIALS_INVALID"),
-    ],
-)
-async def test_credentials_are_checked_for_every_request(client, method, headers, reason):
-    answer = await client.request(method, path(CUSTOMER), json=MINIMAL, headers=headers)
-    assert is_row(answer, CUSTOMER, reason)
+async def test_credentials_are_checked_for_every_request(client, method):
+    for headers, reason in CREDENTIALS:
+        answer = await client.request(method, path(CUSTOMER), json=MINIMAL, headers=headers)
+        assert is_row(answer, CUSTOMER, reason), headers
 
 
 async def test_a_request_without_the_header_is_malformed(client):
@@ -149,10 +149,11 @@ async def test_a_request_without_the_header_is_malformed(client):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
-@pytest.mark.parametrize("record_id", [UNKNOWN, "no-guid", "1", "%00"])
-async def test_what_is_no_record_is_not_found(client, kind, record_id):
-    for answer in (await client.get(path(kind, record_id)), await client.put(path(kind, record_id), json=MINIMAL)):
-        assert is_row(answer, kind, "RESOURCE_NOT_FOUND")
+async def test_what_is_no_record_is_not_found(client, kind):
+    for record_id in (UNKNOWN, "no-guid", "1", "%00"):
+        for method in ("GET", "PUT"):
+            answer = await client.request(method, path(kind, record_id), json=MINIMAL)
+            assert is_row(answer, kind, "RESOURCE_NOT_FOUND"), (method, record_id)
 
 
 async def test_a_general_ledger_is_read_by_those_with_access_to_its_company(client):
@@ -162,11 +163,11 @@ async def test_a_general_ledger_is_read_by_those_with_access_to_its_company(clie
     assert is_row(await client.get(f"/generalLedgers/{UNKNOWN}"), SUPPLIER, "RESOURCE_NOT_FOUND")
 
 
-@pytest.mark.parametrize("flag", ["true", "True", "TRUE"])
-async def test_the_flag_is_read_in_any_casing(client, flag):
+async def test_the_flag_is_read_in_any_casing(client):
     wrong = {**MINIMAL, "vatNumber": "NL000000000B00"}
-    answer = await client.put(path(CUSTOMER), json=wrong, params={"skipCreationInAccountingSystem": flag})
-    assert answer.status_code == 204
+    for flag in ("true", "True", "TRUE"):
+        answer = await client.put(path(CUSTOMER), json=wrong, params={"skipCreationInAccountingSystem": flag})
+        assert answer.status_code == 204
     refused = (await client.put(path(CUSTOMER), json=wrong)).json()
     assert (refused["code"], refused["message"][:13]) == ("validation_error", "The VatNumber")
 
