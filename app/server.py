@@ -1,25 +1,66 @@
-"""Runs an ASGI app under uvicorn: one bound socket, an exit code that says how it ended, no log of queries."""
+"""Runs an ASGI app under uvicorn: one bound socket, an exit code that says how it ended, no log of queries.
+
+A shutdown loses no request: what was connected before is accepted, what was begun is answered, and a connection that
+seems idle is given the time in which a request that is already on its way arrives.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from app.edge.connection import Config
+from app.edge.connection import BoundedConnection, Config
+
+log = logging.getLogger(__name__)
+
+STOPPING = "stopping"  # in a request's `state` once the shutdown has begun
+_BACKLOG = 2048  # uvicorn's own
+_LINGER_SECONDS = 1.0
+_CLOSING_SECONDS = 1.0
 
 
 class ServerError(Exception):
     """The server cannot start; one line."""
 
 
+class LingeringConnection(BoundedConnection):
+    """uvicorn by itself would close a connection under a request that has left the client but did not arrive yet."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        if STOPPING in self.app_state:
+            self.shutdown()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if STOPPING in self.app_state and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        self.app_state[STOPPING] = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_LINGER_SECONDS, self._end)
+        else:
+            super().shutdown()
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
+
+
 class _Server(uvicorn.Server):
+    abandoned = False
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         # uvicorn raises the signal again when it is done, which turns an orderly end into a death by signal.
@@ -30,6 +71,44 @@ class _Server(uvicorn.Server):
             for number, previous in handled.items():
                 signal.signal(number, previous)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.started:
+            self.lifespan.state[STOPPING] = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        found: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return found
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        queued = [connection for found in sockets or () for connection in _accepted(found)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in queued:
+            with contextlib.suppress(OSError):  # it is gone again
+                await loop.connect_accepted_socket(self._protocol, connection)
+        grace = self.config.timeout_graceful_shutdown
+        assert grace is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace + _CLOSING_SECONDS) as time_left:
+                await super().shutdown(sockets)
+        if time_left.expired():
+            self.abandoned = True
+            log.error("the time for the shutdown is over: operations are abandoned, their outcome is unknown")
+
+
+def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait in the kernel, which resets them when the socket is closed."""
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            yield connection
+
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """Raises ServerError where the address cannot be had."""
@@ -38,6 +117,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
+        # From the first line that names the address on, a connection waits for the start rather than be refused.
+        found.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
         found.close()
         reason = (
@@ -63,14 +144,16 @@ def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, *
         access_log=False,
         server_header=False,
         lifespan="on",
-        # Whole seconds; the application's own grace is inside it.
-        timeout_graceful_shutdown=max(1, round(grace)),
+        # Whole seconds; what is left of the grace is for closing pools and stores.
+        timeout_graceful_shutdown=max(1, int(grace - _CLOSING_SECONDS)),
         factory=isinstance(app, str),
-        **options,
+        **{"http": LingeringConnection, **options},
     )
     server = _Server(config)
     if workers > 1:
         Multiprocess(config, [listening]).run()
         return 0
     server.run(sockets=[listening])
-    return 0 if server.started else 3
+    if not server.started:
+        return 3
+    return 1 if server.abandoned else 0

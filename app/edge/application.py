@@ -84,8 +84,9 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "live"})
 
-    async def readiness(_request: Request) -> Response:
-        usable = await ready()
+    async def readiness(request: Request) -> Response:
+        # The server says so in every request's state once it was told to stop.
+        usable = "stopping" not in request.scope["state"] and await ready()
         return JSONResponse({"status": "ready" if usable else "not ready"}, 200 if usable else 503)
 
     table: list[BaseRoute] = [

@@ -1,0 +1,159 @@
+"""Real gateway processes under load: killed, told to stop, and several on one PostgreSQL.
+
+`-n 0 -o log_cli=true -o log_cli_level=info` shows the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from pathlib import Path
+
+import pytest
+
+from app.apis.basecone.seed import CUSTOMERS
+from app.store.engine import open_store
+from tests.processes import program
+from tests.resilience.load import COLLECTIONS, Connection, Ledger, Load, body_of, marks_of
+from tests.resilience.neighbour import CUSTOMER, request, rest_settings
+from tests.upstream.bad_server import BadServer, answer, says
+
+log = logging.getLogger(__name__)
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'gateway.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=SLOW)])
+async def test_kill_9_loses_no_acknowledged_update_and_leaves_no_half(url: str, rounds: int, tmp_path: Path):
+    ledger, heard = Ledger(), 0
+    for number in range(rounds):
+        with program(tmp_path, GATEWAY_STORE_URL=url) as gateway:
+            load = Load(gateway.url, f"k{number}")
+            wanted = 10 + 37 * number % 101
+            await load.until(wanted)
+            assert load.tally.answered >= wanted
+            gateway.process.kill()
+            tally = await load.ended()
+            gateway.process.wait()
+        store = await open_store(url, COLLECTIONS, ())
+        await ledger.check(store, tally, in_order=True)
+        await store.aclose()
+        heard += tally.answered
+    log.info(
+        "kill -9 x %d: %d acknowledged, all there; %d applied unheard, whole", rounds, heard, ledger.applied_unheard
+    )
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=SLOW)])
+async def test_sigterm_under_load_loses_no_request(rounds: int, tmp_path: Path):
+    """Every request that was sent has its whole answer; what the answers say is what the store holds."""
+    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    ledger, heard, lost = Ledger(), 0, 0
+    for number in range(rounds):
+        with program(tmp_path, GATEWAY_STORE_URL=url, GATEWAY_SHUTDOWN_SECONDS="20") as gateway:
+            load = Load(gateway.url, f"t{number}", clients=3)
+            await load.until(20 + 37 * number % 101)
+            gateway.process.send_signal(signal.SIGTERM)
+            tally = await load.ended()
+            assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+        assert tally.lost == 0
+        store = await open_store(url, COLLECTIONS, ())
+        await ledger.check(store, tally, in_order=False)
+        await store.aclose()
+        heard += tally.answered + tally.conflicts
+        lost += tally.lost
+    assert ledger.applied_unheard == 0
+    log.info("SIGTERM x %d: %d answered, %d lost", rounds, heard, lost)
+
+
+async def test_readiness_is_false_once_the_shutdown_has_begun(tmp_path: Path):
+    """Asked over a connection from before, while an update is still waited for; the update is answered whole."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def script(exchange) -> None:
+        arrived.set()
+        await release.wait()
+        await exchange.send(answer(204))
+
+    async with BadServer(script) as server, contextlib.AsyncExitStack() as stack:
+        settings = rest_settings(dict.fromkeys(("basecone", "bokamera"), server.url))
+        # The server is in this process, so that starting the gateway may not block it.
+        with program(tmp_path, **settings) as gateway:
+            host, port = gateway.url.removeprefix("http://").split(":")
+            probing = stack.enter_context(contextlib.closing(Connection(host, int(port))))
+            assert (await probing.get("/health/ready"))[0] == 200
+            updating = stack.enter_context(contextlib.closing(Connection(host, int(port))))
+            update = asyncio.create_task(updating.post(json.dumps(request("basecone")).encode()))
+            await arrived.wait()
+            gateway.process.send_signal(signal.SIGTERM)
+            while (ready := await probing.get("/health/ready"))[0] == 200:
+                pass
+            assert ready == (503, {"status": "not ready"})
+            release.set()
+            assert "errors" not in await update
+            assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+            assert server.puts == 1
+
+
+async def test_a_shutdown_ends_in_the_grace_time_whatever_hangs(tmp_path: Path):
+    """What could not be finished is told as unknown, and the exit code and the log say so, too."""
+    hanging = BadServer(says(b"", then="hang"))
+    async with hanging as server:
+        settings = rest_settings(dict.fromkeys(("basecone", "bokamera"), server.url))
+        with program(tmp_path, GATEWAY_SHUTDOWN_SECONDS="2", **settings) as gateway:
+            host, port = gateway.url.removeprefix("http://").split(":")
+            connection = Connection(host, int(port))
+            update = asyncio.create_task(connection.post(json.dumps(request("basecone")).encode()))
+            while not server.puts:
+                await asyncio.sleep(0)
+            gateway.process.send_signal(signal.SIGTERM)
+            # The backend's own limit is half a minute, a request's a whole one.
+            assert await asyncio.to_thread(gateway.process.wait, 20) == 1
+            [error] = (await update)["errors"]
+            connection.close()
+        assert (error["extensions"]["code"], error["extensions"]["outcome"]) == ("INTERNAL_SERVER_ERROR", "UNKNOWN")
+        assert "operations are abandoned" in gateway.output()
+
+
+@SLOW
+async def test_a_thousand_concurrent_updates_of_one_record_over_four_gateways(
+    postgres_url: str,
+    tmp_path: Path,
+):
+    """Winners and conflicts are all there is, each winner counted once by the store, and one of them is the record."""
+    record = ("updateCustomer", CUSTOMER)
+    async with contextlib.AsyncExitStack() as stack:
+        gateways = [stack.enter_context(program(tmp_path, GATEWAY_STORE_URL=postgres_url)) for _ in range(4)]
+        connections = []
+        for number in range(1000):
+            host, port = gateways[number % 4].url.removeprefix("http://").split(":")
+            connections.append(Connection(host, int(port)))
+            stack.callback(connections[-1].close)
+        # Connected first, so that all of them are sent at once.
+        assert {(await connection.get("/health/live"))[0] for connection in connections} == {200}
+        marks = [f"m{number}" for number in range(1000)]
+        told = await asyncio.gather(
+            *(connection.post(body_of(*record, mark)) for connection, mark in zip(connections, marks, strict=True))
+        )
+    winners = [mark for mark, answer in zip(marks, told, strict=True) if "errors" not in answer]
+    errors = [answer["errors"][0]["extensions"] for answer in told if "errors" in answer]
+    assert {(error["reason"], error["outcome"], error["retry"]["safe"]) for error in errors} <= {
+        ("CONCURRENT_REQUEST", "NOT_APPLIED", True)
+    }
+    assert len(winners) + len(errors) == 1000
+    store = await open_store(postgres_url, COLLECTIONS, ())
+    final = await store.get(CUSTOMERS, CUSTOMER)
+    await store.aclose()
+    [mark] = marks_of(record[0], final.document)
+    assert mark in winners
+    assert final.version == 1 + len(winners)
+    log.info("1,000 updates of one record over 4 gateways: %d won, %d conflicts", len(winners), len(errors))
