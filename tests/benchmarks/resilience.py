@@ -1,0 +1,293 @@
+"""One slow backend beside another, and twice the load the gateway can bear: `python -m tests.benchmarks.resilience`.
+
+Neighbour: short runs in turn with BokaMera answering and with BokaMera hanging, the same arrivals of its mutations in both;
+Basecone's p50 and p99 of each. Wanted: p99 beside a hanging BokaMera at most twice the healthy one.
+Overload: the best rate over growing numbers of connections, then arrivals at twice that rate, whoever has been answered or
+not (an open loop). Wanted: at least 80 % of the best rate as whole answers, and an RSS that no longer grows.
+
+The gateway is one process on the first CPU; load and stubs are on the last. Exits 1 where something wanted is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from tests.benchmarks.gateway import BODY, CPUS, HERE, Server, gateway, run_load, stub, tree
+
+EXPECT = "NL91ABNA0417164300"
+BOOKING = "b0000000-0000-4000-8000-000000000001"
+BOOK = json.dumps(
+    {
+        "query": "mutation($id: UUID!, $input: UpdateBookingCustomerInput!) { updateBookingCustomer(id: $id, input: $input) { bookingCustomer { id } } }",
+        "variables": {"id": BOOKING, "input": {"firstname": "Anna"}},
+    }
+)
+HEADERS = "accept: application/json\r\nx-bokamera-authorization: Bearer x\r\n"
+
+
+def request_of(body: str) -> bytes:
+    data = body.encode()
+    head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{HEADERS}content-length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+class BokaMera(asyncio.Protocol):
+    """Answers its record, or nothing at all while `hanging`."""
+
+    hanging = False
+    held: set[BokaMera] = set()  # noqa: RUF012 - one service
+    answer = b'{"Id":"%b","Firstname":"Anna"}' % BOOKING.encode()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        head, end, body = self.data.partition(b"\r\n\r\n")
+        _, _, length = head.lower().partition(b"content-length: ")
+        if not end or len(body) < int(length.split(b"\r\n")[0] or 0):
+            return
+        self.data = b""
+        if BokaMera.hanging:
+            BokaMera.held.add(self)
+        else:
+            self.transport.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(self.answer), self.answer)
+            )
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        BokaMera.held.discard(self)
+
+    @classmethod
+    def recover(cls) -> None:
+        cls.hanging = False
+        for connection in list(cls.held):
+            connection.transport.abort()
+
+
+class Caller(asyncio.Protocol):
+    """One connection of the open loop: back among the free ones once it has its answer."""
+
+    def __init__(self, loop: OpenLoop) -> None:
+        self.loop = loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.data = b""
+
+    def send(self) -> None:
+        self.sent = time.perf_counter()
+        self.transport.write(self.loop.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        head, end, body = self.data.partition(b"\r\n\r\n")
+        if not end:
+            return
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        if len(body) < length:
+            return
+        self.loop.heard(self.data, time.perf_counter() - self.sent)
+        if b"connection: close" not in head.lower():
+            self.loop.free.append(self)
+        self.data = b""
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if self in self.loop.free:
+            self.loop.free.remove(self)
+
+
+class OpenLoop:
+    """Requests at a rate, however many are still waited for."""
+
+    def __init__(self, port: int, body: str, expect: str) -> None:
+        self.port = port
+        self.request = request_of(body)
+        self.expect = expect.encode()
+        self.free: list[Caller] = []
+        self.told: Counter[str] = Counter()
+        self.latencies: list[float] = []
+
+    def heard(self, data: bytes, seconds: float) -> None:
+        if self.expect in data:
+            self.told["whole"] += 1
+            self.latencies.append(seconds)
+        elif b" 503 " in data[:20]:
+            self.told["shed"] += 1
+        else:
+            self.told[data.partition(b'"reason":"')[2].split(b'"')[0].decode() or "other"] += 1
+
+    async def _one(self) -> None:
+        self.told["sent"] += 1
+        if self.free:
+            self.free.pop().send()
+            return
+        try:
+            _, caller = await asyncio.get_running_loop().create_connection(lambda: Caller(self), "127.0.0.1", self.port)
+        except OSError:
+            self.told["not connected"] += 1
+            return
+        caller.send()
+
+    async def run(self, rate: float, seconds: float) -> None:
+        started = time.perf_counter()
+        sent, tasks = 0, set()
+        while (now := time.perf_counter() - started) < seconds:
+            while sent < now * rate:
+                sent += 1
+                task = asyncio.create_task(self._one())
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            await asyncio.sleep(0.002)
+
+
+def closed(port: int, seconds: float, connections: int) -> dict[str, Any]:
+    found = run_load(port, seconds, connections, BODY, EXPECT)
+    if found["errors"]:
+        raise RuntimeError(f"{found['errors']} wrong answers, {found['sample']}")
+    return found
+
+
+def percentile(latencies: list[float], share: float) -> float:
+    return sorted(latencies)[int(len(latencies) * share)] * 1000
+
+
+async def neighbour(server: Server, given: argparse.Namespace) -> bool:
+    """Basecone's latency by whether BokaMera hangs."""
+    latencies: dict[bool, list[float]] = {False: [], True: []}
+    p99: dict[bool, list[float]] = {False: [], True: []}
+    told: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+    for number in range(given.rounds * 2 + 2):
+        hanging = BokaMera.hanging = number % 2 == 1
+        if not hanging:
+            BokaMera.recover()
+            await asyncio.sleep(1.5)  # the breaker's time is over
+        booking = OpenLoop(server.port, BOOK, '"id":"' + BOOKING)
+        arrivals = asyncio.create_task(booking.run(given.arrivals, given.seconds + 1))
+        await asyncio.sleep(0.5)
+        found = await asyncio.to_thread(closed, server.port, given.seconds, given.connections)
+        await arrivals
+        if number >= 2:
+            latencies[hanging] += found["latencies"]
+            p99[hanging].append(percentile(found["latencies"], 0.99))
+            told[hanging] += booking.told
+    BokaMera.recover()
+    ratio = statistics.median(p99[True]) / statistics.median(p99[False])
+    for hanging, name in ((False, "answers"), (True, "hangs")):
+        say(
+            f"BokaMera {name}: Basecone p50 {percentile(latencies[hanging], 0.5):.1f} ms, "
+            f"p99 {statistics.median(p99[hanging]):.1f} ms (median of {len(p99[hanging])} runs), "
+            f"{len(latencies[hanging])} answers; BokaMera's: {dict(told[hanging])}"
+        )
+    say(f"p99 ratio {ratio:.2f}, wanted at most 2")
+    return ratio <= 2
+
+
+def rss(server: Server) -> float:
+    assert server.process is not None
+    return float(sum(item.memory_info().rss for item in tree(server.process.pid)) / 2**20)
+
+
+async def overload(server: Server, given: argparse.Namespace) -> bool:
+    rates = {}
+    for connections in (8, 16, 32, 64, 128):
+        found = await asyncio.to_thread(closed, server.port, given.seconds, connections)
+        rates[connections] = found["requests"] / found["seconds"]
+    best = max(rates.values())
+    say("best rate " + ", ".join(f"{rate:,.0f}/s over {count}" for count, rate in rates.items()))
+    command = [sys.executable, "-m", "tests.benchmarks.resilience", "--overload"]
+    wanted = json.dumps({"port": server.port, "rate": 2 * best, "seconds": given.overload_seconds})
+    load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE.parent.parent)
+    assert load.stdin is not None
+    assert load.stdout is not None
+    load.stdin.write(wanted.encode())
+    load.stdin.close()
+    sizes = []
+    while load.poll() is None:
+        sizes.append(rss(server))
+        await asyncio.sleep(0.5)
+    found = json.loads(load.stdout.read())
+    load.stdout.close()
+    half = sizes[len(sizes) // 3 : len(sizes) * 2 // 3]
+    late = sizes[len(sizes) * 2 // 3 :]
+    growth = statistics.mean(late) / statistics.mean(half)
+    share = found["whole"] / given.overload_seconds / best
+    say(
+        f"twice that: {found['sent'] / given.overload_seconds:,.0f}/s sent, {found['told']}, "
+        f"p99 of whole answers {found['p99']:.0f} ms; throughput {share:.0%} of the best, wanted at least 80 %"
+    )
+    say(
+        f"RSS MB {[round(size) for size in sizes[:: max(1, len(sizes) // 12)]]}: last third / middle third {growth:.2f}, wanted at most 1.05"
+    )
+    again = await asyncio.to_thread(closed, server.port, given.seconds, 16)
+    say(f"afterwards {again['requests'] / again['seconds']:,.0f}/s over 16")
+    return share >= 0.8 and growth <= 1.05
+
+
+async def flood(given: dict[str, Any]) -> None:
+    loop = OpenLoop(given["port"], BODY, EXPECT)
+    await loop.run(given["rate"], given["seconds"])
+    found = {"sent": loop.told["sent"], "whole": loop.told["whole"], "told": dict(loop.told)}
+    sys.stdout.write(json.dumps({**found, "p99": percentile(loop.latencies or [0.0], 0.99)}))
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+async def measure(given: argparse.Namespace) -> bool:
+    service = await asyncio.get_running_loop().create_server(BokaMera, "127.0.0.1", 0)
+    port = service.sockets[0].getsockname()[1]
+    environment = {
+        "GATEWAY_BOKAMERA_MODE": "rest",
+        "GATEWAY_BOKAMERA_URL": f"http://127.0.0.1:{port}",
+        "GATEWAY_BOKAMERA_API_KEY": "e0000000-0000-4000-8000-000000000001",
+        "GATEWAY_BREAKER_OPEN_SECONDS": "1",
+    }
+    with stub() as url, tempfile.TemporaryDirectory() as made:
+        server = gateway("gateway", url, environment=environment)
+        try:
+            await asyncio.to_thread(server.start, Path(made))
+            await asyncio.to_thread(closed, server.port, 2.0, 16)
+            held = [await part(server, given) for part in (neighbour, overload) if given.only in {"", part.__name__}]
+        finally:
+            await asyncio.to_thread(server.stop)
+    service.close()
+    return all(held)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one run")
+    parser.add_argument("--overload-seconds", type=float, default=30.0)
+    parser.add_argument("--connections", type=int, default=4, help="Basecone's, beside BokaMera")
+    parser.add_argument("--arrivals", type=float, default=40.0, help="BokaMera's mutations a second")
+    parser.add_argument("--only", choices=["", "neighbour", "overload"], default="")
+    parser.add_argument("--overload", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    os.sched_setaffinity(0, {CPUS[-1]})
+    if given.overload:
+        uvloop.run(flood(json.load(sys.stdin)))
+        return
+    sys.exit(0 if uvloop.run(measure(given)) else 1)
+
+
+if __name__ == "__main__":
+    main()
