@@ -130,7 +130,9 @@ class GatewaySettings(BaseModel):
 
     max_body_bytes: Count = Field(_EDGE.max_body_bytes, description="Largest body of a request.")
     max_head_bytes: Count = Field(MAX_HEAD_BYTES, description="Largest address and headers of a request together.")
-    head_seconds: Seconds = Field(HEAD_SECONDS, description="Time that a caller gets to send address and headers.")
+    head_seconds: Seconds = Field(
+        HEAD_SECONDS, description="Time that a caller gets to send address and headers, or to take any of its answer."
+    )
     body_seconds: Seconds = Field(_EDGE.body_timeout_seconds, description="Time that a caller gets to send the body.")
     max_batch: Annotated[int, Field(ge=0, le=1000)] = Field(
         _EDGE.max_batch, description="Largest batch of requests in one body; 0 refuses batches."

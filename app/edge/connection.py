@@ -1,6 +1,6 @@
-"""What a connection may cost before it holds a request: the size of a request's head, and the time it may take.
+"""What a connection may cost: the size of a request's head, the time it may take, an answer that nobody reads.
 
-uvicorn by itself keeps a head of any size, and waits for it for ever.
+uvicorn by itself keeps a head of any size, and waits for ever for a head and for a reader.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _HeadTooLargeError(Exception):
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """A head that grows too large is 431, one that does not come is a closed connection."""
+    """A head that grows too large is 431; one that does not come, or an answer not taken, is a closed connection."""
 
     config: Config
 
@@ -52,6 +52,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._fresh = True
         self._too_large = False
         self._waiting_since = 0.0
+        self._untaken = 0
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -118,6 +119,11 @@ class BoundedConnection(HttpToolsProtocol):
     def _look(self) -> None:
         """One timer for a connection, not one for each request: it looks again when the time could be over."""
         seconds = self.config.head_seconds
+        untaken, before = self.transport.get_write_buffer_size(), self._untaken
+        self._untaken = untaken
+        if untaken and untaken == before:
+            self.transport.abort()
+            return
         waiting = self._in_head or self.scope is None
         busy = self.cycle is not None and not self.cycle.response_complete
         left = self._waiting_since + seconds - self.loop.time() if waiting else seconds

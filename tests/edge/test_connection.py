@@ -8,7 +8,7 @@ import pytest
 
 from tests.edge.serving import notebook_app, serve
 from tests.graphql.asking import UPDATE
-from tests.graphql.notebook import LocalNotebook
+from tests.graphql.notebook import FIRST, LocalNotebook
 
 MOST = 500
 END = b"connection: close\r\n\r\n"
@@ -99,6 +99,21 @@ async def test_half_a_head_behind_a_request_in_flight_does_not_cost_its_answer()
         notebook.release.set()
         answered = await reader.read()
     assert b'{"data":{"updateNote":{"note":{"title":"slow"}}}}' in answered
+
+
+async def test_an_answer_that_nobody_takes_is_not_kept():
+    notebook = LocalNotebook()
+    notebook.notes[FIRST]["title"] = "x" * 20_000_000
+    asked = b'{"query": "{ note(id: \\"%s\\") { title } }"}' % FIRST.encode()
+    async with (
+        serve(notebook_app(notebook=notebook), head_seconds=0.02) as (address, server),
+        connected(address) as (_reader, writer),
+    ):
+        writer.write(padded(200, body=asked))
+        while not notebook.calls:
+            await asyncio.sleep(0)
+        while server.server_state.connections:
+            await asyncio.sleep(0)
 
 
 async def test_a_web_socket_is_no_way_in():
