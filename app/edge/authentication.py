@@ -19,7 +19,13 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
-from app.graphql.refusals import CALLER_KEYS_UNAVAILABLE, CALLER_UNAUTHENTICATED, refused
+from app.graphql.refusals import (
+    CALLER_KEYS_UNAVAILABLE,
+    CALLER_UNAUTHENTICATED,
+    Fault,
+    RefusedRequestError,
+    refused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -41,6 +47,7 @@ ALGORITHMS: Mapping[str, str] = {
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]{1,8192}=*)")
 _TOKEN = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<digest>[0-9a-fA-F]{64})(?::(?P<scopes>[A-Za-z0-9:+_.-]+))?")
 _CHALLENGE = 'Bearer realm="gateway"'
+_RETRY_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +285,9 @@ class Authenticator:
                 try:
                     caller = await checker.find(found[1])
                 except KeysUnavailableError:
-                    raise refused(CALLER_KEYS_UNAVAILABLE, retry_after="30") from None
+                    row = CALLER_KEYS_UNAVAILABLE
+                    fault = Fault(row, row.text or row.reason, retry_after=_RETRY_SECONDS)
+                    raise RefusedRequestError([fault], {"retry-after": str(_RETRY_SECONDS)}) from None
                 if caller is not None:
                     return caller
         raise refused(CALLER_UNAUTHENTICATED, www_authenticate=f'{_CHALLENGE}, error="invalid_token"')

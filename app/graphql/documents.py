@@ -57,6 +57,7 @@ _RULES = (*RULES, MaybeNullValidationRule)
 # graphql-core has no other sign for these than their messages. The second says that its work grew out of bounds.
 _TOO_MANY_TOKENS = "Syntax Error: Document contains more than"
 _ABORTED = "Validation aborted."
+_MORE_ERRORS = "Too many validation errors, error limit reached. Validation aborted."
 
 
 class _Unusable(Exception):  # noqa: N818 - never leaves this file
@@ -219,5 +220,7 @@ def _plain(message: str) -> str:
     """graphql-core's text in GraphQL's words, and without the one suggestion that it makes even where they are off."""
     if message == _ABORTED:
         return "The document cannot be validated: its fields repeat too often, or its fragments nest too deeply."
+    if message == _MORE_ERRORS:
+        return "The document has more faults than are listed."
     told, suggestion, _ = message.partition(" Did you mean ")
     return shortened(told if suggestion else message.replace("not to be None.", "not to be null."))

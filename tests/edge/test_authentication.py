@@ -437,6 +437,7 @@ async def test_an_issuer_out_of_reach_matters_only_without_keys():
         await asked(source, signed())
     assert refused.value.row.http_status == 503
     assert refused.value.headers == {"retry-after": "30"}
+    assert refused.value.faults[0].formatted("r")["extensions"]["retry"] == {"afterSeconds": 30}
     issuer.keys, issuer.now = (KEY,), 31.0
     await asked(source, signed())
     issuer.keys, issuer.now = (), 10_000.0

@@ -100,6 +100,7 @@ async def test_ten_bad_directives_are_one_error(query):
 async def test_the_number_of_validation_errors_is_bounded():
     asked = await ask("{ " + " ".join(f"x{n}" for n in range(50)) + " }")
     assert len(asked.errors) == DocumentLimits().max_errors + 1
+    assert asked.errors[-1]["message"] == "The document has more faults than are listed."
 
 
 @pytest.mark.parametrize(
