@@ -18,10 +18,12 @@ HTML = "text/html"
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for it, not a secret
 _RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
-_PARAMETER = re.compile(rf";\s*({_TOKEN})\s*=\s*({_TOKEN}|\"(?:[^\"\\]|\\.)*\")\s*")
+# A parameter may be empty, so that a semicolon may end a header: https://www.rfc-editor.org/rfc/rfc9110#name-parameters
+_PARAMETER = re.compile(rf";\s*(?:({_TOKEN})\s*=\s*({_TOKEN}|\"(?:[^\"\\]|\\.)*\")\s*)?")
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
-# A comma inside a quoted parameter does not end a range.
-_PART = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+# A comma inside a quoted parameter does not end a range. A quote that is not closed reaches to the end and is never
+# tried again from within: the time grows with the header's length alone.
+_PART = re.compile(r'(?s:[^,"]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ def parse_media(text: str) -> MediaRange | None:
         found = _PARAMETER.match(text, position)
         if found is None:
             return None
+        position = found.end()
+        if found[1] is None:
+            continue
         name, value = found[1].lower(), found[2].strip('"')
         if name == "q":
             if not _QUALITY.fullmatch(value):
@@ -71,7 +76,6 @@ def parse_media(text: str) -> MediaRange | None:
             quality = float(value)
         else:
             parameters.append((name, value))
-        position = found.end()
     return MediaRange(match[1].lower(), match[2].lower(), tuple(parameters), quality)
 
 

@@ -31,10 +31,25 @@ def test_the_wanted_more_of_two_named_types_is_taken(wanted):
 
 
 @pytest.mark.parametrize(
+    "header",
+    ['\\"' * 30_000, '\\"' * 30_000 + "\\", '"' * 60_001, 'a/b;x="' * 9000, "," * 60_000, "a/b" + "; " * 30_000],
+    ids=["escaped quotes", "a last backslash", "quotes", "open quotes", "commas", "semicolons"],
+)
+def test_a_hostile_accept_header_is_read_in_no_time(header):
+    """The first of these took half a minute of the whole gateway, before anybody was authenticated."""
+    assert response_media(header) in {"application/json", None}
+    assert response_media(f"application/json, {header}") == "application/json"
+
+
+@pytest.mark.parametrize(
     ("text", "parsed"),
     [
         ('a/b; X="c;d,e" ;q=0.1', ("a/b", (("x", "c;d,e"),), 0.1)),
         ("A/B", ("a/b", (), 1.0)),
+        ("a/b;", ("a/b", (), 1.0)),
+        ("a/b; ;;x=1;", ("a/b", (("x", "1"),), 1.0)),
+        ("a/b x=1", None),
+        ("a/b; x=1 y=2", None),
         ("a", None),
         ("a/b;q=1.1", None),
         ("a/b;q", None),
