@@ -20,6 +20,7 @@ DateTime = NewType("DateTime", str)
 StringMap = NewType("StringMap", dict[str, str])
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_CANONICAL = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 100
 # What every reader of ISO-8601 understands (RFC 3339), with as many digits of a fraction as there are.
@@ -43,6 +44,8 @@ class JsonNumber(float):
 
 def parse_uuid(value: Any) -> str:
     """Any case, dashed or 32 digits; answers the dashed lower case form. Raises ValueError."""
+    if type(value) is str and _CANONICAL.fullmatch(value):
+        return value
     if not isinstance(value, str) or (len(value) not in {32, 36}) or not _UUID.fullmatch(value):
         raise ValueError("not a UUID: write 32 hexadecimal digits, dashed 8-4-4-4-12 or undashed")
     if len(value) == 36 and value.count("-") != 4:  # noqa: PLR2004 - the dashed form

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from graphql import (
@@ -32,16 +33,22 @@ def _missing(info: GraphQLResolveInfo[Any], selection_set: SelectionSetNode | No
         return False
     if isinstance(value, list):
         return any(_missing(info, selection_set, item) for item in value)
-    attributes = {member.graphql_name: member.attribute for member in members(type(value))}
+    attributes = _attributes(type(value))  # type: ignore[arg-type]  # a class is hashable
     for field in _fields(info, selection_set.selections):
         name = field.name.value
         if name == "__typename":
             continue
-        # A field with a resolver of its own is answered by the attribute it is derived from, named in `derived_from`.
-        attribute = attributes.get(name) or getattr(type(value), "derived_from", {}).get(name)
+        attribute = attributes.get(name)
         if attribute is None or _missing(info, field.selection_set, getattr(value, attribute)):
             return True
     return False
+
+
+@cache
+def _attributes(cls: type) -> dict[str, str]:
+    """By GraphQL names. A field with a resolver of its own is answered by the attribute that `derived_from` names."""
+    derived: dict[str, str] = getattr(cls, "derived_from", {})
+    return derived | {member.graphql_name: member.attribute for member in members(cls)}
 
 
 def _fields(info: GraphQLResolveInfo[Any], selections: Iterable[SelectionNode]) -> Iterable[FieldNode]:

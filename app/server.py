@@ -143,6 +143,8 @@ def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, *
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing here asks for the client's address or scheme.
+        proxy_headers=False,
         lifespan="on",
         # Whole seconds; what is left of the grace is for closing pools and stores.
         timeout_graceful_shutdown=max(1, int(grace - _CLOSING_SECONDS)),

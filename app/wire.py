@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
+import operator
 import re
 import types
 import typing
@@ -60,6 +61,7 @@ class _Member:
     nested: type | None
     is_list: bool
     read: Callable[[Any], Any]
+    plain: type | None  # a value of just this type is read as it is
 
 
 def _camel(name: str) -> str:
@@ -110,6 +112,8 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     scalars.StringMap: _lenient_map,
 }
 
+_PLAIN: dict[Callable[[Any], Any], type] = {_text: str, _boolean: bool}
+
 
 def _unwrap(annotation: Any) -> tuple[Any, bool]:
     """The named type inside Optional and list, and whether there was a list."""
@@ -127,15 +131,41 @@ def _unwrap(annotation: Any) -> tuple[Any, bool]:
             return annotation, is_list
 
 
-_members: dict[type, tuple[_Member, ...]] = {}
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    """What is read off a class once. `exact` is by the vendor's spelling, `folded` by any casing of it."""
+
+    members: tuple[_Member, ...]
+    attributes: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    exact: Mapping[str, _Member]
+    folded: Mapping[str, _Member]
+    has_code: bool
+
+
+_classes: dict[type, _Known] = {}
+
+
+def _known(cls: type) -> _Known:
+    found = _classes.get(cls)
+    if found is None:
+        read = _read_members(cls)
+        names = tuple(member.attribute for member in read)
+        getter = operator.attrgetter(*names) if len(names) > 1 else None
+        found = _classes[cls] = _Known(
+            read,
+            names,
+            getter or (lambda value: tuple(getattr(value, name) for name in names)),
+            {member.name: member for member in read},
+            {member.folded: member for member in read},
+            any(member.folded == "code" for member in read),
+        )
+    return found
 
 
 def members(cls: type) -> tuple[_Member, ...]:
     """The mapped members of a Strawberry class, in order: its plain fields, and private ones that name their `wire`."""
-    found = _members.get(cls)
-    if found is None:
-        found = _members[cls] = _read_members(cls)
-    return found
+    return _known(cls).members
 
 
 def _read_members(cls: type) -> tuple[_Member, ...]:
@@ -149,37 +179,40 @@ def _read_members(cls: type) -> tuple[_Member, ...]:
         nested = named if dataclasses.is_dataclass(named) and isinstance(named, type) else None
         name = field.metadata.get("wire") or _camel(field.name)
         read = _READERS.get(named, _text)
-        found.append(_Member(field.name, _camel(field.name), name, name.casefold(), nested, is_list, read))
+        plain = _PLAIN.get(read) if nested is None and not is_list else None
+        found.append(_Member(field.name, _camel(field.name), name, name.casefold(), nested, is_list, read, plain))
     return tuple(found)
 
 
 def to_wire(value: Any) -> Wire:
     """A Strawberry input as the vendor's JSON: documented spelling, only the members that were given."""
     result: Wire = {}
-    for member in members(type(value)):
-        item = getattr(value, member.attribute)
+    known = _known(type(value))
+    for member, item in zip(known.members, known.values(value), strict=True):
         if item is UNSET:
             continue
-        if member.nested is not None and item is not None:
-            item = [None if part is None else to_wire(part) for part in item] if member.is_list else to_wire(item)
-        result[member.name] = item
+        if member.nested is None or item is None:
+            result[member.name] = item
+        elif member.is_list:
+            result[member.name] = [None if part is None else to_wire(part) for part in item]
+        else:
+            result[member.name] = to_wire(item)
     return result
 
 
 def arguments_of(value: Any) -> dict[str, Any]:
     """A Strawberry input under its GraphQL names: what `input.path` speaks of."""
     result: dict[str, Any] = {}
-    for member in members(type(value)):
-        item = getattr(value, member.attribute)
+    known = _known(type(value))
+    for member, item in zip(known.members, known.values(value), strict=True):
         if item is UNSET:
             continue
-        if member.nested is not None and item is not None:
-            item = (
-                [None if part is None else arguments_of(part) for part in item]
-                if member.is_list
-                else arguments_of(item)
-            )
-        result[member.graphql_name] = item
+        if member.nested is None or item is None:
+            result[member.graphql_name] = item
+        elif member.is_list:
+            result[member.graphql_name] = [None if part is None else arguments_of(part) for part in item]
+        else:
+            result[member.graphql_name] = arguments_of(item)
     return result
 
 
@@ -188,17 +221,19 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T
 
     `absent` is what a member gets that the answer does not have: None, or UNSET where that matters.
     """
-    folded = {key.casefold(): item for key, item in data.items() if isinstance(key, str)}
-    values: dict[str, Any] = {}
-    for member in members(cls):
-        if member.folded not in folded:
-            values[member.attribute] = absent
+    known = _known(cls)
+    values = dict.fromkeys(known.attributes, absent)
+    for key, item in data.items():
+        member = known.exact.get(key)
+        if member is None:
+            member = known.folded.get(key.casefold()) if isinstance(key, str) else None
+            if member is None:
+                continue
+        if item is None or type(item) is member.plain:
+            values[member.attribute] = item
             continue
-        item = folded[member.folded]
         try:
-            if item is None:
-                values[member.attribute] = None
-            elif member.is_list:
+            if member.is_list:
                 if not isinstance(item, list):
                     raise ValueError("expected a list")  # noqa: TRY301 - one exception type for a bad member
                 values[member.attribute] = [_read(member, part, absent) for part in item]
@@ -215,8 +250,8 @@ def _read(member: _Member, item: Any, absent: Any) -> Any:
     if member.nested is None:
         return None if item is None else member.read(item)
     # A {code} object is written as an object and sometimes read as its plain code.
-    if isinstance(item, str) and any(inner.folded == "code" for inner in members(member.nested)):
+    if isinstance(item, str) and _known(member.nested).has_code:
         item = {"code": item}
-    if not isinstance(item, Mapping):
+    if type(item) is not dict and not isinstance(item, Mapping):
         raise ValueError("expected an object")
     return from_wire(member.nested, item, absent=absent)

@@ -35,11 +35,13 @@ from app.graphql.schema import Schema, build_schema
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.apis.api import Api
 
 log = logging.getLogger(__name__)
 
+_GRAPHQL = "/graphql"
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
 
@@ -90,7 +92,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         return JSONResponse({"status": "ready" if usable else "not ready"}, 200 if usable else 503)
 
     table: list[BaseRoute] = [
-        Route("/graphql", endpoint),
+        Route(_GRAPHQL, endpoint),
         Route("/health/live", live),
         Route("/health/ready", readiness),
         *(playground.routes if settings.shows_playground else ()),
@@ -110,7 +112,8 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
                 while endpoint.in_flight:
                     await asyncio.wait(set(endpoint.in_flight))
 
-    app = Starlette(
+    app = _Application(
+        endpoint,
         routes=table,
         middleware=_layers(apis, settings),
         exception_handlers={HTTPException: _http_exception},
@@ -122,6 +125,27 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     app.state.in_flight = endpoint.in_flight
     app.state.observer = observer
     return app
+
+
+class _Application(Starlette):
+    """Starlette, but GraphQL goes around its router and its own layers: the endpoint and the envelope need neither."""
+
+    def __init__(self, endpoint: ASGIApp, **options: Any) -> None:
+        super().__init__(**options)
+        self._endpoint = endpoint
+        self._direct: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != _GRAPHQL or scope.get("root_path"):
+            await super().__call__(scope, receive, send)
+            return
+        if self._direct is None:
+            direct = self._endpoint
+            for layer in reversed(self.user_middleware):
+                direct = layer.cls(direct, *layer.args, **layer.kwargs)
+            self._direct = direct
+        scope["app"] = self
+        await self._direct(scope, receive, send)
 
 
 def _for_callers(

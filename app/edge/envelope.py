@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
 from app.edge.caller import REQUEST_ID, request_id
@@ -15,22 +14,23 @@ from app.graphql.refusals import HOST_NOT_ALLOWED, Fault
 from app.wire import encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
 # Set where the route did not: the playground brings a policy of its own.
-_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
-}
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+_REQUEST_ID = REQUEST_ID.encode()
 
 
 # A probe asks by the address of the machine; there is nothing to be had here.
@@ -70,8 +70,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        identifier = request_id(headers.get(REQUEST_ID))
+        identifier = request_id(_first(scope, b"x-request-id"))
         scope.setdefault("state", {})["request_id"] = identifier
         begun = False
 
@@ -79,13 +78,10 @@ class Envelope:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                answer = MutableHeaders(scope=message)
-                answer[REQUEST_ID] = identifier
-                for name, value in _HEADERS.items():
-                    answer.setdefault(name, value)
+                message["headers"] = _finished(message.get("headers", ()), identifier)
             await send(message)
 
-        if self._hosts and scope["path"] not in _ANY_HOST and _host(headers) not in self._hosts:
+        if self._hosts and scope["path"] not in _ANY_HOST and _host(_first(scope, b"host") or "") not in self._hosts:
             await error_response(HOST_NOT_ALLOWED, 421, identifier)(scope, receive, wrapped)
             return
         try:
@@ -104,7 +100,18 @@ class Envelope:
             await _surprise(identifier)(scope, receive, wrapped)
 
 
-def _host(headers: Headers) -> str:
-    host = headers.get("host", "").lower()
+def _first(scope: Scope, name: bytes) -> str | None:
+    """A header of the request, whose names ASGI gives in lower case."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
+def _finished(headers: Iterable[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:
+    kept = [(name, value) for name, value in headers if name != _REQUEST_ID]
+    present = {name for name, _ in kept}
+    return [*kept, (_REQUEST_ID, identifier.encode()), *(item for item in _HEADERS if item[0] not in present)]
+
+
+def _host(host: str) -> str:
+    host = host.lower()
     # The port is not part of the name; an IPv6 address has colons of its own.
     return host if host.endswith("]") else host.rsplit(":", 1)[0]

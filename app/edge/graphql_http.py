@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
 
 from app.edge.caller import ROUTER_AUTHORIZATION, Callers, is_router
 from app.edge.envelope import log_refusal
@@ -31,7 +30,8 @@ from app.wire import encode_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.call import Call
     from app.edge.authentication import Authenticator, Caller
@@ -91,33 +91,34 @@ class GraphQLEndpoint:
             return
         await response(scope, receive, send)
 
-    async def _respond(self, request: HttpRequest) -> Response:
+    async def _respond(self, request: HttpRequest) -> ASGIApp:
         media = JSON
+        headers = _headers(request.scope)
         try:
             read = self._settings.answers_get
-            if request.method in {"GET", "HEAD"} and self._wants_page(request):
+            if request.method in {"GET", "HEAD"} and self._wants_page(request, headers):
                 return self._page(request)
             if request.method != "POST" and not (read and request.method in {"GET", "HEAD"}):
                 shown = self._settings.shows_playground or read
                 raise refused(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
-            accepted = response_media(_accept(request))
+            accepted = response_media(headers.get("accept"))
             if accepted is None:
                 raise refused(NOT_ACCEPTABLE)
             media = accepted
             self._refuse_overload()
             caller = None if self._authenticator is None else await self._authenticator.caller(request.headers)
             if request.method == "POST":
-                asked = await from_body(request, self._settings)
+                asked = await from_body(request, headers, self._settings)
             else:
-                asked = from_query(request.query_params, request.headers, self._settings)
-            call = self._callers.call(request.scope["state"]["request_id"], request.headers)
+                asked = from_query(request.query_params, headers, self._settings)
+            call = self._callers.call(request.scope["state"]["request_id"], headers)
         except RefusedRequestError as refusal:
             answer = self._refusal(refusal, media, request.scope["state"]["request_id"])
-            log_refusal(refusal.row, answer.status_code, request.scope["state"]["request_id"])
+            log_refusal(refusal.row, answer.status, request.scope["state"]["request_id"])
             if self._observer is not None:
                 self._observer.refused(refusal.row.code.value, refusal.row.reason)
             return answer
-        trusted = is_router(request.headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
+        trusted = is_router(headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
         if isinstance(asked, list):
             # In order: a batch may hold mutations of one record.
             results = [await self._run(item, self._context(call, caller, trusted=trusted)) for item in asked]
@@ -133,8 +134,9 @@ class GraphQLEndpoint:
             busy = Fault(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
             raise RefusedRequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})
 
-    def _wants_page(self, request: HttpRequest) -> bool:
-        return self._settings.shows_playground and "query" not in request.query_params and wants_page(_accept(request))
+    def _wants_page(self, request: HttpRequest, headers: Mapping[str, str]) -> bool:
+        shown = self._settings.shows_playground and "query" not in request.query_params
+        return shown and wants_page(headers.get("accept"))
 
     def _context(self, call: Call, caller: Caller | None, *, trusted: bool) -> Context:
         if caller is None:
@@ -152,7 +154,7 @@ class GraphQLEndpoint:
         return await asyncio.shield(task)
 
     @staticmethod
-    def _refusal(refusal: RefusedRequestError, media: str, request_id: str) -> Response:
+    def _refusal(refusal: RefusedRequestError, media: str, request_id: str) -> _Answer:
         row = refusal.row
         status = row.http_status or 400
         if media == JSON and row.code in WELL_FORMED:
@@ -163,14 +165,43 @@ class GraphQLEndpoint:
         return _answer(body, media, status, refusal.headers)
 
 
-def _accept(request: HttpRequest) -> str | None:
-    """A list header may stand in several lines: https://www.rfc-editor.org/rfc/rfc9110#section-5.3."""
-    return ", ".join(request.headers.getlist("accept")) or None
+def _headers(scope: Scope) -> dict[str, str]:
+    """By lower-case name, as ASGI gives them; of a repeated one the first. `accept` is a list: all of its lines.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+    """
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1")
+        if key not in found:
+            found[key] = value.decode("latin-1")
+        elif key == "accept":
+            found[key] += ", " + value.decode("latin-1")
+    return found
 
 
-def _answer(body: Any, media: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        encode_json(body),
-        status,
-        {"content-type": f"{media}; charset=utf-8", "vary": "Accept", **(headers or {})},
-    )
+class _Answer:
+    """Bytes and how they are labelled, as an ASGI application."""
+
+    __slots__ = ("_body", "_headers", "status")
+
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._body = body
+        self.status = status
+        self._headers = headers
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+def _answer(body: Any, media: str, status: int, headers: Mapping[str, str] | None = None) -> _Answer:
+    content = encode_json(body)
+    named = [
+        (b"content-length", b"%d" % len(content)),
+        (b"content-type", b"%b; charset=utf-8" % media.encode("ascii")),
+        (b"vary", b"Accept"),
+    ]
+    if headers:
+        named += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return _Answer(content, status, named)

@@ -20,6 +20,7 @@ from app.graphql.refusals import (
     REQUEST_MALFORMED,
     UNSUPPORTED_CONTENT_ENCODING,
     UNSUPPORTED_MEDIA_TYPE,
+    RefusedRequestError,
     refused,
 )
 from app.graphql.tracing import TRACE_HEADER, asks_for_trace
@@ -86,41 +87,46 @@ def _parameter(name: str, text: str) -> Any:
         raise refused(REQUEST_MALFORMED, _problem(f"The parameter {name}", error)) from None
 
 
-async def from_body(request: HttpRequest, settings: EdgeSettings) -> Request | list[Request]:
+async def from_body(
+    request: HttpRequest, headers: Mapping[str, str], settings: EdgeSettings
+) -> Request | list[Request]:
     """The request of a POST; a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
-    if not is_json(request.headers.get("content-type")):
+    if not is_json(headers.get("content-type")):
         raise refused(UNSUPPORTED_MEDIA_TYPE)
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise refused(UNSUPPORTED_CONTENT_ENCODING)
-    content = decode(await _read(request, settings))
+    content = decode(await _read(request, headers, settings))
     if not isinstance(content, list):
-        return _request(content, request.headers, read_only=False)
+        return _request(content, headers, read_only=False)
     if not settings.max_batch:
         raise refused(BATCH_NOT_ALLOWED)
     if not content:
         raise refused(REQUEST_MALFORMED, "The batch is empty.")
     if len(content) > settings.max_batch:
         raise refused(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
-    return [_request(item, request.headers, read_only=False) for item in content]
+    return [_request(item, headers, read_only=False) for item in content]
 
 
-async def _read(request: HttpRequest, settings: EdgeSettings) -> bytes:
-    too_large = refused(
-        BODY_TOO_LARGE, f"The request body is larger than {settings.max_body_bytes} bytes.", connection="close"
-    )
-    announced = request.headers.get("content-length", "0")
+async def _read(request: HttpRequest, headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
+    announced = headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced) > settings.max_body_bytes:
-        raise too_large
+        raise _too_large(settings)
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_timeout_seconds):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > settings.max_body_bytes:
-                    raise too_large
+                    raise _too_large(settings)
     except (TimeoutError, asyncio.CancelledError):  # the latter when the time to shut down is over
         raise refused(BODY_TOO_SLOW, connection="close") from None
     return bytes(body)
+
+
+def _too_large(settings: EdgeSettings) -> RefusedRequestError:
+    return refused(
+        BODY_TOO_LARGE, f"The request body is larger than {settings.max_body_bytes} bytes.", connection="close"
+    )
 
 
 def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Request:

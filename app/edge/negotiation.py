@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -24,6 +27,21 @@ _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 # A comma inside a quoted parameter does not end a range. A quote that is not closed reaches to the end and is never
 # tried again from within: the time grows with the header's length alone.
 _PART = re.compile(r'(?s:[^,"]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))+')
+
+
+_MOST = 256
+_LONGEST = 200
+
+
+def _remembered(judge: Callable[[str | None], T]) -> Callable[[str | None], T]:
+    """Clients send few different headers. What is remembered is bounded in number and in length."""
+    known = lru_cache(_MOST)(judge)
+
+    @wraps(judge)
+    def judged(header: str | None) -> T:
+        return known(header) if header is None or len(header) <= _LONGEST else judge(header)
+
+    return judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,7 @@ def quality(ranges: Sequence[MediaRange], media: str) -> float:
     return max(matches)[1] if matches else 0.0
 
 
+@_remembered
 def response_media(header: str | None) -> str | None:
     """The media type of a GraphQL answer; None when the client accepts none of the two.
 
@@ -109,6 +128,7 @@ def response_media(header: str | None) -> str | None:
     return JSON if plain > 0 else None
 
 
+@_remembered
 def wants_page(header: str | None) -> bool:
     """Whether a browser asks for a page: it names text/html, and wants it no less than JSON."""
     ranges = parse_accept(header)
@@ -118,6 +138,7 @@ def wants_page(header: str | None) -> bool:
     return page > 0 and page >= max(quality(ranges, JSON), quality(ranges, GRAPHQL_RESPONSE))
 
 
+@_remembered
 def is_json(content_type: str | None) -> bool:
     """Whether a body is `application/json` in UTF-8, the one kind that is read."""
     media = parse_media(content_type or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -81,6 +81,7 @@ class Metrics:
         self._documents: Documents | None = None
         self._seen = [0, 0, 0]
         self._states: dict[str, BreakerState] = {}
+        self._children: dict[tuple[Any, ...], Any] = {}
         self.operations = self._counter(
             "gateway_operations", "Root fields answered, by what came of them.", "field", "code", "reason"
         )
@@ -127,13 +128,25 @@ class Metrics:
 
     def executed(self, way: str) -> None:
         """`way` is one of a few that the executor knows."""
-        self.executions.labels(way).inc()
+        self._of(self.executions, way).inc()
+
+    def operated(self, kind: str, seconds: float) -> None:
+        self._of(self.operation_seconds, kind).observe(seconds)
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """A metric's series, remembered: looking it up costs prometheus-client more than counting does."""
+        key = (metric, labels)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = metric.labels(*labels)
+        return found
 
     def field(self, name: str) -> str:
         return name if name in self._fields else OTHER
 
     def answered(self, field: str, code: str, reason: str) -> None:
-        self.operations.labels(self.field(field) if field != NONE else NONE, code, self._reason(reason)).inc()
+        shown = self.field(field) if field != NONE else NONE
+        self._of(self.operations, shown, code, self._reason(reason)).inc()
 
     def _reason(self, reason: str) -> str:
         return reason if reason in self._reasons or reason == OK else OTHER
@@ -144,7 +157,7 @@ class Metrics:
             shown = self._reason(reason or "")
         else:
             shown = str(status) if status in _STATUSES else f"{status // 100}xx"
-        self.backend_seconds.labels(self._backend(backend), shown).observe(seconds)
+        self._of(self.backend_seconds, self._backend(backend), shown).observe(seconds)
         self._look_at_circuits()
 
     def _backend(self, name: str) -> str:
@@ -160,9 +173,10 @@ class Metrics:
             return
         now = [self._documents.hits, self._documents.misses, len(self._documents)]
         if now != self._seen:
-            self.documents.labels("hit").inc(now[0] - self._seen[0])
-            self.documents.labels("miss").inc(now[1] - self._seen[1])
-            self.documents_kept.set(now[2])
+            self._of(self.documents, "hit").inc(now[0] - self._seen[0])
+            if now[1:] != self._seen[1:]:
+                self._of(self.documents, "miss").inc(now[1] - self._seen[1])
+                self.documents_kept.set(now[2])
             self._seen = now
 
     def _look_at_circuits(self) -> None:

@@ -113,7 +113,7 @@ class Operations:
 
     def _count(self, result: Result, fields: Mapping[str, str], seconds: float) -> None:
         kind = result.operation.kind.value if result.operation is not None else NONE
-        self.metrics.operation_seconds.labels(kind).observe(seconds)
+        self.metrics.operated(kind, seconds)
         if result.way is not None:
             self.metrics.executed(result.way)
         self.metrics.look()

@@ -11,7 +11,7 @@ import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
 
@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TARGET = re.compile(r"/[!-~]*")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _PORTS = {"http": 80, "https": 443}
 _BLANK = " \t"
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH"})
+
+
+def _quoted(text: str) -> str:
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class DirectTransport:
                 raise failed(self._name, error, left=False) from error
         target = origin.prefix + request.path or "/"
         if request.query:
-            target += "?" + urlencode(request.query, quote_via=quote, safe="")
+            target += "?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in request.query)
         if not _TARGET.fullmatch(target):
             raise failed(self._name, httpx.InvalidURL("the address of the request cannot be sent"), left=False)
         lines = [f"{request.method} {target} HTTP/1.1\r\n{origin.head}"]

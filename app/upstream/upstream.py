@@ -169,11 +169,10 @@ class Upstream:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         try:
-            await asyncio.wait({task})
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_log_orphan)
             raise
-        return task.result()
 
     def _admitted(self) -> Permit:
         """Counts the call in, or refuses it at once: nothing ever queues here."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import strawberry
 from strawberry import UNSET
@@ -23,7 +22,7 @@ from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, Outcom
 from app.reconciliation import agrees, reconcile
 from app.scalars import UUID
 from app.selection import selects_missing
-from app.wire import Wire, arguments_of, to_wire
+from app.wire import arguments_of, to_wire
 
 R = TypeVar("R", bound=Relation)
 
@@ -109,11 +108,11 @@ async def _update(
     kind: Kind,
     info: strawberry.Info,
     record_id: str,
-    body: Wire,
-    arguments: Mapping[str, Any],
+    input_: UpdateCustomerInput | UpdateSupplierInput,
     *,
     skip: bool,
 ) -> Applied[R]:
+    body = to_wire(input_)
     sent = relation(cls, record_id, body, absent=UNSET)
     call = info.context.call
 
@@ -127,6 +126,7 @@ async def _update(
     except GatewayError as error:
         if error.input_path is not None:
             path = [step for step in error.input_path if isinstance(step, str)]
+            arguments = {"id": record_id, "input": arguments_of(input_)}
             error = error.changed(input_path=locate(path, arguments))
         record = await reconcile(error, read, lambda record: agrees(sent, record), provable=skip)
         return Applied(cls, kind, record_id, sent, record)
@@ -157,10 +157,7 @@ class Mutation:
         skip_creation_in_accounting_system: _Skip = False,
     ) -> UpdateCustomerPayload | None:
         skip = skip_creation_in_accounting_system
-        arguments = {"id": id, "input": arguments_of(input)}
-        return UpdateCustomerPayload(
-            applied=await _update(Customer, CUSTOMER, info, id, to_wire(input), arguments, skip=skip)
-        )
+        return UpdateCustomerPayload(applied=await _update(Customer, CUSTOMER, info, id, input, skip=skip))
 
     @strawberry.mutation(
         description="Replaces a supplier of a company in Basecone: what the input leaves out is cleared."
@@ -173,7 +170,4 @@ class Mutation:
         skip_creation_in_accounting_system: _Skip = False,
     ) -> UpdateSupplierPayload | None:
         skip = skip_creation_in_accounting_system
-        arguments = {"id": id, "input": arguments_of(input)}
-        return UpdateSupplierPayload(
-            applied=await _update(Supplier, SUPPLIER, info, id, to_wire(input), arguments, skip=skip)
-        )
+        return UpdateSupplierPayload(applied=await _update(Supplier, SUPPLIER, info, id, input, skip=skip))

@@ -19,6 +19,7 @@ from graphql import (
     ValueNode,
     VariableDefinitionNode,
     VariableNode,
+    get_nullable_type,
     is_input_object_type,
     is_leaf_type,
     is_list_type,
@@ -47,7 +48,7 @@ ABSENT: Any = object()
 _INT_END = 2**31
 _UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None))
 # A whole number may have the digits of a float in JSON; graphql-core judges that.
-_EXACT: dict[str, type] = {GraphQLString.name: str, GraphQLBoolean.name: bool}
+_EXACT: dict[Any, type] = {GraphQLString: str, GraphQLBoolean: bool}
 
 
 class UnusualError(Exception):
@@ -84,7 +85,8 @@ class Inputs:
     def reader(self, type_: Any, declared: Any) -> Reader:
         """From a variable's JSON to the value of the GraphQL type `type_`, declared as `declared` in Python."""
         if is_non_null_type(type_):
-            return needed(self._present(type_.of_type, _plain(declared)))
+            read = self._present(type_.of_type, _plain(declared))
+            return needed(read) if is_leaf_type(type_.of_type) else read  # a list or an object is never null
         read = self._present(type_, _plain(declared))
         return lambda raw: None if raw is None else read(raw)
 
@@ -101,7 +103,11 @@ class Inputs:
         self._open.append(type_.name)
         shape = self._shape(type_, declared)
         readers = {
-            name: (python, self.reader(type_.fields[name].type, found))
+            name: (
+                python,
+                _EXACT.get(get_nullable_type(type_.fields[name].type)),
+                self.reader(type_.fields[name].type, found),
+            )
             for name, (python, found) in shape.members.items()
         }
         self._open.pop()
@@ -115,7 +121,8 @@ class Inputs:
                 entry = readers.get(name)
                 if entry is None:
                     raise UnusualError
-                values[entry[0]] = entry[1](item)
+                python, exact, read = entry
+                values[python] = item if type(item) is exact else read(item)
             for name in required:
                 if name not in raw:
                     raise UnusualError
@@ -290,7 +297,7 @@ def _list_reader(read: Reader) -> Reader:
 def _leaf_reader(type_: Any) -> Reader:
     if not is_leaf_type(type_) or type_.name == "GlobalID":
         raise NotCompiledError(Way.INPUT_TYPE)
-    exact = _EXACT.get(type_.name)
+    exact = _EXACT.get(type_)
     if exact is not None:
 
         def read_exact(raw: Any) -> Any:
