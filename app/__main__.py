@@ -21,7 +21,7 @@ from app.bootstrap import create_app, create_sandbox, open_store_for
 from app.check import check, undocumented
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
-from app.server import ServerError, address_of, bound_socket, run
+from app.server import ServerError, address_of, bound_socket, run, settle
 from app.store.records import StoreUnavailableError
 from app.telemetry import logs
 
@@ -71,7 +71,9 @@ def worker_app() -> Starlette:
     """The gateway in one of several server processes: each reads the same environment."""
     settings = read_settings(APIS)
     _configure_logs(settings)
-    return create_app(settings)
+    app = create_app(settings)
+    settle()
+    return app
 
 
 def _configure_logs(settings: Settings) -> None:
@@ -92,6 +94,7 @@ def _serve(settings: Settings) -> int:
     log.info("GraphQL gateway on %s/graphql (%s)", address_of(listening), modes)
     bounds: dict[str, Any] = {"max_head_bytes": given.max_head_bytes, "head_seconds": given.head_seconds}
     if not several:
+        settle()
         return run(app, listening, grace=given.shutdown_seconds, **bounds)
     with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
         if settings.metrics_folder is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -27,6 +28,9 @@ STOPPING = "stopping"  # in a request's `state` once the shutdown has begun
 _BACKLOG = 2048  # uvicorn's own
 _LINGER_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0
+# Objects that are made and not yet gone: a few requests in flight have more than the 700 of Python's default, so that
+# it would look for cycles all the time, and find hardly any. It cost a sixth of a request.
+_COLLECTED_AFTER = (10_000, 20, 50)
 
 
 class ServerError(Exception):
@@ -108,6 +112,13 @@ def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
             connection, _ = listening.accept()
             connection.setblocking(False)
             yield connection
+
+
+def settle() -> None:
+    """What was made by now, schema and modules, lives as long as the process; the garbage collector is spared it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

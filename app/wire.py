@@ -12,7 +12,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -151,16 +151,24 @@ def _known(cls: type) -> _Known:
     if found is None:
         read = _read_members(cls)
         names = tuple(member.attribute for member in read)
-        getter = operator.attrgetter(*names) if len(names) > 1 else None
         found = _classes[cls] = _Known(
             read,
             names,
-            getter or (lambda value: tuple(getattr(value, name) for name in names)),
+            _getter(names),
             {member.name: member for member in read},
             {member.folded: member for member in read},
             any(member.folded == "code" for member in read),
         )
     return found
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    if not names:
+        return lambda _: ()
+    only = operator.attrgetter(*names)  # of one name it gives no tuple
+    return lambda value: (only(value),)
 
 
 def members(cls: type) -> tuple[_Member, ...]:
@@ -200,12 +208,12 @@ def to_wire(value: Any) -> Wire:
     return result
 
 
-def arguments_of(value: Any) -> dict[str, Any]:
-    """A Strawberry input under its GraphQL names: what `input.path` speaks of."""
+def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
+    """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
     result: dict[str, Any] = {}
     known = _known(type(value))
     for member, item in zip(known.members, known.values(value), strict=True):
-        if item is UNSET:
+        if item is UNSET or (only is not None and member.graphql_name not in only):
             continue
         if member.nested is None or item is None:
             result[member.graphql_name] = item

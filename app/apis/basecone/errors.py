@@ -243,7 +243,8 @@ def parse(kind: Kind, answer: Answer) -> GatewayError:
     row = recognise(kind, answer.status, vendor_code, text)
     if row is None:
         return undocumented(NAME, answer, code=vendor_code or None, message=text or None)
-    error = refusal(row, cleaned(text, answer.secrets) or row.text)
+    # The documented text itself holds nothing that would have to go.
+    error = refusal(row, row.text if text == row.text else cleaned(text, answer.secrets) or row.text)
     error.retry_after = retry_after(answer.headers)
     return error
 

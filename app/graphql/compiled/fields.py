@@ -11,6 +11,7 @@ from graphql.error import located_error
 from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable as is_awaitable
 
+from app.errors import INTERNAL, GatewayError
 from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Source
 from app.graphql.compiled.running import AnomalyError, Info, Run
 from app.graphql.compiled.ways import Way
@@ -151,6 +152,9 @@ class Resolved:
 
     def _failed(self, error: Exception, run: Run, path: Path) -> None:
         places = path.as_list()
+        if isinstance(error, GatewayError) and error.row is not INTERNAL:
+            # A refusal tells its story itself. Its frames hold this run, which holds the refusal: a circle of garbage.
+            error.__traceback__ = None
         run.results[tuple(places)] = (False, error)
         if self._required:
             raise AnomalyError from error
