@@ -30,7 +30,7 @@ _LINGER_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0
 # Objects that are made and not yet gone: a few requests in flight have more than the 700 of Python's default, so that
 # it would look for cycles all the time, and find hardly any. It cost a sixth of a request.
-_COLLECTED_AFTER = (10_000, 20, 50)
+_COLLECTED_AFTER = (10_000, 10, 10)
 
 
 class ServerError(Exception):

@@ -223,6 +223,7 @@ def servers(url: str, folder: Path, npm: Path | None) -> list[Server]:
     found = [
         gateway("gateway", url),
         gateway("refused update", url, body=REFUSED, expect="VatCode value"),
+        gateway("logging gateway", url, environment={"GATEWAY_LOG_LEVEL": "info"}),
         gateway("uncompiled gateway", url, environment={"GATEWAY_COMPILED": "false"}),
         gateway("plain Strawberry and httpx", url, command=[sys.executable, str(HERE / "gateway_plain.py"), "{port}"]),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +106,27 @@ async def test_the_ways_are_counted(tmp_path: Path, compiled):
     shown = [line for line in exposed.splitlines() if line.startswith("gateway_executions_total")]
     expected = {"compiled": 2, "introspection": 1} if compiled else {"switched_off": 3}
     assert shown == [f'gateway_executions_total{{way="{way}"}} {count}.0' for way, count in expected.items()]
+
+
+async def test_operations_of_one_document_at_once_hold_nothing_of_each_other():
+    engine = Engine(notes_schema(), compiled=True)
+    notebooks = [LocalNotebook() for _ in range(20)]
+
+    async def change(number: int) -> tuple[Any, Any]:
+        # The slow ones are all inside the backend before the first of them goes on.
+        variables = {"input": {"title": "slow", "tags": [{"name": f"tag {number}", "weight": str(number)}]}}
+        document = UPDATE.replace("title }", "weight }")
+        context = Context(Call(f"request-{number}"), {"notebook": notebooks[number]})
+        result = await engine.execute(Request(document, variables), context)
+        return result.way, result.body()
+
+    running_ones = [asyncio.create_task(change(number)) for number in range(len(notebooks))]
+    for notebook in notebooks:
+        await notebook.entered.wait()
+    for notebook in reversed(notebooks):
+        notebook.release.set()
+    expected = [
+        (Way.COMPILED, {"data": {"updateNote": {"note": {"weight": str(number)}}}}) for number in range(len(notebooks))
+    ]
+    assert await asyncio.gather(*running_ones) == expected
+    assert all(len(notebook.calls) == 1 for notebook in notebooks)
