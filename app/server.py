@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import multiprocess
 
 from app.edge.connection import BoundedConnection, Config
 
@@ -104,6 +104,23 @@ class _Server(uvicorn.Server):
             log.error("the time for the shutdown is over: operations are abandoned, their outcome is unknown")
 
 
+class _Worker(multiprocess.Process):
+    @property
+    def server(self) -> _Server:
+        if self._server is None:
+            self._server = _Server(self.config)
+        assert isinstance(self._server, _Server)
+        return self._server
+
+
+class _Workers(multiprocess.Multiprocess):
+    def terminate_all(self) -> None:
+        # Kept open here, it would go on taking connections that no worker is there for.
+        for found in self.sockets:
+            found.close()
+        super().terminate_all()
+
+
 def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
     """The connections that wait in the kernel, which resets them when the socket is closed."""
     listening.setblocking(False)
@@ -164,7 +181,9 @@ def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, *
     )
     server = _Server(config)
     if workers > 1:
-        Multiprocess(config, [listening]).run()
+        # uvicorn offers no other way to say what a worker runs.
+        multiprocess.Process = _Worker  # type: ignore[misc]
+        _Workers(config, [listening]).run()
         return 0
     server.run(sockets=[listening])
     if not server.started:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.resilience.neighbour import AFTER, BEFORE, ENGINES, Gatewayed, applied, gatewayed
+from tests.resilience.neighbour import AFTER, BEFORE, Gatewayed, applied, gatewayed
 from tests.resilience.table import BROKEN, TABLE, Fault
 from tests.upstream import faults
 from tests.upstream.bad_server import unused_port
@@ -42,7 +42,7 @@ def update(gateway: Gatewayed, fault: Fault, **more: Any):
     return gateway.update(fault.api, headers=fault.headers, **more)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["direct", pytest.param("httpx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", TABLE, ids=lambda fault: fault.id)
 async def test_each_fault_reaches_the_client_truthfully(fault: Fault, engine: str, tmp_path: Path):
     """The backend did not apply the update, so nothing but a success that it claimed itself may say so."""

@@ -53,13 +53,17 @@ async def test_kill_9_loses_no_acknowledged_update_and_leaves_no_half(url: str, 
     )
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=SLOW)])
-async def test_sigterm_under_load_loses_no_request(rounds: int, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("rounds", "workers"), [(2, 1), pytest.param(20, 1, marks=SLOW), pytest.param(5, 2, marks=SLOW)]
+)
+async def test_sigterm_under_load_loses_no_request(rounds: int, workers: int, tmp_path: Path):
     """Every request that was sent has its whole answer; what the answers say is what the store holds."""
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
     ledger, heard, lost = Ledger(), 0, 0
     for number in range(rounds):
-        with program(tmp_path, GATEWAY_STORE_URL=url, GATEWAY_SHUTDOWN_SECONDS="20") as gateway:
+        with program(
+            tmp_path, GATEWAY_STORE_URL=url, GATEWAY_SHUTDOWN_SECONDS="20", GATEWAY_WORKERS=str(workers)
+        ) as gateway:
             load = Load(gateway.url, f"t{number}", clients=3)
             await load.until(20 + 37 * number % 101)
             gateway.process.send_signal(signal.SIGTERM)
