@@ -32,6 +32,8 @@ _NAMED = re.compile(
     r"(?!(?:basic|bearer) )[^\s\"'\\,;&}\])]+"
 )
 _USER_OF_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
+# Where none of these is, none of the patterns above finds anything.
+_SIGNS = ("basic", "bearer", "authorization", "key", "password", "secret", "_token", "://")
 # Shorter ones would take harmless words with them; no real key is that short.
 _LEAST = 6
 
@@ -42,6 +44,20 @@ class Redaction:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def needless(self, values: Iterable[Any]) -> bool:
+        """Whether none of the values can hold a credential: one look at all of them, since hardly a line has one."""
+        texts = []
+        for value in values:
+            if type(value) is str:
+                texts.append(value)
+            elif not isinstance(value, bool | int | float):
+                return False
+        joined = "\n".join(texts)
+        folded = joined.casefold()
+        if any(sign in folded for sign in _SIGNS):
+            return False
+        return self._known is None or self._known.search(joined) is None
 
     def __call__(self, text: str) -> str:
         if self._known is not None:
@@ -69,7 +85,10 @@ class _Formatter(logging.Formatter):
         found |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
-        return {name: self._clean(value) for name, value in found.items() if value is not None}
+        found = {name: value for name, value in found.items() if value is not None}
+        if self._redaction.needless(found.values()):
+            return found
+        return {name: self._clean(value) for name, value in found.items()}
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, bool | int | float):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.telemetry import logs
 from tests.telemetry.running import BOOKING_CUSTOMER, COMPANY, CUSTOMER, running, update
@@ -279,3 +281,13 @@ async def test_a_store_that_is_gone_is_one_line_for_each_probe(written: io.Strin
     assert line["level"] == "warning"
     assert line["message"].startswith("not ready: the SQLite database")
     assert "exception" not in line
+
+
+PARTS = ["Basic", "bearer ", "BEARER", "abc=", ": ", "authoriſation", "Authorization", "api_Key", "api-key", "pass", "word", "ſecret", "refresh_token", "://", "user:pw", "@", "s3cret-", "known", "\n", " "]  # fmt: skip
+
+
+@given(st.lists(st.lists(st.sampled_from(PARTS), max_size=6).map("".join), max_size=3))
+def test_a_line_that_is_passed_over_holds_nothing_to_remove(texts):
+    redaction = logs.Redaction(["s3cret-known"])
+    if redaction.needless(texts):
+        assert [redaction(text) for text in texts] == texts
