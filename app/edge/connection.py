@@ -18,6 +18,9 @@ HEAD_SECONDS = 30.0
 # Longer than the usual balancers and routers keep an idle connection, so that they are the ones to close it: else a
 # mutation is sent into a connection that is just closing, and nobody knows what became of it.
 _KEEP_ALIVE_SECONDS = 75
+# What a refused sender still sends is read for so long: a closed socket would answer it with a reset, which can reach
+# the sender before the answer does.
+_DRAIN_SECONDS = 2.0
 
 
 class Config(uvicorn.Config):
@@ -66,6 +69,8 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._too_large:
+            return
         self._chunk = len(data)
         self._fresh = not self._in_body
         super().data_received(data)
@@ -114,7 +119,8 @@ class BoundedConnection(HttpToolsProtocol):
             text,
         )
         self.transport.write(b"\r\n".join(lines))
-        self.transport.close()
+        self.transport.write_eof()
+        self.loop.call_later(_DRAIN_SECONDS, self.transport.close)
 
     def _look(self) -> None:
         """One timer for a connection, not one for each request: it looks again when the time could be over."""
