@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import tempfile
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.exploring import explore
 from tests.harness import gateway
 from tests.resilience.model import (
     ACCOUNT,
@@ -27,7 +25,6 @@ from tests.resilience.model import (
     Booking,
     Relations,
 )
-from tests.store.postgres_server import address, empty
 
 _UPDATES = {
     "customer": "mutation($id: UUID!, $input: UpdateCustomerInput!, $skip: Boolean!) { u: updateCustomer(id: $id, input: $input, skipCreationInAccountingSystem: $skip) { customer { name } } }",
@@ -238,30 +235,5 @@ class Machine(RuleBasedStateMachine):
     ],
 )
 def test_no_divergence_from_a_plain_model(engine, examples, least, request, tmp_path):
-    server = request.getfixturevalue("postgres") if engine == "postgres" else None
-    steps = itertools.count()
-
-    class Here(Machine):
-        folder = tmp_path
-
-        async def compare(self):
-            next(steps)
-            await super().compare()
-
-        @staticmethod
-        async def new_url():
-            if engine == "sqlite":
-                return f"sqlite:///{tempfile.mkdtemp(dir=tmp_path)}/store.db"
-            return await empty(address(server, "test"))
-
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=60,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
-    assert next(steps) > least
+    postgres = request.getfixturevalue("postgres") if engine == "postgres" else None
+    explore(Machine, least, examples, tmp_path, postgres)

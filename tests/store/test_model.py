@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import tempfile
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.store.engine import open_store
 from app.store.records import Collection, Record, UniqueConflictError, VersionConflictError, Write
-from tests.store.postgres_server import address, empty
+from tests.exploring import explore
 
 COLLECTIONS = [Collection("test_thing"), Collection("test_other")]
 IDS = ["a", "b", "B", "\0", "\\0"]
@@ -131,29 +129,5 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 def test_no_divergence_from_a_plain_model(engine, request, tmp_path):
-    folder = request.getfixturevalue("postgres") if engine == "postgres" else None
-
-    steps = itertools.count()
-
-    class Here(Machine):
-        async def compare(self):
-            next(steps)
-            await super().compare()
-
-        @staticmethod
-        async def new_url():
-            if engine == "sqlite":
-                return f"sqlite:///{tempfile.mkdtemp(dir=tmp_path)}/store.db"
-            return await empty(address(folder, "test"))
-
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=45,
-            stateful_step_count=60,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
-    assert next(steps) > 2000
+    postgres = request.getfixturevalue("postgres") if engine == "postgres" else None
+    explore(Machine, 2000, 45, tmp_path, postgres)
