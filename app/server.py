@@ -20,7 +20,8 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import multiprocess
 
-from app.edge.connection import BoundedConnection, Config
+from app.edge.connection import Config
+from app.edge.direct import DirectConnection
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class ServerError(Exception):
     """The server cannot start; one line."""
 
 
-class LingeringConnection(BoundedConnection):
+class LingeringConnection(DirectConnection):
     """uvicorn by itself would close a connection under a request that has left the client but did not arrive yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -171,8 +172,6 @@ def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, *
         log_config=None,
         access_log=False,
         server_header=False,
-        # Nothing here asks for the client's address or scheme.
-        proxy_headers=False,
         lifespan="on",
         # Whole seconds; what is left of the grace is for closing pools and stores.
         timeout_graceful_shutdown=max(1, int(grace - _CLOSING_SECONDS)),

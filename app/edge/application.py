@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.edge.authentication import METRICS_SCOPE, Authenticator
+from app.edge.authentication import AUTHORIZATION, METRICS_SCOPE, Authenticator
 from app.edge.caller import REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, Callers, simulation
 from app.edge.envelope import Envelope, error_response
 from app.edge.graphql_http import GraphQLEndpoint, Observer
@@ -130,17 +130,24 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 class _Application(Starlette):
     """Starlette, but GraphQL goes around its router and its own layers: the endpoint and the envelope need neither."""
 
-    def __init__(self, endpoint: ASGIApp, **options: Any) -> None:
+    def __init__(self, endpoint: GraphQLEndpoint, **options: Any) -> None:
         super().__init__(**options)
         self._endpoint = endpoint
         self._direct: ASGIApp | None = None
+
+    @property
+    def direct(self) -> GraphQLEndpoint | None:
+        """What needs no ASGI, where it knows all that the layers around it would do."""
+        layers: set[object] = {layer.cls for layer in self.user_middleware}
+        known = layers <= {Envelope, CORSMiddleware}
+        return self._endpoint if known else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != _GRAPHQL or scope.get("root_path"):
             await super().__call__(scope, receive, send)
             return
         if self._direct is None:
-            direct = self._endpoint
+            direct: ASGIApp = self._endpoint
             for layer in reversed(self.user_middleware):
                 direct = layer.cls(direct, *layer.args, **layer.kwargs)
             self._direct = direct
@@ -154,7 +161,7 @@ def _for_callers(
     async def checked(request: Request) -> Response:
         identifier = request.scope["state"]["request_id"]
         try:
-            caller = await authenticator.caller(request.headers)
+            caller = await authenticator.caller(request.headers.getlist(AUTHORIZATION))
         except RefusedRequestError as refusal:
             return error_response(refusal.row, refusal.row.http_status or 401, identifier, refusal.headers)
         if not caller.may(METRICS_SCOPE):

@@ -30,8 +30,6 @@ from app.graphql.refusals import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from starlette.datastructures import Headers
-
 log = logging.getLogger(__name__)
 
 AUTHORIZATION = "authorization"
@@ -269,14 +267,13 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 class Authenticator:
-    """Asked with a request's headers, before anything of the request is read."""
+    """Asked with a request's `Authorization` headers, before anything else of the request is read."""
 
     def __init__(self, checkers: Sequence[Checker]) -> None:
         self._checkers = tuple(checkers)
 
-    async def caller(self, headers: Headers) -> Caller:
+    async def caller(self, given: Sequence[str]) -> Caller:
         """Raises RefusedRequestError, the same for every wrong token."""
-        given = headers.getlist(AUTHORIZATION)
         if not given:
             raise refused(CALLER_UNAUTHENTICATED, www_authenticate=_CHALLENGE)
         found = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
+import random
 import re
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +32,9 @@ _MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
 def request_id(given: str | None) -> str:
     """The caller's own where it is harmless in a log and a header, else a new one."""
-    return given if given is not None and _ID.fullmatch(given) else uuid.uuid4().hex
+    if given is not None and _ID.fullmatch(given):
+        return given
+    return f"{random.getrandbits(128):032x}"  # unique, and no secret: the system's random numbers cost a call each
 
 
 def is_router(given: str | None, secret: str | None) -> bool:
@@ -94,8 +95,8 @@ class Callers:
     simulation: Simulation
     seconds: float = 60.0
 
-    def call(self, request_id: str, headers: Mapping[str, str]) -> Call:
-        """Raises RefusedRequestError."""
+    def call(self, request_id: str, headers: Mapping[str, str], arrived: float) -> Call:
+        """`arrived` is the event loop's time. Raises RefusedRequestError."""
         credentials = {
             api: found
             for api, names in self.headers.items()
@@ -104,7 +105,7 @@ class Callers:
         return Call(
             request_id,
             credentials,
-            deadline=_deadline(headers.get(REQUEST_TIMEOUT), self.seconds),
+            deadline=_deadline(headers.get(REQUEST_TIMEOUT), self.seconds, arrived),
             simulate=self.simulation.accept(headers.get(SIMULATE)),
             trace_headers=_trace(headers),
         )
@@ -119,10 +120,9 @@ def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     return {TRACE_PARENT: parent, **({TRACE_STATE: state} if kept and state is not None else {})}
 
 
-def _deadline(header: str | None, seconds: float) -> float:
-    now = asyncio.get_running_loop().time()
+def _deadline(header: str | None, seconds: float, arrived: float) -> float:
     if header is None:
-        return now + seconds
+        return arrived + seconds
     if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
         raise refused(HEADER_MALFORMED, f"{REQUEST_TIMEOUT} is a whole number of milliseconds, at least 1.")
-    return now + min(seconds, int(header) / 1000)
+    return arrived + min(seconds, int(header) / 1000)

@@ -31,7 +31,15 @@ class Config(uvicorn.Config):
     ) -> None:
         # No web sockets: where a library for them happens to be installed, uvicorn would accept them.
         super().__init__(
-            app, **{"http": BoundedConnection, "ws": "none", "timeout_keep_alive": _KEEP_ALIVE_SECONDS, **options}
+            app,
+            **{
+                "http": BoundedConnection,
+                "ws": "none",
+                # Nothing here asks for the client's address or scheme.
+                "proxy_headers": False,
+                "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+                **options,
+            },
         )
         self.max_head_bytes = max_head_bytes
         self.head_seconds = head_seconds
@@ -48,8 +56,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def __init__(self, config: Config, *arguments: Any, **named: Any) -> None:
         super().__init__(config, *arguments, **named)
-        self._in_head = False
-        self._in_body = False
+        self.in_head = False
+        self.in_body = False
+        self._begun = False
         self._head_size = 0
         self._chunk = 0
         self._fresh = True
@@ -57,6 +66,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._waiting_since = 0.0
         self._untaken = 0
         self._watch: asyncio.TimerHandle | None = None
+        # Since when nothing is asked, where uvicorn's own timer does not watch over that.
+        self.idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -72,9 +83,9 @@ class BoundedConnection(HttpToolsProtocol):
         if self._too_large:
             return
         self._chunk = len(data)
-        self._fresh = not self._in_body
+        self._fresh = not self.in_body
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if self.in_head and not self.transport.is_closing():
             self._head_size += self._chunk
             if self._head_size > self.config.max_head_bytes:
                 self._too_large = True
@@ -82,27 +93,34 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.begin_head()
+
+    def begin_head(self) -> None:
         # Where in a chunk a head begins is not told; behind another request's body that chunk is not counted.
         self._head_size = 0 if self._fresh else -self._chunk
         self._fresh = False
-        self._in_head = True
+        self.in_head = self._begun = True
+        self.idle_since = None
         self._waiting_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        self._in_head = self._fresh = False
+        self.end_head()
+        super().on_headers_complete()
+
+    def end_head(self) -> None:
+        self.in_head = self._fresh = False
         most = self.config.max_head_bytes
         # The chunk may hold the body's beginning, too: only where it could be too much is it looked at closely.
-        if self._head_size + self._chunk > most and self._size() > most:
+        if self._head_size + self._chunk > most and self.size_of_head() > most:
             self._too_large = True
             raise _HeadTooLargeError
-        super().on_headers_complete()
-        self._in_body = True
+        self.in_body = True
 
     def on_message_complete(self) -> None:
-        self._in_body = False
+        self.in_body = False
         super().on_message_complete()
 
-    def _size(self) -> int:
+    def size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
     def send_400_response(self, msg: str) -> None:
@@ -130,10 +148,14 @@ class BoundedConnection(HttpToolsProtocol):
         if untaken and untaken == before:
             self.transport.abort()
             return
-        waiting = self._in_head or self.scope is None
+        now = self.loop.time()
         busy = self.cycle is not None and not self.cycle.response_complete
-        left = self._waiting_since + seconds - self.loop.time() if waiting else seconds
-        if waiting and not busy and left <= 0:
+        left = seconds
+        if not busy and (self.in_head or not self._begun):
+            left = self._waiting_since + seconds - now
+        elif not busy and self.idle_since is not None:
+            left = min(seconds, self.idle_since + self.timeout_keep_alive - now)
+        if left <= 0:
             self.transport.close()
         else:
-            self._watch = self.loop.call_later(left if left > 0 else seconds, self._look)
+            self._watch = self.loop.call_later(left, self._look)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Set where the route did not: the playground brings a policy of its own.
-_HEADERS = (
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -30,7 +30,7 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
-_REQUEST_ID = REQUEST_ID.encode()
+REQUEST_ID_NAME = REQUEST_ID.encode()
 
 
 # A probe asks by the address of the machine; there is nothing to be had here.
@@ -52,11 +52,23 @@ def error_response(
     return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
 
 
+def surprise(request_id: str) -> dict[str, Any]:
+    """The body where what failed is not known, so that neither is what became of a write."""
+    unknown = GatewayError(INTERNAL)
+    error = {"message": unknown.message, "extensions": unknown.extensions | {"requestId": request_id}}
+    return {"errors": [error]}
+
+
 def _surprise(request_id: str) -> Response:
-    """What failed is not known, so that neither is what became of a write."""
-    surprise = GatewayError(INTERNAL)
-    error = {"message": surprise.message, "extensions": surprise.extensions | {"requestId": request_id}}
-    return Response(encode_json({"errors": [error]}), 500, media_type="application/json; charset=utf-8")
+    return Response(encode_json(surprise(request_id)), 500, media_type="application/json; charset=utf-8")
+
+
+def log_abandoned(request_id: str) -> None:
+    """The server cancels what is left when its time to shut down is over.
+
+    What was begun goes on by itself, and nobody can say here what becomes of it.
+    """
+    log.warning("no answer when the time to shut down was over", extra={"request_id": request_id})
 
 
 class Envelope:
@@ -81,15 +93,17 @@ class Envelope:
                 message["headers"] = _finished(message.get("headers", ()), identifier)
             await send(message)
 
-        if self._hosts and scope["path"] not in _ANY_HOST and _host(_first(scope, b"host") or "") not in self._hosts:
+        if (
+            self._hosts
+            and scope["path"] not in _ANY_HOST
+            and host_name(_first(scope, b"host") or "") not in self._hosts
+        ):
             await error_response(HOST_NOT_ALLOWED, 421, identifier)(scope, receive, wrapped)
             return
         try:
             await self._app(scope, receive, wrapped)
         except asyncio.CancelledError:
-            # The server cancels what is left when its time to shut down is over. What was begun goes on by itself, and
-            # nobody can say here what becomes of it.
-            log.warning("no answer when the time to shut down was over", extra={"request_id": identifier})
+            log_abandoned(identifier)
             if begun:
                 raise
             await _surprise(identifier)(scope, receive, wrapped)
@@ -106,12 +120,16 @@ def _first(scope: Scope, name: bytes) -> str | None:
 
 
 def _finished(headers: Iterable[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:
-    kept = [(name, value) for name, value in headers if name != _REQUEST_ID]
+    kept = [(name, value) for name, value in headers if name != REQUEST_ID_NAME]
     present = {name for name, _ in kept}
-    return [*kept, (_REQUEST_ID, identifier.encode()), *(item for item in _HEADERS if item[0] not in present)]
+    return [
+        *kept,
+        (REQUEST_ID_NAME, identifier.encode()),
+        *(item for item in SECURITY_HEADERS if item[0] not in present),
+    ]
 
 
-def _host(host: str) -> str:
+def host_name(host: str) -> str:
     host = host.lower()
     # The port is not part of the name; an IPv6 address has colons of its own.
     return host if host.endswith("]") else host.rsplit(":", 1)[0]

@@ -6,17 +6,22 @@ https://graphql.github.io/graphql-over-http/draft/. Where draft and audit differ
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
+from app.edge.answer import Answer
 from app.edge.caller import ROUTER_AUTHORIZATION, Callers, is_router
-from app.edge.envelope import log_refusal
-from app.edge.incoming import from_body, from_query
+from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
+from app.edge.exchange import Admission, headers_of
+from app.edge.incoming import from_body, from_query, from_whole_body
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.graphql.context import Context
 from app.graphql.refusals import (
+    BODY_TOO_SLOW,
     GATEWAY_OVERLOADED,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
@@ -25,24 +30,25 @@ from app.graphql.refusals import (
     RefusedRequestError,
     refused,
 )
-from app.wire import encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.call import Call
     from app.edge.authentication import Authenticator, Caller
+    from app.edge.exchange import Exchange
     from app.edge.settings import EdgeSettings
     from app.graphql.execution import Engine, Request, Result
 
+log = logging.getLogger(__name__)
+
 # Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
 _GRAPHQL_STATUSES = frozenset({400, 401, 403})
-
-
 _RETRY_SECONDS = 1
+_NOT_LARGE = 65_536  # what uvicorn takes in before it lets a sender wait
 
 
 class Observer(Protocol):
@@ -59,8 +65,24 @@ class Observer(Protocol):
         ...
 
 
+class _Given(Protocol):
+    """A POST or GET, as far as the endpoint looks at it."""
+
+    headers: Mapping[str, str]
+    authorizations: Sequence[str]
+    arrived: float
+
+    @property
+    def identifier(self) -> str: ...
+
+
 class GraphQLEndpoint:
-    """The ASGI application at `/graphql`. `in_flight` holds the operations that run, whoever still waits for them."""
+    """What answers at `/graphql`: an ASGI application, and the endpoint of `app.edge.direct`.
+
+    `in_flight` holds the operations that run, whoever still waits for them.
+    """
+
+    path = b"/graphql"
 
     def __init__(
         self,
@@ -80,7 +102,13 @@ class GraphQLEndpoint:
         self._page = page
         self._observer = observer
         self._authenticator = authenticator
+        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self.in_flight: set[asyncio.Task[Any]] = set()
+        self.most = min(_NOT_LARGE, settings.max_body_bytes)
+        self.body_seconds = settings.body_timeout_seconds
+        self.admission = Admission(self)
+
+    # Over ASGI.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HttpRequest(scope, receive)
@@ -92,116 +120,150 @@ class GraphQLEndpoint:
         await response(scope, receive, send)
 
     async def _respond(self, request: HttpRequest) -> ASGIApp:
-        media = JSON
-        headers = _headers(request.scope)
+        given = _OverAsgi(request)
         try:
             read = self._settings.answers_get
-            if request.method in {"GET", "HEAD"} and self._wants_page(request, headers):
+            if request.method in {"GET", "HEAD"} and self._wants_page(request, given.headers):
                 return self._page(request)
             if request.method != "POST" and not (read and request.method in {"GET", "HEAD"}):
                 shown = self._settings.shows_playground or read
                 raise refused(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
-            accepted = response_media(headers.get("accept"))
-            if accepted is None:
-                raise refused(NOT_ACCEPTABLE)
-            media = accepted
-            self._refuse_overload()
-            caller = None if self._authenticator is None else await self._authenticator.caller(request.headers)
-            if request.method == "POST":
-                asked = await from_body(request, headers, self._settings)
-            else:
-                asked = from_query(request.query_params, headers, self._settings)
-            call = self._callers.call(request.scope["state"]["request_id"], headers)
         except RefusedRequestError as refusal:
-            answer = self._refusal(refusal, media, request.scope["state"]["request_id"])
-            log_refusal(refusal.row, answer.status, request.scope["state"]["request_id"])
-            if self._observer is not None:
-                self._observer.refused(refusal.row.code.value, refusal.row.reason)
-            return answer
-        trusted = is_router(headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
-        if isinstance(asked, list):
-            # In order: a batch may hold mutations of one record.
-            results = [await self._run(item, self._context(call, caller, trusted=trusted)) for item in asked]
-            return _answer([result.body() for result in results], media, 200)
-        result = await self._run(asked, self._context(call, caller, trusted=trusted))
-        if result.refusal is None:
-            return _answer(result.body(), media, 200)
-        return self._refusal(result.refusal, media, call.request_id)
+            return self._refused(refusal, JSON, given.identifier)
+        ask: Callable[[], Awaitable[Request | list[Request]]]
+        if request.method == "POST":
+            ask = partial(from_body, request.stream(), given.headers, self._settings)
+        else:
+            ask = partial(from_query, request.query_params, given.headers, self._settings)
+        return await self._answer(given, ask, self._in_a_task)
 
-    def _refuse_overload(self) -> None:
-        """At once: a queue would only make every answer late."""
-        if len(self.in_flight) >= self._settings.max_operations:
-            busy = Fault(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
-            raise RefusedRequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})
-
-    def _wants_page(self, request: HttpRequest, headers: Mapping[str, str]) -> bool:
-        shown = self._settings.shows_playground and "query" not in request.query_params
-        return shown and wants_page(headers.get("accept"))
-
-    def _context(self, call: Call, caller: Caller | None, *, trusted: bool) -> Context:
-        if caller is None:
-            return Context(call, self._backends, trusted_router=trusted)
-        return Context(call, self._backends, trusted_router=trusted, caller=caller.name, scopes=caller.scopes)
-
-    async def _run(self, request: Request, context: Context) -> Result:
+    async def _in_a_task(self, execution: Coroutine[Any, Any, Result]) -> Result:
         """To the end, even when the client goes away: a mutation that was begun must be finished."""
-        execution = self._engine.execute(request, context)
-        if self._observer is not None:
-            execution = self._observer.operation(request, context, execution)
         task = asyncio.create_task(execution)
         self.in_flight.add(task)
         task.add_done_callback(self.in_flight.discard)
         return await asyncio.shield(task)
 
-    @staticmethod
-    def _refusal(refusal: RefusedRequestError, media: str, request_id: str) -> _Answer:
-        row = refusal.row
-        status = row.http_status or 400
-        if media == JSON and row.code in WELL_FORMED:
-            status = 200
-        elif status not in _GRAPHQL_STATUSES:
-            media = JSON
-        body = {"errors": [fault.formatted(request_id) for fault in refusal.faults]}
-        return _answer(body, media, status, refusal.headers)
+    def _wants_page(self, request: HttpRequest, headers: Mapping[str, str]) -> bool:
+        shown = self._settings.shows_playground and "query" not in request.query_params
+        return shown and wants_page(headers.get("accept"))
+
+    # Without it.
+
+    def takes(self, headers: Mapping[str, str]) -> bool:
+        """Whether nothing that stands around the endpoint has anything to do for these headers."""
+        if "origin" in headers and self._settings.cors_origins:
+            return False
+        return not self._hosts or host_name(headers.get("host", "")) in self._hosts
+
+    def begin(self, exchange: Exchange) -> None:
+        asyncio.create_task(self._directly(exchange))  # noqa: RUF006 - held by `in_flight`, or by what it waits for
+
+    async def _directly(self, exchange: Exchange) -> None:
+        try:
+            ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
+            answer = await self._answer(exchange, ask, self._in_this_task)
+        except Exception:
+            log.exception("unexpected failure of /graphql", extra={"request_id": exchange.identifier})
+            answer = Answer(surprise(exchange.identifier), JSON, 500)
+        exchange.finish(answer)
+
+    async def _in_this_task(self, execution: Coroutine[Any, Any, Result]) -> Result:
+        """Nobody cancels it: who waits for the answer holds only the exchange."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.in_flight.add(task)
+        try:
+            return await execution
+        finally:
+            self.in_flight.discard(task)
+
+    def overloaded(self, waiting: int) -> bool:
+        return len(self.in_flight) + waiting >= self._settings.max_operations
+
+    def refuse(self, exchange: Exchange) -> None:
+        media = response_media(exchange.headers.get("accept"))
+        refusal = refused(NOT_ACCEPTABLE) if media is None else _busy()
+        exchange.finish(self._refused(refusal, media or JSON, exchange.identifier))
+
+    def give_up(self, exchange: Exchange) -> None:
+        if exchange.more_body:
+            media = response_media(exchange.headers.get("accept")) or JSON
+            refusal = refused(BODY_TOO_SLOW, connection="close")
+            exchange.finish(self._refused(refusal, media, exchange.identifier))
+            return
+        log_abandoned(exchange.identifier)
+        exchange.finish(Answer(surprise(exchange.identifier), JSON, 500))
+
+    # Either way.
+
+    async def _answer(
+        self,
+        given: _Given,
+        ask: Callable[[], Awaitable[Request | list[Request]]],
+        run: Callable[[Coroutine[Any, Any, Result]], Awaitable[Result]],
+    ) -> Answer:
+        media = JSON
+        headers = given.headers
+        try:
+            accepted = response_media(headers.get("accept"))
+            if accepted is None:
+                raise refused(NOT_ACCEPTABLE)
+            media = accepted
+            if self.overloaded(0):
+                raise _busy()
+            caller = None if self._authenticator is None else await self._authenticator.caller(given.authorizations)
+            requests = await ask()
+            call = self._callers.call(given.identifier, headers, given.arrived)
+        except RefusedRequestError as refusal:
+            return self._refused(refusal, media, given.identifier)
+        trusted = is_router(headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
+        if isinstance(requests, list):
+            # In order: a batch may hold mutations of one record.
+            results = [await run(self._execution(item, call, caller, trusted=trusted)) for item in requests]
+            return Answer([result.body() for result in results], media, 200)
+        result = await run(self._execution(requests, call, caller, trusted=trusted))
+        if result.refusal is None:
+            return Answer(result.body(), media, 200)
+        return _refusal(result.refusal, media, call.request_id)
+
+    def _execution(
+        self, request: Request, call: Call, caller: Caller | None, *, trusted: bool
+    ) -> Coroutine[Any, Any, Result]:
+        if caller is None:
+            context = Context(call, self._backends, trusted)
+        else:
+            context = Context(call, self._backends, trusted, caller.name, caller.scopes)
+        execution = self._engine.execute(request, context)
+        return execution if self._observer is None else self._observer.operation(request, context, execution)
+
+    def _refused(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
+        """Of a request that became no operation."""
+        answer = _refusal(refusal, media, request_id)
+        log_refusal(refusal.row, answer.status, request_id)
+        if self._observer is not None:
+            self._observer.refused(refusal.row.code.value, refusal.row.reason)
+        return answer
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    """By lower-case name, as ASGI gives them; of a repeated one the first. `accept` is a list: all of its lines.
-
-    https://www.rfc-editor.org/rfc/rfc9110#section-5.3
-    """
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1")
-        if key not in found:
-            found[key] = value.decode("latin-1")
-        elif key == "accept":
-            found[key] += ", " + value.decode("latin-1")
-    return found
+class _OverAsgi:
+    def __init__(self, request: HttpRequest) -> None:
+        self.headers, self.authorizations = headers_of(request.scope["headers"])
+        self.arrived = asyncio.get_running_loop().time()
+        self.identifier: str = request.scope["state"]["request_id"]
 
 
-class _Answer:
-    """Bytes and how they are labelled, as an ASGI application."""
-
-    __slots__ = ("_body", "_headers", "status")
-
-    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._body = body
-        self.status = status
-        self._headers = headers
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status, "headers": self._headers})
-        await send({"type": "http.response.body", "body": self._body})
+def _busy() -> RefusedRequestError:
+    """At once: a queue would only make every answer late."""
+    busy = Fault(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
+    return RefusedRequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})
 
 
-def _answer(body: Any, media: str, status: int, headers: Mapping[str, str] | None = None) -> _Answer:
-    content = encode_json(body)
-    named = [
-        (b"content-length", b"%d" % len(content)),
-        (b"content-type", b"%b; charset=utf-8" % media.encode("ascii")),
-        (b"vary", b"Accept"),
-    ]
-    if headers:
-        named += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    return _Answer(content, status, named)
+def _refusal(refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
+    row = refusal.row
+    status = row.http_status or 400
+    if media == JSON and row.code in WELL_FORMED:
+        status = 200
+    elif status not in _GRAPHQL_STATUSES:
+        media = JSON
+    return Answer({"errors": [fault.formatted(request_id) for fault in refusal.faults]}, media, status, refusal.headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,16 +28,17 @@ from app.graphql.tracing import TRACE_HEADER, asks_for_trace
 from app.scalars import JsonNumber
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterable, Mapping
 
     from starlette.datastructures import QueryParams
-    from starlette.requests import Request as HttpRequest
 
     from app.edge.settings import EdgeSettings
 
 # A fraction keeps the digits that it was written with; whole numbers have no limit anyway.
 _decoder = msgspec.json.Decoder(float_hook=JsonNumber.of)
 _PLACE = re.compile(r"\(byte ([0-9]+)\)")
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 # Headers that a page of another site cannot send without asking first, as Apollo Server names them.
 PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
@@ -61,7 +63,7 @@ def _problem(what: str, error: Exception) -> str:
     return f"{what} is not JSON" + (f"; the fault is near byte {place[1]}." if place else ".")
 
 
-def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> Request:
+async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> Request:
     """The request of a GET. Raises RefusedRequestError."""
     content_type = headers.get("content-type")
     if content_type is not None and not is_json(content_type):
@@ -88,14 +90,33 @@ def _parameter(name: str, text: str) -> Any:
 
 
 async def from_body(
-    request: HttpRequest, headers: Mapping[str, str], settings: EdgeSettings
+    stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings
 ) -> Request | list[Request]:
     """The request of a POST; a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
+    _check_type(headers)
+    return _requests(await _read(stream, headers, settings), headers, settings)
+
+
+async def from_whole_body(
+    body: bytes, headers: Mapping[str, str], settings: EdgeSettings, *, late: bool
+) -> Request | list[Request]:
+    """The same where the body is there, and not too large, unless it did not come in time."""
+    _check_type(headers)
+    if late:
+        raise _too_slow()
+    return _requests(body, headers, settings)
+
+
+def _check_type(headers: Mapping[str, str]) -> None:
     if not is_json(headers.get("content-type")):
         raise refused(UNSUPPORTED_MEDIA_TYPE)
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+    coding = headers.get("content-encoding")
+    if coding is not None and coding.strip().lower() != "identity":
         raise refused(UNSUPPORTED_CONTENT_ENCODING)
-    content = decode(await _read(request, headers, settings))
+
+
+def _requests(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
+    content = decode(body)
     if not isinstance(content, list):
         return _request(content, headers, read_only=False)
     if not settings.max_batch:
@@ -107,20 +128,24 @@ async def from_body(
     return [_request(item, headers, read_only=False) for item in content]
 
 
-async def _read(request: HttpRequest, headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
+async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
     announced = headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced) > settings.max_body_bytes:
         raise _too_large(settings)
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_timeout_seconds):
-            async for chunk in request.stream():
+            async for chunk in stream:
                 body += chunk
                 if len(body) > settings.max_body_bytes:
                     raise _too_large(settings)
     except (TimeoutError, asyncio.CancelledError):  # the latter when the time to shut down is over
-        raise refused(BODY_TOO_SLOW, connection="close") from None
+        raise _too_slow() from None
     return bytes(body)
+
+
+def _too_slow() -> RefusedRequestError:
+    return refused(BODY_TOO_SLOW, connection="close")
 
 
 def _too_large(settings: EdgeSettings) -> RefusedRequestError:
@@ -134,12 +159,12 @@ def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Re
         raise refused(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
     query = _member(content, "query", str, "a string")
     document_id = _member(content, "documentId", str, "a string")
-    extensions = _member(content, "extensions", dict, "an object") or {}
+    extensions = _member(content, "extensions", dict, "an object") or _NOTHING
     if query is None and document_id is None and extensions.get("persistedQuery") is None:
         raise refused(REQUEST_MALFORMED, "The request has no query.")
     return Request(
         query,
-        _member(content, "variables", dict, "an object") or {},
+        _member(content, "variables", dict, "an object") or _NOTHING,
         _member(content, "operationName", str, "a string"),
         extensions,
         document_id,

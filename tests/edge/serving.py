@@ -12,6 +12,7 @@ import uvicorn
 
 from app.edge.application import build_app
 from app.edge.connection import Config
+from app.edge.direct import DirectConnection
 from app.edge.settings import EdgeSettings
 from tests.graphql.asking import schema
 from tests.graphql.notebook import API, LocalNotebook
@@ -74,7 +75,7 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serve(app: Any, **options: Any) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     """A real server on a free port; left, it has shut down."""
-    server = _Server(Config(app, port=0, log_config=None, lifespan="on", **options))
+    server = _Server(Config(app, port=0, log_config=None, lifespan="on", **{"http": DirectConnection, **options}))
     running = asyncio.create_task(server.serve())
     listening = asyncio.create_task(server.listening.wait())
     try:
