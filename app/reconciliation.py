@@ -14,15 +14,24 @@ T = TypeVar("T")
 
 
 def agrees(sent: object, read: object) -> bool:
-    """Whether every member that was sent (is not UNSET) is equal in what was read."""
+    """Whether every member of an input that was sent (is not UNSET) is equal in the record that was read.
+
+    A member's counterpart is the one of the same name at the wire; without one nothing is shown.
+    """
     if sent is UNSET:
         return True
     if isinstance(sent, list):
         return isinstance(read, list) and len(sent) == len(read) and all(map(agrees, sent, read))
     if sent is None or read is None or not hasattr(type(sent), "__strawberry_definition__"):
         return sent == read
-    return type(sent) is type(read) and all(
-        agrees(getattr(sent, member.attribute), getattr(read, member.attribute)) for member in members(type(sent))
+    counterparts = {member.folded: member.attribute for member in members(type(read))}
+    return all(
+        getattr(sent, member.attribute) is UNSET
+        or (
+            member.folded in counterparts
+            and agrees(getattr(sent, member.attribute), getattr(read, counterparts[member.folded]))
+        )
+        for member in members(type(sent))
     )
 
 

@@ -137,10 +137,14 @@ class _Known:
 
     members: tuple[_Member, ...]
     attributes: tuple[str, ...]
+    names: tuple[str, ...]
+    graphql_names: tuple[str, ...]
+    nested: tuple[_Member, ...]
     values: Callable[[Any], tuple[Any, ...]]
     exact: Mapping[str, _Member]
     folded: Mapping[str, _Member]
     has_code: bool
+    build: Callable[[dict[str, Any]], Any]
 
 
 _classes: dict[type, _Known] = {}
@@ -154,21 +158,48 @@ def _known(cls: type) -> _Known:
         found = _classes[cls] = _Known(
             read,
             names,
-            _getter(names),
+            tuple(member.name for member in read),
+            tuple(member.graphql_name for member in read),
+            tuple(member for member in read if member.nested is not None),
+            getter(names),
             {member.name: member for member in read},
             {member.folded: member for member in read},
             any(member.folded == "code" for member in read),
+            builder(cls, names),
         )
     return found
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+def getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Several attributes at once."""
     if len(names) > 1:
         return operator.attrgetter(*names)
     if not names:
         return lambda _: ()
     only = operator.attrgetter(*names)  # of one name it gives no tuple
     return lambda value: (only(value),)
+
+
+def builder(cls: type[T], names: Collection[str]) -> Callable[[dict[str, Any]], T]:
+    """Makes an object of a dataclass from its attributes `names`, by name; the dict becomes the object's own.
+
+    What the generated `__init__` would do, without handing each of them over by itself.
+    """
+    fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+    # What is left out has its default as the class's attribute.
+    whole = all(field.name in names or field.default is not dataclasses.MISSING for field in fields)
+    known = set(names) <= {field.name for field in fields}
+    plain = hasattr(cls, "__dict__") and not hasattr(cls, "__post_init__") and cls.__new__ is object.__new__
+    if not (whole and known and plain) or hasattr(cls, "__slots__"):
+        return lambda values: cls(**values)
+    new = object.__new__
+
+    def build(values: dict[str, Any]) -> T:
+        made = new(cls)
+        made.__dict__ = values
+        return made
+
+    return build
 
 
 def members(cls: type) -> tuple[_Member, ...]:
@@ -194,34 +225,54 @@ def _read_members(cls: type) -> tuple[_Member, ...]:
 
 def to_wire(value: Any) -> Wire:
     """A Strawberry input as the vendor's JSON: documented spelling, only the members that were given."""
-    result: Wire = {}
-    known = _known(type(value))
-    for member, item in zip(known.members, known.values(value), strict=True):
-        if item is UNSET:
-            continue
-        if member.nested is None or item is None:
-            result[member.name] = item
-        elif member.is_list:
-            result[member.name] = [None if part is None else to_wire(part) for part in item]
-        else:
-            result[member.name] = to_wire(item)
-    return result
+    cls = type(value)
+    return (_writers.get(cls) or _writer(cls))(value)
+
+
+_writers: dict[type, Callable[[Any], Wire]] = {}
+
+
+def _writer(cls: type) -> Callable[[Any], Wire]:
+    """`to_wire` for one class, written out member by member: a loop over them takes three times as long.
+
+    Only names of our own classes and of their metadata get into the source, and each is checked to be one.
+    """
+    lines = ["def write(value):", "    result = {}"]
+    known: dict[str, Any] = {"UNSET": UNSET, "to_wire": to_wire}
+    for member in members(cls):
+        assert member.attribute.isidentifier()
+        assert member.name.isidentifier()
+        lines += [f"    item = value.{member.attribute}", "    if item is not UNSET:"]
+        given = "item"
+        if member.nested is not None and member.is_list:
+            given = "None if item is None else [None if part is None else to_wire(part) for part in item]"
+        elif member.nested is not None:
+            given = "None if item is None else to_wire(item)"
+        lines.append(f"        result['{member.name}'] = {given}")
+    lines.append("    return result")
+    exec("\n".join(lines), known)  # noqa: S102 - see above
+    found: Callable[[Any], Wire] = known["write"]
+    _writers[cls] = found
+    return found
 
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
     """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
-    result: dict[str, Any] = {}
     known = _known(type(value))
-    for member, item in zip(known.members, known.values(value), strict=True):
-        if item is UNSET or (only is not None and member.graphql_name not in only):
-            continue
-        if member.nested is None or item is None:
-            result[member.graphql_name] = item
-        elif member.is_list:
-            result[member.graphql_name] = [None if part is None else arguments_of(part) for part in item]
-        else:
-            result[member.graphql_name] = arguments_of(item)
+    result = {
+        name: item
+        for name, item in zip(known.graphql_names, known.values(value), strict=True)
+        if item is not UNSET and (only is None or name in only)
+    }
+    for member in known.nested:
+        item = result.get(member.graphql_name)
+        if item is not None:
+            result[member.graphql_name] = _each(arguments_of, item) if member.is_list else arguments_of(item)
     return result
+
+
+def _each(turn: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    return [None if item is None else turn(item) for item in items]
 
 
 def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T:
@@ -251,7 +302,7 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T
             raise WireMismatchError(f"{member.name}.{error}") from None
         except ValueError as error:
             raise WireMismatchError(f"{member.name}: {error}") from None
-    return cls(**values)
+    return known.build(values)  # type: ignore[no-any-return]
 
 
 def _read(member: _Member, item: Any, absent: Any) -> Any:

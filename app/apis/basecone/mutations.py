@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
-from strawberry import UNSET
 
 from app.apis.basecone.backend import CUSTOMER, NAME, SUPPLIER, Kind, backend_of, ledger_code
 from app.apis.basecone.types import (
@@ -16,12 +15,11 @@ from app.apis.basecone.types import (
     UpdateCustomerInput,
     UpdateSupplierInput,
     read_relation,
-    relation,
 )
 from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, Outcome, locate
 from app.reconciliation import agrees, reconcile
 from app.scalars import UUID
-from app.selection import selects_missing
+from app.selection import described, selection_of
 from app.wire import arguments_of, to_wire
 
 R = TypeVar("R", bound=Relation)
@@ -53,7 +51,7 @@ async def _with_ledger_codes(info: strawberry.Info, record: R) -> R:
 class Applied(Generic[R]):
     """An update that was applied: answers from the accepted request where it can, else from one read-back."""
 
-    def __init__(self, cls: type[R], kind: Kind, record_id: str, sent: R, read: R | None = None) -> None:
+    def __init__(self, cls: type[R], kind: Kind, record_id: str, sent: Any, read: R | None = None) -> None:
         self._cls = cls
         self._kind = kind
         self._id = record_id
@@ -63,13 +61,16 @@ class Applied(Generic[R]):
             self._read = asyncio.get_running_loop().create_future()
             self._read.set_result(read)
 
-    async def record(self, info: strawberry.Info) -> R:
+    def record(self, info: strawberry.Info) -> Any:
+        """The record, or what to await for it."""
         if self._read is None:
-            if not selects_missing(info._raw_info, self._sent):  # noqa: SLF001 - Strawberry's Info hides the fragments
-                return self._sent
+            selection = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
+            found = described(self._cls, self._sent, selection, id=self._id)
+            if found is not None:
+                return found
             # Shared by aliases of the record, so that they cost one read together.
             self._read = asyncio.ensure_future(self._read_back(info))
-        return await self._read
+        return self._read
 
     async def _read_back(self, info: strawberry.Info) -> R:
         try:
@@ -88,8 +89,8 @@ class UpdateCustomerPayload:
     @strawberry.field(
         description="The customer after the update. Fields that were not sent are read back from Basecone."
     )
-    async def customer(self, info: strawberry.Info) -> Customer | None:
-        return await self.applied.record(info)
+    def customer(self, info: strawberry.Info) -> Customer | None:
+        return self.applied.record(info)  # type: ignore[no-any-return]  # or an awaitable, which Strawberry takes, too
 
 
 @strawberry.type(description="What an update of a supplier answers.")
@@ -99,8 +100,8 @@ class UpdateSupplierPayload:
     @strawberry.field(
         description="The supplier after the update. Fields that were not sent are read back from Basecone."
     )
-    async def supplier(self, info: strawberry.Info) -> Supplier | None:
-        return await self.applied.record(info)
+    def supplier(self, info: strawberry.Info) -> Supplier | None:
+        return self.applied.record(info)  # type: ignore[no-any-return]  # or an awaitable, which Strawberry takes, too
 
 
 async def _update(
@@ -113,7 +114,6 @@ async def _update(
     skip: bool,
 ) -> Applied[R]:
     body = to_wire(input_)
-    sent = relation(cls, record_id, body, absent=UNSET)
     call = info.context.call
 
     async def read() -> R | None:
@@ -128,9 +128,9 @@ async def _update(
             path = [step for step in error.input_path if isinstance(step, str)]
             arguments = {"id": record_id, "input": arguments_of(input_, only=path[1:2])}
             error = error.changed(input_path=locate(path, arguments))
-        record = await reconcile(error, read, lambda record: agrees(sent, record), provable=skip)
-        return Applied(cls, kind, record_id, sent, record)
-    return Applied(cls, kind, record_id, sent)
+        record = await reconcile(error, read, lambda record: agrees(input_, record), provable=skip)
+        return Applied(cls, kind, record_id, input_, record)
+    return Applied(cls, kind, record_id, input_)
 
 
 @strawberry.type

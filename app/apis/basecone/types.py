@@ -275,13 +275,13 @@ async def read_relation(cls: type[R], kind: Kind, info: strawberry.Info, record_
     except GatewayError as error:
         # A row's place is one of the update's arguments; a read has only the id.
         raise error.changed(input_path=("id",)) if error.input_path is not None else error from error
-    return None if record is None else relation(cls, record_id, record)
+    return None if record is None else _relation(cls, record_id, record)
 
 
-def relation(cls: type[R], record_id: str, record: Mapping[str, Any], *, absent: Any = None) -> R:
-    """A customer or supplier from Basecone's JSON, read or request. Raises GatewayError for members of other types."""
+def _relation(cls: type[R], record_id: str, record: Mapping[str, Any]) -> R:
+    """A customer or supplier from Basecone's JSON. Raises GatewayError for members of other types."""
     id_member = next(member.name for member in members(cls) if member.attribute == "id")
     try:
-        return from_wire(cls, {**record, id_member: record_id}, absent=absent)
+        return from_wire(cls, {**record, id_member: record_id})
     except WireMismatchError as error:
         raise GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer("basecone"), detail=str(error)) from error

@@ -16,6 +16,7 @@ from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError,
 from app.graphql.compiled.running import AnomalyError, Info, Run
 from app.graphql.compiled.ways import Way
 from app.graphql.scopes import refusal_for
+from app.selection import selected
 
 if TYPE_CHECKING:
     from graphql import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         GraphQLSchema,
         OperationDefinitionNode,
     )
+    from graphql.execution.values import VariableValues
     from strawberry.schema.config import StrawberryConfig
 
 Pure = Callable[[Any], Any]
@@ -40,14 +42,19 @@ class Shared(Protocol):
     inputs: Inputs
     operation: OperationDefinitionNode
     fragment_definitions: dict[str, FragmentDefinitionNode]
+    variables: VariableValues
 
 
 @dataclass
 class Completion:
-    """How a value is completed: by `pure`, or by `running` where resolvers stand below it."""
+    """How a value is completed: by `pure`, or by `running` where resolvers stand below it.
+
+    A value of one of the types `as_it_is` is complete already.
+    """
 
     pure: Pure | None = None
     running: Running | None = None
+    as_it_is: frozenset[type] = frozenset()
 
 
 @dataclass
@@ -94,6 +101,7 @@ class Resolved:
         self._required = is_non_null_type(definition.type)
         self.arguments: list[tuple[str, Source]] = shared.inputs.arguments(definition, nodes[0], self._field)
         self.variables = shared.inputs.used
+        self.selected = selected(nodes, shared.fragment_definitions, shared.variables)
         resolver = self._field.base_resolver
         self._call = resolver.wrapped_func
         if not callable(self._call):

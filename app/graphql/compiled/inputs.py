@@ -35,6 +35,7 @@ from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOpt
 from strawberry.types.lazy_type import LazyType
 
 from app.graphql.compiled.ways import Way
+from app.wire import builder
 
 if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLField, GraphQLSchema
@@ -63,6 +64,10 @@ class NotCompiledError(Exception):
         self.way = way
 
 
+def nullable(read: Reader) -> Reader:
+    return lambda raw: None if raw is None else read(raw)
+
+
 def needed(read: Reader) -> Reader:
     def read_needed(raw: Any) -> Any:
         if raw is None:
@@ -84,20 +89,16 @@ class Inputs:
 
     def reader(self, type_: Any, declared: Any) -> Reader:
         """From a variable's JSON to the value of the GraphQL type `type_`, declared as `declared` in Python."""
-        if is_non_null_type(type_):
-            read = self._present(type_.of_type, _plain(declared))
-            return needed(read) if is_leaf_type(type_.of_type) else read  # a list or an object is never null
-        read = self._present(type_, _plain(declared))
-        return lambda raw: None if raw is None else read(raw)
-
-    def _present(self, type_: Any, declared: Any) -> Reader:
-        if is_list_type(type_):
-            return _list_reader(self.reader(type_.of_type, _item(declared)))
+        null = not is_non_null_type(type_)
+        type_ = get_nullable_type(type_)
+        declared = _plain(declared)
         if is_input_object_type(type_):
-            return self._object_reader(type_, declared)
-        return _leaf_reader(type_)
+            return self._object_reader(type_, declared, null=null)
+        if is_list_type(type_):
+            return _list_reader(self.reader(type_.of_type, _item(declared)), null=null)
+        return nullable(_leaf_reader(type_)) if null else needed(_leaf_reader(type_))
 
-    def _object_reader(self, type_: GraphQLInputObjectType, declared: Any) -> Reader:
+    def _object_reader(self, type_: GraphQLInputObjectType, declared: Any, *, null: bool) -> Reader:
         if type_.name in self._open:
             raise NotCompiledError(Way.RECURSIVE_INPUT)
         self._open.append(type_.name)
@@ -111,22 +112,23 @@ class Inputs:
             for name, (python, found) in shape.members.items()
         }
         self._open.pop()
-        build, fixed, required = shape.build, shape.fixed, shape.required
+        build, defaults, required = shape.build, dict(shape.fixed).copy, frozenset(shape.required)
 
         def read_object(raw: Any) -> Any:
             if type(raw) is not dict:
+                if raw is None and null:
+                    return None
                 raise UnusualError
-            values = dict(fixed)
-            for name, item in raw.items():
-                entry = readers.get(name)
-                if entry is None:
-                    raise UnusualError
-                python, exact, read = entry
-                values[python] = item if type(item) is exact else read(item)
-            for name in required:
-                if name not in raw:
-                    raise UnusualError
-            return build(**values)
+            values = defaults()
+            try:
+                for name, item in raw.items():
+                    python, exact, read = readers[name]
+                    values[python] = item if type(item) is exact else read(item)
+            except KeyError:
+                raise UnusualError from None
+            if required and not required <= raw.keys():
+                raise UnusualError
+            return build(values)
 
         return read_object
 
@@ -158,7 +160,7 @@ class Inputs:
         if members.keys() != type_.fields.keys():
             raise NotCompiledError(Way.INPUT_TYPE)
         required = tuple(name for name, found in type_.fields.items() if is_required_input_field(found))
-        return _Shape(declared, members, fixed, required)
+        return _Shape(builder(declared, {python for python, _ in members.values()}), members, fixed, required)
 
     def variable(self, name: str, declared: Any) -> Source:
         """Where a variable stands; ABSENT where it was not given and has no default."""
@@ -231,7 +233,7 @@ class Inputs:
                     values[python] = value
                 elif name in required:
                     raise UnusualError
-            return build(**values)
+            return build(values)
 
         return read_object
 
@@ -264,7 +266,7 @@ class Inputs:
 class _Shape:
     """How an input object is built: its members, what stands for absent ones, and which may not be absent."""
 
-    build: Callable[..., Any]
+    build: Callable[[dict[str, Any]], Any]
     members: Mapping[str, tuple[str, Any]]
     fixed: Mapping[str, Any]
     required: tuple[str, ...]
@@ -284,10 +286,12 @@ def _item(declared: Any) -> Any:
     return declared.of_type
 
 
-def _list_reader(read: Reader) -> Reader:
-    def read_list(raw: Any) -> list[Any]:
+def _list_reader(read: Reader, *, null: bool) -> Reader:
+    def read_list(raw: Any) -> list[Any] | None:
         # One value may stand for a list of one; graphql-core knows when.
         if type(raw) is not list:
+            if raw is None and null:
+                return None
             raise UnusualError
         return [read(item) for item in raw]
 

@@ -31,6 +31,7 @@ from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Runn
 from app.graphql.compiled.inputs import Inputs, NotCompiledError
 from app.graphql.compiled.running import AnomalyError, Run
 from app.graphql.compiled.ways import Way
+from app.wire import getter
 
 if TYPE_CHECKING:
     from graphql import FragmentDefinitionNode, GraphQLField
@@ -91,7 +92,8 @@ class Outputs:
         if is_list_type(type_):
             return _list(self._completion(type_.of_type, details))
         if is_leaf_type(type_):
-            return Completion(_leaf(type_))
+            exact = _EXACT.get(type_.name)
+            return Completion(_leaf(type_), as_it_is=frozenset() if exact is None else frozenset({exact, type(None)}))
         if is_object_type(type_):
             return self._object(type_, details)
         if is_union_type(type_):
@@ -143,7 +145,8 @@ def _leaf(type_: Any) -> Pure:
 
 
 def _pure_object(class_: type, members: Sequence[Member]) -> Pure:
-    plain = [(member.key, member.attribute, member.completion.pure) for member in members if member.attribute]
+    plain = [(member.key, member.completion.as_it_is, member.completion.pure) for member in members if member.attribute]
+    values = getter(tuple(member.attribute for member in members if member.attribute))
     constants = any(member.constant for member in members)
 
     def plain_object(value: Any) -> Any:
@@ -151,7 +154,10 @@ def _pure_object(class_: type, members: Sequence[Member]) -> Pure:
             if value is None:
                 return None
             raise AnomalyError
-        return {key: complete(getattr(value, attribute)) for key, attribute, complete in plain}  # type: ignore[misc]
+        return {
+            key: item if type(item) in as_it_is else complete(item)  # type: ignore[misc]
+            for (key, as_it_is, complete), item in zip(plain, values(value), strict=True)
+        }
 
     def named_object(value: Any) -> Any:
         if type(value) is not class_:
@@ -221,7 +227,7 @@ def _required(inner: Completion) -> Completion:
                 raise AnomalyError
             return completed
 
-        return Completion(required)
+        return Completion(required, as_it_is=inner.as_it_is - {type(None)})
     assert running is not None
 
     def required_running(value: Any, run: Run, path: Path) -> Any:
