@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import re
@@ -50,8 +49,6 @@ _CREDENTIAL = re.compile(
 )
 # The first frame of a stack trace as .NET writes it: what follows is no message.
 _STACK = re.compile(r"\sat\s++(?=[^\s(]*\.)[^\s(]++\(.*")
-_SHORTEST_SECRET = 8
-_NO_SECRETS = frozenset({"accept", "content-type", "x-simulate"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MESSAGE_MEMBERS = ("message", "title", "detail")
 
@@ -88,25 +85,6 @@ def member(data: Any, name: str) -> Any:
 def text_member(data: Any, name: str) -> str | None:
     value = member(data, name)
     return value if isinstance(value, str) and value.strip() else None
-
-
-def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """What of a request's headers is a credential: whole, without its scheme, and a Basic pair's two halves.
-
-    A shorter one than eight characters is left out: it would be found in ordinary words.
-    """
-    found: list[str] = []
-    for name, value in headers.items():
-        if name in _NO_SECRETS:
-            continue
-        scheme, *rest = value.strip().split(maxsplit=1) or [""]
-        found.append(rest[0] if rest else scheme)
-        if rest and scheme.casefold() == "basic":
-            try:
-                found += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
-            except ValueError:
-                continue
-    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
 
 
 def cleaned(text: str, secrets: Sequence[str] = ()) -> str:

@@ -9,6 +9,7 @@ PoolTimeout comes before a byte of the request is written.
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import ssl
 from collections import deque
@@ -34,10 +35,14 @@ class Connection(asyncio.Protocol):
     """One connection: one exchange at a time. Between exchanges it is idle, and anything that arrives breaks it."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self.pool = pool
         self._transport = cast("asyncio.Transport", None)
         self._parser = httptools.HttpResponseParser(self)
+        self._loop = asyncio.get_running_loop()
         self._poll = select.poll()
+        self._end = 0.0
+        self._watched_until = math.inf
+        self._watch: asyncio.TimerHandle | None = None
         self._progress: Progress | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -70,7 +75,36 @@ class Connection(asyncio.Protocol):
         self._overhead = 0
         self._interim = self._keep = self.complete = False
         progress.left = True
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except Exception as error:  # noqa: BLE001 - whatever it is, some of it may have left
+            self._fail(httpx.WriteError(str(error) or type(error).__name__))
+
+    def begin(self, data: bytes, progress: Progress, end: float) -> asyncio.Future[None]:
+        """Sends; done when something came, or broke, or at the event loop's time `end`."""
+        self.send(data, progress)
+        self._end = end
+        if end < self._watched_until:
+            self._watch_until(end)
+        self._waiter = self._loop.create_future()
+        return self._waiter
+
+    def _watch_until(self, end: float) -> None:
+        """One timer for a connection, not one for each exchange: it looks again when the time could be over."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watched_until = end
+        self._watch = self._loop.call_at(end, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        self._watched_until = math.inf
+        if self._progress is None or self._waiter is None:
+            return
+        if self._end > self._loop.time():
+            self._watch_until(self._end)
+        else:
+            self._wake()
 
     async def answered(self) -> None:
         """Until the status is known; for a short answer, all of it. Raises an httpx exception."""
@@ -97,9 +131,9 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             await self._changed()
 
-    def whole(self) -> bytes | None:
-        """The body, where all of it is there."""
-        if not self.complete:
+    def whole(self, most: int) -> bytes | None:
+        """The body, where all of it is there and it has at most so many bytes."""
+        if not self.complete or self._held > most:
             return None
         found = b"".join(self._pieces) if self._pieces else b""
         self._pieces.clear()
@@ -120,7 +154,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     async def _changed(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -129,6 +163,7 @@ class Connection(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+            self._waiter = None
 
     def _fail(self, error: Exception) -> None:
         if self._error is None and not self.complete:
@@ -167,8 +202,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         if self._progress is None:
-            self._pool.forget(self)
+            self.pool.forget(self)
             return
         if not self.complete:
             if error is None and self._ends_by_closing():
@@ -243,14 +281,20 @@ class Pool:
         self._count = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
 
-    async def take(self) -> Connection:
-        """A connection that is ready to send. Raises an httpx exception, before anything was sent."""
-        now = asyncio.get_running_loop().time()
+    def idle(self, now: float) -> Connection | None:
+        """One that can be sent over at once."""
         while self._idle:
             connection = self._idle.pop()
             if connection.usable(now, self._limits.keepalive):
                 return connection
             self._drop(connection)
+        return None
+
+    async def take(self) -> Connection:
+        """A connection that is ready to send. Raises an httpx exception, before anything was sent."""
+        connection = self.idle(asyncio.get_running_loop().time())
+        if connection is not None:
+            return connection
         if self._count < self._limits.max_connections:
             self._count += 1
             return await self._connected()

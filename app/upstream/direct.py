@@ -50,7 +50,7 @@ class Origin:
     head: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """A request as it will be sent; `data` may hold credentials."""
 
@@ -118,24 +118,44 @@ class DirectTransport:
         head = f"host: {shown}\r\naccept-encoding: identity\r\nuser-agent: rest-update-gateway"
         return Origin(pool, parts.raw_path.decode("ascii").rstrip("/"), head)
 
+    def ready(self, outgoing: Outgoing, now: float) -> Connection | None:
+        """A connection over which the request can be sent at once."""
+        return outgoing.origin.pool.idle(now)
+
     async def exchange(self, outgoing: Outgoing, progress: Progress) -> Answer:
         """One attempt. Raises GatewayError. Where this is cancelled, `progress` says how far it came."""
-        pool = outgoing.origin.pool
         try:
-            connection = await pool.take()
+            connection = await outgoing.origin.pool.take()
         except Exception as error:
             raise self._logged(failed(self._name, error, left=False), error) from error
+        connection.send(outgoing.data, progress)
+        return await self.rest(connection, progress)
+
+    def whole(self, connection: Connection, progress: Progress) -> Answer | None:
+        """The answer, where all of it is there and needs no decoding; the connection is given back."""
+        if progress.headers is None or progress.status is None or "content-encoding" in progress.headers:
+            return None
+        body = connection.whole(self._limits.max_answer_bytes)
+        if body is None:
+            return None
+        connection.pool.give_back(connection)
+        return Answer(progress.status, progress.headers, body)
+
+    def discard(self, connection: Connection) -> None:
+        connection.pool.discard(connection)
+
+    async def rest(self, connection: Connection, progress: Progress) -> Answer:
+        """From the request's being written to the answer's end. Raises GatewayError."""
         try:
-            answer = await self._exchange(connection, outgoing, progress)
+            answer = await self._read(connection, progress)
         except BaseException:
-            pool.discard(connection)
+            connection.pool.discard(connection)
             raise
-        pool.give_back(connection)
+        connection.pool.give_back(connection)
         return answer
 
-    async def _exchange(self, connection: Connection, outgoing: Outgoing, progress: Progress) -> Answer:
+    async def _read(self, connection: Connection, progress: Progress) -> Answer:
         try:
-            connection.send(outgoing.data, progress)
             await connection.answered()
         except Exception as error:
             raise self._logged(failed(self._name, error, left=True), error) from error
@@ -144,12 +164,10 @@ class DirectTransport:
         body = progress.body = bytearray()
         try:
             coding = progress.headers.get("content-encoding", "")
-            whole = connection.whole() if not coding else None
-            if whole is not None and len(whole) <= self._limits.max_answer_bytes:
+            whole = None if coding else connection.whole(self._limits.max_answer_bytes)
+            if whole is not None:
                 progress.complete = True
                 return Answer(progress.status, progress.headers, whole)
-            if whole is not None:
-                raise decoding.BodyTooLargeError  # noqa: TRY301 - one place judges every body that breaks off
             await decoding.read(connection.pieces(), coding, self._limits.max_answer_bytes, body)
             progress.complete = True
         except Exception as error:

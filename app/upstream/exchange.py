@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """`path` is below the API's base URL and already percent-encoded. `headers` may hold credentials: never shown."""
 
@@ -20,11 +21,11 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """`headers` has lower-case names. `body` is decoded from its content coding and bounded in size.
 
-    `secrets` are the credentials that its request carried, where it is no success: no text of it may repeat them.
+    `sent` are the headers of its request, which hold credentials: no text of an answer may repeat them (`secrets`).
     Where a refusal's or failure's body broke off (cut, too large, not decodable, too slow), `complete` is False and
     `body` is what was read: the status stands without it.
     """
@@ -33,4 +34,31 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     complete: bool = True
-    secrets: Sequence[str] = field(default=(), repr=False)
+    sent: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return secrets_of(self.sent)
+
+
+_SHORTEST_SECRET = 8
+_NO_SECRETS = frozenset({"accept", "content-type", "x-simulate"})
+
+
+def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What of a request's headers is a credential: whole, without its scheme, and a Basic pair's two halves.
+
+    A shorter one than eight characters is left out: it would be found in ordinary words.
+    """
+    found: list[str] = []
+    for name, value in headers.items():
+        if name in _NO_SECRETS:
+            continue
+        scheme, *rest = value.strip().split(maxsplit=1) or [""]
+        found.append(rest[0] if rest else scheme)
+        if rest and scheme.casefold() == "basic":
+            try:
+                found += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
+            except ValueError:
+                continue
+    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from dataclasses import replace
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from app.errors import (
@@ -23,7 +24,7 @@ from app.errors import (
     DocumentedError,
     GatewayError,
 )
-from app.upstream.answers import retry_after, secrets_of
+from app.upstream.answers import retry_after
 from app.upstream.breaker import Breaker, BreakerState, Pause, Permit
 from app.upstream.direct import DirectTransport
 from app.upstream.failures import FAILURES, PASSING
@@ -32,17 +33,21 @@ from app.upstream.transport import Transport, answered
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from types import TracebackType
 
     import httpx
 
     from app.call import Call
+    from app.upstream.connection import Connection
     from app.upstream.exchange import Answer, Request
+    from app.upstream.transport import Progress
 
 __all__ = ["FAILURES", "Limits", "Observer", "Upstream"]
 
 log = logging.getLogger(__name__)
+
+_Exchange = Callable[[], Coroutine[Any, Any, "Answer"]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVER_ERROR = 500
@@ -88,11 +93,9 @@ class Upstream:
         self.limits = limits or Limits()
         self.observer = observer
         self.transport = transport  # what replaces the network; None where nothing does
-        self._transport: Transport | DirectTransport
-        if transport is None and self.limits.engine == "direct":
-            self._transport = DirectTransport(name, self.limits, tls)
-        else:
-            self._transport = Transport(name, self.limits, transport, tls)
+        own = transport is None and self.limits.engine == "direct"
+        self._direct = DirectTransport(name, self.limits, tls) if own else None
+        self._transport: Any = self._direct or Transport(name, self.limits, transport, tls)
         self._breaker = Breaker(name, self.limits, clock)
         self._pause = Pause(name, self.limits, clock)
         self._jitter = jitter
@@ -138,8 +141,7 @@ class Upstream:
         try:
             answer = await self._send(request, call)
             status = answer.status
-            if not 200 <= status < 300:  # noqa: PLR2004 - the class of RFC 9110
-                answer = replace(answer, secrets=secrets_of(request.headers))
+            answer.sent = request.headers
         except GatewayError as error:
             reason = error.row.reason
             status = error.backend.status if error.backend else None
@@ -162,17 +164,46 @@ class Upstream:
             if end <= now:
                 raise self._refusal(DEADLINE_BEFORE_SENDING)
         permit = self._admitted()
-        exchange = self._run(outgoing, end, permit, shortened=shortened)
-        if request.method in _SAFE_METHODS:
-            return await exchange
-        task = asyncio.create_task(exchange, name=f"{request.method} to {self.name} for {call.request_id}")
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        safe = request.method in _SAFE_METHODS
+        direct = self._direct
+        connection = None if direct is None else direct.ready(outgoing, now)
+        if direct is None or connection is None:
+            run = partial(self._run, partial(self._attempts, outgoing, end), now, permit, shortened=shortened)
+            return await run() if safe else await self._to_its_end(run, request, call)
+        progress = direct.started()
+        rest = partial(self._rest, direct, connection, progress, end)
+        run = partial(self._run, rest, now, permit, shortened=shortened)
+        try:
+            # The request is written; waited for is what comes first. Mostly that is the whole answer, and no task of
+            # its own is needed for a write to outlast its caller.
+            await connection.begin(outgoing.data, progress, end)
+        except asyncio.CancelledError:
+            if safe:
+                direct.discard(connection)
+                self._ended(permit, failed=None)
+            else:
+                self._task_of(run, request, call).add_done_callback(_log_orphan)
+            raise
+        answer = direct.whole(connection, progress)
+        if answer is None:
+            return await run() if safe else await self._to_its_end(run, request, call)
+        self._ended(permit, failed=self._judged(answer))
+        return answer
+
+    async def _to_its_end(self, run: _Exchange, request: Request, call: Call) -> Answer:
+        """Also when the caller is cancelled."""
+        task = self._task_of(run, request, call)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_log_orphan)
             raise
+
+    def _task_of(self, run: _Exchange, request: Request, call: Call) -> asyncio.Task[Answer]:
+        task = asyncio.create_task(run(), name=f"{request.method} to {self.name} for {call.request_id}")
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return task
 
     def _admitted(self) -> Permit:
         """Counts the call in, or refuses it at once: nothing ever queues here."""
@@ -186,17 +217,14 @@ class Upstream:
         self._in_flight += 1
         return permit
 
-    async def _run(self, outgoing: Any, end: float, permit: Permit, *, shortened: bool) -> Answer:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+    async def _run(self, attempts: _Exchange, started: float, permit: Permit, *, shortened: bool) -> Answer:
         failed: bool | None = None
         try:
-            answer = await self._attempts(outgoing, end)
-            failed = answer.status >= _SERVER_ERROR
-            if answer.status in _MAY_ASK_FOR_A_PAUSE:
-                self._pause.ask(retry_after(answer.headers) or 0)
+            answer = await attempts()
+            failed = self._judged(answer)
         except _OutOfTimeError as over:
-            patient = not shortened or loop.time() - started >= self.limits.breaker_patience
+            seconds = asyncio.get_running_loop().time() - started
+            patient = not shortened or seconds >= self.limits.breaker_patience
             failed = True if patient and over.error.row in _ITS_OWN_FAULT else None
             raise over.error from None
         except GatewayError as error:
@@ -205,8 +233,17 @@ class Upstream:
         else:
             return answer
         finally:
-            self._in_flight -= 1
-            self._breaker.leave(permit, failed=failed)
+            self._ended(permit, failed=failed)
+
+    def _judged(self, answer: Answer) -> bool:
+        """Whether the service failed; what it asks for is kept."""
+        if answer.status in _MAY_ASK_FOR_A_PAUSE:
+            self._pause.ask(retry_after(answer.headers) or 0)
+        return answer.status >= _SERVER_ERROR
+
+    def _ended(self, permit: Permit, *, failed: bool | None) -> None:
+        self._in_flight -= 1
+        self._breaker.leave(permit, failed=failed)
 
     async def _attempts(self, outgoing: Any, end: float) -> Answer:
         """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
@@ -227,9 +264,16 @@ class Upstream:
 
     async def _attempt(self, outgoing: Any, end: float) -> Answer:
         progress = self._transport.started()
+        return await self._in_time(partial(self._transport.exchange, outgoing, progress), progress, end)
+
+    async def _rest(self, direct: DirectTransport, connection: Connection, progress: Progress, end: float) -> Answer:
+        """Of an exchange that was begun: it is never sent again."""
+        return await self._in_time(partial(direct.rest, connection, progress), progress, end)
+
+    async def _in_time(self, exchange: _Exchange, progress: Progress, end: float) -> Answer:
         try:
             async with asyncio.timeout_at(end) as time_left:
-                return await self._transport.exchange(outgoing, progress)
+                return await exchange()
         except TimeoutError:
             if not time_left.expired():
                 raise
