@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -12,7 +11,7 @@ _READ_BACK_SHARE = 0.25
 _READ_BACK_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """The travelling part of a request.
 
@@ -33,4 +32,4 @@ class Call:
         if self.deadline is None:
             return self
         reserve = min(_READ_BACK_SECONDS, max(0.0, self.deadline - now) * _READ_BACK_SHARE)
-        return dataclasses.replace(self, deadline=self.deadline - reserve)
+        return type(self)(self.request_id, self.credentials, self.deadline - reserve, self.simulate, self.trace_headers)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _FEDERATION = frozenset({"_service", "_entities"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A well-formed GraphQL request. `query` may be absent when `extensions` or `document_id` name a persisted one."""
 

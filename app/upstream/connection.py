@@ -86,8 +86,10 @@ class Connection(asyncio.Protocol):
         self._end = end
         if end < self._watched_until:
             self._watch_until(end)
-        self._waiter = self._loop.create_future()
-        return self._waiter
+        waiter = self._waiter = self._loop.create_future()
+        if self._error is not None:
+            self._wake()
+        return waiter
 
     def _watch_until(self, end: float) -> None:
         """One timer for a connection, not one for each exchange: it looks again when the time could be over."""
