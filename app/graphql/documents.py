@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -70,6 +71,7 @@ class _Unusable(Exception):  # noqa: N818 - never leaves this file
 class Operation:
     """What is known of an operation before it runs.
 
+    `root_fields` are the root's fields by response key, as far as they are not inside fragments; those by their names.
     `never_null` names the variables that stand where null is not allowed although their type allows it: a default
     covers an absent one only, and graphql-core would find a null as late as in the middle of the mutation.
     """
@@ -78,6 +80,7 @@ class Operation:
     name: str | None
     kind: OperationType
     root_names: frozenset[str]
+    root_fields: Mapping[str, str]
     never_null: tuple[str, ...]
     # What `app.graphql.compiled` made of it; lives and is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -179,11 +182,23 @@ class Documents:
                 node.name.value if node.name else None,
                 node.operation,
                 size.root_names(node),
+                _root_fields(node, size.root_names(node)),
                 _never_null(context, node),
             )
             for node in nodes
         ]
         return Document(ast, {operation.name: operation for operation in operations})
+
+
+def _root_fields(operation: OperationDefinitionNode, names: frozenset[str]) -> dict[str, str]:
+    found = {
+        (node.alias or node.name).value: node.name.value
+        for node in operation.selection_set.selections
+        if isinstance(node, FieldNode)
+    }
+    for name in sorted(names - set(found.values())):
+        found.setdefault(name, name)
+    return found
 
 
 def _never_null(context: ValidationContext, operation: OperationDefinitionNode) -> tuple[str, ...]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.telemetry.tally import TalliedHistogram, Tally
 from app.upstream.breaker import BreakerState
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ NONE = "none"
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-_STATUSES = frozenset(
-    {200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504}
-)
+_KNOWN = (200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+_STATUSES = {status: str(status) for status in _KNOWN}
 _LIVE_FILE = re.compile(r"gauge_live\w*_([0-9]+)\.db")
 
 
@@ -81,7 +80,8 @@ class Metrics:
         self._documents: Documents | None = None
         self._seen = [0, 0, 0]
         self._states: dict[str, BreakerState] = {}
-        self._children: dict[tuple[Any, ...], Any] = {}
+        self._running = 0
+        self._tally = Tally(self._look, shared=folder is not None)
         self.operations = self._counter(
             "gateway_operations", "Root fields answered, by what came of them.", "field", "code", "reason"
         )
@@ -117,66 +117,71 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum")
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> TalliedHistogram:
+        return self._tally.histogram(
+            TalliedHistogram(name, text, labels, registry=self.registry, buckets=buckets), buckets
+        )
 
     def watch(self, circuits: Mapping[str, Circuit], documents: Documents | None = None) -> None:
-        """What is looked at after each operation, and when the metrics are asked for."""
+        """What is looked at when the metrics are asked for."""
         self._circuits = circuits
         self._documents = self._documents if documents is None else documents  # an empty cache is false
-        self.look()
+        self._look()
+
+    def begun(self) -> None:
+        self._running += 1
+        self._tally.changed()
+
+    def ended(self) -> None:
+        self._running -= 1
+        self._tally.changed()
 
     def executed(self, way: str) -> None:
         """`way` is one of a few that the executor knows."""
-        self._of(self.executions, way).inc()
+        self._tally.count(self.executions, way)
 
     def operated(self, kind: str, seconds: float) -> None:
-        self._of(self.operation_seconds, kind).observe(seconds)
+        self._tally.observe(self.operation_seconds, seconds, kind)
 
-    def _of(self, metric: Any, *labels: str) -> Any:
-        """A metric's series, remembered: looking it up costs prometheus-client more than counting does."""
-        key = (metric, labels)
-        found = self._children.get(key)
-        if found is None:
-            found = self._children[key] = metric.labels(*labels)
-        return found
+    def stored(self, action: str, result: str, seconds: float) -> None:
+        self._tally.observe(self.store_seconds, seconds, action, result)
 
     def field(self, name: str) -> str:
         return name if name in self._fields else OTHER
 
     def answered(self, field: str, code: str, reason: str) -> None:
         shown = self.field(field) if field != NONE else NONE
-        self._of(self.operations, shown, code, self._reason(reason)).inc()
+        self._tally.count(self.operations, shown, code, self._reason(reason))
 
     def _reason(self, reason: str) -> str:
         return reason if reason in self._reasons or reason == OK else OTHER
 
     def exchange(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
         """A call to a backend, under its status, or under what came in place of one."""
-        if status is None:
-            shown = self._reason(reason or "")
-        else:
-            shown = str(status) if status in _STATUSES else f"{status // 100}xx"
-        self._of(self.backend_seconds, self._backend(backend), shown).observe(seconds)
-        self._look_at_circuits()
+        shown = self._reason(reason or "") if status is None else _STATUSES.get(status) or f"{status // 100}xx"
+        self._tally.observe(self.backend_seconds, seconds, self._backend(backend), shown)
 
     def _backend(self, name: str) -> str:
         return name if name in self._backends else OTHER
 
     def drifted(self, backend: str) -> None:
-        self.undocumented.labels(self._backend(backend)).inc()
+        self._tally.count(self.undocumented, self._backend(backend))
 
-    def look(self) -> None:
-        """Carries over what others count."""
+    def carry_over(self) -> None:
+        """All that was counted into what is shown."""
+        self._tally.carry_over()
+
+    def _look(self) -> None:
+        """At what others count."""
+        self.in_flight.set(self._running)
         self._look_at_circuits()
         if self._documents is None:
             return
         now = [self._documents.hits, self._documents.misses, len(self._documents)]
         if now != self._seen:
-            self._of(self.documents, "hit").inc(now[0] - self._seen[0])
-            if now[1:] != self._seen[1:]:
-                self._of(self.documents, "miss").inc(now[1] - self._seen[1])
-                self.documents_kept.set(now[2])
+            self._tally.count(self.documents, "hit", by=now[0] - self._seen[0])
+            self._tally.count(self.documents, "miss", by=now[1] - self._seen[1])
+            self.documents_kept.set(now[2])
             self._seen = now
 
     def _look_at_circuits(self) -> None:
@@ -190,7 +195,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition of this process, or of all workers."""
-        self.look()
+        self.carry_over()
         if self._folder is None:
             return generate_latest(self.registry)
         for path in _of_dead_workers(self._folder):

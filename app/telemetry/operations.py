@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _MOST = 10  # ids, fields or reasons of one line
 _NAME_LENGTH = 100
 _MILLISECONDS = 1000
+_NO_FIELDS: Mapping[str, str] = {}
 
 R = TypeVar("R", bound="Result")
 
@@ -49,7 +50,7 @@ class Operation(Protocol):
     @property
     def name(self) -> str | None: ...
     @property
-    def root_names(self) -> frozenset[str]: ...
+    def root_fields(self) -> Mapping[str, str]: ...
 
 
 class Result(Protocol):
@@ -86,7 +87,7 @@ class Operations:
 
     async def operation(self, request: Request, context: Context, execution: Coroutine[Any, Any, R]) -> R:
         noted = journal.begin(context.call.request_id)
-        self.metrics.in_flight.inc()
+        self.metrics.begun()
         started = perf_counter()
         span = nullcontext() if self._traces is None else self._traces.operation("operation")
         try:
@@ -97,11 +98,11 @@ class Operations:
                 self._ended(request, context, result, noted, perf_counter() - started)
                 return result
         finally:
-            self.metrics.in_flight.dec()
+            self.metrics.ended()
 
     def _ended(self, request: Request, context: Context, result: Result, noted: Journal, seconds: float) -> None:
         try:
-            fields = _fields(result.operation)
+            fields = _NO_FIELDS if result.operation is None else result.operation.root_fields
             self._count(result, fields, seconds)
             self._write(request, context, result, noted, fields, seconds)
             for answer in noted.undocumented:
@@ -116,14 +117,16 @@ class Operations:
         self.metrics.operated(kind, seconds)
         if result.way is not None:
             self.metrics.executed(result.way)
-        self.metrics.look()
-        faults = {*_faults(result)}
-        for key, code, reason in faults:
-            self.metrics.answered(NONE if result.refusal is not None else fields.get(key, OTHER), code, reason)
-        if result.refusal is None:
+        failed = set()
+        if result.errors:
+            faults = {*_faults(result)}
             failed = {key for key, _, _ in faults}
-            for key in fields.keys() - failed:
-                self.metrics.answered(fields[key], OK, OK)
+            for key, code, reason in faults:
+                self.metrics.answered(NONE if result.refusal is not None else fields.get(key, OTHER), code, reason)
+        if result.refusal is None:
+            for key, name in fields.items():
+                if key not in failed:
+                    self.metrics.answered(name, OK, OK)
 
     def _write(
         self,
@@ -134,6 +137,8 @@ class Operations:
         fields: Mapping[str, str],
         seconds: float,
     ) -> None:
+        if not result.errors and not log.isEnabledFor(logging.INFO):
+            return
         operation = result.operation
         names = list(dict.fromkeys(fields.values()))
         extensions = [error["extensions"] for error in result.errors]
@@ -183,20 +188,6 @@ def _describe(span: Any, result: Result) -> None:
     codes = sorted({error["extensions"]["code"] for error in result.errors})
     if codes:
         span.set_attribute("graphql.error.codes", codes)
-
-
-def _fields(operation: Operation | None) -> dict[str, str]:
-    """Response keys of an operation's root to field names, as far as they are not inside fragments."""
-    if operation is None:
-        return {}
-    found = {
-        (node.alias or node.name).value: node.name.value
-        for node in operation.node.selection_set.selections
-        if isinstance(node, FieldNode)
-    }
-    for name in sorted(operation.root_names - set(found.values())):
-        found.setdefault(name, name)
-    return found
 
 
 def _faults(result: Result) -> Iterator[tuple[str, str, str]]:

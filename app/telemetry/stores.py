@@ -71,4 +71,4 @@ class ObservedStore:
             if (noted := journal.current()) is not None:
                 noted.store_seconds += seconds
             if self._metrics is not None:
-                self._metrics.store_seconds.labels(action, result).observe(seconds)
+                self._metrics.stored(action, result, seconds)

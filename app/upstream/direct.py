@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TARGET = re.compile(r"/[!-~]*")
-# Header lines in the form in which they are sent, with a value that neither begins nor ends with a blank.
-_HEADERS = re.compile(
-    r"(?:[!#$%&'*+.^_`|~0-9a-z-]+: (?:[!-~\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[!-~\x80-\xff])?)?\r\n)*"
-)
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _PORTS = {"http": 80, "https": 443}
 _BLANK = " \t"
@@ -45,19 +42,22 @@ def _quoted(text: str) -> str:
     return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
 
 
-def _well_formed(lines: str, number: int) -> bool:
-    """One look at all of them. Where there are as many lines as headers, no value has brought a line of its own."""
-    return lines.count("\n") == number and _HEADERS.fullmatch(lines) is not None
+_is_name = cache(lambda name: is_header_name(name) is not None and name == name.lower())  # they stand in our own code
 
 
-def _decorations(call: Call) -> str:
+def _is_plain(value: str) -> bool:
+    """Whether a header's value is one that is sent as it is; another one is looked at closely."""
+    return value.isascii() and value.isprintable() and value != "" and value[0] != " " and value[-1] != " "
+
+
+def _decorations(call: Call) -> list[str]:
     """Left out, where they cannot be sent, rather than fail a write."""
     found = (("x-request-id", call.request_id), *call.trace_headers.items())
-    return "".join(
+    return [
         f"{name.lower()}: {value.strip(_BLANK)}\r\n"
         for name, value in found
         if is_header_name(name) and is_header_value(value)
-    )
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,27 +110,31 @@ class DirectTransport:
             target += "?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in request.query)
         if not _TARGET.fullmatch(target):
             raise failed(self._name, httpx.InvalidURL("the address of the request cannot be sent"), left=False)
-        lines = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
-        if not _well_formed(lines, len(request.headers)):
-            lines = self._headers(request)
-        more = f"x-request-id: {call.request_id}\r\n"
-        if call.trace_headers or not _well_formed(more, 1):
-            more = _decorations(call)
+        lines = []
+        for name, value in request.headers.items():
+            if not (_is_plain(value) and _is_name(name)):
+                lines = self._headers(request)
+                break
+            lines.append(f"{name}: {value}\r\n")
+        if call.trace_headers or not _is_plain(call.request_id):
+            lines += _decorations(call)
+        else:
+            lines.append(f"x-request-id: {call.request_id}\r\n")
         body = request.body
         if body is not None or request.method in _WITH_BODY:
             body = body or b""
-            more += f"content-length: {len(body)}\r\n"
-        head = f"{request.method} {target} HTTP/1.1\r\n{origin.head}\r\n{lines}{more}\r\n".encode("latin-1")
+            lines.append(f"content-length: {len(body)}\r\n")
+        head = f"{request.method} {target} HTTP/1.1\r\n{origin.head}\r\n{''.join(lines)}\r\n".encode("latin-1")
         return Outgoing(origin, request.method, head if body is None else head + body)
 
-    def _headers(self, request: Request) -> str:
+    def _headers(self, request: Request) -> list[str]:
         """Such as are not plainly right: put right, or refused."""
         lines = []
         for name, value in request.headers.items():
             if not is_header_name(name) or not is_header_value(value):
                 raise malformed(self._name, name if is_header_name(name) else "with a malformed name")
             lines.append(f"{name.lower()}: {value.strip(_BLANK)}\r\n")
-        return "".join(lines)
+        return lines
 
     def _origin(self, base: str) -> Origin:
         # httpx's parser knows the rules of host names; it is asked once for each base URL.

@@ -123,7 +123,7 @@ from pathlib import Path
 from app.telemetry.metrics import Metrics
 metrics = Metrics({"updateCustomer"}, (), ("basecone",), Path(sys.argv[1]))
 metrics.answered("updateCustomer", "OK", "OK")
-metrics.in_flight.inc()
+metrics.begun()
 metrics.exchange("basecone", 204, None, 0.02)
 print("ready", flush=True)
 sys.stdin.readline()
