@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from graphql import (
     FieldNode,
@@ -23,10 +22,12 @@ from graphql.execution.values import VariableValues, get_directive_values
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 from strawberry import UNSET
 
-from app.wire import builder, getter, members
+from app.source import FunctionSource, name
+from app.wire import is_plain, members
 
 T = TypeVar("T")
-Selection = Mapping[str, "Selected"]
+# An input to the object that it describes, None where it cannot.
+_Plan = Callable[..., Any]
 
 
 @dataclass(slots=True)
@@ -94,43 +95,9 @@ def described(cls: type[T], value: Any, below: Selected, **more: Any) -> T | Non
     plan = below.plans.get(key, _UNPLANNED)
     if plan is _UNPLANNED:
         plan = below.plans[key] = _plan(cls, type(value), below, tuple(more))
-    return None if plan is None else plan.made(value, more)
+    return None if plan is None else plan(value, **more)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """`plain` attributes are as the input has them; `nested` ones have a plan of their own."""
-
-    plain: tuple[str, ...]
-    plain_of: Callable[[Any], tuple[Any, ...]]
-    nested: tuple[tuple[str, Callable[[Any], Any], _Plan, bool], ...]
-    build: Callable[[dict[str, Any]], Any]
-
-    def made(self, value: Any, more: Mapping[str, Any]) -> Any:
-        found = self.plain_of(value)
-        if UNSET in found:
-            return None
-        values = dict(zip(self.plain, found, strict=True))
-        values.update(more)
-        for attribute, given, plan, is_list in self.nested:
-            item = given(value)
-            if item is UNSET:
-                return None
-            if item is None:
-                values[attribute] = None
-            elif is_list:
-                parts = values[attribute] = [None if part is None else plan.made(part, _NOTHING) for part in item]
-                # A part that cannot be made is None; so is one that was given as null.
-                if None in parts and parts.count(None) != item.count(None):
-                    return None
-            else:
-                part = values[attribute] = plan.made(item, _NOTHING)
-                if part is None:
-                    return None
-        return self.build(values)
-
-
-_NOTHING: Mapping[str, Any] = {}
 _UNPLANNED: Any = object()
 
 
@@ -139,29 +106,42 @@ def _plan(cls: type, given: type, below: Selected, more: tuple[str, ...]) -> _Pl
     names = attributes_of(cls)
     out = {member.attribute: member for member in members(cls)}
     inputs = {member.folded: member for member in members(given)}
-    plain: dict[str, str] = {}
-    nested = []
-    for name, further in below.fields.items():
-        if name == "__typename":
-            continue
-        attribute = names.get(name)
-        if attribute in more:
+    source = FunctionSource("value", *more)
+    unset = source.value(UNSET)
+    made = {attribute: attribute for attribute in more}
+    for field_name, further in below.fields.items():
+        attribute = names.get(field_name)
+        if field_name == "__typename" or attribute in made:
             continue
         wanted = None if attribute is None else out.get(attribute)
-        source = None if wanted is None else inputs.get(wanted.folded)
-        if wanted is None or source is None:
+        sent = None if wanted is None else inputs.get(wanted.folded)
+        if wanted is None or sent is None:
             return None
-        if (wanted.is_list, wanted.read, wanted.nested is None) != (source.is_list, source.read, source.nested is None):
-            raise TypeError(f"{given.__name__}.{source.attribute} is no {cls.__name__}.{wanted.attribute}")
-        if wanted.nested is None or source.nested is None:
-            plain[wanted.attribute] = source.attribute
+        if (wanted.is_list, wanted.read, wanted.nested is None) != (sent.is_list, sent.read, sent.nested is None):
+            raise TypeError(f"{given.__name__}.{sent.attribute} is no {cls.__name__}.{wanted.attribute}")
+        item = made[wanted.attribute] = f"v{len(made)}"
+        source.add(f"{item} = value.{name(sent.attribute)}", f"if {item} is {unset}:", "    return None")
+        if wanted.nested is None or sent.nested is None:
             continue
-        plan = _plan(wanted.nested, source.nested, further, ())
+        plan = _plan(wanted.nested, sent.nested, further, ())
         if plan is None:
             return None
-        nested.append((wanted.attribute, attrgetter(source.attribute), plan, wanted.is_list))
-    made = {*plain, *more, *(item[0] for item in nested)}
-    return _Plan(tuple(plain), getter(tuple(plain.values())), tuple(nested), builder(cls, made))
+        inner = source.value(plan)
+        source.add(f"if {item} is not None:")
+        if wanted.is_list:
+            # A part that cannot be described is None; so is one that was given as null.
+            source.add(f"parts = [None if part is None else {inner}(part) for part in {item}]", depth=2)
+            source.add(f"if None in parts and parts.count(None) != {item}.count(None):", "    return None", depth=2)
+            source.add(f"{item} = parts", depth=2)
+        else:
+            source.add(f"{item} = {inner}({item})", f"if {item} is None:", "    return None", depth=2)
+    values = "{" + ", ".join(f"'{name(attribute)}': {item}" for attribute, item in made.items()) + "}"
+    if is_plain(cls, made):
+        source.add(f"made = {source.value(object.__new__)}({source.value(cls)})", f"made.__dict__ = {values}")
+        source.add("return made")
+    else:
+        source.add(f"return {source.value(cls)}(**{values})")
+    return cast("_Plan", source.function())
 
 
 @cache

@@ -20,6 +20,7 @@ from strawberry import UNSET
 from strawberry.types.field import StrawberryField
 
 from app import scalars
+from app.source import FunctionSource, name
 
 # An integer as JSV writes it, where every scalar is text.
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
@@ -185,12 +186,7 @@ def builder(cls: type[T], names: Collection[str]) -> Callable[[dict[str, Any]], 
 
     What the generated `__init__` would do, without handing each of them over by itself.
     """
-    fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
-    # What is left out has its default as the class's attribute.
-    whole = all(field.name in names or field.default is not dataclasses.MISSING for field in fields)
-    known = set(names) <= {field.name for field in fields}
-    plain = hasattr(cls, "__dict__") and not hasattr(cls, "__post_init__") and cls.__new__ is object.__new__
-    if not (whole and known and plain) or hasattr(cls, "__slots__"):
+    if not is_plain(cls, names):
         return lambda values: cls(**values)
     new = object.__new__
 
@@ -200,6 +196,19 @@ def builder(cls: type[T], names: Collection[str]) -> Callable[[dict[str, Any]], 
         return made
 
     return build
+
+
+def is_plain(cls: type, names: Collection[str]) -> bool:
+    """Whether to set the attributes `names` is all that making an object of a dataclass comes to.
+
+    Another one that is left out has its default as the class's attribute.
+    """
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    whole = all(field.name in names or field.default is not dataclasses.MISSING for field in fields)
+    known = set(names) <= {field.name for field in fields}
+    own = any(hasattr(cls, name) for name in ("__post_init__", "__slots__"))
+    own = own or any("__new__" in vars(base) for base in cls.__mro__[:-1])
+    return whole and known and hasattr(cls, "__dict__") and not own
 
 
 def members(cls: type) -> tuple[_Member, ...]:
@@ -216,10 +225,10 @@ def _read_members(cls: type) -> tuple[_Member, ...]:
             continue
         named, is_list = _unwrap(hints[field.name])
         nested = named if dataclasses.is_dataclass(named) and isinstance(named, type) else None
-        name = field.metadata.get("wire") or _camel(field.name)
+        spelt = field.metadata.get("wire") or _camel(field.name)
         read = _READERS.get(named, _text)
         plain = _PLAIN.get(read) if nested is None and not is_list else None
-        found.append(_Member(field.name, _camel(field.name), name, name.casefold(), nested, is_list, read, plain))
+        found.append(_Member(field.name, _camel(field.name), spelt, spelt.casefold(), nested, is_list, read, plain))
     return tuple(found)
 
 
@@ -233,25 +242,20 @@ _writers: dict[type, Callable[[Any], Wire]] = {}
 
 
 def _writer(cls: type) -> Callable[[Any], Wire]:
-    """`to_wire` for one class, written out member by member: a loop over them takes three times as long.
-
-    Only names of our own classes and of their metadata get into the source, and each is checked to be one.
-    """
-    lines = ["def write(value):", "    result = {}"]
-    known: dict[str, Any] = {"UNSET": UNSET, "to_wire": to_wire}
+    """`to_wire` for one class, member by member."""
+    source = FunctionSource("value")
+    unset, nested = source.value(UNSET), source.value(to_wire)
+    source.add("result = {}")
     for member in members(cls):
-        assert member.attribute.isidentifier()
-        assert member.name.isidentifier()
-        lines += [f"    item = value.{member.attribute}", "    if item is not UNSET:"]
         given = "item"
         if member.nested is not None and member.is_list:
-            given = "None if item is None else [None if part is None else to_wire(part) for part in item]"
+            given = f"None if item is None else [None if part is None else {nested}(part) for part in item]"
         elif member.nested is not None:
-            given = "None if item is None else to_wire(item)"
-        lines.append(f"        result['{member.name}'] = {given}")
-    lines.append("    return result")
-    exec("\n".join(lines), known)  # noqa: S102 - see above
-    found: Callable[[Any], Wire] = known["write"]
+            given = f"None if item is None else {nested}(item)"
+        source.add(f"item = value.{name(member.attribute)}", f"if item is not {unset}:")
+        source.add(f"result['{name(member.name)}'] = {given}", depth=2)
+    source.add("return result")
+    found: Callable[[Any], Wire] = source.function()
     _writers[cls] = found
     return found
 
@@ -260,9 +264,9 @@ def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, A
     """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
     known = _known(type(value))
     result = {
-        name: item
-        for name, item in zip(known.graphql_names, known.values(value), strict=True)
-        if item is not UNSET and (only is None or name in only)
+        key: item
+        for key, item in zip(known.graphql_names, known.values(value), strict=True)
+        if item is not UNSET and (only is None or key in only)
     }
     for member in known.nested:
         item = result.get(member.graphql_name)

@@ -19,14 +19,15 @@ ALLOWED = {
     "app.errors": set(),
     "app.call": set(),
     "app.scalars": set(),
-    "app.wire": {"app.scalars"},
-    "app.selection": {"app.wire"},
+    "app.source": set(),
+    "app.wire": {"app.scalars", "app.source"},
+    "app.selection": {"app.wire", "app.source"},
     "app.reconciliation": {"app.errors", "app.wire"},
     "app.store": {"app.store", "app.errors", "app.wire", "app.telemetry"},
     "app.upstream": {"app.upstream", "app.errors", "app.call", "app.wire", "app.telemetry"},
     "app.telemetry": {"app.telemetry", "app.errors", "app.call", "app.wire", "app.store", "app.upstream"},
     "app.apis": {"app.apis", "app.errors", "app.call", "app.scalars", "app.wire", "app.selection", "app.reconciliation", "app.store.records", "app.upstream", "app.telemetry"},
-    "app.graphql": {"app.graphql", "app.apis", "app.errors", "app.call", "app.scalars", "app.selection", "app.wire", "app.telemetry"},
+    "app.graphql": {"app.graphql", "app.apis", "app.errors", "app.call", "app.scalars", "app.selection", "app.source", "app.wire", "app.telemetry"},
     "app.edge": {"app.edge", "app.graphql", "app.apis", "app.errors", "app.call", "app.scalars", "app.wire", "app.upstream", "app.telemetry"},
 }  # fmt: skip
 # Inside an API: which of its files may not import which. Rules stay out of the client, HTTP out of the store.

@@ -89,26 +89,39 @@ def simulation(
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Makes the travelling call of a request. `seconds` is the time of one whose caller sets no shorter one."""
+    """Reads the headers of requests. `seconds` is the time of one whose caller sets no shorter one."""
 
     headers: Mapping[str, Mapping[str, str]]
     simulation: Simulation
     seconds: float = 60.0
 
-    def call(self, request_id: str, headers: Mapping[str, str], arrived: float) -> Call:
-        """`arrived` is the event loop's time. Raises RefusedRequestError."""
+    def asked(self, headers: Mapping[str, str]) -> Asked:
+        """Raises RefusedRequestError."""
         credentials = {
             api: found
             for api, names in self.headers.items()
             if (found := {backend: headers[name] for name, backend in names.items() if name in headers})
         }
-        return Call(
-            request_id,
+        return Asked(
             credentials,
-            deadline=_deadline(headers.get(REQUEST_TIMEOUT), self.seconds, arrived),
-            simulate=self.simulation.accept(headers.get(SIMULATE)),
-            trace_headers=_trace(headers),
+            _seconds(headers.get(REQUEST_TIMEOUT), self.seconds),
+            self.simulation.accept(headers.get(SIMULATE)),
+            _trace(headers),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller's headers ask for. `seconds` is the time for the whole request."""
+
+    credentials: Mapping[str, Mapping[str, str]] = field(repr=False)
+    seconds: float
+    simulate: str | None
+    trace_headers: Mapping[str, str]
+
+    def call(self, request_id: str, arrived: float) -> Call:
+        """`arrived` is the event loop's time."""
+        return Call(request_id, self.credentials, arrived + self.seconds, self.simulate, self.trace_headers)
 
 
 def _trace(headers: Mapping[str, str]) -> dict[str, str]:
@@ -120,9 +133,9 @@ def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     return {TRACE_PARENT: parent, **({TRACE_STATE: state} if kept and state is not None else {})}
 
 
-def _deadline(header: str | None, seconds: float, arrived: float) -> float:
+def _seconds(header: str | None, most: float) -> float:
     if header is None:
-        return arrived + seconds
+        return most
     if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
         raise refused(HEADER_MALFORMED, f"{REQUEST_TIMEOUT} is a whole number of milliseconds, at least 1.")
-    return arrived + min(seconds, int(header) / 1000)
+    return min(most, int(header) / 1000)

@@ -13,28 +13,16 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.edge.connection import BoundedConnection
-from app.edge.exchange import Exchange, headers_of
+from app.edge.exchange import Exchange, Head
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
     from app.edge.answer import Answer
     from app.edge.exchange import Endpoint
 
 _LENGTH = b"content-length"
 _MOST_DIGITS = 9
-
-
-class Head:
-    """What a connection's last head said: the next one mostly says the same."""
-
-    __slots__ = ("authorizations", "headers", "raw", "taken")
-
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]], endpoint: Endpoint) -> None:
-        self.raw = raw
-        self.headers, self.authorizations = headers_of(raw)
-        self.taken = "expect" not in self.headers and endpoint.takes(self.headers)
 
 
 class DirectConnection(BoundedConnection):
@@ -110,8 +98,7 @@ class DirectConnection(BoundedConnection):
             head = self._head = Head(self.headers, endpoint)
         if not head.taken:
             return None
-        keep_alive = parser.should_keep_alive()
-        return Exchange(self, endpoint, head.headers, head.authorizations, self.loop.time(), keep_alive=keep_alive)
+        return Exchange(self, endpoint, head, self._waiting_since, keep_alive=parser.should_keep_alive())
 
     def _as_asgi(self) -> None:
         """All that uvicorn would have done by now, and what it does next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.edge.caller import REQUEST_ID, request_id
 
@@ -25,7 +25,7 @@ class Endpoint(Protocol):
     body_seconds: float
     admission: Admission
 
-    def takes(self, headers: Mapping[str, str]) -> bool:
+    def takes(self, head: Head) -> bool:
         """Whether a request with these headers needs nothing that stands around the endpoint."""
         ...
 
@@ -61,10 +61,25 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
+class Head:
+    """What a request's headers say. A connection's next request mostly says the same, and is given the same head.
+
+    `headers` are by lower-case name, of a repeated one the first; `authorizations` are all of that name.
+    `understood` is what the endpoint made of them, for itself.
+    """
+
+    __slots__ = ("authorizations", "headers", "raw", "taken", "understood")
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]], endpoint: Endpoint) -> None:
+        self.raw = raw
+        self.headers, self.authorizations = headers_of(raw)
+        self.understood: Any = None
+        self.taken = "expect" not in self.headers and endpoint.takes(self)
+
+
 class Exchange:
     """Stands where uvicorn keeps its request-response cycle and the task that runs it, with what uvicorn asks of both.
 
-    `headers` are by lower-case name, of a repeated one the first; `authorizations` are all of that name.
     `arrived` is the event loop's time.
     """
 
@@ -73,10 +88,9 @@ class Exchange:
         "_endpoint",
         "_identifier",
         "arrived",
-        "authorizations",
         "body",
         "disconnected",
-        "headers",
+        "head",
         "keep_alive",
         "late",
         "message_event",
@@ -88,8 +102,7 @@ class Exchange:
         self,
         connection: Connection,
         endpoint: Endpoint,
-        headers: Mapping[str, str],
-        authorizations: Sequence[str],
+        head: Head,
         arrived: float,
         *,
         keep_alive: bool,
@@ -97,8 +110,7 @@ class Exchange:
         self._connection = connection
         self._endpoint = endpoint
         self._identifier: str | None = None
-        self.headers = headers
-        self.authorizations = authorizations
+        self.head = head
         self.arrived = arrived
         self.keep_alive = keep_alive
         self.body = b""
@@ -107,6 +119,14 @@ class Exchange:
         self.disconnected = False
         self.response_complete = False
         self.message_event = _NOBODY
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.head.headers
+
+    @property
+    def authorizations(self) -> Sequence[str]:
+        return self.head.authorizations
 
     @property
     def identifier(self) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,10 +16,10 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
 from app.edge.answer import Answer
-from app.edge.caller import ROUTER_AUTHORIZATION, Callers, is_router
+from app.edge.caller import ROUTER_AUTHORIZATION, Asked, Callers, is_router
 from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
 from app.edge.exchange import Admission, headers_of
-from app.edge.incoming import from_body, from_query, from_whole_body
+from app.edge.incoming import from_body, from_query, from_whole_body, is_whole_json, requests_of
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.graphql.context import Context
 from app.graphql.refusals import (
@@ -32,14 +34,14 @@ from app.graphql.refusals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.call import Call
     from app.edge.authentication import Authenticator, Caller
-    from app.edge.exchange import Exchange
+    from app.edge.exchange import Exchange, Head
     from app.edge.settings import EdgeSettings
     from app.graphql.execution import Engine, Request, Result
 
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 
 # Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
 _GRAPHQL_STATUSES = frozenset({400, 401, 403})
+_Run = Callable[[Coroutine[Any, Any, "Result"]], Awaitable["Result"]]
+
 _RETRY_SECONDS = 1
 _NOT_LARGE = 65_536  # what uvicorn takes in before it lets a sender wait
 
@@ -68,12 +72,23 @@ class Observer(Protocol):
 class _Given(Protocol):
     """A POST or GET, as far as the endpoint looks at it."""
 
-    headers: Mapping[str, str]
-    authorizations: Sequence[str]
     arrived: float
 
     @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def authorizations(self) -> Sequence[str]: ...
+    @property
     def identifier(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    """Headers that are right, read once for all the requests of a connection that bring them."""
+
+    media: str
+    asked: Asked
+    trusted: bool
 
 
 class GraphQLEndpoint:
@@ -150,26 +165,56 @@ class GraphQLEndpoint:
 
     # Without it.
 
-    def takes(self, headers: Mapping[str, str]) -> bool:
+    def takes(self, head: Head) -> bool:
         """Whether nothing that stands around the endpoint has anything to do for these headers."""
+        headers = head.headers
         if "origin" in headers and self._settings.cors_origins:
             return False
-        return not self._hosts or host_name(headers.get("host", "")) in self._hosts
+        if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
+            return False
+        head.understood = self._understood(headers)
+        return True
+
+    def _understood(self, headers: Mapping[str, str]) -> _Understood | None:
+        """None where something is not plainly right: what is wrong first is looked for with each request."""
+        media = response_media(headers.get("accept"))
+        if media is None or not is_whole_json(headers):
+            return None
+        try:
+            asked = self._callers.asked(headers)
+        except RefusedRequestError:
+            return None
+        return _Understood(media, asked, self._trusts(headers))
 
     def begin(self, exchange: Exchange) -> None:
         asyncio.create_task(self._directly(exchange))  # noqa: RUF006 - held by `in_flight`, or by what it waits for
 
     async def _directly(self, exchange: Exchange) -> None:
+        """In a task that nobody cancels: who waits for the answer holds only the exchange."""
         try:
-            ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
-            answer = await self._answer(exchange, ask, self._in_this_task)
+            understood: _Understood | None = exchange.head.understood
+            if understood is None or exchange.late:
+                ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
+                answer = await self._answer(exchange, ask, self._in_this_task)
+            else:
+                answer = await self._at_once(exchange, understood)
         except Exception:
             log.exception("unexpected failure of /graphql", extra={"request_id": exchange.identifier})
             answer = Answer(surprise(exchange.identifier), JSON, 500)
         exchange.finish(answer)
 
+    async def _at_once(self, exchange: Exchange, understood: _Understood) -> Answer:
+        """As `_answer` does, where the headers are known to be right, and there is room."""
+        media = understood.media
+        try:
+            caller = None if self._authenticator is None else await self._authenticator.caller(exchange.authorizations)
+            request = requests_of(exchange.body, exchange.head.headers, self._settings)
+        except RefusedRequestError as refusal:
+            return self._refused(refusal, media, exchange.identifier)
+        call = understood.asked.call(exchange.identifier, exchange.arrived)
+        return await self._answered(request, call, caller, media, self._in_this_task, trusted=understood.trusted)
+
     async def _in_this_task(self, execution: Coroutine[Any, Any, Result]) -> Result:
-        """Nobody cancels it: who waits for the answer holds only the exchange."""
         task = asyncio.current_task()
         assert task is not None
         self.in_flight.add(task)
@@ -201,7 +246,7 @@ class GraphQLEndpoint:
         self,
         given: _Given,
         ask: Callable[[], Awaitable[Request | list[Request]]],
-        run: Callable[[Coroutine[Any, Any, Result]], Awaitable[Result]],
+        run: _Run,
     ) -> Answer:
         media = JSON
         headers = given.headers
@@ -214,10 +259,25 @@ class GraphQLEndpoint:
                 raise _busy()
             caller = None if self._authenticator is None else await self._authenticator.caller(given.authorizations)
             requests = await ask()
-            call = self._callers.call(given.identifier, headers, given.arrived)
+            asked = self._callers.asked(headers)
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, given.identifier)
-        trusted = is_router(headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
+        call = asked.call(given.identifier, given.arrived)
+        return await self._answered(requests, call, caller, media, run, trusted=self._trusts(headers))
+
+    def _trusts(self, headers: Mapping[str, str]) -> bool:
+        return is_router(headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
+
+    async def _answered(
+        self,
+        requests: Request | list[Request],
+        call: Call,
+        caller: Caller | None,
+        media: str,
+        run: _Run,
+        *,
+        trusted: bool,
+    ) -> Answer:
         if isinstance(requests, list):
             # In order: a batch may hold mutations of one record.
             results = [await run(self._execution(item, call, caller, trusted=trusted)) for item in requests]

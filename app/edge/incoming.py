@@ -94,7 +94,7 @@ async def from_body(
 ) -> Request | list[Request]:
     """The request of a POST; a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
     _check_type(headers)
-    return _requests(await _read(stream, headers, settings), headers, settings)
+    return requests_of(await _read(stream, headers, settings), headers, settings)
 
 
 async def from_whole_body(
@@ -104,7 +104,7 @@ async def from_whole_body(
     _check_type(headers)
     if late:
         raise _too_slow()
-    return _requests(body, headers, settings)
+    return requests_of(body, headers, settings)
 
 
 def _check_type(headers: Mapping[str, str]) -> None:
@@ -115,7 +115,12 @@ def _check_type(headers: Mapping[str, str]) -> None:
         raise refused(UNSUPPORTED_CONTENT_ENCODING)
 
 
-def _requests(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
+def is_whole_json(headers: Mapping[str, str]) -> bool:
+    return is_json(headers.get("content-type")) and "content-encoding" not in headers
+
+
+def requests_of(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
+    """What a body asks for. Raises RefusedRequestError."""
     content = decode(body)
     if not isinstance(content, list):
         return _request(content, headers, read_only=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from graphql import OperationType
 from graphql.execution import ExecutionResult, Executor
 from strawberry.execution import optimized_is_awaitable
 
@@ -63,7 +64,7 @@ class Result:
     errors: list[dict[str, Any]] = field(default_factory=list)
     refusal: RefusedRequestError | None = None
     operation: Operation | None = None
-    extensions: dict[str, Any] = field(default_factory=dict)
+    extensions: dict[str, Any] | None = None
     way: Way | None = None
 
     def body(self) -> dict[str, Any]:
@@ -94,6 +95,7 @@ class Engine:
             self._graphql, limits or DocumentLimits(), introspection=introspection, max_kept=max_documents
         )
         self.persisted = persisted if persisted is not None else PersistedDocuments()
+        self._kinds = frozenset(kind for kind in OperationType if self._graphql.get_root_type(kind) is not None)
         self._router_secret_set = router_secret_set
         self._compiled = CompiledOperations(schema) if compiled else None
 
@@ -109,14 +111,15 @@ class Engine:
 
     async def _run(self, request: Request, context: Context, result: Result) -> None:
         document = self.documents.get(self.persisted.source(request.query, request.extensions, request.document_id))
-        self.persisted.accepted(request.query, request.extensions)
+        if request.extensions:
+            self.persisted.accepted(request.query, request.extensions)
         operation = document.operation(request.operation_name)
         result.operation = operation
         if request.read_only and operation.mutation:
             raise refused(MUTATION_OVER_GET, allow="POST")
         if self._router_secret_set and not context.trusted_router and operation.root_names & _FEDERATION:
             raise refused(ROUTER_NOT_TRUSTED)
-        if self._graphql.get_root_type(operation.kind) is None:
+        if operation.kind not in self._kinds:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
         trace = FederatedTrace() if request.traced and context.trusted_router else None
         executed = None

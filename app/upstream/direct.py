@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -33,16 +33,15 @@ log = logging.getLogger(__name__)
 
 _TARGET = re.compile(r"/[!-~]*")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
+_HEADERS_KEPT = 64
 _PORTS = {"http": 80, "https": 443}
 _BLANK = " \t"
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH"})
 
 
+@lru_cache(256)
 def _quoted(text: str) -> str:
     return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
-
-
-_is_name = cache(lambda name: is_header_name(name) is not None and name == name.lower())  # they stand in our own code
 
 
 def _is_plain(value: str) -> bool:
@@ -50,14 +49,23 @@ def _is_plain(value: str) -> bool:
     return value.isascii() and value.isprintable() and value != "" and value[0] != " " and value[-1] != " "
 
 
-def _decorations(call: Call) -> list[str]:
+class _MalformedError(Exception):
+    """Names a header that cannot be sent."""
+
+
+def _header_lines(headers: tuple[tuple[str, str], ...]) -> str:
+    lines = []
+    for name, value in headers:
+        if not is_header_name(name) or not is_header_value(value):
+            raise _MalformedError(name if is_header_name(name) else "with a malformed name")
+        lines.append(f"{name.lower()}: {value.strip(_BLANK)}\r\n")
+    return "".join(lines)
+
+
+def _decorations(call: Call) -> str:
     """Left out, where they cannot be sent, rather than fail a write."""
     found = (("x-request-id", call.request_id), *call.trace_headers.items())
-    return [
-        f"{name.lower()}: {value.strip(_BLANK)}\r\n"
-        for name, value in found
-        if is_header_name(name) and is_header_value(value)
-    ]
+    return _header_lines(tuple(item for item in found if is_header_name(item[0]) and is_header_value(item[1])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,6 @@ class Outgoing:
     """A request as it will be sent; `data` may hold credentials."""
 
     origin: Origin
-    method: str
     data: bytes = field(repr=False)
 
 
@@ -86,6 +93,8 @@ class DirectTransport:
         self._limits = limits
         self._tls = tls
         self._origins: dict[str, Origin] = {}
+        # Most calls bring the same headers. A caller's credentials stay until those of others push them out.
+        self._lines = lru_cache(_HEADERS_KEPT)(_header_lines)
 
     async def aclose(self) -> None:
         for origin in self._origins.values():
@@ -107,34 +116,23 @@ class DirectTransport:
                 raise failed(self._name, error, left=False) from error
         target = origin.prefix + request.path or "/"
         if request.query:
-            target += "?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in request.query)
+            target += "?" + "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in request.query])
         if not _TARGET.fullmatch(target):
             raise failed(self._name, httpx.InvalidURL("the address of the request cannot be sent"), left=False)
-        lines = []
-        for name, value in request.headers.items():
-            if not (_is_plain(value) and _is_name(name)):
-                lines = self._headers(request)
-                break
-            lines.append(f"{name}: {value}\r\n")
+        try:
+            lines = self._lines(tuple(request.headers.items()))
+        except _MalformedError as error:
+            raise malformed(self._name, str(error)) from None
         if call.trace_headers or not _is_plain(call.request_id):
-            lines += _decorations(call)
+            more = _decorations(call)
         else:
-            lines.append(f"x-request-id: {call.request_id}\r\n")
+            more = f"x-request-id: {call.request_id}\r\n"
         body = request.body
         if body is not None or request.method in _WITH_BODY:
             body = body or b""
-            lines.append(f"content-length: {len(body)}\r\n")
-        head = f"{request.method} {target} HTTP/1.1\r\n{origin.head}\r\n{''.join(lines)}\r\n".encode("latin-1")
-        return Outgoing(origin, request.method, head if body is None else head + body)
-
-    def _headers(self, request: Request) -> list[str]:
-        """Such as are not plainly right: put right, or refused."""
-        lines = []
-        for name, value in request.headers.items():
-            if not is_header_name(name) or not is_header_value(value):
-                raise malformed(self._name, name if is_header_name(name) else "with a malformed name")
-            lines.append(f"{name.lower()}: {value.strip(_BLANK)}\r\n")
-        return lines
+            more = f"{more}content-length: {len(body)}\r\n"
+        head = f"{request.method} {target} HTTP/1.1\r\n{origin.head}\r\n{lines}{more}\r\n".encode("latin-1")
+        return Outgoing(origin, head if body is None else head + body)
 
     def _origin(self, base: str) -> Origin:
         # httpx's parser knows the rules of host names; it is asked once for each base URL.

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from graphql import is_non_null_type
 from graphql.error import located_error
 from graphql.pyutils import Path
-from strawberry.execution import optimized_is_awaitable as is_awaitable
 
 from app.errors import INTERNAL, GatewayError
-from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Source
-from app.graphql.compiled.running import AnomalyError, Info, Run
+from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError, Source
+from app.graphql.compiled.objects import ABSENT
+from app.graphql.compiled.running import AnomalyError, Info, Run, is_awaitable, key_of
 from app.graphql.compiled.ways import Way
 from app.graphql.scopes import refusal_for
 from app.selection import selected
@@ -124,8 +124,10 @@ class Resolved:
         """The completed field, or a coroutine that gives it."""
         values = self.read(run.given) if arguments is None else arguments
         try:
-            if self.scope is not None and (missing := refusal_for(run.context, self.scope)) is not None:
-                return self._failed(missing, run, path)
+            if self.scope is not None and run.context.scopes is not None:
+                missing = refusal_for(run.context, self.scope)
+                if missing is not None:
+                    return self._failed(missing, run, path)
             for name in self._source_names:
                 values[name] = source
             if self._info_name is not None:
@@ -135,7 +137,7 @@ class Resolved:
             return self._failed(error, run, path)
         if is_awaitable(result):
             return self._finish(result, run, path)
-        run.results[tuple(path.as_list())] = (True, result)
+        run.results[key_of(path)] = (True, result)
         completion = self._completion
         if completion.pure is not None:
             return completion.pure(result)
@@ -143,7 +145,7 @@ class Resolved:
         return completion.running(result, run, path)
 
     async def _finish(self, result: Awaitable[Any], run: Run, path: Path) -> Any:
-        key = tuple(path.as_list())
+        key = key_of(path)
         try:
             value = await result
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this field's error
@@ -159,11 +161,11 @@ class Resolved:
         return await completed if is_awaitable(completed) else completed
 
     def _failed(self, error: Exception, run: Run, path: Path) -> None:
-        places = path.as_list()
+        places = key_of(path)
         if isinstance(error, GatewayError) and error.row is not INTERNAL:
             # A refusal tells its story itself. Its frames hold this run, which holds the refusal: a circle of garbage.
             error.__traceback__ = None
-        run.results[tuple(places)] = (False, error)
+        run.results[places] = (False, error)
         if self._required:
             raise AnomalyError from error
-        run.errors.append(located_error(error, self.field_nodes, places))
+        run.errors.append(located_error(error, self.field_nodes, list(places)))

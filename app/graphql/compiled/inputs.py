@@ -34,26 +34,20 @@ from graphql.utilities.coerce_input_value import coerce_default_value, coerce_in
 from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
 from strawberry.types.lazy_type import LazyType
 
+from app.graphql.compiled.objects import ABSENT, Reader, Shape, UnusualError, written_reader
 from app.graphql.compiled.ways import Way
-from app.wire import builder
 
 if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLField, GraphQLSchema
     from strawberry.schema.config import StrawberryConfig
 
 Given = Mapping[str, Any]
-Reader = Callable[[Any], Any]
 Source = Callable[[Given], Any]
 
-ABSENT: Any = object()
 _INT_END = 2**31
 _UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None))
 # A whole number may have the digits of a float in JSON; graphql-core judges that.
 _EXACT: dict[Any, type] = {GraphQLString: str, GraphQLBoolean: bool}
-
-
-class UnusualError(Exception):
-    """A value for graphql-core: it is wrong, or right in a way that is not prepared here."""
 
 
 class NotCompiledError(Exception):
@@ -103,36 +97,12 @@ class Inputs:
             raise NotCompiledError(Way.RECURSIVE_INPUT)
         self._open.append(type_.name)
         shape = self._shape(type_, declared)
-        readers = {
-            name: (
-                python,
-                _EXACT.get(get_nullable_type(type_.fields[name].type)),
-                self.reader(type_.fields[name].type, found),
-            )
-            for name, (python, found) in shape.members.items()
-        }
+        readers = {name: self.reader(type_.fields[name].type, found) for name, (_, found) in shape.members.items()}
         self._open.pop()
-        build, defaults, required = shape.build, dict(shape.fixed).copy, frozenset(shape.required)
+        exact = {name: _EXACT.get(get_nullable_type(type_.fields[name].type)) for name in readers}
+        return written_reader(shape, readers, exact, null=null)
 
-        def read_object(raw: Any) -> Any:
-            if type(raw) is not dict:
-                if raw is None and null:
-                    return None
-                raise UnusualError
-            values = defaults()
-            try:
-                for name, item in raw.items():
-                    python, exact, read = readers[name]
-                    values[python] = item if type(item) is exact else read(item)
-            except KeyError:
-                raise UnusualError from None
-            if required and not required <= raw.keys():
-                raise UnusualError
-            return build(values)
-
-        return read_object
-
-    def _shape(self, type_: GraphQLInputObjectType, declared: Any) -> _Shape:
+    def _shape(self, type_: GraphQLInputObjectType, declared: Any) -> Shape:
         definition = getattr(declared, "__strawberry_definition__", None)
         if (
             definition is None
@@ -160,7 +130,7 @@ class Inputs:
         if members.keys() != type_.fields.keys():
             raise NotCompiledError(Way.INPUT_TYPE)
         required = tuple(name for name, found in type_.fields.items() if is_required_input_field(found))
-        return _Shape(builder(declared, {python for python, _ in members.values()}), members, fixed, required)
+        return Shape(declared, {python for python, _ in members.values()}, members, fixed, required)
 
     def variable(self, name: str, declared: Any) -> Source:
         """Where a variable stands; ABSENT where it was not given and has no default."""
@@ -260,16 +230,6 @@ class Inputs:
             source = self.literal(given[name], definition.type, item.type)
             found.append((item.python_name, _defaulted(source, missing, required=is_required_argument(definition))))
         return found
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """How an input object is built: its members, what stands for absent ones, and which may not be absent."""
-
-    build: Callable[[dict[str, Any]], Any]
-    members: Mapping[str, tuple[str, Any]]
-    fixed: Mapping[str, Any]
-    required: tuple[str, ...]
 
 
 def _plain(declared: Any) -> Any:

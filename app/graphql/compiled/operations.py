@@ -26,12 +26,12 @@ from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import Path, Undefined
 from graphql.utilities import coerce_input_value
-from strawberry.execution import optimized_is_awaitable as is_awaitable
 
 from app.graphql.compiled.fields import Member
-from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, UnusualError
+from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError
+from app.graphql.compiled.objects import ABSENT, UnusualError
 from app.graphql.compiled.outputs import Outputs, awaited
-from app.graphql.compiled.running import Run
+from app.graphql.compiled.running import Run, is_awaitable
 from app.graphql.compiled.ways import Way
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncio import gather
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from graphql import (
     GraphQLObjectType,
@@ -24,14 +24,14 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.pyutils import Path, Undefined
 from graphql.type import GraphQLBoolean, GraphQLString
-from strawberry.execution import optimized_is_awaitable as is_awaitable
 from strawberry.types.cast import get_strawberry_type_cast
 
 from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Running
 from app.graphql.compiled.inputs import Inputs, NotCompiledError
-from app.graphql.compiled.running import AnomalyError, Run
+from app.graphql.compiled.running import AnomalyError, Run, is_awaitable
 from app.graphql.compiled.ways import Way
-from app.wire import getter
+from app.source import FunctionSource
+from app.source import name as named
 
 if TYPE_CHECKING:
     from graphql import FragmentDefinitionNode, GraphQLField
@@ -145,33 +145,24 @@ def _leaf(type_: Any) -> Pure:
 
 
 def _pure_object(class_: type, members: Sequence[Member]) -> Pure:
-    plain = [(member.key, member.completion.as_it_is, member.completion.pure) for member in members if member.attribute]
-    values = getter(tuple(member.attribute for member in members if member.attribute))
-    constants = any(member.constant for member in members)
-
-    def plain_object(value: Any) -> Any:
-        if type(value) is not class_:
-            if value is None:
-                return None
-            raise AnomalyError
-        return {
-            key: item if type(item) in as_it_is else complete(item)  # type: ignore[misc]
-            for (key, as_it_is, complete), item in zip(plain, values(value), strict=True)
-        }
-
-    def named_object(value: Any) -> Any:
-        if type(value) is not class_:
-            if value is None:
-                return None
-            raise AnomalyError
-        return {
-            member.key: member.constant
-            if member.attribute is None
-            else member.completion.pure(getattr(value, member.attribute))  # type: ignore[misc]
-            for member in members
-        }
-
-    return named_object if constants else plain_object
+    """Member by member: as it is where it is of a type that needs nothing, else completed."""
+    source = FunctionSource("value")
+    source.add(f"if type(value) is not {source.value(class_)}:")
+    source.add("if value is None:", "    return None", f"raise {source.value(AnomalyError)}", depth=2)
+    items = []
+    for member in members:
+        completion = member.completion
+        if member.attribute is None:
+            item = source.value(member.constant)
+        else:
+            item = f"{source.value(completion.pure)}(value.{named(member.attribute)})"
+            for kind in completion.as_it_is - {type(None)}:
+                null = " or item is None" if type(None) in completion.as_it_is else ""
+                test = f"type(item := value.{named(member.attribute)}) is {source.value(kind)}{null}"
+                item = f"item if {test} else {source.value(completion.pure)}(item)"
+        items.append(f"{source.value(member.key)}: {item}")
+    source.add("return {" + ", ".join(items) + "}")
+    return cast("Pure", source.function())
 
 
 def _running_object(class_: type, name: str, members: Sequence[Member]) -> Running:

@@ -22,6 +22,25 @@ if TYPE_CHECKING:
 
 PathKey = tuple[str | int, ...]
 
+_PLAIN: set[type] = {type(None), bool, int, float, str, list, dict, tuple}
+
+
+def is_awaitable(value: Any) -> bool:
+    """As Strawberry's, which looks for an attribute in every object; ours remembers the schema's own classes."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return False
+    if optimized_is_awaitable(value):
+        return True
+    if hasattr(kind, "__strawberry_definition__"):
+        _PLAIN.add(kind)
+    return False
+
+
+def key_of(path: Path) -> PathKey:
+    above = path.prev
+    return (path.key,) if above is None else (*key_of(above), path.key)
+
 
 class AnomalyError(Exception):
     """A value that is not plainly what its type says; graphql-core completes it."""
