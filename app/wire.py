@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
-import operator
 import re
 import types
 import typing
@@ -138,10 +137,6 @@ class _Known:
 
     members: tuple[_Member, ...]
     attributes: tuple[str, ...]
-    names: tuple[str, ...]
-    graphql_names: tuple[str, ...]
-    nested: tuple[_Member, ...]
-    values: Callable[[Any], tuple[Any, ...]]
     exact: Mapping[str, _Member]
     folded: Mapping[str, _Member]
     has_code: bool
@@ -159,26 +154,12 @@ def _known(cls: type) -> _Known:
         found = _classes[cls] = _Known(
             read,
             names,
-            tuple(member.name for member in read),
-            tuple(member.graphql_name for member in read),
-            tuple(member for member in read if member.nested is not None),
-            getter(names),
             {member.name: member for member in read},
             {member.folded: member for member in read},
             any(member.folded == "code" for member in read),
             builder(cls, names),
         )
     return found
-
-
-def getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """Several attributes at once."""
-    if len(names) > 1:
-        return operator.attrgetter(*names)
-    if not names:
-        return lambda _: ()
-    only = operator.attrgetter(*names)  # of one name it gives no tuple
-    return lambda value: (only(value),)
 
 
 def builder(cls: type[T], names: Collection[str]) -> Callable[[dict[str, Any]], T]:
@@ -262,16 +243,17 @@ def _writer(cls: type) -> Callable[[Any], Wire]:
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
     """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
-    known = _known(type(value))
-    result = {
-        key: item
-        for key, item in zip(known.graphql_names, known.values(value), strict=True)
-        if item is not UNSET and (only is None or key in only)
-    }
-    for member in known.nested:
-        item = result.get(member.graphql_name)
-        if item is not None:
-            result[member.graphql_name] = _each(arguments_of, item) if member.is_list else arguments_of(item)
+    found = members(type(value))
+    if only is not None:
+        found = tuple(member for member in found if member.graphql_name in only)
+    result = {}
+    for member in found:
+        item = getattr(value, member.attribute)
+        if item is UNSET:
+            continue
+        if member.nested is not None and item is not None:
+            item = _each(arguments_of, item) if member.is_list else arguments_of(item)
+        result[member.graphql_name] = item
     return result
 
 

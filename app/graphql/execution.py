@@ -14,7 +14,7 @@ from graphql import OperationType
 from graphql.execution import ExecutionResult, Executor
 from strawberry.execution import optimized_is_awaitable
 
-from app.graphql.compiled import CompiledOperations, Way
+from app.graphql.compiled import CompiledOperations, Executed, Way
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import format_errors
 from app.graphql.limits import DocumentLimits
@@ -122,7 +122,7 @@ class Engine:
         if operation.kind not in self._kinds:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
         trace = FederatedTrace() if request.traced and context.trusted_router else None
-        executed = None
+        executed: Executed | ExecutionResult | None = None
         if trace is not None:
             result.way = Way.TRACED
         elif self._compiled is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError, ValueNode
@@ -14,13 +15,26 @@ from app.telemetry.journal import note_detail
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from graphql.language import SourceLocation
+
 log = logging.getLogger(__name__)
 
 # Aliases are the client's own words, of any length.
 _MAX_PLACE = 200
 
 
-def format_errors(errors: Sequence[GraphQLError], *, mutation: bool, request_id: str) -> list[dict[str, Any]]:
+@dataclass(slots=True)
+class FieldError:
+    """A refusal at its place in the answer: what of a GraphQLError is looked at for one, without what that looks up."""
+
+    original_error: Exception
+    locations: Sequence[SourceLocation]
+    path: Sequence[str | int]
+
+
+def format_errors(
+    errors: Sequence[GraphQLError | FieldError], *, mutation: bool, request_id: str
+) -> list[dict[str, Any]]:
     """The errors of an executed operation. Several faults of one field stand in place, in the backend's order."""
     return [
         _format(error, fault, mutation=mutation, request_id=request_id)
@@ -29,8 +43,8 @@ def format_errors(errors: Sequence[GraphQLError], *, mutation: bool, request_id:
     ]
 
 
-def _faults(error: GraphQLError, request_id: str) -> tuple[GatewayError, ...]:
-    cause: BaseException = error
+def _faults(error: GraphQLError | FieldError, request_id: str) -> tuple[GatewayError, ...]:
+    cause: BaseException = error.original_error if isinstance(error, FieldError) else error
     argument: GraphQLError | None = None
     while isinstance(cause, GraphQLError):
         # graphql-core's own: a value node marks an argument that it could not coerce.
@@ -54,7 +68,9 @@ def _faults(error: GraphQLError, request_id: str) -> tuple[GatewayError, ...]:
     return (GatewayError(INTERNAL, outcome=returned),)
 
 
-def _format(error: GraphQLError, fault: GatewayError, *, mutation: bool, request_id: str) -> dict[str, Any]:
+def _format(
+    error: GraphQLError | FieldError, fault: GatewayError, *, mutation: bool, request_id: str
+) -> dict[str, Any]:
     extensions = fault.extensions
     if not mutation:
         # A query writes nothing, so that nothing is to be said about a write.

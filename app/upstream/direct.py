@@ -105,13 +105,12 @@ class DirectTransport:
     def started(self) -> Progress:
         return Progress(left=False)
 
-    def prepared(self, url: str, request: Request, call: Call) -> Outgoing:
+    def prepared(self, base_url: str, request: Request, call: Call) -> Outgoing:
         """The request as it will be sent. Raises GatewayError if it cannot be."""
-        base = url.removesuffix(request.path)
-        origin = self._origins.get(base)
+        origin = self._origins.get(base_url)
         if origin is None:
             try:
-                origin = self._origins[base] = self._origin(base)
+                origin = self._origins[base_url] = self._origin(base_url)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
                 raise failed(self._name, error, left=False) from error
         target = origin.prefix + request.path or "/"

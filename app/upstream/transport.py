@@ -98,7 +98,7 @@ class Transport:
     def started(self) -> Progress:
         return Progress(False if self._reports else None)
 
-    def prepared(self, url: str, request: Request, call: Call) -> httpx.Request:
+    def prepared(self, base_url: str, request: Request, call: Call) -> httpx.Request:
         """The request as it will be sent. Raises GatewayError if it cannot be."""
         headers = [*_OWN]
         for name, value in request.headers.items():
@@ -112,7 +112,7 @@ class Transport:
         try:
             return httpx.Request(
                 request.method,
-                url,
+                base_url + request.path,
                 params=list(request.query) or None,
                 headers=headers,
                 content=request.body,

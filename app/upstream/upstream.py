@@ -155,7 +155,7 @@ class Upstream:
             self._observe(request.method, status, reason, time.perf_counter() - started)
 
     async def _send(self, request: Request, call: Call) -> Answer:
-        outgoing = self._transport.prepared(self.base_url + request.path, request, call)
+        outgoing = self._transport.prepared(self.base_url, request, call)
         now = asyncio.get_running_loop().time()
         end = now + self.limits.timeout
         shortened = call.deadline is not None and call.deadline < end
@@ -171,8 +171,6 @@ class Upstream:
             run = partial(self._run, partial(self._attempts, outgoing, end), now, permit, shortened=shortened)
             return await run() if safe else await self._to_its_end(run, request, call)
         progress = direct.started()
-        rest = partial(self._rest, direct, connection, progress, end)
-        run = partial(self._run, rest, now, permit, shortened=shortened)
         try:
             # The request is written; waited for is what comes first. Mostly that is the whole answer, and no task of
             # its own is needed for a write to outlast its caller.
@@ -182,10 +180,14 @@ class Upstream:
                 direct.discard(connection)
                 self._ended(permit, failed=None)
             else:
+                rest = partial(self._rest, direct, connection, progress, end)
+                run = partial(self._run, rest, now, permit, shortened=shortened)
                 self._task_of(run, request, call).add_done_callback(_log_orphan)
             raise
         answer = direct.whole(connection, progress)
         if answer is None:
+            rest = partial(self._rest, direct, connection, progress, end)
+            run = partial(self._run, rest, now, permit, shortened=shortened)
             return await run() if safe else await self._to_its_end(run, request, call)
         self._ended(permit, failed=self._judged(answer))
         return answer

@@ -127,7 +127,7 @@ async def _update(
         if error.input_path is not None:
             path = [step for step in error.input_path if isinstance(step, str)]
             arguments = {"id": record_id, "input": arguments_of(input_, only=path[1:2])}
-            error = error.changed(input_path=locate(path, arguments))
+            error.input_path = locate(path, arguments)
         record = await reconcile(error, read, lambda record: agrees(input_, record), provable=skip)
         return Applied(cls, kind, record_id, input_, record)
     return Applied(cls, kind, record_id, input_)

@@ -4,7 +4,7 @@ It takes what it can prove to be the ordinary case. Everything else is graphql-c
 operation, afterwards the completion, over the results that the resolvers have already given.
 """
 
-from app.graphql.compiled.operations import CompiledOperations
+from app.graphql.compiled.operations import CompiledOperations, Executed
 from app.graphql.compiled.ways import Way
 
-__all__ = ["CompiledOperations", "Way"]
+__all__ = ["CompiledOperations", "Executed", "Way"]

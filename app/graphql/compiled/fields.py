@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,11 +10,12 @@ from graphql import is_non_null_type
 from graphql.error import located_error
 from graphql.pyutils import Path
 
-from app.errors import INTERNAL, GatewayError
+from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError, Source
 from app.graphql.compiled.objects import ABSENT
 from app.graphql.compiled.running import AnomalyError, Info, Run, is_awaitable, key_of
 from app.graphql.compiled.ways import Way
+from app.graphql.formatting import FieldError
 from app.graphql.scopes import refusal_for
 from app.selection import selected
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         OperationDefinitionNode,
     )
     from graphql.execution.values import VariableValues
+    from graphql.language import SourceLocation
     from strawberry.schema.config import StrawberryConfig
 
 Pure = Callable[[Any], Any]
@@ -68,6 +70,11 @@ class Member:
     constant: str | None = None
 
 
+def _places(node: FieldNode) -> Iterator[SourceLocation]:
+    if node.loc is not None:
+        yield node.loc.source.get_location(node.loc.start)
+
+
 class Resolved:
     """A field with a resolver. Its static part is what `info` shows of it."""
 
@@ -101,6 +108,7 @@ class Resolved:
         self._required = is_non_null_type(definition.type)
         self.arguments: list[tuple[str, Source]] = shared.inputs.arguments(definition, nodes[0], self._field)
         self.variables = shared.inputs.used
+        self.locations = tuple(place for node in nodes for place in _places(node))
         self.selected = selected(nodes, shared.fragment_definitions, shared.variables)
         resolver = self._field.base_resolver
         self._call = resolver.wrapped_func
@@ -162,10 +170,21 @@ class Resolved:
 
     def _failed(self, error: Exception, run: Run, path: Path) -> None:
         places = key_of(path)
-        if isinstance(error, GatewayError) and error.row is not INTERNAL:
-            # A refusal tells its story itself. Its frames hold this run, which holds the refusal: a circle of garbage.
-            error.__traceback__ = None
         run.results[places] = (False, error)
+        refusal = isinstance(error, GatewayErrors) or (isinstance(error, GatewayError) and error.row is not INTERNAL)
+        if refusal:
+            _forget_frames(error)
         if self._required:
             raise AnomalyError from error
-        run.errors.append(located_error(error, self.field_nodes, list(places)))
+        if refusal:
+            run.errors.append(FieldError(error, self.locations, places))
+        else:
+            run.errors.append(located_error(error, self.field_nodes, list(places)))
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """A refusal tells its story itself. Its frames hold the run, which holds the refusal: a circle of garbage."""
+    # One that was met before has none any more: what several fields wait for can be its own cause's cause.
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

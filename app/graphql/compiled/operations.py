@@ -21,7 +21,6 @@ from graphql import (
     type_from_ast,
     visit,
 )
-from graphql.execution import ExecutionResult
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import Path, Undefined
@@ -37,16 +36,25 @@ from app.graphql.compiled.ways import Way
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from graphql import DocumentNode, GraphQLSchema
+    from graphql import DocumentNode, GraphQLError, GraphQLSchema
 
     from app.graphql.context import Context
     from app.graphql.documents import Document, Operation
+    from app.graphql.formatting import FieldError
     from app.graphql.schema import Schema
 
 log = logging.getLogger(__name__)
 
 # Sixteen booleans would make 65,536 choices; a client that sends more than these has its operation run by graphql-core.
 MAX_CHOICES = 16
+
+
+@dataclass(slots=True)
+class Executed:
+    """What came of an operation."""
+
+    data: dict[str, Any] | None
+    errors: Sequence[GraphQLError | FieldError]
 
 
 @dataclass
@@ -119,7 +127,7 @@ class CompiledOperations:
 
     async def execute(
         self, document: Document, operation: Operation, given: Mapping[str, Any], context: Context
-    ) -> tuple[Way, ExecutionResult | None]:
+    ) -> tuple[Way, Executed | None]:
         """No result where graphql-core is to run the operation; nothing of it was run then."""
         try:
             compiled = self._compiled(document, operation, given)
@@ -132,8 +140,9 @@ class CompiledOperations:
         try:
             data = await compiled.run(run, arguments)
         except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
-            return Way.COMPLETED, await run.completed_by_core()
-        return Way.COMPILED, ExecutionResult(data, run.errors or None)
+            executed = await run.completed_by_core()
+            return Way.COMPLETED, Executed(executed.data, executed.errors or ())
+        return Way.COMPILED, Executed(data, run.errors)
 
     def _compiled(self, document: Document, operation: Operation, given: Given) -> Compiled:
         kept = operation.compiled

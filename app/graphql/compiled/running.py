@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphql import DocumentNode, GraphQLSchema
 
     from app.graphql.context import Context
+    from app.graphql.formatting import FieldError
 
 PathKey = tuple[str | int, ...]
 
@@ -83,7 +84,7 @@ class Run:
         self._core: Executor[Any] | None = None
         self.given = given
         self.context = context
-        self.errors: list[GraphQLError] = []
+        self.errors: list[GraphQLError | FieldError] = []
         self.results: dict[PathKey, tuple[bool, Any]] = {}
         self.settled: list[PathKey] = []
         self.abandoned: list[Awaitable[Any]] = []
