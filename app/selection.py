@@ -125,7 +125,9 @@ def _plan(cls: type, given: type, below: Selected, more: tuple[str, ...]) -> _Pl
             continue
         plan = _plan(wanted.nested, sent.nested, further, ())
         if plan is None:
-            return None
+            # Of nothing nothing is missing: of null, and of an empty list.
+            source.add(f"if {item}{'' if wanted.is_list else ' is not None'}:", "    return None")
+            continue
         inner = source.value(plan)
         source.add(f"if {item} is not None:")
         if wanted.is_list:

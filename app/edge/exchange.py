@@ -96,6 +96,7 @@ class Exchange:
         "message_event",
         "more_body",
         "response_complete",
+        "task",
     )
 
     def __init__(
@@ -119,6 +120,7 @@ class Exchange:
         self.disconnected = False
         self.response_complete = False
         self.message_event = _NOBODY
+        self.task: Any = None  # what the endpoint begun for it
 
     @property
     def headers(self) -> Mapping[str, str]:

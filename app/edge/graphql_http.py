@@ -187,7 +187,8 @@ class GraphQLEndpoint:
         return _Understood(media, asked, self._trusts(headers))
 
     def begin(self, exchange: Exchange) -> None:
-        asyncio.create_task(self._directly(exchange))  # noqa: RUF006 - held by `in_flight`, or by what it waits for
+        task = exchange.task = asyncio.get_running_loop().create_task(self._directly(exchange))
+        self.in_flight.add(task)
 
     async def _directly(self, exchange: Exchange) -> None:
         """In a task that nobody cancels: who waits for the answer holds only the exchange."""
@@ -195,12 +196,14 @@ class GraphQLEndpoint:
             understood: _Understood | None = exchange.head.understood
             if understood is None or exchange.late:
                 ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
-                answer = await self._answer(exchange, ask, self._in_this_task)
+                answer = await self._answer(exchange, ask, _here, counted=True)
             else:
                 answer = await self._at_once(exchange, understood)
         except Exception:
             log.exception("unexpected failure of /graphql", extra={"request_id": exchange.identifier})
             answer = Answer(surprise(exchange.identifier), JSON, 500)
+        finally:
+            self.in_flight.discard(exchange.task)
         exchange.finish(answer)
 
     async def _at_once(self, exchange: Exchange, understood: _Understood) -> Answer:
@@ -212,16 +215,7 @@ class GraphQLEndpoint:
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, exchange.identifier)
         call = understood.asked.call(exchange.identifier, exchange.arrived)
-        return await self._answered(request, call, caller, media, self._in_this_task, trusted=understood.trusted)
-
-    async def _in_this_task(self, execution: Coroutine[Any, Any, Result]) -> Result:
-        task = asyncio.current_task()
-        assert task is not None
-        self.in_flight.add(task)
-        try:
-            return await execution
-        finally:
-            self.in_flight.discard(task)
+        return await self._answered(request, call, caller, media, _here, trusted=understood.trusted)
 
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
@@ -247,7 +241,10 @@ class GraphQLEndpoint:
         given: _Given,
         ask: Callable[[], Awaitable[Request | list[Request]]],
         run: _Run,
+        *,
+        counted: bool = False,
     ) -> Answer:
+        """`counted`: it was found to have room before, and is among those in flight itself."""
         media = JSON
         headers = given.headers
         try:
@@ -255,7 +252,7 @@ class GraphQLEndpoint:
             if accepted is None:
                 raise refused(NOT_ACCEPTABLE)
             media = accepted
-            if self.overloaded(0):
+            if not counted and self.overloaded(0):
                 raise _busy()
             caller = None if self._authenticator is None else await self._authenticator.caller(given.authorizations)
             requests = await ask()
@@ -304,6 +301,11 @@ class GraphQLEndpoint:
         if self._observer is not None:
             self._observer.refused(refusal.row.code.value, refusal.row.reason)
         return answer
+
+
+async def _here(execution: Coroutine[Any, Any, Result]) -> Result:
+    """In the task that there is: nobody cancels it."""
+    return await execution
 
 
 class _OverAsgi:

@@ -48,6 +48,7 @@ class Breaker:
         self._open_until = 0.0
         self._probes = 0
         self._period = 0
+        self._permit = Permit(0)
 
     @property
     def state(self) -> BreakerState:
@@ -66,7 +67,7 @@ class Breaker:
             if self._probes >= self._limits.breaker_probes:
                 return 1
             self._probes += 1
-        return Permit(self._period)
+        return self._permit
 
     def leave(self, permit: Permit, *, failed: bool | None) -> None:
         """The result of a call; None where it says nothing about the service."""
@@ -78,13 +79,14 @@ class Breaker:
                 self._change(BreakerState.OPEN if failed else BreakerState.CLOSED)
         elif failed is not None:
             self._failures.append(failed)
-            if sum(self._failures) >= self._limits.breaker_failures:
+            if failed and sum(self._failures) >= self._limits.breaker_failures:
                 self._change(BreakerState.OPEN)
 
     def _change(self, state: BreakerState) -> None:
         log.warning("breaker of %s: %s, was %s", self._name, state.value, self._state.value)
         self._state = state
         self._period += 1
+        self._permit = Permit(self._period)
         self._probes = 0
         self._failures.clear()
         if state is BreakerState.OPEN:

@@ -15,7 +15,6 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
-from starlette.datastructures import Headers
 
 from app.apis import APIS
 from app.bootstrap import create_app

@@ -232,6 +232,62 @@ async def test_a_read_ends_with_its_caller():
         assert upstream.in_flight == 0
 
 
+async def test_over_a_kept_connection_too_a_put_outlives_its_caller_and_a_read_does_not(caplog):
+    gate = Gate()
+    async with BadServer(in_turn(status(204), gate, gate)) as server, Upstream("x", server.url) as upstream:
+        await upstream.send(PUT, CALL)
+        for request, left in ((PUT, 1), (GET, 0)):
+            caller = asyncio.create_task(upstream.send(request, CALL))
+            await gate.arrived.acquire()
+            caller.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+            assert upstream.in_flight == left
+            gate.opened.set()
+            while upstream.in_flight:
+                await asyncio.sleep(0)
+            gate.opened.clear()
+        assert (server.puts, server.connections) == (2, 1)
+        gate.opened.set()
+        assert (await upstream.send(PUT, CALL)).status == 204
+        # The connection of the read that nobody waited for was closed.
+        assert (server.puts, server.connections) == (3, 2)
+    assert "ended without its caller: status 204" in caplog.text
+
+
+async def test_over_a_kept_connection_each_call_has_its_own_time():
+    """The connection's one timer was set for a later end, and then for an earlier one."""
+    script = in_turn(status(204), says(b"", then="hang"), status(204), status(204), says(b"", then="hang"))
+    async with BadServer(script) as server, Upstream("x", server.url, Limits(timeout=30)) as upstream:
+
+        def call(seconds: float) -> Call:
+            return Call("r", deadline=asyncio.get_running_loop().time() + seconds)
+
+        for _ in range(2):
+            assert (await upstream.send(PUT, call(20))).status == 204
+            if server.puts > 1:
+                assert (await upstream.send(PUT, call(0.05))).status == 204
+            started = asyncio.get_running_loop().time()
+            with pytest.raises(GatewayError) as caught:
+                await upstream.send(PUT, call(0.05))
+            assert asyncio.get_running_loop().time() - started >= 0.05
+            assert (caught.value.row, caught.value.outcome) == (errors.ANSWER_TIMED_OUT, Outcome.UNKNOWN)
+            assert upstream.in_flight == 0
+        assert server.puts == 5
+
+
+async def test_over_a_kept_connection_an_answer_may_come_in_pieces():
+    async def drips(exchange) -> None:
+        for byte in answer(200, b"whole"):
+            await exchange.send(bytes([byte]))
+            await asyncio.sleep(0)
+
+    async with BadServer(drips) as server, Upstream("x", server.url) as upstream:
+        for _ in range(3):
+            assert (await upstream.send(PUT, CALL)).body == b"whole"
+        assert server.connections == 1
+
+
 async def test_answers_under_load_are_never_mixed_up():
     async def echoes(exchange) -> None:
         await asyncio.sleep(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from app.apis.basecone.backend import NAME, Kind
@@ -29,7 +30,7 @@ _LEDGER_SECONDS = 300.0
 _HEADERS = {"accept": "application/json", "content-type": "application/json; charset=utf-8"}
 
 
-def build_update(kind: Kind, record_id: str, body: Any, *, skip: bool, headers: dict[str, str]) -> Request:
+def build_update(kind: Kind, record_id: str, body: Any, *, skip: bool, headers: Mapping[str, str]) -> Request:
     flag = "true" if skip else "false"
     return Request(
         "PUT",
@@ -40,7 +41,7 @@ def build_update(kind: Kind, record_id: str, body: Any, *, skip: bool, headers: 
     )
 
 
-def build_read(path: str, *, headers: dict[str, str]) -> Request:
+def build_read(path: str, *, headers: Mapping[str, str]) -> Request:
     return Request("GET", path, headers={"accept": "application/json", **headers})
 
 
@@ -106,8 +107,8 @@ class RestBackend:
             self._own = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         self._ledgers: OrderedDict[tuple[str, str], tuple[float, Wire]] = OrderedDict()
 
-    def _headers(self, call: Call) -> dict[str, str]:
-        headers = dict(call.credentials.get(NAME) or self._own)
+    def _headers(self, call: Call) -> Mapping[str, str]:
+        headers = call.credentials.get(NAME) or self._own
         if "authorization" not in headers:
             raise GatewayError(CREDENTIALS_MISSING, backend=BackendAnswer(NAME))
         return headers
@@ -116,7 +117,7 @@ class RestBackend:
         headers = self._headers(call)
         if call.simulate is not None and (simulated(kind, call.simulate) or is_fault(call.simulate)):
             # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
-            headers["x-simulate"] = call.simulate
+            headers = {**headers, "x-simulate": call.simulate}
         request = build_update(kind, record_id, body, skip=skip, headers=headers)
         judge_update(kind, await self._upstream.send(request, call))
 
