@@ -143,7 +143,7 @@ class GatewaySettings(BaseModel):
     )
     max_operations: Count = Field(
         _EDGE.max_operations,
-        description="Most operations that one process runs at a time; further ones are refused at once.",
+        description="Most operations that one process runs or is about to run; further ones are refused at once.",
     )
     get_queries: bool | None = Field(
         None, description="Whether queries are answered over GET; not set: in development alone."
