@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, cast
 
 from graphql import (
@@ -28,6 +28,7 @@ from app.wire import is_plain, members
 T = TypeVar("T")
 # An input to the object that it describes, None where it cannot.
 _Plan = Callable[..., Any]
+_Names = tuple[tuple[str, "_Names"], ...]
 
 
 @dataclass(slots=True)
@@ -36,6 +37,10 @@ class Selected:
 
     fields: dict[str, Selected] = field(default_factory=dict)
     plans: dict[tuple[type, type], _Plan | None] = field(default_factory=dict, repr=False)
+
+    def names(self) -> _Names:
+        """The same as one value."""
+        return tuple((name, below.names()) for name, below in self.fields.items())
 
 
 def selected(
@@ -94,14 +99,17 @@ def described(cls: type[T], value: Any, below: Selected, **more: Any) -> T | Non
     key = (cls, type(value))
     plan = below.plans.get(key, _UNPLANNED)
     if plan is _UNPLANNED:
-        plan = below.plans[key] = _plan(cls, type(value), below, tuple(more))
+        plan = below.plans[key] = _plan(cls, type(value), below.names(), tuple(more))  # type: ignore[arg-type]  # a class is hashable
     return None if plan is None else plan(value, **more)
 
 
 _UNPLANNED: Any = object()
+# An operation that graphql-core runs has its selection anew each time, and finds its plan among these.
+_PLANS = 512
 
 
-def _plan(cls: type, given: type, below: Selected, more: tuple[str, ...]) -> _Plan | None:
+@lru_cache(_PLANS)
+def _plan(cls: type, given: type, below: _Names, more: tuple[str, ...]) -> _Plan | None:
     """None where something is selected that no such input has."""
     names = attributes_of(cls)
     out = {member.attribute: member for member in members(cls)}
@@ -109,7 +117,7 @@ def _plan(cls: type, given: type, below: Selected, more: tuple[str, ...]) -> _Pl
     source = FunctionSource("value", *more)
     unset = source.value(UNSET)
     made = {attribute: attribute for attribute in more}
-    for field_name, further in below.fields.items():
+    for field_name, further in below:
         attribute = names.get(field_name)
         if field_name == "__typename" or attribute in made:
             continue

@@ -63,6 +63,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._chunk = 0
         self._fresh = True
         self._too_large = False
+        self._deaf = False
         self._waiting_since = 0.0
         self._untaken = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -80,7 +81,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._too_large:
+        if self._too_large or self._deaf:
             return
         self._chunk = len(data)
         self._fresh = not self.in_body
@@ -124,6 +125,11 @@ class BoundedConnection(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
     def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
+            # Now, it would be read as the answer to the request that is in flight. That one is the last.
+            self._deaf = True
+            self.cycle.keep_alive = False
+            return
         if not self._too_large:
             super().send_400_response(msg)
             return

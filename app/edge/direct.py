@@ -2,7 +2,7 @@
 
 A POST to the endpoint's address whose body is not large is handed over when all of it is there. Everything else
 (another address or method, a chunked or large body, `Expect`, a request behind one that is still answered, a host name
-that is not ours, a page of another origin) goes through ASGI and its layers, as does everything where the application
+that is not ours) goes through ASGI and its layers, as does everything where the application
 offers no endpoint. Both ways give the same answers.
 """
 
@@ -152,7 +152,10 @@ class DirectConnection(BoundedConnection):
     def ended(self, exchange: Exchange, answer: Answer | None) -> None:
         self.tasks.discard(exchange)
         self.server_state.total_requests += 1
-        if answer is None or exchange.disconnected or self.transport.is_closing():
+        if exchange.disconnected or self.transport.is_closing():
+            return
+        if answer is None:
+            self.transport.close()
             return
         default = self.server_state.default_headers
         line = STATUS_LINE[answer.status]
@@ -161,7 +164,8 @@ class DirectConnection(BoundedConnection):
         if not stays:
             self.transport.close()
             return
-        self.idle_since = self.loop.time()
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since = self.loop.time()

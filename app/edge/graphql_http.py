@@ -168,7 +168,7 @@ class GraphQLEndpoint:
     def takes(self, head: Head) -> bool:
         """Whether nothing that stands around the endpoint has anything to do for these headers."""
         headers = head.headers
-        if "origin" in headers and self._settings.cors_origins:
+        if self._settings.cors_origins:
             return False
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             return False
@@ -192,19 +192,22 @@ class GraphQLEndpoint:
 
     async def _directly(self, exchange: Exchange) -> None:
         """In a task that nobody cancels: who waits for the answer holds only the exchange."""
+        answer: Answer | None = None
         try:
             understood: _Understood | None = exchange.head.understood
             if understood is None or exchange.late:
                 ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
-                answer = await self._answer(exchange, ask, _here, counted=True)
+                answer = await self._answer(exchange, ask, partial(_unless_given_up, exchange), counted=True)
             else:
                 answer = await self._at_once(exchange, understood)
+        except _GivenUpError:
+            pass
         except Exception:
             log.exception("unexpected failure of /graphql", extra={"request_id": exchange.identifier})
             answer = Answer(surprise(exchange.identifier), JSON, 500)
         finally:
             self.in_flight.discard(exchange.task)
-        exchange.finish(answer)
+            exchange.finish(answer)
 
     async def _at_once(self, exchange: Exchange, understood: _Understood) -> Answer:
         """As `_answer` does, where the headers are known to be right, and there is room."""
@@ -215,7 +218,9 @@ class GraphQLEndpoint:
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, exchange.identifier)
         call = understood.asked.call(exchange.identifier, exchange.arrived)
-        return await self._answered(request, call, caller, media, _here, trusted=understood.trusted)
+        return await self._answered(
+            request, call, caller, media, partial(_unless_given_up, exchange), trusted=understood.trusted
+        )
 
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
@@ -226,6 +231,8 @@ class GraphQLEndpoint:
         exchange.finish(self._refused(refusal, media or JSON, exchange.identifier))
 
     def give_up(self, exchange: Exchange) -> None:
+        if exchange.response_complete:
+            return
         if exchange.more_body:
             media = response_media(exchange.headers.get("accept")) or JSON
             refusal = refused(BODY_TOO_SLOW, connection="close")
@@ -303,8 +310,15 @@ class GraphQLEndpoint:
         return answer
 
 
-async def _here(execution: Coroutine[Any, Any, Result]) -> Result:
-    """In the task that there is: nobody cancels it."""
+class _GivenUpError(Exception):
+    """The request was answered before it was begun: the time to shut down is over."""
+
+
+async def _unless_given_up(exchange: Exchange, execution: Coroutine[Any, Any, Result]) -> Result:
+    """In the task that there is, which nobody cancels."""
+    if exchange.response_complete:
+        execution.close()
+        raise _GivenUpError
     return await execution
 
 

@@ -134,7 +134,7 @@ def requests_of(body: bytes, headers: Mapping[str, str], settings: EdgeSettings)
 
 
 async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
-    announced = headers.get("content-length", "0")
+    announced = headers.get("content-length", "0").strip()
     if not announced.isdecimal() or int(announced) > settings.max_body_bytes:
         raise _too_large(settings)
     body = bytearray()

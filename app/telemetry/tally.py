@@ -88,8 +88,10 @@ class Tally:
 
     def carry_over(self) -> None:
         self._waits = True  # what is counted before is carried over now, and asks for no other time
-        self._before()
-        self._waits = False
+        try:
+            self._before()
+        finally:
+            self._waits = False
         counts, self._counts = self._counts, {}
         for key, count in counts.items():
             self._child(key).inc(count)

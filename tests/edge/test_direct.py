@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.edge.authentication import Authenticator, Caller
 from app.edge.connection import BoundedConnection
 from app.edge.direct import DirectConnection
 from app.edge.exchange import Admission, Exchange
@@ -175,6 +176,49 @@ async def test_a_body_that_is_on_its_way_when_the_time_to_shut_down_is_over_is_a
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"BODY_TOO_SLOW" in answer
+
+
+@pytest.mark.parametrize("http", [BoundedConnection, DirectConnection])
+@pytest.mark.parametrize("behind", [b"NO HTTP\r\n\r\n", b"GET /" + b"a" * 2000], ids=["no request", "too large a head"])
+async def test_what_is_wrong_behind_a_request_in_flight_is_not_its_answer(http, behind: bytes):
+    notebook = LocalNotebook()
+    app = notebook_app(notebook=notebook)
+    async with serve(app, http=http, max_head_bytes=1000) as (address, _), connected(address) as (reader, writer):
+        writer.write(Case("", SLOW).request())
+        await notebook.entered.wait()
+        writer.write(behind)
+        await writer.drain()
+        # The server has seen it once a later connection is answered.
+        async with connected(address) as (other, asking):
+            asking.write(Case("").request())
+            await one_answer(other)
+        notebook.release.set()
+        status, _, body = parts_of(await reader.read())
+    assert (status, body) == (b"HTTP/1.1 200 OK", b'{"data":{"updateNote":{"note":{"title":"slow"}}}}')
+
+
+async def test_after_the_time_to_shut_down_nothing_more_is_begun():
+    """Who was still being asked for a token's owner when that time was over has been told that the outcome is unknown."""
+    entered, release = asyncio.Event(), asyncio.Event()
+
+    class Checker:
+        async def find(self, token: str) -> Caller | None:
+            entered.set()
+            await release.wait()
+            return Caller(token)
+
+    notebook = LocalNotebook()
+    app = notebook_app(notebook=notebook, authenticator=Authenticator([Checker()]))
+    async with serve(app, timeout_graceful_shutdown=0) as (address, server), connected(address) as (reader, writer):
+        writer.write(Case("", body_of("late"), (*JSON, "authorization: Bearer x")).request())
+        await entered.wait()
+        server.should_exit = True
+        status, _, body = parts_of(await reader.read())
+        release.set()
+    assert status == b"HTTP/1.1 500 Internal Server Error"
+    assert b'"outcome":"UNKNOWN"' in body
+    assert app.state.in_flight == set()
+    assert notebook.calls == []
 
 
 async def test_who_goes_away_with_half_a_body_leaves_nothing_behind():

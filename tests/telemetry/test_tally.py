@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -46,3 +47,21 @@ async def test_what_other_processes_show_is_carried_over_by_itself():
     # What is only counted while it is carried over is in it.
     assert registry.get_sample_value("c_total", {"l": "a"}) == 4
     assert len(looked) == 1
+
+
+async def test_a_look_that_fails_once_ends_nothing():
+    registry = CollectorRegistry()
+    count = Counter("c", "t", ("l",), registry=registry)
+    failing = [True]
+
+    def look() -> None:
+        if failing.pop() if failing else False:
+            raise ZeroDivisionError
+
+    tally = Tally(look, shared=True)
+    with pytest.raises(ZeroDivisionError):
+        tally.carry_over()
+    tally.count(count, "a")
+    while registry.get_sample_value("c_total", {"l": "a"}) is None:
+        await asyncio.sleep(0.01)
+    assert registry.get_sample_value("c_total", {"l": "a"}) == 1

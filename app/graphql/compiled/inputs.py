@@ -73,11 +73,15 @@ def needed(read: Reader) -> Reader:
 
 @dataclass
 class Inputs:
-    """The readers of one operation's inputs. `used` has the variables that the arguments last asked for read."""
+    """The readers of one operation's inputs. `used` has the variables that the arguments last asked for read.
+
+    `written` has the readers of input objects, which are the schema's: they are the same for every operation.
+    """
 
     schema: GraphQLSchema
     config: StrawberryConfig
     variables: Mapping[str, VariableDefinitionNode]
+    written: dict[tuple[str, Any, bool], Reader]
     used: set[str] = field(default_factory=set)
     _open: list[str] = field(default_factory=list)
 
@@ -93,6 +97,9 @@ class Inputs:
         return nullable(_leaf_reader(type_)) if null else needed(_leaf_reader(type_))
 
     def _object_reader(self, type_: GraphQLInputObjectType, declared: Any, *, null: bool) -> Reader:
+        key = (type_.name, declared, null)
+        if key in self.written:
+            return self.written[key]
         if type_.name in self._open:
             raise NotCompiledError(Way.RECURSIVE_INPUT)
         self._open.append(type_.name)
@@ -100,7 +107,8 @@ class Inputs:
         readers = {name: self.reader(type_.fields[name].type, found) for name, (_, found) in shape.members.items()}
         self._open.pop()
         exact = {name: _EXACT.get(get_nullable_type(type_.fields[name].type)) for name in readers}
-        return written_reader(shape, readers, exact, null=null)
+        found = self.written[key] = written_reader(shape, readers, exact, null=null)
+        return found
 
     def _shape(self, type_: GraphQLInputObjectType, declared: Any) -> Shape:
         definition = getattr(declared, "__strawberry_definition__", None)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, GraphQLError, GraphQLSchema
 
+    from app.graphql.compiled.objects import Reader
     from app.graphql.context import Context
     from app.graphql.documents import Document, Operation
     from app.graphql.formatting import FieldError
@@ -123,6 +124,7 @@ class CompiledOperations:
     def __init__(self, schema: Schema) -> None:
         self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
         self._config = schema.config
+        self._written: dict[tuple[str, Any, bool], Reader] = {}
         self._whole = not (schema.extensions or schema.exception_handlers)
 
     async def execute(
@@ -190,7 +192,7 @@ class CompiledOperations:
         chosen: Any = get_variable_values(self._schema, [definitions[name] for name in choice], dict(choice))
         assert isinstance(chosen, VariableValues)
         fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
-        inputs = Inputs(self._schema, self._config, definitions)
+        inputs = Inputs(self._schema, self._config, definitions, self._written)
         outputs = Outputs(
             self._schema,
             self._config,
