@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -30,8 +29,6 @@ STOPPING = "stopping"  # in a request's `state` once the shutdown has begun
 _BACKLOG = 2048  # uvicorn's own
 _LINGER_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0
-_ACCEPTED_AT_ONCE = 64
-_NOT_ACCEPTING_SECONDS = 1.0
 # Objects that are made and not yet gone: a few requests in flight have more than the 700 of Python's default, so that
 # it would look for cycles all the time, and find hardly any. It cost a sixth of a request.
 _COLLECTED_AFTER = (10_000, 10, 10)
@@ -69,10 +66,6 @@ class LingeringConnection(DirectConnection):
 class _Server(uvicorn.Server):
     abandoned = False
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._connecting: set[asyncio.Task[None]] = set()
-
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         # uvicorn raises the signal again when it is done, which turns an orderly end into a death by signal.
@@ -88,41 +81,6 @@ class _Server(uvicorn.Server):
         if self.started:
             self.lifespan.state[STOPPING] = True
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=[])
-        for found in sockets or ():
-            found.setblocking(False)
-            self._listen(found)
-
-    # Accepting is our own: libuv takes one connection in each turn of the event loop, so that under load, when a turn
-    # is long, new ones would wait for seconds while those that are there are served again and again.
-    def _listen(self, listening: socket.socket) -> None:
-        if not self.should_exit:
-            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
-
-    def _accept(self, listening: socket.socket) -> None:
-        try:
-            for connection in islice(_accepted(listening), _ACCEPTED_AT_ONCE):
-                self._take(connection)
-        except OSError as error:
-            # No more files, or no memory: the next try would fail as well, and at once.
-            log.error("no connection can be accepted: %s", os.strerror(error.errno or 0))  # noqa: TRY400 - no surprise
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(listening)
-            loop.call_later(_NOT_ACCEPTING_SECONDS, self._listen, listening)
-
-    def _take(self, connection: socket.socket) -> None:
-        task = asyncio.get_running_loop().create_task(self._connected(connection))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-
-    async def _connected(self, connection: socket.socket) -> None:
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-        except OSError:  # it is gone again
-            connection.close()
-
     def _protocol(self) -> asyncio.Protocol:
         found: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes it
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
@@ -130,14 +88,13 @@ class _Server(uvicorn.Server):
         return found
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        queued = [connection for found in sockets or () for connection in _accepted(found)]
+        for server in self.servers:
+            server.close()
         loop = asyncio.get_running_loop()
-        for found in sockets or ():
-            loop.remove_reader(found)
-            with contextlib.suppress(OSError):
-                for connection in _accepted(found):
-                    self._take(connection)
-        if self._connecting:
-            await asyncio.wait(self._connecting)
+        for connection in queued:
+            with contextlib.suppress(OSError):  # it is gone again
+                await loop.connect_accepted_socket(self._protocol, connection)
         grace = self.config.timeout_graceful_shutdown
         assert grace is not None
         with contextlib.suppress(TimeoutError):
@@ -166,14 +123,13 @@ class _Workers(multiprocess.Multiprocess):
 
 
 def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
-    """The connections that wait in the kernel. Raises OSError where one cannot be had."""
-    while True:
-        try:
+    """The connections that wait in the kernel, which resets them when the socket is closed."""
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):
+        while True:
             connection, _ = listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        connection.setblocking(False)
-        yield connection
+            connection.setblocking(False)
+            yield connection
 
 
 def settle() -> None:

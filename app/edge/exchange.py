@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from app.edge.answer import Answer
 
-# As many as keep a core busy until it looks at its sockets again.
-_AT_ONCE = 32
+# Few: libuv takes one new connection in a turn, and a turn of these lasts two milliseconds.
+_AT_ONCE = 8
 
 
 class Endpoint(Protocol):
