@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 # Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
 _GRAPHQL_STATUSES = frozenset({400, 401, 403})
-_Run = Callable[[Coroutine[Any, Any, "Result"]], Awaitable["Result"]]
+_Execution = Callable[[], Coroutine[Any, Any, "Result"]]
+_Run = Callable[[_Execution], Awaitable["Result"]]
 
 _RETRY_SECONDS = 1
 _NOT_LARGE = 65_536  # what uvicorn takes in before it lets a sender wait
@@ -152,9 +153,9 @@ class GraphQLEndpoint:
             ask = partial(from_query, request.query_params, given.headers, self._settings)
         return await self._answer(given, ask, self._in_a_task)
 
-    async def _in_a_task(self, execution: Coroutine[Any, Any, Result]) -> Result:
+    async def _in_a_task(self, execution: _Execution) -> Result:
         """To the end, even when the client goes away: a mutation that was begun must be finished."""
-        task = asyncio.create_task(execution)
+        task = asyncio.create_task(execution())
         self.in_flight.add(task)
         task.add_done_callback(self.in_flight.discard)
         return await asyncio.shield(task)
@@ -284,9 +285,9 @@ class GraphQLEndpoint:
     ) -> Answer:
         if isinstance(requests, list):
             # In order: a batch may hold mutations of one record.
-            results = [await run(self._execution(item, call, caller, trusted=trusted)) for item in requests]
+            results = [await run(partial(self._execution, item, call, caller, trusted=trusted)) for item in requests]
             return Answer([result.body() for result in results], media, 200)
-        result = await run(self._execution(requests, call, caller, trusted=trusted))
+        result = await run(partial(self._execution, requests, call, caller, trusted=trusted))
         if result.refusal is None:
             return Answer(result.body(), media, 200)
         return _refusal(result.refusal, media, call.request_id)
@@ -314,12 +315,11 @@ class _GivenUpError(Exception):
     """The request was answered before it was begun: the time to shut down is over."""
 
 
-async def _unless_given_up(exchange: Exchange, execution: Coroutine[Any, Any, Result]) -> Result:
+async def _unless_given_up(exchange: Exchange, execution: _Execution) -> Result:
     """In the task that there is, which nobody cancels."""
     if exchange.response_complete:
-        execution.close()
         raise _GivenUpError
-    return await execution
+    return await execution()
 
 
 class _OverAsgi:
