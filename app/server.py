@@ -46,6 +46,9 @@ class LingeringConnection(DirectConnection):
         if STOPPING in self.app_state:
             self.shutdown()
 
+    def repeats(self, data: bytes) -> bool:
+        return STOPPING not in self.app_state and super().repeats(data)
+
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         if STOPPING in self.app_state and self.cycle is not None:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.edge.connection import BoundedConnection
 from app.edge.exchange import Exchange, Head
+from app.edge.repeated import RepeatedHead
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,11 +36,45 @@ class DirectConnection(BoundedConnection):
         self._length: bytes | None = None
         self._exchange: Exchange | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._seen_before = False
+        # Set only while the parser stands between two messages.
+        self._repeated: RepeatedHead | None = None
 
     def data_received(self, data: bytes) -> None:
+        if self._repeated is not None and self.repeats(data):
+            return
+        self._repeated = None
+        self._seen_before = False
+        between = not (self.in_head or self.in_body)
         super().data_received(data)
-        if self._exchange is not None and self._late is None and self._endpoint is not None:
-            self._late = self.loop.call_later(self._endpoint.body_seconds, self._too_late, self._exchange)
+        if self._endpoint is None:
+            return
+        if self._exchange is not None:
+            if self._late is None:
+                self._late = self.loop.call_later(self._endpoint.body_seconds, self._too_late, self._exchange)
+        elif self._seen_before and between and self._head is not None and self._length is not None:
+            self._repeated = RepeatedHead.of(data, self._length, self._head)
+
+    def repeats(self, data: bytes) -> bool:
+        """Whether this is one whole request with the head of the one before it; it is taken then."""
+        repeated, endpoint, cycle = self._repeated, self._endpoint, self.cycle
+        if repeated is None or endpoint is None or cycle is None or not cycle.response_complete:
+            return False
+        if self.flow.write_paused or self._deaf or self._too_large:
+            return False
+        body = repeated.body_of(data, endpoint.most)
+        if body is None:
+            return False
+        self._unset_keepalive_if_required()
+        self.idle_since = None
+        arrived = self._waiting_since = self.loop.time()
+        exchange = Exchange(self, endpoint, repeated.head, arrived, keep_alive=True)
+        exchange.body = body
+        exchange.more_body = False
+        self.cycle = exchange  # type: ignore[assignment]  # stands for one
+        self.tasks.add(exchange)  # type: ignore[arg-type]  # stands for one, too
+        endpoint.admission.offer(exchange)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._exchange is not None:
@@ -94,11 +129,14 @@ class DirectConnection(BoundedConnection):
         ):
             return None
         head = self._head
-        if head is None or head.raw != self.headers:
+        keep_alive = parser.should_keep_alive()
+        again = head is not None and head.raw == self.headers
+        if head is None or not again:
             head = self._head = Head(self.headers, endpoint)
         if not head.taken:
             return None
-        return Exchange(self, endpoint, head, self._waiting_since, keep_alive=parser.should_keep_alive())
+        self._seen_before = again and keep_alive
+        return Exchange(self, endpoint, head, self._waiting_since, keep_alive=keep_alive)
 
     def _as_asgi(self) -> None:
         """All that uvicorn would have done by now, and what it does next."""

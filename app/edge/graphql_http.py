@@ -212,16 +212,19 @@ class GraphQLEndpoint:
 
     async def _at_once(self, exchange: Exchange, understood: _Understood) -> Answer:
         """As `_answer` does, where the headers are known to be right, and there is room."""
-        media = understood.media
+        media, trusted = understood.media, understood.trusted
         try:
             caller = None if self._authenticator is None else await self._authenticator.caller(exchange.authorizations)
             request = requests_of(exchange.body, exchange.head.headers, self._settings)
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, exchange.identifier)
         call = understood.asked.call(exchange.identifier, exchange.arrived)
-        return await self._answered(
-            request, call, caller, media, partial(_unless_given_up, exchange), trusted=understood.trusted
-        )
+        if isinstance(request, list):
+            run = partial(_unless_given_up, exchange)
+            return await self._answered(request, call, caller, media, run, trusted=trusted)
+        if exchange.response_complete:
+            raise _GivenUpError
+        return _answer_of(await self._execution(request, call, caller, trusted=trusted), media, call)
 
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
@@ -287,10 +290,7 @@ class GraphQLEndpoint:
             # In order: a batch may hold mutations of one record.
             results = [await run(partial(self._execution, item, call, caller, trusted=trusted)) for item in requests]
             return Answer([result.body() for result in results], media, 200)
-        result = await run(partial(self._execution, requests, call, caller, trusted=trusted))
-        if result.refusal is None:
-            return Answer(result.body(), media, 200)
-        return _refusal(result.refusal, media, call.request_id)
+        return _answer_of(await run(partial(self._execution, requests, call, caller, trusted=trusted)), media, call)
 
     def _execution(
         self, request: Request, call: Call, caller: Caller | None, *, trusted: bool
@@ -327,6 +327,12 @@ class _OverAsgi:
         self.headers, self.authorizations = headers_of(request.scope["headers"])
         self.arrived = asyncio.get_running_loop().time()
         self.identifier: str = request.scope["state"]["request_id"]
+
+
+def _answer_of(result: Result, media: str, call: Call) -> Answer:
+    if result.refusal is None:
+        return Answer(result.body(), media, 200)
+    return _refusal(result.refusal, media, call.request_id)
 
 
 def _busy() -> RefusedRequestError:

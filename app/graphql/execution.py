@@ -95,21 +95,40 @@ class Engine:
             self._graphql, limits or DocumentLimits(), introspection=introspection, max_kept=max_documents
         )
         self.persisted = persisted if persisted is not None else PersistedDocuments()
-        self._kinds = frozenset(kind for kind in OperationType if self._graphql.get_root_type(kind) is not None)
+        self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)
         self._router_secret_set = router_secret_set
         self._compiled = CompiledOperations(schema) if compiled else None
 
     async def execute(self, request: Request, context: Context) -> Result:
         """Never raises for what a client can cause; refusals come back in the result."""
         result = Result()
+        executed: Executed | ExecutionResult | None = None
         try:
-            await self._run(request, context, result)
+            document, operation = self._chosen(request, context, result)
+            trace = FederatedTrace() if request.traced and context.trusted_router else None
+            if trace is not None:
+                result.way = Way.TRACED
+            elif self._compiled is None:
+                result.way = Way.SWITCHED_OFF
+            else:
+                result.way, executed = await self._compiled.execute(document, operation, request.variables, context)
+            if executed is None:
+                executed = await self._by_graphql_core(document, operation, request, context, trace)
         except RefusedRequestError as refusal:
             result.refusal = refusal
             result.errors = [fault.formatted(context.call.request_id) for fault in refusal.faults]
+            return result
+        if trace is not None:
+            result.extensions = trace.get_results()
+        result.data = executed.data
+        if executed.errors:
+            result.errors = format_errors(
+                executed.errors, mutation=operation.mutation, request_id=context.call.request_id
+            )
         return result
 
-    async def _run(self, request: Request, context: Context, result: Result) -> None:
+    def _chosen(self, request: Request, context: Context, result: Result) -> tuple[Document, Operation]:
+        """What is to be run. Raises RefusedRequestError."""
         document = self.documents.get(self.persisted.source(request.query, request.extensions, request.document_id))
         if request.extensions:
             self.persisted.accepted(request.query, request.extensions)
@@ -119,25 +138,9 @@ class Engine:
             raise refused(MUTATION_OVER_GET, allow="POST")
         if self._router_secret_set and not context.trusted_router and operation.root_names & _FEDERATION:
             raise refused(ROUTER_NOT_TRUSTED)
-        if operation.kind not in self._kinds:
+        if operation.kind in self._absent:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
-        trace = FederatedTrace() if request.traced and context.trusted_router else None
-        executed: Executed | ExecutionResult | None = None
-        if trace is not None:
-            result.way = Way.TRACED
-        elif self._compiled is None:
-            result.way = Way.SWITCHED_OFF
-        else:
-            result.way, executed = await self._compiled.execute(document, operation, request.variables, context)
-        if executed is None:
-            executed = await self._by_graphql_core(document, operation, request, context, trace)
-        if trace is not None:
-            result.extensions = trace.get_results()
-        result.data = executed.data
-        if executed.errors:
-            result.errors = format_errors(
-                executed.errors, mutation=operation.mutation, request_id=context.call.request_id
-            )
+        return document, operation
 
     async def _by_graphql_core(
         self, document: Document, operation: Operation, request: Request, context: Context, trace: FederatedTrace | None

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from graphql import is_non_null_type
 from graphql.error import located_error
-from graphql.pyutils import Path
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError, Source
 from app.graphql.compiled.objects import ABSENT
-from app.graphql.compiled.running import AnomalyError, Info, Run, is_awaitable, key_of
+from app.graphql.compiled.running import AnomalyError, Info, Place, Run, is_awaitable, key_of
 from app.graphql.compiled.ways import Way
 from app.graphql.formatting import FieldError
 from app.graphql.scopes import refusal_for
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from strawberry.schema.config import StrawberryConfig
 
 Pure = Callable[[Any], Any]
-Running = Callable[[Any, Run, Path], Any]
+Running = Callable[[Any, Run, Place], Any]
 
 
 class Shared(Protocol):
@@ -128,58 +127,56 @@ class Resolved:
                 values[name] = value
         return values
 
-    def start(self, source: Any, run: Run, path: Path, arguments: dict[str, Any] | None = None) -> Any:
+    def start(self, source: Any, run: Run, place: Place, arguments: dict[str, Any] | None = None) -> Any:
         """The completed field, or a coroutine that gives it."""
         values = self.read(run.given) if arguments is None else arguments
         try:
             if self.scope is not None and run.context.scopes is not None:
                 missing = refusal_for(run.context, self.scope)
                 if missing is not None:
-                    return self._failed(missing, run, path)
+                    return self._failed(missing, run, place)
             for name in self._source_names:
                 values[name] = source
             if self._info_name is not None:
-                values[self._info_name] = self._info_class(_raw_info=Info(self, run, path), _field=self._field)  # type: ignore[arg-type]
+                values[self._info_name] = self._info_class(_raw_info=Info(self, run, place), _field=self._field)  # type: ignore[arg-type]
             result = self._call(source, **values) if self._takes_source else self._call(**values)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this field's error
-            return self._failed(error, run, path)
+            return self._failed(error, run, place)
         if is_awaitable(result):
-            return self._finish(result, run, path)
-        run.results[key_of(path)] = (True, result)
+            return self._finish(result, run, place)
+        run.results.append((place, True, result))
         completion = self._completion
         if completion.pure is not None:
             return completion.pure(result)
         assert completion.running is not None
-        return completion.running(result, run, path)
+        return completion.running(result, run, place)
 
-    async def _finish(self, result: Awaitable[Any], run: Run, path: Path) -> Any:
-        key = key_of(path)
+    async def _finish(self, result: Awaitable[Any], run: Run, place: Place) -> Any:
         try:
             value = await result
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this field's error
-            run.settled.append(key)
-            return self._failed(error, run, path)
-        run.settled.append(key)
-        run.results[key] = (True, value)
+            run.settled.append(place)
+            return self._failed(error, run, place)
+        run.settled.append(place)
+        run.results.append((place, True, value))
         completion = self._completion
         if completion.pure is not None:
             return completion.pure(value)
         assert completion.running is not None
-        completed = completion.running(value, run, path)
+        completed = completion.running(value, run, place)
         return await completed if is_awaitable(completed) else completed
 
-    def _failed(self, error: Exception, run: Run, path: Path) -> None:
-        places = key_of(path)
-        run.results[places] = (False, error)
+    def _failed(self, error: Exception, run: Run, place: Place) -> None:
+        run.results.append((place, False, error))
         refusal = isinstance(error, GatewayErrors) or (isinstance(error, GatewayError) and error.row is not INTERNAL)
         if refusal:
             _forget_frames(error)
         if self._required:
             raise AnomalyError from error
         if refusal:
-            run.errors.append(FieldError(error, self.locations, places))
+            run.errors.append(FieldError(error, self.locations, key_of(place)))
         else:
-            run.errors.append(located_error(error, self.field_nodes, list(places)))
+            run.errors.append(located_error(error, self.field_nodes, list(key_of(place))))
 
 
 def _forget_frames(error: BaseException | None) -> None:

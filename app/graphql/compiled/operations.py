@@ -23,10 +23,10 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from graphql.execution.values import VariableValues, get_variable_values
-from graphql.pyutils import Path, Undefined
+from graphql.pyutils import Undefined
 from graphql.utilities import coerce_input_value
 
-from app.graphql.compiled.fields import Member
+from app.graphql.compiled.fields import Member, Resolved
 from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError
 from app.graphql.compiled.objects import ABSENT, UnusualError
 from app.graphql.compiled.outputs import Outputs, awaited
@@ -69,6 +69,11 @@ class Compiled:
     never_null: tuple[str, ...]
     defaulted: frozenset[str]
 
+    @property
+    def only(self) -> Resolved | None:
+        """The one field of most operations."""
+        return self.members[0].resolved if len(self.members) == 1 else None
+
     def read(self, given: Given) -> list[dict[str, Any]]:
         """The arguments of the root fields, all of them before the first one runs. Raises UnusualError."""
         for name in self.never_null:
@@ -91,7 +96,7 @@ class Compiled:
                 if member.resolved is None:
                     results[key] = member.constant
                     continue
-                result = member.resolved.start(None, run, Path(None, key, self.root), values)
+                result = member.resolved.start(None, run, (None, key, self.root), values)
                 if is_awaitable(result):
                     if self.mutation:
                         result = await result
@@ -140,7 +145,12 @@ class CompiledOperations:
             return Way.VARIABLES, None
         run = Run(self._schema, document.ast, operation.name, given, context, mutation=operation.mutation)
         try:
-            data = await compiled.run(run, arguments)
+            only = compiled.only
+            if only is None:
+                data = await compiled.run(run, arguments)
+            else:
+                result = only.start(None, run, (None, only.key, compiled.root), arguments[0])
+                data = {only.key: await result if is_awaitable(result) else result}
         except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
             executed = await run.completed_by_core()
             return Way.COMPLETED, Executed(executed.data, executed.errors or ())

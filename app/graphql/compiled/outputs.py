@@ -22,13 +22,13 @@ from graphql import (
     is_union_type,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
-from graphql.pyutils import Path, Undefined
+from graphql.pyutils import Undefined
 from graphql.type import GraphQLBoolean, GraphQLString
 from strawberry.types.cast import get_strawberry_type_cast
 
 from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Running
 from app.graphql.compiled.inputs import Inputs, NotCompiledError
-from app.graphql.compiled.running import AnomalyError, Run, is_awaitable
+from app.graphql.compiled.running import AnomalyError, Place, Run, is_awaitable
 from app.graphql.compiled.ways import Way
 from app.source import FunctionSource
 from app.source import name as named
@@ -166,7 +166,7 @@ def _pure_object(class_: type, members: Sequence[Member]) -> Pure:
 
 
 def _running_object(class_: type, name: str, members: Sequence[Member]) -> Running:
-    def complete(value: Any, run: Run, path: Path) -> Any:
+    def complete(value: Any, run: Run, place: Place) -> Any:
         if type(value) is not class_:
             if value is None:
                 return None
@@ -177,13 +177,13 @@ def _running_object(class_: type, name: str, members: Sequence[Member]) -> Runni
             for member in members:
                 key = member.key
                 if member.resolved is not None:
-                    result = member.resolved.start(value, run, Path(path, key, name))
+                    result = member.resolved.start(value, run, (place, key, name))
                 elif member.attribute is None:
                     result = member.constant
                 elif member.completion.pure is not None:
                     result = member.completion.pure(getattr(value, member.attribute))
                 else:
-                    result = member.completion.running(getattr(value, member.attribute), run, Path(path, key, name))  # type: ignore[misc]
+                    result = member.completion.running(getattr(value, member.attribute), run, (place, key, name))  # type: ignore[misc]
                 results[key] = result
                 if is_awaitable(result):
                     waiting.append(key)
@@ -221,8 +221,8 @@ def _required(inner: Completion) -> Completion:
         return Completion(required, as_it_is=inner.as_it_is - {type(None)})
     assert running is not None
 
-    def required_running(value: Any, run: Run, path: Path) -> Any:
-        completed = running(value, run, path)
+    def required_running(value: Any, run: Run, place: Place) -> Any:
+        completed = running(value, run, place)
         if completed is None:
             raise AnomalyError
         return completed
@@ -249,7 +249,7 @@ def _pure_list(complete: Pure) -> Pure:
 
 
 def _running_list(complete: Running) -> Running:
-    def running_list(value: Any, run: Run, path: Path) -> Any:
+    def running_list(value: Any, run: Run, place: Place) -> Any:
         if value is None:
             return None
         if type(value) is not list:
@@ -258,7 +258,7 @@ def _running_list(complete: Running) -> Running:
         waiting: list[int] = []
         try:
             for index, part in enumerate(value):
-                results.append(complete(part, run, Path(path, index, None)))
+                results.append(complete(part, run, (place, index, None)))
                 if is_awaitable(results[-1]):
                     waiting.append(index)
         except Exception:
@@ -282,12 +282,12 @@ def _union(by_class: Mapping[type, Completion]) -> Completion:
 
         return Completion(pure_union)
 
-    def running_union(value: Any, run: Run, path: Path) -> Any:
+    def running_union(value: Any, run: Run, place: Place) -> Any:
         if value is None:
             return None
         completion = by_class.get(type(value))
         if completion is None or get_strawberry_type_cast(value) is not None:
             raise AnomalyError
-        return completion.pure(value) if completion.pure is not None else completion.running(value, run, path)  # type: ignore[misc]
+        return completion.pure(value) if completion.pure is not None else completion.running(value, run, place)  # type: ignore[misc]
 
     return Completion(running=running_union)

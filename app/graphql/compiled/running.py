@@ -6,6 +6,7 @@ import math
 from asyncio import gather
 from collections.abc import Awaitable, Mapping
 from inspect import isawaitable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from app.graphql.formatting import FieldError
 
 PathKey = tuple[str | int, ...]
+# Where a value stands: the place above, its key, the type that has it as a field. graphql-core's Path is the same as a
+# named tuple, which costs several times as much to make.
+Place = tuple[Any, str | int, str | None]
 
 _PLAIN: set[type] = {type(None), bool, int, float, str, list, dict, tuple}
 
@@ -29,6 +33,8 @@ _PLAIN: set[type] = {type(None), bool, int, float, str, list, dict, tuple}
 def is_awaitable(value: Any) -> bool:
     """As Strawberry's, which looks for an attribute in every object; ours remembers the schema's own classes."""
     kind = type(value)
+    if kind is CoroutineType:
+        return True
     if kind in _PLAIN:
         return False
     if optimized_is_awaitable(value):
@@ -38,9 +44,14 @@ def is_awaitable(value: Any) -> bool:
     return False
 
 
-def key_of(path: Path) -> PathKey:
-    above = path.prev
-    return (path.key,) if above is None else (*key_of(above), path.key)
+def key_of(place: Place) -> PathKey:
+    above, key, _ = place
+    return (key,) if above is None else (*key_of(above), key)
+
+
+def _path_of(place: Place) -> Path:
+    above, key, name = place
+    return Path(None if above is None else _path_of(above), key, name)
 
 
 class AnomalyError(Exception):
@@ -48,7 +59,7 @@ class AnomalyError(Exception):
 
 
 class Run:
-    """`results` has, by path, what each resolver gave or raised: none of them is called twice.
+    """`results` has what the resolver of each place gave or raised: none of them is called twice.
 
     `settled` is the order in which the awaited ones ended, which is the order of the errors below them.
     """
@@ -85,8 +96,8 @@ class Run:
         self.given = given
         self.context = context
         self.errors: list[GraphQLError | FieldError] = []
-        self.results: dict[PathKey, tuple[bool, Any]] = {}
-        self.settled: list[PathKey] = []
+        self.results: list[tuple[Place, bool, Any]] = []
+        self.settled: list[Place] = []
         self.abandoned: list[Awaitable[Any]] = []
 
     def _built(self, middleware: list[Callable[..., Any]] | None = None) -> Executor[Any]:
@@ -114,14 +125,15 @@ class Run:
         """The whole operation by graphql-core, over the results that are there; the other resolvers are called now."""
         if self.abandoned:
             await gather(*self.abandoned, return_exceptions=True)
-        results = self.results
+        results = {key_of(place): (good, value) for place, good, value in self.results}
+        ends = [key_of(place) for place in self.settled]
 
         def remembered(resolve: Callable[..., Any], source: Any, info: Any, **arguments: Any) -> Any:
             key = tuple(info.path.as_list())
             found = results.get(key)
             if found is None:
                 result = resolve(source, info, **arguments)
-                return self._settling(result, key) if optimized_is_awaitable(result) else result
+                return _settling(result, key, ends) if optimized_is_awaitable(result) else result
             good, value = found
             if good:
                 return value
@@ -130,21 +142,15 @@ class Run:
         outcome: Any = self._built([remembered]).execute_operation()
         executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
         if executed.errors:
-            executed.errors = self._in_order(executed.errors)
+            executed.errors = self._in_order(executed.errors, ends)
         return executed
 
-    async def _settling(self, result: Awaitable[Any], key: PathKey) -> Any:
-        try:
-            return await result
-        finally:
-            self.settled.append(key)
-
-    def _in_order(self, errors: list[GraphQLError]) -> list[GraphQLError]:
+    def _in_order(self, errors: list[GraphQLError], settled: list[PathKey]) -> list[GraphQLError]:
         """As they would have come, had nothing been remembered: with the end of what was awaited above them.
 
         What nothing was awaited for comes before all of that; the root fields of a mutation come one after another.
         """
-        ends = {path: place for place, path in enumerate(self.settled)}
+        ends = {path: place for place, path in enumerate(settled)}
         roots: dict[Any, int] = {}
 
         def place(error: GraphQLError) -> tuple[int, float]:
@@ -156,19 +162,30 @@ class Run:
         return sorted(errors, key=place)
 
 
+async def _settling(result: Awaitable[Any], key: PathKey, settled: list[PathKey]) -> Any:
+    try:
+        return await result
+    finally:
+        settled.append(key)
+
+
 class Info:
     """What graphql-core's GraphQLResolveInfo has, made only as far as a resolver looks."""
 
-    __slots__ = ("_field", "_run", "path")
+    __slots__ = ("_field", "_place", "_run")
 
-    def __init__(self, field: Any, run: Run, path: Path) -> None:
+    def __init__(self, field: Any, run: Run, place: Place) -> None:
         self._field = field
         self._run = run
-        self.path = path
+        self._place = place
 
     def __getattr__(self, name: str) -> Any:
         # The parts that are the same in every run.
         return getattr(self._field, name)
+
+    @property
+    def path(self) -> Path:
+        return _path_of(self._place)
 
     @property
     def context(self) -> Context:
