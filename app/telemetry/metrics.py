@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -39,6 +39,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 _KNOWN = (200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
 _STATUSES = {status: str(status) for status in _KNOWN}
+_SUCCESSES_KEPT = 256
 _LIVE_FILE = re.compile(r"gauge_live\w*_([0-9]+)\.db")
 
 
@@ -81,6 +82,8 @@ class Metrics:
         self._seen = [0, 0, 0]
         self._states: dict[str, BreakerState] = {}
         self._running = 0
+        self._successes: dict[tuple[tuple[str, ...], str], tuple[Any, list[Any]]] = {}
+        self._answers: dict[tuple[str, int], Any] = {}
         self._tally = Tally(self._look, shared=folder is not None)
         self.operations = self._counter(
             "gateway_operations", "Root fields answered, by what came of them.", "field", "code", "reason"
@@ -136,6 +139,25 @@ class Metrics:
         self._running -= 1
         self._tally.changed()
 
+    def succeeded(self, summary: tuple[str, ...], way: str, seconds: float) -> None:
+        """An operation without an error, and each of its root fields. `summary` is its kind, and their names."""
+        found = self._successes.get((summary, way))
+        if found is None:
+            found = self._success(*summary, way=way)
+            # Aliases make many of what is one field again and again.
+            if len(self._successes) < _SUCCESSES_KEPT:
+                self._successes[summary, way] = found
+        duration, counted = found
+        duration.add(seconds)
+        for series in counted:
+            series.added += 1
+        self._tally.changed()
+
+    def _success(self, kind: str, *names: str, way: str) -> tuple[Any, list[Any]]:
+        fields = [self._tally.counted(self.operations, self.field(name), OK, OK) for name in names]
+        executions = self._tally.counted(self.executions, way)
+        return self._tally.observed(self.operation_seconds, kind), [executions, *fields]
+
     def executed(self, way: str) -> None:
         """`way` is one of a few that the executor knows."""
         self._tally.count(self.executions, way)
@@ -158,8 +180,17 @@ class Metrics:
 
     def exchange(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
         """A call to a backend, under its status, or under what came in place of one."""
-        shown = self._reason(reason or "") if status is None else _STATUSES.get(status) or f"{status // 100}xx"
-        self._tally.observe(self.backend_seconds, seconds, self._backend(backend), shown)
+        if status is None:
+            self._tally.observe(self.backend_seconds, seconds, self._backend(backend), self._reason(reason or ""))
+            return
+        found = self._answers.get((backend, status))
+        if found is None:
+            shown = _STATUSES.get(status) or f"{status // 100}xx"
+            found = self._tally.observed(self.backend_seconds, self._backend(backend), shown)
+            if backend in self._backends:
+                self._answers[backend, status] = found
+        found.add(seconds)
+        self._tally.changed()
 
     def _backend(self, name: str) -> str:
         return name if name in self._backends else OTHER

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -51,6 +50,8 @@ class Operation(Protocol):
     def name(self) -> str | None: ...
     @property
     def root_fields(self) -> Mapping[str, str]: ...
+    @property
+    def summary(self) -> tuple[str, ...]: ...
 
 
 class Result(Protocol):
@@ -89,12 +90,15 @@ class Operations:
         noted = journal.begin(context.call.request_id)
         self.metrics.begun()
         started = perf_counter()
-        span = nullcontext() if self._traces is None else self._traces.operation("operation")
         try:
-            with span as current:
+            if self._traces is None:
                 result = await execution
-                if current is not None and result.operation is not None:
-                    _describe(current, result)
+                self._ended(request, context, result, noted, perf_counter() - started)
+                return result
+            with self._traces.operation("operation") as span:
+                result = await execution
+                if result.operation is not None:
+                    _describe(span, result)
                 self._ended(request, context, result, noted, perf_counter() - started)
                 return result
         finally:
@@ -113,6 +117,9 @@ class Operations:
             log.exception("an operation could not be told of; its answer stands")
 
     def _count(self, result: Result, fields: Mapping[str, str], seconds: float) -> None:
+        if not result.errors and result.way is not None:
+            self.metrics.succeeded(result.operation.summary, result.way, seconds)
+            return
         kind = result.operation.kind.value if result.operation is not None else NONE
         self.metrics.operated(kind, seconds)
         if result.way is not None:

@@ -29,50 +29,81 @@ class TalliedHistogram(Histogram):
         self._sum.inc(total)
 
 
-class _Observations:
-    __slots__ = ("counts", "total")
+class _Counted:
+    """What is to be added to one series of a counter."""
 
-    def __init__(self, buckets: int) -> None:
-        self.counts = [0] * (buckets + 1)
-        self.total = 0.0
+    __slots__ = ("_child", "added")
+
+    def __init__(self, child: Any) -> None:
+        self._child = child
+        self.added = 0
+
+    def carry_over(self) -> None:
+        if self.added:
+            added, self.added = self.added, 0
+            self._child.inc(added)
+
+
+class _Observed:
+    """What is to be added to one series of a histogram."""
+
+    __slots__ = ("_bounds", "_child", "_counts", "_total")
+
+    def __init__(self, child: Any, bounds: tuple[float, ...]) -> None:
+        self._child = child
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def carry_over(self) -> None:
+        if any(self._counts):
+            counts, self._counts = self._counts, [0] * len(self._counts)
+            total, self._total = self._total, 0.0
+            self._child.add(counts, total)
 
 
 class Tally:
-    """Series are named by their metric and its labels' values.
+    """Series are named by their metric and its labels' values, and can be kept: `counted`, `observed`.
 
     With `shared`, other processes show what is carried over here: then that is done by itself, a moment later, after
-    `before`. Without, whoever shows the metrics asks for it.
+    `before`; whoever adds to a kept series says so (`changed`). Without, whoever shows the metrics asks for it.
     """
 
     def __init__(self, before: Callable[[], None], *, shared: bool) -> None:
         self._before = before
         self._shared = shared
         self._waits = False
-        self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
-        self._observed: dict[tuple[TalliedHistogram, tuple[str, ...]], _Observations] = {}
+        self._counted: dict[tuple[Counter, tuple[str, ...]], _Counted] = {}
+        self._observed: dict[tuple[TalliedHistogram, tuple[str, ...]], _Observed] = {}
         self._bounds: dict[TalliedHistogram, tuple[float, ...]] = {}
-        self._children: dict[Any, Any] = {}
 
     def histogram(self, made: TalliedHistogram, buckets: tuple[float, ...]) -> TalliedHistogram:
         self._bounds[made] = buckets
         return made
 
+    def counted(self, metric: Counter, *labels: str) -> _Counted:
+        found = self._counted.get((metric, labels))
+        if found is None:
+            found = self._counted[metric, labels] = _Counted(metric.labels(*labels))
+        return found
+
+    def observed(self, metric: TalliedHistogram, *labels: str) -> _Observed:
+        found = self._observed.get((metric, labels))
+        if found is None:
+            found = self._observed[metric, labels] = _Observed(metric.labels(*labels), self._bounds[metric])
+        return found
+
     def count(self, metric: Counter, *labels: str, by: int = 1) -> None:
-        key = (metric, labels)
-        self._counts[key] = self._counts.get(key, 0) + by
-        if self._shared:
-            self.changed()
+        self.counted(metric, *labels).added += by
+        self.changed()
 
     def observe(self, metric: TalliedHistogram, value: float, *labels: str) -> None:
-        key = (metric, labels)
-        found = self._observed.get(key)
-        bounds = self._bounds[metric]
-        if found is None:
-            found = self._observed[key] = _Observations(len(bounds))
-        found.counts[bisect_left(bounds, value)] += 1
-        found.total += value
-        if self._shared:
-            self.changed()
+        self.observed(metric, *labels).add(value)
+        self.changed()
 
     def changed(self) -> None:
         """Something is to be carried over."""
@@ -92,16 +123,5 @@ class Tally:
             self._before()
         finally:
             self._waits = False
-        counts, self._counts = self._counts, {}
-        for key, count in counts.items():
-            self._child(key).inc(count)
-        observed, self._observed = self._observed, {}
-        for series, found in observed.items():
-            self._child(series).add(found.counts, found.total)
-
-    def _child(self, key: tuple[Any, tuple[str, ...]]) -> Any:
-        found = self._children.get(key)
-        if found is None:
-            metric, labels = key
-            found = self._children[key] = metric.labels(*labels)
-        return found
+        for series in (*self._counted.values(), *self._observed.values()):
+            series.carry_over()

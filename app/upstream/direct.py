@@ -11,6 +11,7 @@ import logging
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ from app.upstream.transport import Progress, answered, default_tls, is_header_na
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping, Sequence
 
     from app.call import Call
     from app.upstream.limits import Limits
@@ -40,6 +42,10 @@ _WITH_BODY = frozenset({"PUT", "POST", "PATCH"})
 
 
 @lru_cache(256)
+def _query(parts: Sequence[tuple[str, str]]) -> str:
+    return "?" + "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in parts]) if parts else ""
+
+
 def _quoted(text: str) -> str:
     return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
 
@@ -95,6 +101,9 @@ class DirectTransport:
         self._origins: dict[str, Origin] = {}
         # Most calls bring the same headers. A caller's credentials stay until those of others push them out.
         self._lines = lru_cache(_HEADERS_KEPT)(_header_lines)
+        # Those of the gateway's own credentials, which an API's client makes once and nobody can change.
+        self._own_headers: Mapping[str, str] | None = None
+        self._own_lines = ""
 
     async def aclose(self) -> None:
         for origin in self._origins.values():
@@ -113,15 +122,19 @@ class DirectTransport:
                 origin = self._origins[base_url] = self._origin(base_url)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
                 raise failed(self._name, error, left=False) from error
-        target = origin.prefix + request.path or "/"
-        if request.query:
-            target += "?" + "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in request.query])
+        target = (origin.prefix + request.path or "/") + _query(tuple(request.query))
         if not _TARGET.fullmatch(target):
             raise failed(self._name, httpx.InvalidURL("the address of the request cannot be sent"), left=False)
-        try:
-            lines = self._lines(tuple(request.headers.items()))
-        except _MalformedError as error:
-            raise malformed(self._name, str(error)) from None
+        headers = request.headers
+        if headers is self._own_headers:
+            lines = self._own_lines
+        else:
+            try:
+                lines = self._lines(tuple(headers.items()))
+            except _MalformedError as error:
+                raise malformed(self._name, str(error)) from None
+            if type(headers) is MappingProxyType:
+                self._own_headers, self._own_lines = headers, lines
         if call.trace_headers or not _is_plain(call.request_id):
             more = _decorations(call)
         else:

@@ -6,6 +6,7 @@ import base64
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from app.apis.basecone.backend import NAME, Kind
@@ -27,18 +28,16 @@ _NOT_FOUND = 404
 _RECORD_MEMBERS = ("company", "name", "code")
 _LEDGERS_KEPT = 1024
 _LEDGER_SECONDS = 300.0
-_HEADERS = {"accept": "application/json", "content-type": "application/json; charset=utf-8"}
+_SKIP = {skip: (("skipCreationInAccountingSystem", "true" if skip else "false"),) for skip in (True, False)}
+
+
+def update_headers(credentials: Mapping[str, str]) -> dict[str, str]:
+    return {"accept": "application/json", "content-type": "application/json; charset=utf-8", **credentials}
 
 
 def build_update(kind: Kind, record_id: str, body: Any, *, skip: bool, headers: Mapping[str, str]) -> Request:
-    flag = "true" if skip else "false"
-    return Request(
-        "PUT",
-        f"/{kind.plural}/{record_id}",
-        (("skipCreationInAccountingSystem", flag),),
-        {**_HEADERS, **headers},
-        encode_json(body),
-    )
+    """`headers` are all of them (`update_headers`)."""
+    return Request("PUT", f"/{kind.plural}/{record_id}", _SKIP[skip], headers, encode_json(body))
 
 
 def build_read(path: str, *, headers: Mapping[str, str]) -> Request:
@@ -105,6 +104,8 @@ class RestBackend:
         if settings.client_identifier is not None and settings.api_access_key is not None:
             pair = f"{settings.client_identifier}:{settings.api_access_key.get_secret_value()}"
             self._own = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        # Made once, and nobody can change them: the transport knows them again.
+        self._own_update = MappingProxyType(update_headers(self._own))
         self._ledgers: OrderedDict[tuple[str, str], tuple[float, Wire]] = OrderedDict()
 
     def _headers(self, call: Call) -> Mapping[str, str]:
@@ -114,7 +115,8 @@ class RestBackend:
         return headers
 
     async def update(self, kind: Kind, record_id: str, body: Any, *, skip: bool, call: Call) -> None:
-        headers = self._headers(call)
+        credentials = self._headers(call)
+        headers: Mapping[str, str] = self._own_update if credentials is self._own else update_headers(credentials)
         if call.simulate is not None and (simulated(kind, call.simulate) or is_fault(call.simulate)):
             # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
             headers = {**headers, "x-simulate": call.simulate}

@@ -84,6 +84,8 @@ class Inputs:
     written: dict[tuple[str, Any, bool], Reader]
     used: set[str] = field(default_factory=set)
     _open: list[str] = field(default_factory=list)
+    # What reads these gives neither null nor nothing.
+    _certain: set[Source] = field(default_factory=set)
 
     def reader(self, type_: Any, declared: Any) -> Reader:
         """From a variable's JSON to the value of the GraphQL type `type_`, declared as `declared` in Python."""
@@ -150,14 +152,16 @@ class Inputs:
             default = self.literal(definition.default_value, type_, declared)
             return lambda given: read(given[name]) if name in given else default(given)
         if is_non_null_type(type_):
-            return lambda given: read(given.get(name))
+            certain: Source = lambda given: read(given.get(name))  # noqa: E731 - a function, to be told from others
+            self._certain.add(certain)
+            return certain
         return lambda given: read(given[name]) if name in given else ABSENT
 
     def literal(self, node: ValueNode, type_: Any, declared: Any) -> Source:
         """A value of the document, with the variables inside it."""
         if isinstance(node, VariableNode):
             found = self.variable(node.name.value, declared)
-            return _refusing_null(found) if is_non_null_type(type_) else found
+            return _refusing_null(found) if is_non_null_type(type_) and found not in self._certain else found
         if is_non_null_type(type_):
             type_ = type_.of_type
             if isinstance(node, NullValueNode):
@@ -236,7 +240,9 @@ class Inputs:
                     found.append((item.python_name, _constant(missing)))
                 continue
             source = self.literal(given[name], definition.type, item.type)
-            found.append((item.python_name, _defaulted(source, missing, required=is_required_argument(definition))))
+            if source not in self._certain:
+                source = _defaulted(source, missing, required=is_required_argument(definition))
+            found.append((item.python_name, source))
         return found
 
 

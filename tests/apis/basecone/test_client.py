@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.apis.basecone.backend import CUSTOMER, SUPPLIER
-from app.apis.basecone.client import RestBackend, build_update, judge_read, judge_update
+from app.apis.basecone.client import RestBackend, build_update, judge_read, judge_update, update_headers
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
 from app.call import Call
@@ -33,7 +33,9 @@ ID = "c0000000-0000-4000-8000-000000000001"
 def test_a_request_is_byte_for_byte_the_pages_example(kind, cls, sample, skip):
     text = (SAMPLES / sample).read_text()
     page = json.loads(text, parse_float=decimal.Decimal)
-    request = build_update(kind, ID, to_wire(from_wire(cls, page)), skip=skip, headers={"authorization": "Basic x"})
+    request = build_update(
+        kind, ID, to_wire(from_wire(cls, page)), skip=skip, headers=update_headers({"authorization": "Basic x"})
+    )
     assert (request.method, request.path) == ("PUT", f"/{kind.plural}/{ID}")
     assert request.query == (("skipCreationInAccountingSystem", "true" if skip else "false"),)
     # The members' order is the input type's; their spelling and values are the page's, to the byte.
