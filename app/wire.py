@@ -133,11 +133,15 @@ def _unwrap(annotation: Any) -> tuple[Any, bool]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Known:
-    """What is read off a class once. `exact` is by the vendor's spelling, `folded` by any casing of it."""
+    """What is read off a class once.
+
+    `exact` is by the vendor's spelling, `folded` by any casing of it, `named` by the schema's names.
+    """
 
     members: tuple[_Member, ...]
     attributes: tuple[str, ...]
     exact: Mapping[str, _Member]
+    named: Mapping[str, _Member]
     folded: Mapping[str, _Member]
     has_code: bool
     build: Callable[[dict[str, Any]], Any]
@@ -155,6 +159,7 @@ def _known(cls: type) -> _Known:
             read,
             names,
             {member.name: member for member in read},
+            {member.graphql_name: member for member in read},
             {member.folded: member for member in read},
             any(member.folded == "code" for member in read),
             builder(cls, names),
@@ -243,9 +248,10 @@ def _writer(cls: type) -> Callable[[Any], Wire]:
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
     """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
-    found = members(type(value))
+    known = _known(type(value))
+    found = known.members
     if only is not None:
-        found = tuple(member for member in found if member.graphql_name in only)
+        found = tuple(known.named[name] for name in only if name in known.named)
     result = {}
     for member in found:
         item = getattr(value, member.attribute)

@@ -82,13 +82,13 @@ class Operation:
     root_names: frozenset[str]
     root_fields: Mapping[str, str]
     never_null: tuple[str, ...]
-    # Its kind, and the names of its root fields by response key.
-    summary: tuple[str, ...] = field(init=False)
+    # What is counted of it, as one value.
+    summary: tuple[Any, ...] = field(init=False)
     # What `app.graphql.compiled` made of it; lives and is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "summary", (self.kind.value, *self.root_fields.values()))
+        object.__setattr__(self, "summary", (self.kind.value, *self.root_fields.items()))
 
     @property
     def mutation(self) -> bool:

@@ -39,7 +39,12 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 _KNOWN = (200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
 _STATUSES = {status: str(status) for status in _KNOWN}
-_SUCCESSES_KEPT = 256
+_ENDS_KEPT = 1024
+# An operation's kind, then key and name of each root field.
+Summary = tuple[Any, ...]
+# Response key, code and reason of each error.
+Faults = tuple[tuple[str, str, str], ...]
+
 _LIVE_FILE = re.compile(r"gauge_live\w*_([0-9]+)\.db")
 
 
@@ -82,7 +87,7 @@ class Metrics:
         self._seen = [0, 0, 0]
         self._states: dict[str, BreakerState] = {}
         self._running = 0
-        self._successes: dict[tuple[tuple[str, ...], str], tuple[Any, list[Any]]] = {}
+        self._ends: dict[Any, tuple[Any, list[Any]]] = {}
         self._answers: dict[tuple[str, int], Any] = {}
         self._tally = Tally(self._look, shared=folder is not None)
         self.operations = self._counter(
@@ -139,31 +144,30 @@ class Metrics:
         self._running -= 1
         self._tally.changed()
 
-    def succeeded(self, summary: tuple[str, ...], way: str, seconds: float) -> None:
-        """An operation without an error, and each of its root fields. `summary` is its kind, and their names."""
-        found = self._successes.get((summary, way))
+    def operated(self, summary: Summary, way: str | None, faults: Faults, seconds: float, *, refused: bool) -> None:
+        """An operation that ended, and each of its root fields: by its faults, or that it has none."""
+        key = (summary, way, faults, refused)
+        found = self._ends.get(key)
         if found is None:
-            found = self._success(*summary, way=way)
-            # Aliases make many of what is one field again and again.
-            if len(self._successes) < _SUCCESSES_KEPT:
-                self._successes[summary, way] = found
+            # Callers name their operations' fields as they like: what was kept is made again.
+            if len(self._ends) >= _ENDS_KEPT:
+                self._ends.clear()
+            found = self._ends[key] = self._series(summary, way, faults, refused=refused)
         duration, counted = found
         duration.add(seconds)
         for series in counted:
             series.added += 1
         self._tally.changed()
 
-    def _success(self, kind: str, *names: str, way: str) -> tuple[Any, list[Any]]:
-        fields = [self._tally.counted(self.operations, self.field(name), OK, OK) for name in names]
-        executions = self._tally.counted(self.executions, way)
-        return self._tally.observed(self.operation_seconds, kind), [executions, *fields]
-
-    def executed(self, way: str) -> None:
-        """`way` is one of a few that the executor knows."""
-        self._tally.count(self.executions, way)
-
-    def operated(self, kind: str, seconds: float) -> None:
-        self._tally.observe(self.operation_seconds, seconds, kind)
+    def _series(self, summary: Summary, way: str | None, faults: Faults, *, refused: bool) -> tuple[Any, list[Any]]:
+        kind, *fields = summary
+        counted = [] if way is None else [self._tally.counted(self.executions, way)]
+        names, failed = dict(fields), {key for key, _, _ in faults}
+        for key, code, reason in dict.fromkeys(faults):
+            counted.append(self._answer(NONE if refused else names.get(key, OTHER), code, reason))
+        if not refused:
+            counted += [self._answer(name, OK, OK) for key, name in fields if key not in failed]
+        return self._tally.observed(self.operation_seconds, kind), counted
 
     def stored(self, action: str, result: str, seconds: float) -> None:
         self._tally.observe(self.store_seconds, seconds, action, result)
@@ -172,8 +176,12 @@ class Metrics:
         return name if name in self._fields else OTHER
 
     def answered(self, field: str, code: str, reason: str) -> None:
+        self._answer(field, code, reason).added += 1
+        self._tally.changed()
+
+    def _answer(self, field: str, code: str, reason: str) -> Any:
         shown = self.field(field) if field != NONE else NONE
-        self._tally.count(self.operations, shown, code, self._reason(reason))
+        return self._tally.counted(self.operations, shown, code, self._reason(reason))
 
     def _reason(self, reason: str) -> str:
         return reason if reason in self._reasons or reason == OK else OTHER

@@ -15,7 +15,7 @@ from graphql import FieldNode, OperationDefinitionNode, StringValueNode, Variabl
 
 from app.errors import INTERNAL, Outcome
 from app.telemetry import journal
-from app.telemetry.metrics import NONE, OK, OTHER, Metrics
+from app.telemetry.metrics import NONE, Metrics
 
 if TYPE_CHECKING:
     from app.call import Call
@@ -29,6 +29,7 @@ _MOST = 10  # ids, fields or reasons of one line
 _NAME_LENGTH = 100
 _MILLISECONDS = 1000
 _NO_FIELDS: Mapping[str, str] = {}
+_NO_OPERATION = (NONE,)
 
 R = TypeVar("R", bound="Result")
 
@@ -51,7 +52,7 @@ class Operation(Protocol):
     @property
     def root_fields(self) -> Mapping[str, str]: ...
     @property
-    def summary(self) -> tuple[str, ...]: ...
+    def summary(self) -> tuple[Any, ...]: ...
 
 
 class Result(Protocol):
@@ -107,7 +108,9 @@ class Operations:
     def _ended(self, request: Request, context: Context, result: Result, noted: Journal, seconds: float) -> None:
         try:
             fields = _NO_FIELDS if result.operation is None else result.operation.root_fields
-            self._count(result, fields, seconds)
+            summary = _NO_OPERATION if result.operation is None else result.operation.summary
+            faults = tuple(_faults(result)) if result.errors else ()
+            self.metrics.operated(summary, result.way, faults, seconds, refused=result.refusal is not None)
             self._write(request, context, result, noted, fields, seconds)
             for answer in noted.undocumented:
                 self.metrics.drifted(answer.backend)
@@ -115,25 +118,6 @@ class Operations:
                     self._drift.met(answer, list(fields.values()), _given(request, result.operation))
         except Exception:
             log.exception("an operation could not be told of; its answer stands")
-
-    def _count(self, result: Result, fields: Mapping[str, str], seconds: float) -> None:
-        if not result.errors and result.way is not None:
-            self.metrics.succeeded(result.operation.summary, result.way, seconds)
-            return
-        kind = result.operation.kind.value if result.operation is not None else NONE
-        self.metrics.operated(kind, seconds)
-        if result.way is not None:
-            self.metrics.executed(result.way)
-        failed = set()
-        if result.errors:
-            faults = {*_faults(result)}
-            failed = {key for key, _, _ in faults}
-            for key, code, reason in faults:
-                self.metrics.answered(NONE if result.refusal is not None else fields.get(key, OTHER), code, reason)
-        if result.refusal is None:
-            for key, name in fields.items():
-                if key not in failed:
-                    self.metrics.answered(name, OK, OK)
 
     def _write(
         self,
@@ -144,15 +128,15 @@ class Operations:
         fields: Mapping[str, str],
         seconds: float,
     ) -> None:
-        if not result.errors and not log.isEnabledFor(logging.INFO):
+        surprised = False
+        for error in result.errors:
+            surprised = surprised or error["extensions"]["reason"] == INTERNAL.reason
+        level = logging.ERROR if surprised else logging.INFO
+        if not log.isEnabledFor(level):
             return
         operation = result.operation
         names = list(dict.fromkeys(fields.values()))
         extensions = [error["extensions"] for error in result.errors]
-        surprised = any(item["reason"] == INTERNAL.reason for item in extensions)
-        level = logging.ERROR if surprised else logging.INFO
-        if not log.isEnabledFor(level):
-            return
         backends = _backends(extensions, noted.exchanges) or [
             self._owners[name] for name in names if name in self._owners
         ]

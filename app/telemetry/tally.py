@@ -123,5 +123,6 @@ class Tally:
             self._before()
         finally:
             self._waits = False
-        for series in (*self._counted.values(), *self._observed.values()):
+        all_series: list[_Counted | _Observed] = [*self._counted.values(), *self._observed.values()]
+        for series in all_series:
             series.carry_over()

@@ -74,7 +74,7 @@ def parsed(body: bytes) -> Any:
 
 def member(data: Any, name: str) -> Any:
     """A member of a JSON object in any casing; None where there is none."""
-    if not isinstance(data, Mapping):
+    if type(data) is not dict and not isinstance(data, Mapping):
         return None
     if name in data:
         return data[name]

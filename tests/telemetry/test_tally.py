@@ -62,6 +62,6 @@ async def test_a_look_that_fails_once_ends_nothing():
     with pytest.raises(ZeroDivisionError):
         tally.carry_over()
     tally.count(count, "a")
-    while registry.get_sample_value("c_total", {"l": "a"}) is None:
+    while not registry.get_sample_value("c_total", {"l": "a"}):
         await asyncio.sleep(0.01)
     assert registry.get_sample_value("c_total", {"l": "a"}) == 1

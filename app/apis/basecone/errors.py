@@ -218,10 +218,11 @@ def _normalised(text: str) -> str:
 
 
 _EXACT = {
-    (mutation, row.http_status, row.vendor_code, _normalised(row.text)): row
+    (mutation, row.http_status, row.vendor_code, text): row
     for row in ROWS
     for mutation in row.mutations
     if row.text is not None
+    for text in (row.text, _normalised(row.text))
 }
 _ANY_TEXT = {
     (mutation, row.http_status, row.vendor_code): row for row in ROWS for mutation in row.mutations if row.any_text
@@ -231,7 +232,9 @@ _ANY_TEXT = {
 def recognise(kind: Kind, status: int, vendor_code: str, text: str) -> DocumentedError | None:
     """The documented row of an answer: by its text, or by status and code where the row stands for any text."""
     vendor_code = vendor_code.casefold()
-    exact = _EXACT.get((kind.mutation, status, vendor_code, _normalised(text)))
+    exact = _EXACT.get((kind.mutation, status, vendor_code, text)) or _EXACT.get(
+        (kind.mutation, status, vendor_code, _normalised(text))
+    )
     return exact or _ANY_TEXT.get((kind.mutation, status, vendor_code))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
@@ -39,9 +40,10 @@ _SKIP = (
 _Skip = Annotated[bool, strawberry.argument(description=_SKIP)]
 
 
-async def _with_ledger_codes(info: strawberry.Info, record: R) -> R:
-    """Replaces the ids of general ledgers by their codes, so that a read can be compared with a request."""
-    discount = record.payment_discount
+async def _comparable(cls: type[R], kind: Kind, info: strawberry.Info, record_id: str) -> R | None:
+    """The record, with codes for the ids of general ledgers, so that it can be compared with a request."""
+    record = await read_relation(cls, kind, info, record_id)
+    discount = None if record is None else record.payment_discount
     ledger = None if discount is None else discount.general_ledger
     if ledger is not None and ledger.known_code is None and ledger.general_ledger_id is not None:
         ledger.known_code = await ledger_code(info, ledger.general_ledger_id)
@@ -115,11 +117,6 @@ async def _update(
 ) -> Applied[R]:
     body = to_wire(input_)
     call = info.context.call
-
-    async def read() -> R | None:
-        record = await read_relation(cls, kind, info, record_id)
-        return None if record is None else await _with_ledger_codes(info, record)
-
     try:
         write = call.for_write(asyncio.get_running_loop().time())
         await backend_of(info).update(kind, record_id, body, skip=skip, call=write)
@@ -128,7 +125,10 @@ async def _update(
             path = [step for step in error.input_path if isinstance(step, str)]
             arguments = {"id": record_id, "input": arguments_of(input_, only=path[1:2])}
             error.input_path = locate(path, arguments)
-        record = await reconcile(error, read, lambda record: agrees(input_, record), provable=skip)
+        if error.outcome is not Outcome.UNKNOWN:
+            raise
+        read = partial(_comparable, cls, kind, info, record_id)
+        record = await reconcile(error, read, partial(agrees, input_), provable=skip)
         return Applied(cls, kind, record_id, input_, record)
     return Applied(cls, kind, record_id, input_)
 
