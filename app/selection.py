@@ -23,7 +23,7 @@ from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 from strawberry import UNSET
 
 from app.source import FunctionSource, name
-from app.wire import is_plain, members
+from app.wire import add_object, members
 
 T = TypeVar("T")
 # An input to the object that it describes, None where it cannot.
@@ -145,12 +145,7 @@ def _plan(cls: type, given: type, below: _Names, more: tuple[str, ...]) -> _Plan
             source.add(f"{item} = parts", depth=2)
         else:
             source.add(f"{item} = {inner}({item})", f"if {item} is None:", "    return None", depth=2)
-    values = "{" + ", ".join(f"'{name(attribute)}': {item}" for attribute, item in made.items()) + "}"
-    if is_plain(cls, made):
-        source.add(f"made = {source.value(object.__new__)}({source.value(cls)})", f"made.__dict__ = {values}")
-        source.add("return made")
-    else:
-        source.add(f"return {source.value(cls)}(**{values})")
+    add_object(source, cls, made)
     return cast("_Plan", source.function())
 
 

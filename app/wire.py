@@ -43,6 +43,10 @@ encode_json: Callable[[Any], bytes] = _encoder.encode
 decode_json: Callable[[bytes], Any] = _decoder.decode
 
 
+# Objects with so few attributes are made faster one by one than from a dict, others the other way round.
+_FEW = 4
+
+
 class WireMismatchError(ValueError):
     """A member of an answer has a type that its documentation does not allow; `str()` names the member."""
 
@@ -184,6 +188,20 @@ def builder(cls: type[T], names: Collection[str]) -> Callable[[dict[str, Any]], 
     return build
 
 
+def add_object(source: FunctionSource, cls: type, values: Mapping[str, str]) -> None:
+    """Ends a function with an object of a dataclass, made as `builder` does; `values` are names by attribute."""
+    given = "{" + ", ".join(f"'{name(attribute)}': {value}" for attribute, value in values.items()) + "}"
+    if not is_plain(cls, values):
+        source.add(f"return {source.value(cls)}(**{given})")
+        return
+    source.add(f"made = {source.value(object.__new__)}({source.value(cls)})")
+    if len(values) <= _FEW:
+        source.add(*(f"made.{name(attribute)} = {value}" for attribute, value in values.items()))
+    else:
+        source.add(f"made.__dict__ = {given}")
+    source.add("return made")
+
+
 def is_plain(cls: type, names: Collection[str]) -> bool:
     """Whether to set the attributes `names` is all that making an object of a dataclass comes to.
 
@@ -230,20 +248,32 @@ _writers: dict[type, Callable[[Any], Wire]] = {}
 def _writer(cls: type) -> Callable[[Any], Wire]:
     """`to_wire` for one class, member by member."""
     source = FunctionSource("value")
-    unset, nested = source.value(UNSET), source.value(to_wire)
+    unset = source.value(UNSET)
     source.add("result = {}")
     for member in members(cls):
         given = "item"
         if member.nested is not None and member.is_list:
-            given = f"None if item is None else [None if part is None else {nested}(part) for part in item]"
+            part = _nested_writer(source, member.nested, "part")
+            given = f"None if item is None else [None if part is None else {part} for part in item]"
         elif member.nested is not None:
-            given = f"None if item is None else {nested}(item)"
+            given = f"None if item is None else {_nested_writer(source, member.nested, 'item')}"
         source.add(f"item = value.{name(member.attribute)}", f"if item is not {unset}:")
         source.add(f"result['{name(member.name)}'] = {given}", depth=2)
     source.add("return result")
     found: Callable[[Any], Wire] = source.function()
     _writers[cls] = found
     return found
+
+
+def _nested_writer(source: FunctionSource, cls: type, given: str) -> str:
+    """An expression; most objects within others are nothing but a code, and need no function of their own."""
+    plain = f"{source.value(to_wire)}({given})"
+    found = members(cls)
+    if len(found) != 1 or found[0].nested is not None:
+        return plain
+    value = f"only := {given}.{name(found[0].attribute)}"
+    code = f"{{}} if ({value}) is {source.value(UNSET)} else {{'{name(found[0].name)}': only}}"
+    return f"{plain} if type({given}) is not {source.value(cls)} else {code}"
 
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:

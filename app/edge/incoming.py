@@ -160,7 +160,7 @@ def _too_large(settings: EdgeSettings) -> RefusedRequestError:
 
 
 def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Request:
-    if not isinstance(content, dict):
+    if type(content) is not dict:
         raise refused(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
     query = _member(content, "query", str, "a string")
     document_id = _member(content, "documentId", str, "a string")
@@ -180,6 +180,6 @@ def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Re
 
 def _member(content: dict[str, Any], name: str, kind: type, expected: str) -> Any:
     value = content.get(name)
-    if value is not None and not isinstance(value, kind):
+    if value is not None and type(value) is not kind:
         raise refused(REQUEST_MALFORMED, f"The member {name} is not {expected}.")
     return value

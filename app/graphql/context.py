@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     import asyncio
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from app.call import Call
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """One per operation.
 
     `entities` holds the look-ups of `_entities`, so that one record is read once per request; `representations` counts
@@ -27,6 +27,9 @@ class Context:
     trusted_router: bool = False
     caller: str | None = None
     scopes: frozenset[str] | None = None
-    entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict, repr=False)
+    entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict)
     representations: int = 0
-    look_ups: asyncio.Semaphore | None = field(default=None, repr=False)
+    look_ups: asyncio.Semaphore | None = None
+
+    def __repr__(self) -> str:
+        return f"Context({self.call!r}, caller={self.caller!r})"

@@ -6,12 +6,12 @@ A compiled executor can stand in front: it needs `Documents`, and answers the sa
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from graphql import OperationType
 from graphql.execution import ExecutionResult, Executor
+from msgspec import Struct, field
 from strawberry.execution import optimized_is_awaitable
 
 from app.graphql.compiled import CompiledOperations, Executed, Way
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 _FEDERATION = frozenset({"_service", "_entities"})
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """A well-formed GraphQL request. `query` may be absent when `extensions` or `document_id` name a persisted one."""
 
     query: str | None
@@ -53,15 +52,14 @@ class Request:
     traced: bool = False
 
 
-@dataclass(slots=True)
-class Result:
+class Result(Struct):
     """`refusal` is set when nothing was executed; then there is no data. `operation` is None when none was found.
 
     `way` is how it was run, or how it would have been: None where it was refused before that was decided.
     """
 
     data: dict[str, Any] | None = None
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = []
     refusal: RefusedRequestError | None = None
     operation: Operation | None = None
     extensions: dict[str, Any] | None = None

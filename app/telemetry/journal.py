@@ -9,9 +9,10 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from msgspec import Struct
 
-@dataclass(slots=True)
-class Exchange:
+
+class Exchange(Struct):
     """A call to a backend. `status` None: no answer, and `reason` says why."""
 
     backend: str
@@ -32,15 +33,14 @@ class Undocumented:
     body: bytes = field(repr=False)
 
 
-@dataclass(slots=True)
-class Journal:
+class Journal(Struct):
     """`details` are for the log alone: what a failure's row does not tell, without personal data or credentials."""
 
     request_id: str | None = None
-    exchanges: list[Exchange] = field(default_factory=list)
+    exchanges: list[Exchange] = []
     store_seconds: float = 0.0
-    details: list[str] = field(default_factory=list)
-    undocumented: list[Undocumented] = field(default_factory=list)
+    details: list[str] = []
+    undocumented: list[Undocumented] = []
 
 
 _current: ContextVar[Journal | None] = ContextVar("journal", default=None)

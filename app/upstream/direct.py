@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx
+from msgspec import Struct
 
 from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError
 from app.upstream import decoding
@@ -83,12 +84,14 @@ class Origin:
     head: str
 
 
-@dataclass(slots=True)
-class Outgoing:
+class Outgoing(Struct):
     """A request as it will be sent; `data` may hold credentials."""
 
     origin: Origin
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Outgoing({self.origin!r})"
 
 
 class DirectTransport:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """`path` is below the API's base URL and already percent-encoded. `headers` may hold credentials: never shown."""
 
     method: str
     path: str
     query: Sequence[tuple[str, str]] = ()
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, {self.path!r}, {self.query!r})"
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """`headers` has lower-case names. `body` is decoded from its content coding and bounded in size.
 
     `sent` are the headers of its request, which hold credentials: no text of an answer may repeat them (`secrets`).
@@ -31,10 +33,13 @@ class Answer:
     """
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     complete: bool = True
-    sent: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sent: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status!r}, complete={self.complete!r})"
 
     @property
     def secrets(self) -> tuple[str, ...]:

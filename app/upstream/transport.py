@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from msgspec import Struct
 
 from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError
 from app.upstream import decoding
@@ -43,8 +43,7 @@ is_header_name = _NAME.fullmatch
 is_header_value = _VALUE.fullmatch
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """How far an exchange came. `left` is whether bytes may have left, None where the transport does not tell."""
 
     left: bool | None

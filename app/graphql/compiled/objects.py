@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from app.source import FunctionSource
 from app.source import name as named
-from app.wire import builder, is_plain
+from app.wire import add_object, builder
 
 Reader = Callable[[Any], Any]
 
@@ -33,10 +33,6 @@ class Shape:
     def build(self) -> Callable[[dict[str, Any]], Any]:
         return builder(self.declared, self.names)
 
-    @property
-    def plain(self) -> bool:
-        return is_plain(self.declared, self.names)
-
 
 def written_reader(
     shape: Shape, readers: Mapping[str, Reader], exact: Mapping[str, type | None], *, null: bool
@@ -49,10 +45,10 @@ def written_reader(
         source.add("if raw is None:", "    return None", depth=2)
     source.add(f"raise {unusual}", depth=2)
     source.add("get = raw.get", f"missing = {len(readers)} - len(raw)")
-    values = []
+    values = {}
     for number, (name, (python, _)) in enumerate(shape.members.items()):
         value, read, kind = f"v{number}", source.value(readers[name]), exact[name]
-        values.append(f"'{named(python)}': {value}")
+        values[python] = value
         source.add(f"{value} = get('{named(name)}', {absent})")
         if kind is not None:
             source.add(f"if type({value}) is not {source.value(kind)}:")
@@ -65,12 +61,7 @@ def written_reader(
             source.add("missing -= 1", f"{value} = {_absent(source, shape, python)}", depth=3)
         source.add("else:", f"    {value} = {read}({value})", depth=2)
     source.add("if missing:", f"    raise {unusual}")
-    made = "{" + ", ".join(values) + "}"
-    if shape.plain:
-        source.add(f"made = {source.value(object.__new__)}({source.value(shape.declared)})")
-        source.add(f"made.__dict__ = {made}", "return made")
-    else:
-        source.add(f"return {source.value(shape.build)}({made})")
+    add_object(source, shape.declared, values)
     return cast("Reader", source.function())
 
 

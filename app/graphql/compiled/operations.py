@@ -25,6 +25,7 @@ from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import Undefined
 from graphql.utilities import coerce_input_value
+from msgspec import Struct
 
 from app.graphql.compiled.fields import Member, Resolved
 from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError
@@ -50,8 +51,7 @@ log = logging.getLogger(__name__)
 MAX_CHOICES = 16
 
 
-@dataclass(slots=True)
-class Executed:
+class Executed(Struct):
     """What came of an operation."""
 
     data: dict[str, Any] | None
