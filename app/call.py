@@ -28,7 +28,7 @@ class Call(Struct):
     trace_headers: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Call({self.request_id!r}, deadline={self.deadline!r}, simulate={self.simulate!r})"
+        return f"Call(request_id={self.request_id!r}, deadline={self.deadline!r}, simulate={self.simulate!r})"
 
     def for_write(self, now: float) -> Self:
         """The same call with a deadline that leaves time for one read-back."""

@@ -32,4 +32,4 @@ class Context(Struct):
     look_ups: asyncio.Semaphore | None = None
 
     def __repr__(self) -> str:
-        return f"Context({self.call!r}, caller={self.caller!r})"
+        return f"Context(call={self.call!r}, caller={self.caller!r})"

@@ -91,7 +91,7 @@ class Outgoing(Struct):
     data: bytes
 
     def __repr__(self) -> str:
-        return f"Outgoing({self.origin!r})"
+        return f"Outgoing(origin={self.origin!r})"
 
 
 class DirectTransport:

@@ -21,7 +21,7 @@ class Request(Struct):
     body: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"Request({self.method!r}, {self.path!r}, {self.query!r})"
+        return f"Request(method={self.method!r}, path={self.path!r}, query={self.query!r})"
 
 
 class Answer(Struct):
@@ -39,7 +39,7 @@ class Answer(Struct):
     sent: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Answer({self.status!r}, complete={self.complete!r})"
+        return f"Answer(status={self.status!r}, complete={self.complete!r})"
 
     @property
     def secrets(self) -> tuple[str, ...]:
