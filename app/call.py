@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
-
-from msgspec import Struct, field
 
 # Of the time that is left, so much is kept from a write for reading the record back when its outcome is unknown.
 _READ_BACK_SHARE = 0.25
 _READ_BACK_SECONDS = 5.0
 
 
-class Call(Struct):
+@dataclass(slots=True)
+class Call:
     """The travelling part of a request.
 
     `credentials` holds, by API name, the caller's own backend headers (`{"basecone": {"authorization": "Basic …"}}`);
@@ -22,13 +22,10 @@ class Call(Struct):
     """
 
     request_id: str
-    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     deadline: float | None = None
     simulate: str | None = None
-    trace_headers: Mapping[str, str] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"Call(request_id={self.request_id!r}, deadline={self.deadline!r}, simulate={self.simulate!r})"
+    trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def for_write(self, now: float) -> Self:
         """The same call with a deadline that leaves time for one read-back."""

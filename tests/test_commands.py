@@ -11,7 +11,7 @@ import pytest
 
 from app.apis import APIS
 from app.config import SettingsError, read_settings
-from tests.processes import ROOT, program, run
+from tests.processes import ROOT, program, run, run_each
 from tests.readme_tables import fields
 
 # A setting that cannot be used, and what the one line must name.
@@ -34,14 +34,13 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "named"), BAD, ids=[",".join(case[0]) + str(i) for i, case in enumerate(BAD)])
-def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(tmp_path, settings, named):
-    ended = run(tmp_path, **settings)
-    assert ended.returncode == 2
-    assert len(ended.stderr.splitlines()) == 1
-    assert named in ended.stderr
-    assert "secret" not in ended.stderr + ended.stdout
-    assert not list(tmp_path.iterdir())
+def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(tmp_path):
+    for (settings, named), ended in zip(BAD, run_each(tmp_path, [settings for settings, _ in BAD]), strict=True):
+        assert ended.returncode == 2, settings
+        assert len(ended.stderr.splitlines()) == 1, settings
+        assert named in ended.stderr
+        assert "secret" not in ended.stderr + ended.stdout
+        assert not list((tmp_path / ended.args).iterdir()), settings
 
 
 def test_a_bad_env_file_is_told_the_same_way(tmp_path):

@@ -102,7 +102,7 @@ async def test_a_caller_gets_an_answer_in_the_time_it_set(tmp_path: Path):
     """Both the write and the read-back hang; the gateway's own limits are a minute and half a minute."""
     hang = says(b"", then="hang")
     async with gatewayed(tmp_path, hang, get=hang) as gateway:
-        error = await gateway.error("basecone", headers={"x-request-timeout": "400"})
+        error = await gateway.error("basecone", headers={"x-request-timeout": "2000"})
         assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
     assert (error["extensions"]["code"], error["extensions"]["outcome"]) == ("BACKEND_TIMEOUT", "UNKNOWN")
     assert UNREAD in error["message"]
@@ -117,7 +117,7 @@ async def test_all_mutations_of_a_document_share_its_time(tmp_path: Path):
     async with gatewayed(tmp_path, hang, get=hang) as gateway:
         given = request("basecone")["variables"]
         body = {"query": both, "variables": {"id": given["id"], "input": given["input"]}}
-        told = (await gateway.client.post("/graphql", json=body, headers={"x-request-timeout": "400"})).json()
+        told = (await gateway.client.post("/graphql", json=body, headers={"x-request-timeout": "2000"})).json()
         assert gateway.server.puts == 1
     outcomes = {error["path"][0]: error["extensions"]["outcome"] for error in told["errors"]}
     assert outcomes == {"a": "UNKNOWN", "b": "NOT_APPLIED"}
