@@ -6,7 +6,7 @@ graphql-core copies the attribute `extensions` of an exception into the GraphQL 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -171,7 +171,7 @@ def refusal(
     return GatewayError(row, message, backend=answer, input_path=input_path)
 
 
-def locate(path: Sequence[str], arguments: Mapping[str, Any]) -> InputPath:
+def locate(path: Sequence[str], arguments: dict[str, Any]) -> InputPath:
     """`path` with list positions, as far as `arguments` decides them.
 
     A backend's text names a member, never a position. With one list element that has the member the position is
@@ -188,13 +188,13 @@ def locate(path: Sequence[str], arguments: Mapping[str, Any]) -> InputPath:
             located.append(holders[0])
             value = value[holders[0]]
         located.append(name)
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
     return tuple(located)
 
 
 def _has(value: Any, path: Sequence[str]) -> bool:
     for name in path:
-        if not isinstance(value, Mapping) or value.get(name) is None:
+        if not isinstance(value, dict) or value.get(name) is None:
             return False
         value = value[name]
     return True

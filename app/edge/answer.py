@@ -47,7 +47,7 @@ class Answer:
         self, request_id: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]], *, keep_alive: bool
     ) -> tuple[bytes, bool]:
         """The whole message with what the envelope adds to it, and whether the connection stays open."""
-        head = _head(self.media, status_line, tuple(default))
+        head = _head(self.media, status_line, default)
         named = (len(self.body), REQUEST_ID_NAME, request_id.encode("latin-1"))
         if keep_alive and not self.headers:
             return b"%bcontent-length: %d\r\n%b: %b\r\n\r\n%b" % (head, *named, self.body), True
@@ -60,8 +60,15 @@ class Answer:
         return b"%bcontent-length: %d\r\n%b: %b\r\n%b\r\n%b" % (head, *named, lines, self.body), keep_alive
 
 
-# The date changes each second.
-@lru_cache(64)
-def _head(media: str, status_line: bytes, default: tuple[tuple[bytes, bytes], ...]) -> bytes:
+_heads: dict[tuple[str, bytes], tuple[Sequence[tuple[bytes, bytes]], bytes]] = {}
+
+
+def _head(media: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """What many answers have in common. uvicorn makes `default` anew for each second's date, and changes none."""
+    known = _heads.get((media, status_line))
+    if known is not None and known[0] is default:
+        return known[1]
     lines = (b"%b: %b\r\n" % item for item in (*default, *_labels(media), *SECURITY_HEADERS))
-    return status_line + b"".join(lines)
+    head = status_line + b"".join(lines)
+    _heads[media, status_line] = default, head
+    return head

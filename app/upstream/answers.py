@@ -59,14 +59,15 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> None:
 
 
 # Only looks for duplicates, which msgspec does not see: it would take the last of two, another reader the first.
-_look_through = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_int=len, parse_float=len).decode
+_look_through = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_int=len, parse_float=len).raw_decode
+_WHITE = " \t\r\n"
 
 
 def parsed(body: bytes) -> Any:
     """The JSON value of a body; None where there is none, or where an object in it names a member twice."""
     try:
-        value = decode_json(body)
-        _look_through(body.decode())
+        value = decode_json(body)  # and nothing behind it
+        _look_through(body.decode().lstrip(_WHITE))
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
     return value

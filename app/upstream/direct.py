@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TARGET = re.compile(r"/[!-~]*")
+_PATH = re.compile(r"[!-~]*")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _HEADERS_KEPT = 64
 _PORTS = {"http": 80, "https": 443}
@@ -126,7 +126,7 @@ class DirectTransport:
             except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
                 raise failed(self._name, error, left=False) from error
         target = (origin.prefix + request.path or "/") + _query(tuple(request.query))
-        if not _TARGET.fullmatch(target):
+        if target[0] != "/" or not _PATH.fullmatch(request.path):
             raise failed(self._name, httpx.InvalidURL("the address of the request cannot be sent"), left=False)
         headers = request.headers
         if headers is self._own_headers:
@@ -161,7 +161,10 @@ class DirectTransport:
         pool = Pool(host, parts.port or _PORTS[parts.scheme], tls, self._limits)
         shown = parts.netloc.decode("ascii")
         head = f"host: {shown}\r\naccept-encoding: identity\r\nuser-agent: rest-update-gateway"
-        return Origin(pool, parts.raw_path.decode("ascii").rstrip("/"), head)
+        prefix = parts.raw_path.decode("ascii").rstrip("/")
+        if not _PATH.fullmatch(prefix):
+            raise httpx.InvalidURL("the base URL has a path that cannot be sent")
+        return Origin(pool, prefix, head)
 
     def ready(self, outgoing: Outgoing, now: float) -> Connection | None:
         """A connection over which the request can be sent at once."""
