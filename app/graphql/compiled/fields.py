@@ -50,12 +50,13 @@ class Shared(Protocol):
 class Completion:
     """How a value is completed: by `pure`, or by `running` where resolvers stand below it.
 
-    A value of one of the types `as_it_is` is complete already.
+    A value of one of the types `as_it_is` is complete already. `nullable` is `pure` where that may give null.
     """
 
     pure: Pure | None = None
     running: Running | None = None
     as_it_is: frozenset[type] = frozenset()
+    nullable: Pure | None = None
 
 
 @dataclass

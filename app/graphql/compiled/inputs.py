@@ -34,7 +34,7 @@ from graphql.utilities.coerce_input_value import coerce_default_value, coerce_in
 from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
 from strawberry.types.lazy_type import LazyType
 
-from app.graphql.compiled.objects import ABSENT, Reader, Shape, UnusualError, written_reader
+from app.graphql.compiled.objects import ABSENT, Reader, Shape, Single, UnusualError, Written, written_reader
 from app.graphql.compiled.ways import Way
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Inputs:
     schema: GraphQLSchema
     config: StrawberryConfig
     variables: Mapping[str, VariableDefinitionNode]
-    written: dict[tuple[str, Any, bool], Reader]
+    written: dict[tuple[str, Any, bool], Written]
     used: set[str] = field(default_factory=set)
     _open: list[str] = field(default_factory=list)
     # What reads these gives neither null nor nothing.
@@ -101,7 +101,7 @@ class Inputs:
     def _object_reader(self, type_: GraphQLInputObjectType, declared: Any, *, null: bool) -> Reader:
         key = (type_.name, declared, null)
         if key in self.written:
-            return self.written[key]
+            return self.written[key].read
         if type_.name in self._open:
             raise NotCompiledError(Way.RECURSIVE_INPUT)
         self._open.append(type_.name)
@@ -109,8 +109,15 @@ class Inputs:
         readers = {name: self.reader(type_.fields[name].type, found) for name, (_, found) in shape.members.items()}
         self._open.pop()
         exact = {name: _EXACT.get(get_nullable_type(type_.fields[name].type)) for name in readers}
-        found = self.written[key] = written_reader(shape, readers, exact, null=null)
-        return found
+        singles = {name: self._single(type_.fields[name].type, found) for name, (_, found) in shape.members.items()}
+        found = self.written[key] = written_reader(shape, readers, exact, singles, null=null)
+        return found.read
+
+    def _single(self, type_: Any, declared: Any) -> Single | None:
+        named = get_nullable_type(type_)
+        if not is_input_object_type(named):
+            return None
+        return self.written[named.name, _plain(declared), not is_non_null_type(type_)].single
 
     def _shape(self, type_: GraphQLInputObjectType, declared: Any) -> Shape:
         definition = getattr(declared, "__strawberry_definition__", None)

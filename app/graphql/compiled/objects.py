@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from app.source import FunctionSource
 from app.source import name as named
-from app.wire import add_object, builder
+from app.wire import add_object, builder, is_plain
 
 Reader = Callable[[Any], Any]
 
@@ -34,9 +34,32 @@ class Shape:
         return builder(self.declared, self.names)
 
 
+@dataclass(frozen=True)
+class Single:
+    """An object of one member, which is as it is in JSON: most objects within others are nothing but a code."""
+
+    declared: type
+    name: str
+    python: str
+    kind: type
+
+
+@dataclass(frozen=True)
+class Written:
+    """How an input object is read; `single` where that is so little that no function is called for it."""
+
+    read: Reader
+    single: Single | None
+
+
 def written_reader(
-    shape: Shape, readers: Mapping[str, Reader], exact: Mapping[str, type | None], *, null: bool
-) -> Reader:
+    shape: Shape,
+    readers: Mapping[str, Reader],
+    exact: Mapping[str, type | None],
+    singles: Mapping[str, Single | None],
+    *,
+    null: bool,
+) -> Written:
     """Member by member. A member of another name than these is noticed by the number of those that are there."""
     source = FunctionSource("raw")
     absent, unusual = source.value(ABSENT), source.value(UnusualError)
@@ -47,11 +70,17 @@ def written_reader(
     source.add("get = raw.get", f"missing = {len(readers)} - len(raw)")
     values = {}
     for number, (name, (python, _)) in enumerate(shape.members.items()):
-        value, read, kind = f"v{number}", source.value(readers[name]), exact[name]
+        value, read, kind, single = f"v{number}", source.value(readers[name]), exact[name], singles[name]
         values[python] = value
         source.add(f"{value} = get('{named(name)}', {absent})")
         if kind is not None:
             source.add(f"if type({value}) is not {source.value(kind)}:")
+        elif single is not None:
+            member = f"only := {value}.get('{named(single.name)}')"
+            is_one = f"type({value}) is dict and len({value}) == 1"
+            source.add(f"if {is_one} and type({member}) is {source.value(single.kind)}:")
+            source.add(f"{value} = {source.value(object.__new__)}({source.value(single.declared)})", depth=2)
+            source.add(f"    {value}.{named(single.python)} = only", "else:")
         else:
             source.add("if True:")
         source.add(f"if {value} is {absent}:", depth=2)
@@ -62,7 +91,15 @@ def written_reader(
         source.add("else:", f"    {value} = {read}({value})", depth=2)
     source.add("if missing:", f"    raise {unusual}")
     add_object(source, shape.declared, values)
-    return cast("Reader", source.function())
+    return Written(cast("Reader", source.function()), _single(shape, exact))
+
+
+def _single(shape: Shape, exact: Mapping[str, type | None]) -> Single | None:
+    if len(shape.members) != 1 or not is_plain(shape.declared, shape.names):
+        return None
+    [(name, (python, _))] = shape.members.items()
+    kind = exact[name]
+    return None if kind is None else Single(shape.declared, name, python, kind)
 
 
 def _absent(source: FunctionSource, shape: Shape, python: str) -> str:

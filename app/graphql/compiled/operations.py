@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, GraphQLError, GraphQLSchema
 
-    from app.graphql.compiled.objects import Reader
+    from app.graphql.compiled.objects import Written
     from app.graphql.context import Context
     from app.graphql.documents import Document, Operation
     from app.graphql.formatting import FieldError
@@ -129,7 +129,7 @@ class CompiledOperations:
     def __init__(self, schema: Schema) -> None:
         self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
         self._config = schema.config
-        self._written: dict[tuple[str, Any, bool], Reader] = {}
+        self._written: dict[tuple[str, Any, bool], Written] = {}
         self._whole = not (schema.extensions or schema.exception_handlers)
 
     async def execute(

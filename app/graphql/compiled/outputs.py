@@ -218,7 +218,7 @@ def _required(inner: Completion) -> Completion:
                 raise AnomalyError
             return completed
 
-        return Completion(required, as_it_is=inner.as_it_is - {type(None)})
+        return Completion(required, as_it_is=inner.as_it_is - {type(None)}, nullable=pure)
     assert running is not None
 
     def required_running(value: Any, run: Run, place: Place) -> Any:
@@ -232,7 +232,7 @@ def _required(inner: Completion) -> Completion:
 
 def _list(item: Completion) -> Completion:
     if item.pure is not None:
-        return Completion(_pure_list(item.pure))
+        return Completion(_pure_list(item.pure) if item.nullable is None else _pure_list_of_required(item.nullable))
     assert item.running is not None
     return Completion(running=_running_list(item.running))
 
@@ -241,6 +241,20 @@ def _pure_list(complete: Pure) -> Pure:
     def pure_list(value: Any) -> Any:
         if type(value) is list:
             return [complete(part) for part in value]
+        if value is None:
+            return None
+        raise AnomalyError
+
+    return pure_list
+
+
+def _pure_list_of_required(complete: Pure) -> Pure:
+    def pure_list(value: Any) -> Any:
+        if type(value) is list:
+            parts = [complete(part) for part in value]
+            if None in parts:
+                raise AnomalyError
+            return parts
         if value is None:
             return None
         raise AnomalyError
