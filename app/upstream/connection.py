@@ -19,7 +19,7 @@ import httptools
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from app.upstream.limits import Limits
     from app.upstream.transport import Progress
@@ -27,8 +27,25 @@ if TYPE_CHECKING:
 # As httpcore: a head, or what stands between two pieces of a body, of this size is an attack.
 _MAX_OVERHEAD = 100 * 1024
 _HELD = 256 * 1024
+_REMEMBERED = 2048
 _LEAST_STATUS = 100
 _LEAST_FINAL_STATUS = 200
+
+
+class _Remembered:
+    """One whole answer and what the parser made of it: it is not asked again about the same bytes.
+
+    Most answers of a service are alike to the byte for as long as their date is, and a connection is between two
+    messages when one begins.
+    """
+
+    __slots__ = ("data", "headers", "pieces", "status")
+
+    def __init__(self, data: bytes, status: int, headers: Mapping[str, str], pieces: tuple[bytes, ...]) -> None:
+        self.data = data
+        self.status = status
+        self.headers = headers
+        self.pieces = pieces
 
 
 class Connection(asyncio.Protocol):
@@ -53,6 +70,8 @@ class Connection(asyncio.Protocol):
         self._interim = False
         self._paused = False
         self._keep = False
+        self._untouched = False
+        self._remembered: _Remembered | None = None
         self.complete = False
         self.lost = False
         self.idle_since = 0.0
@@ -74,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._headers = {}
         self._overhead = 0
         self._interim = self._keep = self.complete = False
-        progress.left = True
+        self._untouched = progress.left = True
         try:
             self._transport.write(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, some of it may have left
@@ -185,6 +204,10 @@ class Connection(asyncio.Protocol):
             return
         if self._error is not None:
             return
+        first, self._untouched = self._untouched, False
+        if first and self._remembered is not None and data == self._remembered.data:
+            self._answer_again(self._progress, self._remembered)
+            return
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
@@ -197,6 +220,20 @@ class Connection(asyncio.Protocol):
         if self._held > _HELD and not self._paused and not self.complete:
             self._paused = True
             self._transport.pause_reading()
+        if first and self.complete and self._keep and len(data) <= _REMEMBERED:
+            self._remember(data, self._progress)
+        self._wake()
+
+    def _remember(self, data: bytes, progress: Progress) -> None:
+        if progress.status is not None and progress.headers is not None:
+            self._remembered = _Remembered(data, progress.status, progress.headers, tuple(self._pieces))
+
+    def _answer_again(self, progress: Progress, found: _Remembered) -> None:
+        progress.headers = found.headers
+        progress.status = found.status
+        self._pieces.extend(found.pieces)
+        self._held += sum(map(len, found.pieces))
+        self.complete = self._keep = True
         self._wake()
 
     def eof_received(self) -> bool:
