@@ -13,9 +13,7 @@ from app.upstream.upstream import Limits, Upstream
 from tests.upstream.bad_server import BadServer, Exchange
 
 PUT = Request("PUT", "/x", body=b"{}")
-REFUSED = b'HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nx: a\r\nx: b\r\ncontent-length: 12\r\n\r\n{"code":"no"}'[
-    :-1
-]
+REFUSED = b'HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nx: a\r\nx: b\r\ncontent-length: 13\r\n\r\n{"code":"no"}'
 ANSWERS = [
     b"HTTP/1.1 204 No Content\r\n\r\n",
     b"HTTP/1.1 204 No Content\r\ndate: Wed, 25 Nov 2026 10:00:00 GMT\r\nset-cookie: a=b\r\n\r\n",
