@@ -20,9 +20,10 @@ from msgspec import Struct
 
 from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError
 from app.upstream import decoding
-from app.upstream.connection import Connection, Pool
+from app.upstream.connection import Connection
 from app.upstream.exchange import Answer, Request
 from app.upstream.failures import broken_off, failed, malformed
+from app.upstream.pool import Pool
 from app.upstream.transport import Progress, answered, default_tls, is_header_name, is_header_value
 
 if TYPE_CHECKING:
