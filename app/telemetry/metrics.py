@@ -40,6 +40,7 @@ _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.
 _KNOWN = (200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
 _STATUSES = {status: str(status) for status in _KNOWN}
 _ENDS_KEPT = 1024
+_NAMES_KEPT = 400  # characters
 # An operation's kind, then key and name of each root field.
 Summary = tuple[Any, ...]
 # Response key, code and reason of each error.
@@ -149,10 +150,12 @@ class Metrics:
         key = (summary, way, faults, refused)
         found = self._ends.get(key)
         if found is None:
-            # Callers name their operations' fields as they like: what was kept is made again.
+            found = self._series(summary, way, faults, refused=refused)
+            # Callers name fields as they like, and as long as they like: what was kept is made again.
             if len(self._ends) >= _ENDS_KEPT:
                 self._ends.clear()
-            found = self._ends[key] = self._series(summary, way, faults, refused=refused)
+            if sum(len(name) for name, *_ in (*summary[1:], *faults)) <= _NAMES_KEPT:
+                self._ends[key] = found
         duration, counted = found
         duration.add(seconds)
         for series in counted:

@@ -6,11 +6,15 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import Metrics
@@ -115,6 +119,51 @@ def test_labels_from_outside_become_other():
     ]
     assert len(lines) < 40
     assert "field1" not in metrics.render().decode()
+
+
+FIELDS = st.dictionaries(
+    st.sampled_from(["a", "b", "x" * 500]), st.sampled_from(["updateCustomer", "other"]), max_size=3
+)
+FAULTS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c", ""]), st.just("BACKEND_ERROR"), st.sampled_from(["KNOWN", "new"]))
+)
+ENDS = st.tuples(FIELDS, st.sampled_from(["compiled", None]), FAULTS, st.booleans())
+
+
+@given(st.lists(ENDS))
+def test_each_root_field_is_counted_by_its_faults_or_that_it_has_none(ends):
+    metrics = Metrics({"updateCustomer"}, {"KNOWN"})
+    wanted: Counter[tuple[str, str, str]] = Counter()
+    for fields, way, faults, refused in ends:
+        metrics.operated(("mutation", *fields.items()), way, tuple(faults), 0.1, refused=refused)
+        for key, code, reason in set(faults):
+            name = "none" if refused else fields.get(key, "other")
+            wanted[name, code, "other" if reason == "new" else reason] += 1
+        if not refused:
+            failed = {key for key, _, _ in faults}
+            wanted.update((name, "OK", "OK") for key, name in fields.items() if key not in failed)
+    metrics.carry_over()
+    found = {
+        (labels["field"], labels["code"], labels["reason"]): sample.value
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if sample.name == "gateway_operations_total" and (labels := sample.labels)
+    }
+    assert found == wanted
+    count = metrics.registry.get_sample_value("gateway_operation_duration_seconds_count", {"kind": "mutation"})
+    ran = metrics.registry.get_sample_value("gateway_executions_total", {"way": "compiled"})
+    assert (count or 0, ran or 0) == (len(ends), sum(way is not None for _, way, _, _ in ends))
+
+
+def test_names_of_callers_are_not_gathered():
+    metrics = Metrics({"updateCustomer"})
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            metrics.operated(("query", (f"{number}" + "x" * 10_000, "updateCustomer")), None, (), 0.1, refused=False)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 _WORKER = """
