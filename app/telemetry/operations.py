@@ -85,7 +85,10 @@ class Operations:
 
     def refused(self, code: str, reason: str) -> None:
         """A request that became no operation."""
-        self.metrics.answered(NONE, code, reason)
+        try:
+            self.metrics.answered(NONE, code, reason)
+        except Exception:
+            log.exception("a refusal could not be counted; its answer stands")
 
     async def operation(self, request: Request, context: Context, execution: Coroutine[Any, Any, R]) -> R:
         noted = journal.begin(context.call.request_id)
@@ -107,10 +110,13 @@ class Operations:
 
     def _ended(self, request: Request, context: Context, result: Result, noted: Journal, seconds: float) -> None:
         try:
-            fields = _NO_FIELDS if result.operation is None else result.operation.root_fields
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
             faults = tuple(_faults(result)) if result.errors else ()
             self.metrics.operated(summary, result.way, faults, seconds, refused=result.refusal is not None)
+        except Exception:
+            log.exception("an operation could not be counted; its answer stands")
+        try:
+            fields = _NO_FIELDS if result.operation is None else result.operation.root_fields
             self._write(request, context, result, noted, fields, seconds)
             for answer in noted.undocumented:
                 self.metrics.drifted(answer.backend)

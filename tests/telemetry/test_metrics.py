@@ -207,6 +207,47 @@ def test_workers_are_summed_and_a_killed_one_leaves_its_counts_but_no_gauges(tmp
     assert 'gateway_backend_duration_seconds_count{backend="basecone",status="204"} 3.0' in shown
 
 
+_WITHOUT_A_FOLDER = """
+import asyncio, logging, shutil, sys
+from pathlib import Path
+from app.call import Call
+from app.graphql.context import Context
+from app.graphql.execution import Request, Result
+from app.telemetry.metrics import Metrics
+from app.telemetry.operations import Operations
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+operations = Operations(Metrics((), (), (), Path(sys.argv[1])), {})
+shutil.rmtree(sys.argv[1])
+
+async def execution():
+    return Result(data={})
+
+async def main():
+    result = await operations.operation(Request("q"), Context(Call("r"), {}), execution())
+    print("answered", result.data)
+
+asyncio.run(main())
+"""
+
+
+def test_what_cannot_be_counted_is_answered_and_logged_all_the_same(tmp_path: Path):
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_A_FOLDER, str(folder)],
+        env={"PROMETHEUS_MULTIPROC_DIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [line for line in ended.stdout.splitlines() if line.startswith(("an ", "operation", "answered"))]
+    assert told == [
+        "an operation could not be counted; its answer stands",
+        "operation answered",
+        "answered {}",
+    ]
+
+
 def test_the_dashboard_asks_only_for_metrics_that_exist():
     dashboard = json.loads((Path(__file__).parents[2] / "app/telemetry/grafana.json").read_text())
     asked = {
