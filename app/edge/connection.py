@@ -79,9 +79,6 @@ class BoundedConnection(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
         super().connection_lost(exc)
-        # Each holds this connection: a circle that only the garbage collector's rarest run would find.
-        self.parser = None  # type: ignore[assignment]
-        self.cycle = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         if self._too_large or self._deaf:

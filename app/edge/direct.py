@@ -81,6 +81,8 @@ class DirectConnection(BoundedConnection):
             self.tasks.discard(self._exchange)
             self._body_ended(self._exchange)
         super().connection_lost(exc)
+        # An exchange holds its connection: a circle that only the garbage collector's rarest run would find.
+        self.cycle = None  # type: ignore[assignment]
 
     # What the parser tells it.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -247,6 +249,27 @@ async def test_a_connection_on_which_nothing_more_is_asked_is_closed():
         writer.write(Case("").request())
         assert b'"title":"First"' in await one_answer(reader)
         assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("http", [BoundedConnection, DirectConnection])
+async def test_a_closed_connection_is_freed_without_the_garbage_collector(http):
+    """Else a busy server keeps thousands of closed ones until the collector's rarest run."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with serve(notebook_app(), http=http) as (address, server):
+            async with connected(address) as (reader, writer):
+                writer.write(Case("").request())
+                await one_answer(reader)
+                (found,) = server.server_state.connections
+                gone = weakref.ref(found)
+                del found
+            while server.server_state.connections:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert gone() is None
+    finally:
+        gc.enable()
 
 
 class Endpoint:
