@@ -159,7 +159,10 @@ class Inputs:
             default = self.literal(definition.default_value, type_, declared)
             return lambda given: read(given[name]) if name in given else default(given)
         if is_non_null_type(type_):
-            certain: Source = lambda given: read(given.get(name))  # noqa: E731 - a function, to be told from others
+
+            def certain(given: Given) -> Any:
+                return read(given.get(name))
+
             self._certain.add(certain)
             return certain
         return lambda given: read(given[name]) if name in given else ABSENT

@@ -232,27 +232,18 @@ def _required(inner: Completion) -> Completion:
 
 def _list(item: Completion) -> Completion:
     if item.pure is not None:
-        return Completion(_pure_list(item.pure) if item.nullable is None else _pure_list_of_required(item.nullable))
+        return Completion(_pure_list(item.nullable or item.pure, required=item.nullable is not None))
     assert item.running is not None
     return Completion(running=_running_list(item.running))
 
 
-def _pure_list(complete: Pure) -> Pure:
-    def pure_list(value: Any) -> Any:
-        if type(value) is list:
-            return [complete(part) for part in value]
-        if value is None:
-            return None
-        raise AnomalyError
+def _pure_list(complete: Pure, *, required: bool) -> Pure:
+    """With `required` no part may be null, which is looked for once for all of them."""
 
-    return pure_list
-
-
-def _pure_list_of_required(complete: Pure) -> Pure:
     def pure_list(value: Any) -> Any:
         if type(value) is list:
             parts = [complete(part) for part in value]
-            if None in parts:
+            if required and None in parts:
                 raise AnomalyError
             return parts
         if value is None:
