@@ -11,7 +11,6 @@ import logging
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -28,7 +27,7 @@ from app.upstream.transport import Progress, answered, default_tls, is_header_na
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from app.call import Call
     from app.upstream.limits import Limits
@@ -105,9 +104,6 @@ class DirectTransport:
         self._origins: dict[str, Origin] = {}
         # Most calls bring the same headers. A caller's credentials stay until those of others push them out.
         self._lines = lru_cache(_HEADERS_KEPT)(_header_lines)
-        # Those of the gateway's own credentials, which an API's client makes once and nobody can change.
-        self._own_headers: Mapping[str, str] | None = None
-        self._own_lines = ""
 
     async def aclose(self) -> None:
         for origin in self._origins.values():
@@ -129,16 +125,10 @@ class DirectTransport:
         target = (origin.prefix + request.path or "/") + _query(tuple(request.query))
         if target[0] != "/" or not _PATH.fullmatch(request.path):
             raise failed(self._name, httpx.InvalidURL("the address of the request cannot be sent"), left=False)
-        headers = request.headers
-        if headers is self._own_headers:
-            lines = self._own_lines
-        else:
-            try:
-                lines = self._lines(tuple(headers.items()))
-            except _MalformedError as error:
-                raise malformed(self._name, str(error)) from None
-            if type(headers) is MappingProxyType:
-                self._own_headers, self._own_lines = headers, lines
+        try:
+            lines = self._lines(tuple(request.headers.items()))
+        except _MalformedError as error:
+            raise malformed(self._name, str(error)) from None
         if call.trace_headers or not _is_plain(call.request_id):
             more = _decorations(call)
         else:

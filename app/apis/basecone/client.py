@@ -6,7 +6,6 @@ import base64
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from app.apis.basecone.backend import NAME, Kind
@@ -104,8 +103,7 @@ class RestBackend:
         if settings.client_identifier is not None and settings.api_access_key is not None:
             pair = f"{settings.client_identifier}:{settings.api_access_key.get_secret_value()}"
             self._own = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-        # Made once, and nobody can change them: the transport knows them again.
-        self._own_update = MappingProxyType(update_headers(self._own))
+        self._own_update = update_headers(self._own)
         self._ledgers: OrderedDict[tuple[str, str], tuple[float, Wire]] = OrderedDict()
 
     def _headers(self, call: Call) -> Mapping[str, str]:
@@ -116,7 +114,7 @@ class RestBackend:
 
     async def update(self, kind: Kind, record_id: str, body: Any, *, skip: bool, call: Call) -> None:
         credentials = self._headers(call)
-        headers: Mapping[str, str] = self._own_update if credentials is self._own else update_headers(credentials)
+        headers = self._own_update if credentials is self._own else update_headers(credentials)
         if call.simulate is not None and (simulated(kind, call.simulate) or is_fault(call.simulate)):
             # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
             headers = {**headers, "x-simulate": call.simulate}
