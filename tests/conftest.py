@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import WAYS, WIRINGS, Gateway
 from tests.harness import gateway as open_gateway
+
+# A machine that stands still for a second says nothing about the code: no test is timed, a generated one neither.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +26,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.upper().startswith("GATEWAY_"):
             monkeypatch.delenv(name)
     return
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_collections() -> None:
+    """What earlier modules left is not looked at again: a full collection stops a process of many tests for a second,
+    long enough for a time-out to be over before the test has come to what it is about."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

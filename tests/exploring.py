@@ -35,7 +35,6 @@ def explore(machine: Any, least: int, examples: int, tmp_path: Any, postgres: An
             settings=settings(
                 max_examples=examples,
                 stateful_step_count=60,
-                deadline=None,
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,
             ),

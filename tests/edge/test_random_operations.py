@@ -80,7 +80,6 @@ def run(examples: int, folder: Path) -> None:
 
         @settings(
             max_examples=examples,
-            deadline=None,
             database=None,
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.graphql.entities import MAX_LOOK_UPS
@@ -117,7 +117,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(representations=st.lists(JSON, max_size=5))
 async def test_no_representation_breaks_its_neighbours(representations):
     last = [{"__typename": "Note", "id": FIRST}]

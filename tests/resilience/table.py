@@ -10,7 +10,6 @@ from tests.upstream.bad_server import Script, answer, says, status
 from tests.upstream.faults import BOMB, CHUNKED, ERROR, MEBIBYTE, zipped
 
 SMALL = b'{"Id":"b0000000-0000-4000-8000-000000000001","Firstname":"Changed"}'
-SHORT = {"GATEWAY_BACKEND_SECONDS": "0.5"}
 SHORT_CONNECT = {"GATEWAY_CONNECT_SECONDS": "0.2", "GATEWAY_CONNECT_RETRIES": "1"}
 LARGE_BODY = {"GATEWAY_MAX_BODY_BYTES": "40000000"}
 HTML = "content-type: text/html"
@@ -40,6 +39,7 @@ class Fault:
     body: int = 0
     settings: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    waits: bool = False  # until the time that a call has is over
 
 
 def unsent(name: str, put: Script, reason: str = "NOT_CONNECTED", **more: Any) -> Fault:
@@ -52,8 +52,7 @@ def lost(name: str, put: Script, **more: Any) -> Fault:
 
 
 def late(name: str, put: Script, **more: Any) -> Fault:
-    settings = SHORT | more.pop("settings", {})
-    return Fault(name, put, "BACKEND_TIMEOUT", "ANSWER_TIMED_OUT", settings=settings, **more)
+    return Fault(name, put, "BACKEND_TIMEOUT", "ANSWER_TIMED_OUT", waits=True, **more)
 
 
 def refused(name: str, put: Script, code: str, reason: str, status: int, **more: Any) -> Fault:
@@ -166,7 +165,7 @@ REFUSED = [
     refused("413 while the body is sent", says(answer(413, ERROR), then="close"), "BACKEND_REJECTED", "UNDOCUMENTED_REJECTION", 413, eager=False),
     refused("a refusal cut off", says(answer(400, ERROR, length=99), then="close"), "BAD_USER_INPUT", "UNDOCUMENTED_BAD_REQUEST", 400),
     refused("100 MB of refusal", faults.big(403, 100 * MEBIBYTE), "FORBIDDEN", "UNDOCUMENTED_FORBIDDEN", 403),
-    refused("slow drip of a refusal", faults.drips_a_refusal, "NOT_FOUND", "UNDOCUMENTED_NOT_FOUND", 404, settings=SHORT),
+    refused("slow drip of a refusal", faults.drips_a_refusal, "NOT_FOUND", "UNDOCUMENTED_NOT_FOUND", 404, waits=True),
     refused("gzip bomb of a refusal", says(zipped(422, BOMB)), "BAD_USER_INPUT", "UNDOCUMENTED_BAD_REQUEST", 422),
 ]  # fmt: skip
 FINE = [

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tracemalloc
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.patience import given_time
 from tests.resilience.neighbour import AFTER, BEFORE, Gatewayed, applied, gatewayed
 from tests.resilience.table import BROKEN, TABLE, Fault
 from tests.upstream import faults
@@ -19,8 +21,19 @@ from tests.upstream.faults import MEBIBYTE
 DIFFERS = "The record was read back and differs from what was sent."
 
 
+async def attempted(fault: Fault, folder: Path, attempt: Callable[[Path, dict[str, str]], Awaitable[None]]) -> None:
+    """In a folder of its own, with what is set beside the fault's own settings."""
+
+    async def within(seconds: float) -> None:
+        here = folder / str(seconds)
+        here.mkdir()
+        await attempt(here, {"GATEWAY_BACKEND_SECONDS": str(seconds)})
+
+    await (given_time(within, 0.5) if fault.waits else attempt(folder, {}))
+
+
 @contextlib.asynccontextmanager
-async def made(fault: Fault, folder: Path, engine: str, **more: Any):
+async def made(fault: Fault, folder: Path, engine: str, settings: dict[str, str], **more: Any):
     async with contextlib.AsyncExitStack() as stack:
         url, tls = fault.url, None
         if url == "refused":
@@ -29,7 +42,7 @@ async def made(fault: Fault, folder: Path, engine: str, **more: Any):
             url = await stack.enter_async_context(faults.black_hole())
         elif url == "untrusted":
             (tls, _), url = faults.certificate(folder), None
-        settings = {"GATEWAY_HTTP_ENGINE": engine, **fault.settings}
+        settings = {"GATEWAY_HTTP_ENGINE": engine, **fault.settings, **settings}
         gateway = await stack.enter_async_context(
             gatewayed(folder, fault.put, url=url, raw=fault.raw, eager=fault.eager, tls=tls, settings=settings, **more)
         )
@@ -46,10 +59,22 @@ def update(gateway: Gatewayed, fault: Fault, **more: Any):
 @pytest.mark.parametrize("fault", TABLE, ids=lambda fault: fault.id)
 async def test_each_fault_reaches_the_client_truthfully(fault: Fault, engine: str, tmp_path: Path):
     """The backend did not apply the update, so nothing but a success that it claimed itself may say so."""
-    async with made(fault, tmp_path, engine) as gateway:
-        body = await update(gateway, fault)
-        assert (fault.puts, fault.reads) == (gateway.server.puts, gateway.neighbour.reads)
-        assert BEFORE[fault.api] == await gateway.neighbour.name(fault.api)
+
+    async def attempt(folder: Path, settings: dict[str, str]) -> None:
+        async with made(fault, folder, engine, settings) as gateway:
+            body = await update(gateway, fault)
+            puts, reads = gateway.server.puts, gateway.neighbour.reads
+            assert BEFORE[fault.api] == await gateway.neighbour.name(fault.api)
+        told = body.get("errors", [{}])[0].get("extensions", {})
+        if puts and told.get("outcome") == "NOT_APPLIED" and not told["backend"].get("status"):
+            pytest.fail("A PUT that left and was not answered was said not to be applied.")
+        assert (fault.puts, fault.reads) == (puts, reads)
+        judge(fault, body)
+
+    await attempted(fault, tmp_path, attempt)
+
+
+def judge(fault: Fault, body: dict[str, Any]) -> None:
     if fault.outcome is None:
         assert applied(fault.api, body)
         return
@@ -77,11 +102,15 @@ DELIVERABLE = [fault for fault in BROKEN if fault.eager]
 @pytest.mark.parametrize("fault", DELIVERABLE, ids=lambda fault: fault.id)
 async def test_an_update_that_was_applied_before_the_fault_is_a_success(fault: Fault, tmp_path: Path):
     """Nothing beside the record was asked for, so that the read-back proves all of it. One PUT, whatever broke."""
-    async with made(fault, tmp_path, "direct", delivered=True) as gateway:
-        body = await update(gateway, fault, skip=True)
-        assert applied(fault.api, body)
-        assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
-        assert await gateway.neighbour.name(fault.api) == AFTER
+
+    async def attempt(folder: Path, settings: dict[str, str]) -> None:
+        async with made(fault, folder, "direct", settings, delivered=True) as gateway:
+            body = await update(gateway, fault, skip=True)
+            assert applied(fault.api, body)
+            assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
+            assert await gateway.neighbour.name(fault.api) == AFTER
+
+    await attempted(fault, tmp_path, attempt)
 
 
 async def test_what_answers_too_much_costs_little_memory(tmp_path: Path):
@@ -91,7 +120,7 @@ async def test_what_answers_too_much_costs_little_memory(tmp_path: Path):
         for number, fault in enumerate(large):
             folder = tmp_path / str(number)
             folder.mkdir()
-            gateways.append((await stack.enter_async_context(made(fault, folder, "direct")), fault))
+            gateways.append((await stack.enter_async_context(made(fault, folder, "direct", {})), fault))
         tracemalloc.start()
         try:
             await asyncio.gather(*(update(*pair) for pair in gateways for _ in range(4)))

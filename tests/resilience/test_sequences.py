@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import given_time
 from tests.resilience.neighbour import ENGINES, applied, gatewayed
-from tests.upstream.bad_server import BadServer, Exchange, answer, says, status, unused_port
+from tests.upstream.bad_server import BadServer, Exchange, Script, answer, says, status, unused_port
 
 UNSENT = {"code": "BACKEND_UNAVAILABLE", "outcome": "NOT_APPLIED"}
 APIS = ("basecone", "bokamera")
@@ -68,19 +69,24 @@ async def test_a_pause_that_forbids_the_read_back_is_told(tmp_path: Path):
     assert "The record could not be read back" in error["message"]
 
 
-FAILING = {
-    "500": (says(answer(500)), {}),
-    "closed": (says(b"", then="close"), {}),
-    "time-out": (says(b"", then="hang"), {"GATEWAY_BACKEND_SECONDS": "0.2"}),
-}
+FAILING = {"500": says(answer(500)), "closed": says(b"", then="close"), "time-out": says(b"", then="hang")}
 
 
 @pytest.mark.parametrize("failing", FAILING)
 async def test_a_backend_that_keeps_failing_is_not_called(failing, tmp_path: Path):
-    script, settings = FAILING[failing]
-    settings = {"GATEWAY_BREAKER_WINDOW": "10", "GATEWAY_BREAKER_FAILURES": "4", **settings}
+    settings = {"GATEWAY_BREAKER_WINDOW": "10", "GATEWAY_BREAKER_FAILURES": "4"}
+
+    async def within(seconds: float) -> None:
+        folder = tmp_path / str(seconds)
+        folder.mkdir()
+        await keep_failing(FAILING[failing], folder, {**settings, "GATEWAY_BACKEND_SECONDS": str(seconds)})
+
+    await (given_time(within, 0.2) if failing == "time-out" else keep_failing(FAILING[failing], tmp_path, settings))
+
+
+async def keep_failing(script: Script, folder: Path, settings: dict[str, str]) -> None:
     # Reads fail as well: with every update two calls do.
-    async with gatewayed(tmp_path, script, get=script, settings=settings) as gateway:
+    async with gatewayed(folder, script, get=script, settings=settings) as gateway:
         before = [await gateway.error("basecone") for _ in range(2)]
         assert [error["extensions"]["outcome"] for error in before] == ["UNKNOWN"] * 2
         sent = len(gateway.server.requests)

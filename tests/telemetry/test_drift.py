@@ -176,7 +176,7 @@ def _other_values(value: object) -> object:
     return value + 1 if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(JSON)
 def test_a_fingerprint_is_of_the_shape_alone(value: object):
     shapes = [

@@ -215,10 +215,13 @@ async def test_a_callers_own_short_deadline_does_not_open_it_for_everybody():
     service = Service(204)
     service.gate = asyncio.Event()
     async with service.upstream(OPENS_AFTER_THREE) as upstream:
-        for _ in range(10):
+        timed_out = 0
+        while timed_out < 10:
             deadline = asyncio.get_running_loop().time() + 0.005
             error = await result(upstream, Call("r", deadline=deadline))
-            assert error.row is errors.ANSWER_TIMED_OUT
+            timed_out += error.row is errors.ANSWER_TIMED_OUT
+            # On a machine that stands still it may be over before.
+            assert error.row in {errors.ANSWER_TIMED_OUT, errors.DEADLINE_BEFORE_SENDING}
         assert upstream.breaker_state is BreakerState.CLOSED
 
 
@@ -227,8 +230,10 @@ async def test_time_outs_by_the_settings_open_it():
     service.gate = asyncio.Event()
     limits = Limits(timeout=0.01, breaker_window=4, breaker_failures=3)
     async with service.upstream(limits) as upstream:
-        for _ in range(3):
-            await result(upstream)
+        timed_out = 0
+        while timed_out < 3:
+            assert upstream.breaker_state is BreakerState.CLOSED
+            timed_out += (await result(upstream)).row is errors.ANSWER_TIMED_OUT
         assert upstream.breaker_state is BreakerState.OPEN
 
 

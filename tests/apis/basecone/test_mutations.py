@@ -305,7 +305,7 @@ async def test_texts_survive_the_way_to_the_store_and_back(gateway: Gateway, tex
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_any_text_reaches_the_wire_unchanged(text):
     backend = Backend({("PUT", "customers"): NO_CONTENT})
     given_ = {"company": {"companyId": COMPANY_A}, "name": text}

@@ -78,7 +78,6 @@ def compare(asked: Any, runs: Callable[[Any, bool], Coroutine[Any, Any, Any]], s
     # Not shrunk: each step costs two runs, and the operations are short as they are drawn.
     @settings(
         max_examples=examples,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         derandomize=True,
         database=None,
