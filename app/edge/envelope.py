@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app.edge.caller import REQUEST_ID, request_id
 from app.errors import INTERNAL, DocumentedError, GatewayError
 from app.graphql.refusals import HOST_NOT_ALLOWED, Fault
+from app.telemetry.logs import tell
 from app.wire import encode_json
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _ANY_HOST = frozenset({"/health/live", "/health/ready"})
 def log_refusal(row: DocumentedError, status: int, request_id: str) -> None:
     """Of a request that became no operation. Nothing that the caller wrote is told: not even the path."""
     told = {"request_id": request_id, "status": str(status), "code": row.code.value, "reason": row.reason}
-    log.info("request refused", extra=told)
+    tell(log, logging.INFO, "request refused", told)
 
 
 def error_response(

@@ -86,6 +86,8 @@ class Operation:
     summary: tuple[Any, ...] = field(init=False)
     # What `app.graphql.compiled` made of it; lives and is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    # What `app.telemetry` tells of it in every line; likewise.
+    told: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "summary", (self.kind.value, *self.root_fields.items()))

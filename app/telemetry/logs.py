@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -22,6 +22,7 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | 
     "taskName",
     "color_message",
 }
+_PLAIN = frozenset({str, int, float, bool})
 # At debug, too, these tell of headers and bodies, or of nothing that anybody wants.
 _QUIET = ("httpx", "httpcore", "asyncio", "urllib3", "opentelemetry", "hpack", "sqlalchemy", "asyncpg")
 # asyncpg writes a traceback every two seconds while its server is away; who asks for the store says so in one line.
@@ -38,6 +39,20 @@ _SIGNS = ("basic", "bearer", "authorization", "key", "password", "secret", "_tok
 _LEAST = 6
 
 
+class Told(logging.LogRecord):
+    """A record of which everything is known where it is made: `members` are the line's, after its message."""
+
+    def __init__(self, logger: str, level: int, message: str, members: Mapping[str, Any]) -> None:
+        super().__init__(logger, level, "", 0, message, None, None)
+        self.members = members
+
+
+def tell(log: logging.Logger, level: int, message: str, members: Mapping[str, Any]) -> None:
+    """Like `log.log`, for lines that each request writes: looking up who calls would cost as much as all the rest."""
+    if log.isEnabledFor(level):
+        log.handle(Told(log.name, level, message, members))
+
+
 class Redaction:
     """Takes credentials out of a text: by their form, and those of the settings wherever they stand."""
 
@@ -45,18 +60,15 @@ class Redaction:
         known = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
-    def needless(self, values: Iterable[Any]) -> bool:
+    def needless(self, values: Collection[Any]) -> bool:
         """Whether none of the values can hold a credential: one look at all of them, since hardly a line has one."""
-        texts = []
-        for value in values:
-            if type(value) is str:
-                texts.append(value)
-            elif not isinstance(value, bool | int | float):
-                return False
-        joined = "\n".join(texts)
-        folded = joined.casefold()
-        if any(sign in folded for sign in _SIGNS):
+        if not _PLAIN.issuperset(map(type, values)):
             return False
+        joined = "\n".join([value for value in values if type(value) is str])
+        folded = joined.casefold()
+        for sign in _SIGNS:
+            if sign in folded:
+                return False
         return self._known is None or self._known.search(joined) is None
 
     def __call__(self, text: str) -> str:
@@ -82,7 +94,10 @@ class _Formatter(logging.Formatter):
         }
         if (noted := journal.current()) is not None and noted.request_id is not None:
             found["request_id"] = noted.request_id  # of the lines of those who know nothing of requests
-        found |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        if isinstance(record, Told):
+            found |= record.members
+        else:
+            found |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
         found = {name: value for name, value in found.items() if value is not None}
@@ -133,6 +148,8 @@ def configure(
     level: str, form: Literal["auto", "json", "text"], secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
     """All loggers to `stream` (standard error by default). `auto` is text for a terminal, JSON for anything else."""
+    # No line tells of them: https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     stream = stream or sys.stderr
     text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)

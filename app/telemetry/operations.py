@@ -6,15 +6,17 @@ Stands around the execution and changes nothing about it; a failure in here is l
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from graphql import FieldNode, OperationDefinitionNode, StringValueNode, VariableNode
+from graphql import FieldNode, OperationDefinitionNode, StringValueNode, ValueNode, VariableNode
 
 from app.errors import INTERNAL, Outcome
 from app.telemetry import journal
+from app.telemetry.logs import tell
 from app.telemetry.metrics import NONE, Metrics
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ _NAME_LENGTH = 100
 _MILLISECONDS = 1000
 _NO_FIELDS: Mapping[str, str] = {}
 _NO_OPERATION = (NONE,)
+_ANSWERED, _REFUSED, _FAILED = (f"operation {end}" for end in ("answered", "refused", "failed"))
+_APPLIED = (Outcome.APPLIED.value,)
+# As most callers write it, and as the log does.
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 R = TypeVar("R", bound="Result")
 
@@ -53,6 +59,8 @@ class Operation(Protocol):
     def root_fields(self) -> Mapping[str, str]: ...
     @property
     def summary(self) -> tuple[Any, ...]: ...
+    @property
+    def told(self) -> dict[Any, Any]: ...
 
 
 class Result(Protocol):
@@ -62,6 +70,19 @@ class Result(Protocol):
 
     @property
     def way(self) -> str | None: ...
+
+
+class _Known(NamedTuple):
+    """What a line tells of the operation itself: `backends` are its fields', `ids` the arguments of that name."""
+
+    operation: str | None
+    kind: str | None
+    field: str | None
+    backends: str | None
+    ids: tuple[ValueNode, ...]
+
+
+_NOTHING_KNOWN = _Known(None, None, None, None, ())
 
 
 class Operations:
@@ -116,8 +137,8 @@ class Operations:
         except Exception:
             log.exception("an operation could not be counted; its answer stands")
         try:
+            self._write(request, context, result, noted, seconds)
             fields = _NO_FIELDS if result.operation is None else result.operation.root_fields
-            self._write(request, context, result, noted, fields, seconds)
             for answer in noted.undocumented:
                 self.metrics.drifted(answer.backend)
                 if self._drift is not None:
@@ -125,15 +146,7 @@ class Operations:
         except Exception:
             log.exception("an operation could not be told of; its answer stands")
 
-    def _write(
-        self,
-        request: Request,
-        context: Context,
-        result: Result,
-        noted: Journal,
-        fields: Mapping[str, str],
-        seconds: float,
-    ) -> None:
+    def _write(self, request: Request, context: Context, result: Result, noted: Journal, seconds: float) -> None:
         surprised = False
         for error in result.errors:
             surprised = surprised or error["extensions"]["reason"] == INTERNAL.reason
@@ -141,34 +154,47 @@ class Operations:
         if not log.isEnabledFor(level):
             return
         operation = result.operation
-        names = list(dict.fromkeys(fields.values()))
+        known = _NOTHING_KNOWN if operation is None else operation.told.get(_Known) or self._known(operation)
         extensions = [error["extensions"] for error in result.errors]
-        backends = _backends(extensions, noted.exchanges) or [
-            self._owners[name] for name in names if name in self._owners
-        ]
+        exchanges = noted.exchanges
+        waited = sum([item.seconds for item in exchanges]) or noted.store_seconds
         members = {
             "request_id": context.call.request_id,
             "caller": context.caller,
-            "operation": (operation.name or "")[:_NAME_LENGTH] or None if operation is not None else None,
-            "kind": operation.kind.value if operation is not None else None,
-            "field": _joined(names),
-            "record": _joined(_ids(operation, request.variables)),
-            "backend": _joined(backends),
-            "status": _joined(item.status if item.status is not None else item.reason for item in noted.exchanges),
-            "code": _joined(item["code"] for item in extensions),
-            "reason": _joined(item["reason"] for item in extensions),
+            "operation": known.operation,
+            "kind": known.kind,
+            "field": known.field,
+            "record": _joined(_ids(known.ids, request.variables)),
+            "backend": _joined(_backends(extensions, exchanges)) or known.backends,
+            "status": _joined([item.reason if item.status is None else item.status for item in exchanges]),
+            "code": _joined([item["code"] for item in extensions]),
+            "reason": _joined([item["reason"] for item in extensions]),
             "outcome": _joined(_outcomes(operation, extensions)),
             "duration_ms": round(seconds * _MILLISECONDS, 3),
-            "backend_ms": round(
-                (sum(item.seconds for item in noted.exchanges) or noted.store_seconds) * _MILLISECONDS, 3
-            ),
+            "backend_ms": round(waited * _MILLISECONDS, 3),
             "detail": _joined(noted.details),
             "trace_id": self._trace_id(),
         }
-        message = "failed" if surprised else "refused" if extensions else "answered"
-        log.log(
-            level, "operation %s", message, extra={key: value for key, value in members.items() if value is not None}
+        message = _FAILED if surprised else _REFUSED if extensions else _ANSWERED
+        tell(log, level, message, members)
+
+    def _known(self, operation: Operation) -> _Known:
+        names = list(dict.fromkeys(operation.root_fields.values()))
+        known = _Known(
+            (operation.name or "")[:_NAME_LENGTH] or None,
+            operation.node.operation.value,
+            _joined(names),
+            _joined([self._owners[name] for name in names if name in self._owners]),
+            tuple(
+                argument.value
+                for node in operation.node.selection_set.selections
+                if isinstance(node, FieldNode)
+                for argument in node.arguments or ()
+                if argument.name.value == "id"
+            ),
         )
+        operation.told[_Known] = known
+        return known
 
     def _trace_id(self) -> str | None:
         if self._traces is None:
@@ -198,31 +224,35 @@ def _backends(extensions: Sequence[Mapping[str, Any]], exchanges: Sequence[Excha
     return [item["backend"]["name"] for item in extensions if "backend" in item] + [item.backend for item in exchanges]
 
 
-def _outcomes(operation: Any, extensions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _outcomes(operation: Any, extensions: Sequence[Mapping[str, Any]]) -> Sequence[str]:
     """Of a mutation; without an error it was applied."""
-    if operation is not None and operation.mutation:
-        yield from (item["outcome"] for item in extensions if "outcome" in item)
-        if not extensions:
-            yield Outcome.APPLIED.value
+    if operation is None or not operation.mutation:
+        return ()
+    return [item["outcome"] for item in extensions if "outcome" in item] if extensions else _APPLIED
 
 
-def _joined(values: Any) -> str | None:
+def _joined(values: Sequence[Any]) -> str | None:
     """Different values in their order; None for none."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return str(values[0]) or None
     return ",".join(list(dict.fromkeys(map(str, values)))[:_MOST]) or None
 
 
-def _ids(operation: Operation | None, variables: Mapping[str, Any]) -> Iterator[str]:
+def _ids(arguments: Sequence[ValueNode], variables: Mapping[str, Any]) -> list[str]:
     """The records that an operation names; nothing but a UUID, so that no caller writes anything else into the log."""
-    for node in operation.node.selection_set.selections if operation is not None else ():
-        for argument in node.arguments or () if isinstance(node, FieldNode) else ():
-            if argument.name.value != "id":
-                continue
-            given = argument.value
-            value = variables.get(given.name.value) if isinstance(given, VariableNode) else None
+    found = []
+    for given in arguments:
+        value = variables.get(given.name.value) if isinstance(given, VariableNode) else None
+        text = given.value if isinstance(given, StringValueNode) else str(value)
+        if _UUID.fullmatch(text) is None:
             try:
-                yield str(uuid.UUID(given.value if isinstance(given, StringValueNode) else str(value)))
+                text = str(uuid.UUID(text))
             except ValueError:
                 continue
+        found.append(text)
+    return found
 
 
 def _given(request: Request, operation: Operation | None) -> list[str]:
