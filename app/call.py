@@ -31,5 +31,6 @@ class Call:
         """The same call with a deadline that leaves time for one read-back."""
         if self.deadline is None:
             return self
-        reserve = min(_READ_BACK_SECONDS, max(0.0, self.deadline - now) * _READ_BACK_SHARE)
+        left = self.deadline - now
+        reserve = min(_READ_BACK_SECONDS, left * _READ_BACK_SHARE) if left > 0 else 0.0
         return type(self)(self.request_id, self.credentials, self.deadline - reserve, self.simulate, self.trace_headers)

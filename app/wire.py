@@ -245,18 +245,19 @@ def to_wire(value: Any) -> Wire:
 _writers: dict[type, Callable[[Any], Wire]] = {}
 
 
-def _writer(cls: type) -> Callable[[Any], Wire]:
-    """`to_wire` for one class, member by member."""
+def _writer(cls: type, above: tuple[type, ...] = ()) -> Callable[[Any], Wire]:
+    """`to_wire` for one class, member by member; `above` are the classes whose writers are being written."""
+    above = (*above, cls)
     source = FunctionSource("value")
     unset = source.value(UNSET)
     source.add("result = {}")
     for member in members(cls):
         given = "item"
         if member.nested is not None and member.is_list:
-            part = _nested_writer(source, member.nested, "part")
+            part = _nested_writer(source, member.nested, "part", above)
             given = f"None if item is None else [None if part is None else {part} for part in item]"
         elif member.nested is not None:
-            given = f"None if item is None else {_nested_writer(source, member.nested, 'item')}"
+            given = f"None if item is None else {_nested_writer(source, member.nested, 'item', above)}"
         source.add(f"item = value.{name(member.attribute)}", f"if item is not {unset}:")
         source.add(f"result['{name(member.name)}'] = {given}", depth=2)
     source.add("return result")
@@ -265,15 +266,18 @@ def _writer(cls: type) -> Callable[[Any], Wire]:
     return found
 
 
-def _nested_writer(source: FunctionSource, cls: type, given: str) -> str:
+def _nested_writer(source: FunctionSource, cls: type, given: str, above: tuple[type, ...]) -> str:
     """An expression; most objects within others are nothing but a code, and need no function of their own."""
     plain = f"{source.value(to_wire)}({given})"
     found = members(cls)
-    if len(found) != 1 or found[0].nested is not None:
+    if len(found) == 1 and found[0].nested is None:
+        value = f"only := {given}.{name(found[0].attribute)}"
+        written = f"{{}} if ({value}) is {source.value(UNSET)} else {{'{name(found[0].name)}': only}}"
+    elif cls in above:
         return plain
-    value = f"only := {given}.{name(found[0].attribute)}"
-    code = f"{{}} if ({value}) is {source.value(UNSET)} else {{'{name(found[0].name)}': only}}"
-    return f"{plain} if type({given}) is not {source.value(cls)} else {code}"
+    else:
+        written = f"{source.value(_writers.get(cls) or _writer(cls, above))}({given})"
+    return f"{written} if type({given}) is {source.value(cls)} else {plain}"
 
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:

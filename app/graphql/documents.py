@@ -103,6 +103,11 @@ class Document:
 
     ast: DocumentNode
     operations: Mapping[str | None, Operation]
+    _only: Operation | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = list(self.operations.values())
+        object.__setattr__(self, "_only", found[0] if len(found) == 1 else None)
 
     def operation(self, name: str | None) -> Operation:
         """The operation to run; an empty name counts as none. Raises RefusedRequestError."""
@@ -110,10 +115,10 @@ class Document:
             if name not in self.operations:
                 raise refused(OPERATION_NOT_FOUND, "The document has no operation of the given name.")
             return self.operations[name]
-        if len(self.operations) != 1:
+        if self._only is None:
             wanted = "The document has several operations; give operationName." if self.operations else None
             raise refused(OPERATION_NOT_FOUND, wanted or "The document has no operation.")
-        return next(iter(self.operations.values()))
+        return self._only
 
 
 class Documents:

@@ -99,7 +99,7 @@ class PersistedDocuments:
 
     def source(self, query: str | None, extensions: Mapping[str, Any], document_id: str | None = None) -> str:
         """The text of the document to run. Raises RefusedRequestError."""
-        wanted = _wanted(extensions)
+        wanted = _wanted(extensions) if extensions else None
         if query is not None:
             if wanted is not None and digest(query) != wanted:
                 raise refused(PERSISTED_QUERY_MISMATCH)

@@ -161,13 +161,13 @@ class Connection(asyncio.Protocol):
         self._held = 0
         return found
 
-    def ended(self, now: float) -> bool:
+    def ended(self) -> bool:
         """Ends the exchange; whether the connection can be used again."""
         reusable = self.complete and self._keep and not self.lost and not self._transport.is_closing()
         # An answer before the request's end: the rest of the request would stand before the next one.
         reusable = reusable and not self._transport.get_write_buffer_size() and not self._pieces
         self._progress = None
-        self.idle_since = now
+        self.idle_since = self._loop.time()
         return reusable
 
     def abort(self) -> None:

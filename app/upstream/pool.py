@@ -86,7 +86,7 @@ class Pool:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        if connection.ended(asyncio.get_running_loop().time()):
+        if connection.ended():
             self._pass_on(connection)
         else:
             self._drop(connection)

@@ -58,19 +58,6 @@ class NotCompiledError(Exception):
         self.way = way
 
 
-def nullable(read: Reader) -> Reader:
-    return lambda raw: None if raw is None else read(raw)
-
-
-def needed(read: Reader) -> Reader:
-    def read_needed(raw: Any) -> Any:
-        if raw is None:
-            raise UnusualError
-        return read(raw)
-
-    return read_needed
-
-
 @dataclass
 class Inputs:
     """The readers of one operation's inputs. `used` has the variables that the arguments last asked for read.
@@ -96,7 +83,7 @@ class Inputs:
             return self._object_reader(type_, declared, null=null)
         if is_list_type(type_):
             return _list_reader(self.reader(type_.of_type, _item(declared)), null=null)
-        return nullable(_leaf_reader(type_)) if null else needed(_leaf_reader(type_))
+        return _leaf_reader(type_, null=null)
 
     def _object_reader(self, type_: GraphQLInputObjectType, declared: Any, *, null: bool) -> Reader:
         key = (type_.name, declared, null)
@@ -282,29 +269,33 @@ def _list_reader(read: Reader, *, null: bool) -> Reader:
     return read_list
 
 
-def _leaf_reader(type_: Any) -> Reader:
+def _leaf_reader(type_: Any, *, null: bool) -> Reader:
     if not is_leaf_type(type_) or type_.name == "GlobalID":
         raise NotCompiledError(Way.INPUT_TYPE)
     exact = _EXACT.get(type_)
     if exact is not None:
 
         def read_exact(raw: Any) -> Any:
-            if type(raw) is exact:
+            if type(raw) is exact or (raw is None and null):
                 return raw
             raise UnusualError
 
         return read_exact
-    return _read_integer if type_ is GraphQLInt else _coercing(type_.coerce_input_value)
+    return _coercing(_integer if type_ is GraphQLInt else type_.coerce_input_value, null=null)
 
 
-def _read_integer(raw: Any) -> Any:
+def _integer(raw: Any) -> Any:
     if type(raw) is int and -_INT_END <= raw < _INT_END:
         return raw
     raise UnusualError
 
 
-def _coercing(coerce: Reader) -> Reader:
+def _coercing(coerce: Reader, *, null: bool) -> Reader:
     def read_leaf(raw: Any) -> Any:
+        if raw is None:
+            if null:
+                return None
+            raise UnusualError
         try:
             value = coerce(raw)
         except Exception as error:

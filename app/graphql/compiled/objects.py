@@ -62,33 +62,33 @@ def written_reader(
 ) -> Written:
     """Member by member. A member of another name than these is noticed by the number of those that are there."""
     source = FunctionSource("raw")
-    absent, unusual = source.value(ABSENT), source.value(UnusualError)
+    unusual = source.value(UnusualError)
     source.add("if type(raw) is not dict:")
     if null:
         source.add("if raw is None:", "    return None", depth=2)
     source.add(f"raise {unusual}", depth=2)
-    source.add("get = raw.get", f"missing = {len(readers)} - len(raw)")
+    source.add(f"missing = {len(readers)} - len(raw)")
     values = {}
     for number, (name, (python, _)) in enumerate(shape.members.items()):
-        value, read, kind, single = f"v{number}", source.value(readers[name]), exact[name], singles[name]
+        value, kind, single = f"v{number}", exact[name], singles[name]
         values[python] = value
-        source.add(f"{value} = get('{named(name)}', {absent})")
+        read = f"{value} = {source.value(readers[name])}({value})"
+        source.add(f"if '{named(name)}' in raw:", f"    {value} = raw['{named(name)}']")
         if kind is not None:
-            source.add(f"if type({value}) is not {source.value(kind)}:")
+            source.add(f"if type({value}) is not {source.value(kind)}:", f"    {read}", depth=2)
         elif single is not None:
             member = f"only := {value}.get('{named(single.name)}')"
             is_one = f"type({value}) is dict and len({value}) == 1"
-            source.add(f"if {is_one} and type({member}) is {source.value(single.kind)}:")
-            source.add(f"{value} = {source.value(object.__new__)}({source.value(single.declared)})", depth=2)
-            source.add(f"    {value}.{named(single.python)} = only", "else:")
+            source.add(f"if {is_one} and type({member}) is {source.value(single.kind)}:", depth=2)
+            source.add(f"{value} = {source.value(object.__new__)}({source.value(single.declared)})", depth=3)
+            source.add(f"    {value}.{named(single.python)} = only", "else:", f"    {read}", depth=2)
         else:
-            source.add("if True:")
-        source.add(f"if {value} is {absent}:", depth=2)
+            source.add(read, depth=2)
+        source.add("else:")
         if name in shape.required:
-            source.add(f"raise {unusual}", depth=3)
+            source.add(f"raise {unusual}", depth=2)
         else:
-            source.add("missing -= 1", f"{value} = {_absent(source, shape, python)}", depth=3)
-        source.add("else:", f"    {value} = {read}({value})", depth=2)
+            source.add("missing -= 1", f"{value} = {_absent(source, shape, python)}", depth=2)
     source.add("if missing:", f"    raise {unusual}")
     add_object(source, shape.declared, values)
     return Written(cast("Reader", source.function()), _single(shape, exact))

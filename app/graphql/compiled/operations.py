@@ -7,7 +7,7 @@ fields; so that is done, too, by the time a request comes.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -68,11 +68,11 @@ class Compiled:
     checks: list[tuple[str, Any]]
     never_null: tuple[str, ...]
     defaulted: frozenset[str]
+    # The one field of most operations.
+    only: Resolved | None = field(init=False)
 
-    @property
-    def only(self) -> Resolved | None:
-        """The one field of most operations."""
-        return self.members[0].resolved if len(self.members) == 1 else None
+    def __post_init__(self) -> None:
+        self.only = self.members[0].resolved if len(self.members) == 1 else None
 
     def read(self, given: Given) -> list[dict[str, Any]]:
         """The arguments of the root fields, all of them before the first one runs. Raises UnusualError."""
@@ -161,7 +161,7 @@ class CompiledOperations:
         conditions = kept.get("conditions")
         if conditions is None:
             conditions = kept["conditions"] = self._conditions(document.ast, operation)
-        choice = tuple(_condition(name, default, given) for name, default in conditions)
+        choice = tuple([_condition(name, default, given) for name, default in conditions])
         found = kept.get(choice)
         if found is None:
             if len(kept) > MAX_CHOICES:

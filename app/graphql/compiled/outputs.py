@@ -134,7 +134,7 @@ def _leaf(type_: Any) -> Pure:
         if type(value) is exact or value is None:
             return value
         # An exception, or something to await, is not for a scalar to make text of.
-        if isinstance(value, Exception) or is_awaitable(value):
+        if type(value) is not str and (isinstance(value, Exception) or is_awaitable(value)):
             raise AnomalyError
         completed = serialize(value)
         if completed is None or completed is Undefined:

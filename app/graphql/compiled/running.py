@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.graphql.context import Context
     from app.graphql.formatting import FieldError
+    from app.selection import Selected
 
 PathKey = tuple[str | int, ...]
 # Where a value stands: the place above, its key, the type that has it as a field. graphql-core's Path is the same as a
@@ -190,6 +191,11 @@ class Info:
     @property
     def context(self) -> Context:
         return self._run.context
+
+    @property
+    def selected(self) -> Selected:
+        found: Selected = self._field.selected
+        return found
 
     @property
     def variable_values(self) -> Any:
