@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # The paths that a span shows as they are.
+_READY_SECONDS = 5
 _TRACED = frozenset({"/graphql", "/health/live", "/health/ready", "/metrics"})
 
 
@@ -125,9 +126,13 @@ class Backends:
         if self.store is None:
             return bool(self.by_name)
         try:
-            await self.store.ping()
+            async with asyncio.timeout(_READY_SECONDS):
+                await self.store.ping()
         except StoreUnavailableError as error:
             log.warning("not ready: %s", error)
+            return False
+        except TimeoutError:
+            log.warning("not ready: the store did not answer in %d s", _READY_SECONDS)
             return False
         except Exception:
             log.exception("not ready, for an unknown reason")

@@ -13,11 +13,14 @@ import logging
 import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from app.edge.connection import Config
@@ -29,6 +32,8 @@ STOPPING = "stopping"  # in a request's `state` once the shutdown has begun
 _BACKLOG = 2048  # uvicorn's own
 _LINGER_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0
+_LAST_SECONDS = 1.0  # after these the process ends, whatever hangs
+_ABANDONED = 1  # exit code: the outcome of an operation is unknown
 # Objects that are made and not yet gone: a few requests in flight have more than the 700 of Python's default, so that
 # it would look for cycles all the time, and find hardly any. It cost a sixth of a request.
 _COLLECTED_AFTER = (10_000, 10, 10)
@@ -100,15 +105,33 @@ class _Server(uvicorn.Server):
                 await loop.connect_accepted_socket(self._protocol, connection)
         grace = self.config.timeout_graceful_shutdown
         assert grace is not None
+        last = threading.Timer(grace + _CLOSING_SECONDS + _LAST_SECONDS, _end)
+        last.daemon = True
+        last.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace + _CLOSING_SECONDS) as time_left:
                 await super().shutdown(sockets)
         if time_left.expired():
             self.abandoned = True
             log.error("the time for the shutdown is over: operations are abandoned, their outcome is unknown")
+        elif self.force_exit and self.server_state.tasks:
+            self.abandoned = True
+            log.error("told to stop at once: operations are abandoned, their outcome is unknown")
+
+
+def _end() -> None:
+    """A thread that waits for a store, or for a host's address, cannot be told to stop; Python would wait for it."""
+    log.error("something hangs that was to end with the shutdown: the process ends without it")
+    logging.shutdown()
+    os._exit(_ABANDONED)
 
 
 class _Worker(multiprocess.Process):
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        super().target(sockets)
+        if self.server.abandoned:
+            sys.exit(_ABANDONED)
+
     @property
     def server(self) -> _Server:
         if self._server is None:
@@ -118,6 +141,37 @@ class _Worker(multiprocess.Process):
 
 
 class _Workers(multiprocess.Multiprocess):
+    """uvicorn's, but that a worker which cannot start ends the others only where none has ever served.
+
+    Later, it is the store or a service that is away: the other workers go on, and it is tried again.
+    """
+
+    served = False
+    exit_code = 0
+
+    def keep_subprocess_alive(self) -> None:
+        for index, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                self.served = self.served or process.is_ready()
+                continue
+            process.kill()
+            process.join()
+            if process.exitcode == STARTUP_FAILURE and not self.served:
+                self.exit_code = STARTUP_FAILURE
+                self.should_exit.set()
+                return
+            log.error("worker %s ended with exit code %s, another one takes its place", process.pid, process.exitcode)
+            replacement = multiprocess.Process(self.config, self.sockets)
+            replacement.start()
+            self.processes[index] = replacement
+
+    def join_all(self) -> None:
+        super().join_all()
+        if any(process.exitcode == _ABANDONED for process in self.processes):
+            self.exit_code = _ABANDONED
+
     def terminate_all(self) -> None:
         # Kept open here, it would go on taking connections that no worker is there for.
         for found in self.sockets:
@@ -185,9 +239,10 @@ def run(app: Any, listening: socket.socket, *, workers: int = 1, grace: float, *
     if workers > 1:
         # uvicorn offers no other way to say what a worker runs.
         multiprocess.Process = _Worker  # type: ignore[misc]
-        _Workers(config, [listening]).run()
-        return 0
+        supervisor = _Workers(config, [listening])
+        supervisor.run()
+        return supervisor.exit_code
     server.run(sockets=[listening])
     if not server.started:
-        return 3
-    return 1 if server.abandoned else 0
+        return STARTUP_FAILURE
+    return _ABANDONED if server.abandoned else 0

@@ -308,12 +308,17 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T
     """
     known = _known(cls)
     values = dict.fromkeys(known.attributes, absent)
+    other_casings: set[str] = set()
     for key, item in data.items():
         member = known.exact.get(key)
         if member is None:
             member = known.folded.get(key.casefold()) if isinstance(key, str) else None
             if member is None:
                 continue
+            # Two casings of a member are a member that stands twice: another reader would take the other one.
+            if member.name in data or member.name in other_casings:
+                raise WireMismatchError(f"{member.name}: given twice")
+            other_casings.add(member.name)
         if item is None or type(item) is member.plain:
             values[member.attribute] = item
             continue

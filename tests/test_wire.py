@@ -8,12 +8,17 @@ import pytest
 import strawberry
 
 from app.upstream.answers import parsed
-from app.wire import WireMismatchError, decode_json, from_wire
+from app.wire import WireMismatchError, decode_json, from_wire, wire
 
 
 @strawberry.type
 class Sized:
     size: int | None = strawberry.field(default=None)
+
+
+@strawberry.type
+class Named:
+    name: str | None = strawberry.field(default=None, metadata=wire("Name"))
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,9 @@ def test_a_number_with_an_absurd_exponent_is_no_json_and_no_surprise():
     with pytest.raises(ValueError, match="exponent"):
         decode_json(b"1e9999999999999999999999")
     assert parsed(b'{"code": 1e9999999999999999999999}') is None
+
+
+@pytest.mark.parametrize("given", [{"name": "a", "Name": "b"}, {"NAME": "a", "Name": "b"}, {"Name": "b", "name": "a"}])
+def test_a_member_in_two_casings_stands_twice(given):
+    with pytest.raises(WireMismatchError, match="twice"):
+        from_wire(Named, given)

@@ -67,6 +67,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._waiting_since = 0.0
         self._untaken = 0
         self._watch: asyncio.TimerHandle | None = None
+        # The request that is answered now. uvicorn's `cycle` is the last that was read, which may stand behind it.
+        self.in_turn: Any = None
         # Since when nothing is asked, where uvicorn's own timer does not watch over that.
         self.idle_since: float | None = None
 
@@ -78,7 +80,17 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
             self._watch.cancel()
+        # Nothing more is begun in the name of one who has gone, and nothing is written to him.
+        self.pipeline.clear()
+        if self.in_turn is not None and not self.in_turn.response_complete:
+            self.in_turn.disconnected = True
+            self.in_turn.message_event.set()
         super().connection_lost(exc)
+        self.in_turn = None
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.in_turn = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self._too_large or self._deaf:

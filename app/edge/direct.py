@@ -71,7 +71,7 @@ class DirectConnection(BoundedConnection):
         exchange = Exchange(self, endpoint, repeated.head, arrived, keep_alive=True)
         exchange.body = body
         exchange.more_body = False
-        self.cycle = exchange  # type: ignore[assignment]  # stands for one
+        self.cycle = self.in_turn = exchange  # type: ignore[assignment]  # stands for one
         self.tasks.add(exchange)  # type: ignore[arg-type]  # stands for one, too
         endpoint.admission.offer(exchange)
         return True
@@ -112,7 +112,7 @@ class DirectConnection(BoundedConnection):
             self._as_asgi()
             return
         self.end_head()
-        self.cycle = exchange  # type: ignore[assignment]  # stands for one
+        self.cycle = self.in_turn = exchange  # type: ignore[assignment]  # stands for one
         self._exchange = exchange
         self.tasks.add(exchange)  # type: ignore[arg-type]  # stands for one, too
 

@@ -10,6 +10,7 @@ import functools
 import os
 import socket
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -26,6 +27,7 @@ from app.store.records import (
     UniqueConflictError,
     VersionConflictError,
     Write,
+    too_late,
 )
 from app.store.tables import PreparedWrite, key, prepare, record, statements
 
@@ -125,6 +127,12 @@ async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> No
         await engine.dispose()
 
 
+@dataclass(slots=True)
+class _Commit:
+    writes: list[PreparedWrite]
+    certain: bool = True  # that nothing of it was written
+
+
 class PostgresStore:
     """Open with `open`. Several processes, and several machines, may use one database."""
 
@@ -179,17 +187,21 @@ class PostgresStore:
     async def owned(self, collection: Collection, owner: str) -> list[Record]:
         return [record(row) for row in await self._fetch(self._statements[collection].owned, key(owner))]
 
-    async def commit(self, writes: Sequence[Write]) -> None:
+    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
         """All of `writes` durably, or none."""
         if self._closed:
             raise StoreUnavailableError("the store is closed", certain=True)
         prepared = prepare(writes, self._statements)
         if not prepared:
             return
+        commit = _Commit(prepared)
         self._commits += 1
         self._idle.clear()
         try:
-            await self._persistently(prepared)
+            async with asyncio.timeout_at(deadline):
+                await self._persistently(commit)
+        except TimeoutError:
+            raise too_late(certain=commit.certain) from None
         finally:
             self._commits -= 1
             if not self._commits:
@@ -203,10 +215,10 @@ class PostgresStore:
         await self._idle.wait()  # the pool would refuse those that still wait for a connection
         await self._pool.close()
 
-    async def _persistently(self, writes: list[PreparedWrite]) -> None:
+    async def _persistently(self, commit: _Commit) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                await self._commit(writes)
+                await self._commit(commit)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
                 # Unique values may be waited for in a circle; the server has rolled this one back.
                 if attempt == _ATTEMPTS - 1:
@@ -236,15 +248,23 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as connection:
+        connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT)
+        try:
             yield connection
+        except (asyncio.CancelledError, TimeoutError):
+            # Else the pool would wait until the server, which does not answer, has said that it stopped.
+            connection.terminate()
+            raise
+        finally:
+            await self._pool.release(connection)
 
-    async def _commit(self, writes: list[PreparedWrite]) -> None:
-        certain = True
+    async def _commit(self, commit: _Commit) -> None:
+        writes = commit.writes
+        commit.certain = True
         try:
             async with self._connection() as connection:
                 if len(writes) == 1:  # a statement is a transaction by itself, in one round trip
-                    certain = False
+                    commit.certain = False
                     await _write(connection, writes[0])
                     return
                 transaction = connection.transaction()
@@ -252,15 +272,17 @@ class PostgresStore:
                 try:
                     for write in writes:
                         await _write(connection, write)
+                except (asyncio.CancelledError, TimeoutError):
+                    raise  # the connection is closed, and the transaction ends with it
                 except BaseException:
                     await transaction.rollback()
                     raise
-                certain = False
+                commit.certain = False
                 await transaction.commit()
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             raise
         except _FAILURES as error:
-            raise _unavailable(error, certain=certain or _refused(error)) from None
+            raise _unavailable(error, certain=commit.certain or _refused(error)) from None
 
 
 async def _write(connection: Any, write: PreparedWrite) -> None:

@@ -6,13 +6,22 @@ A write names the version it was decided on; when another commit came first, not
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.errors import STORE_LOST, STORE_UNAVAILABLE, GatewayError
+from app.errors import (
+    ANSWER_TIMED_OUT,
+    DEADLINE_BEFORE_SENDING,
+    STORE_LOST,
+    STORE_UNAVAILABLE,
+    DocumentedError,
+    GatewayError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,24 @@ class StoreUnavailableError(GatewayError):
         return self.detail or self.message
 
 
+@asynccontextmanager
+async def until(deadline: float | None, late: DocumentedError = DEADLINE_BEFORE_SENDING) -> AsyncIterator[None]:
+    """Ends what reads inside it at the event loop's time `deadline`. Raises GatewayError of the row `late` then."""
+    try:
+        async with asyncio.timeout_at(deadline) as time_left:
+            yield
+    except TimeoutError:
+        if not time_left.expired():
+            raise
+        raise GatewayError(late, detail="the call's time was over while the store was read") from None
+
+
+def too_late(*, certain: bool) -> GatewayError:
+    """Of a commit whose deadline passed; `certain` says that nothing of it was or will be written."""
+    row = DEADLINE_BEFORE_SENDING if certain else ANSWER_TIMED_OUT
+    return GatewayError(row, detail="the call's time was over while the store was written")
+
+
 class Store(Protocol):
     """Implemented by `app.store.engine`."""
 
@@ -91,6 +118,9 @@ class Store(Protocol):
         """All records of an owner, by id."""
         ...
 
-    async def commit(self, writes: Sequence[Write]) -> None:
-        """All of `writes` durably, or none. Raises VersionConflictError, UniqueConflictError, StoreUnavailableError."""
+    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
+        """All of `writes` durably, or none. Raises VersionConflictError, UniqueConflictError, StoreUnavailableError.
+
+        It is waited for until the event loop's time `deadline`; then the GatewayError of `too_late` is raised.
+        """
         ...

@@ -30,6 +30,7 @@ from app.store.records import (
     UniqueConflictError,
     VersionConflictError,
     Write,
+    too_late,
 )
 from app.store.tables import PreparedWrite, Statements, key, prepare, record, statements
 
@@ -49,6 +50,7 @@ _PATIENCE = 60.0  # seconds of trying again after that, before a writer gives up
 class _Commit:
     writes: list[PreparedWrite]
     done: asyncio.Future[None]
+    begun: bool = False  # from then on to cancel `done` comes too late
 
 
 def _unavailable(path: Path, error: Exception, *, certain: bool) -> StoreUnavailableError:
@@ -59,14 +61,14 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-def _patiently(action: Callable[[], T]) -> T:
+def _patiently(action: Callable[[], T], stopped: Callable[[], bool] = lambda: False) -> T:
     """`action`, again while another process holds the lock. SQLite's own waiting does not cover every lock."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
             return action()
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > until:
+            if not _is_busy(error) or time.monotonic() > until or stopped():
                 raise
             time.sleep(0.01)
 
@@ -163,15 +165,21 @@ class SqliteStore:
         sql = self._statements[collection].owned
         return await self._read(lambda reader: [record(row) for row in reader.execute(sql, (key(owner),))])
 
-    async def commit(self, writes: Sequence[Write]) -> None:
+    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
         """All of `writes` durably, or none. Cancelled before its transaction begins it writes nothing, later all."""
         if self._closed:
             raise StoreUnavailableError("the store is closed", certain=True)
         prepared = prepare(writes, self._statements)
-        if prepared:
-            commit = _Commit(prepared, self._loop.create_future())
-            self._writer.commits.put(commit)
-            await commit.done
+        if not prepared:
+            return
+        commit = _Commit(prepared, self._loop.create_future())
+        self._writer.commits.put(commit)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await commit.done
+        except TimeoutError:
+            # `done` was cancelled before this is looked at, and the writer sets this before it looks at `done`.
+            raise too_late(certain=not commit.begun) from None
 
     async def ping(self) -> None:
         self._writer.check_file()
@@ -180,6 +188,7 @@ class SqliteStore:
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
+            self._writer.closing.set()
             self._writer.commits.put(None)
         await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._readers.shutdown)
@@ -224,23 +233,22 @@ class _Writer(threading.Thread):
     def __init__(self, path: Path, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(name="store-writer", daemon=True)
         self.commits: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
+        # Then a lock that another process holds is waited for once more, not for ever.
+        self.closing = threading.Event()
         self._path = path
         self._loop = loop
         self._connection = connection
-        self._file = self._identity()
+        self._file = _identity(self._path)
+        # What was committed is in this file alone until SQLite carries it over; it is there from the first use on.
+        self._log_path = f"{path}-wal"
+        self._log: tuple[int, int] | None = None
 
     def check_file(self) -> None:
         """A deleted file would take commits until its last handle is closed, and then be gone with them."""
-        try:
-            same = self._identity() == self._file
-        except OSError:
-            same = False
-        if not same:
+        log = _identity(self._log_path)
+        if _identity(self._path) != self._file or (self._log is not None and log != self._log):
             raise StoreUnavailableError(f"the SQLite database {self._path} was removed or replaced", certain=True)
-
-    def _identity(self) -> tuple[int, int]:
-        state = os.stat(self._path)  # noqa: PTH116 - once per transaction, and Path.stat is slower
-        return state.st_dev, state.st_ino
+        self._log = log
 
     def run(self) -> None:
         last = False
@@ -270,8 +278,8 @@ class _Writer(threading.Thread):
         certain = True
         try:
             self.check_file()
-            _patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
-            outcomes = [None if commit.done.cancelled() else self._apply(commit.writes) for commit in batch]
+            _patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self.closing.is_set)
+            outcomes = [self._begin(commit) for commit in batch]
             certain = False  # a failed fsync may leave a valid commit in the log
             self._connection.execute("COMMIT")
         except StoreUnavailableError:
@@ -282,6 +290,10 @@ class _Writer(threading.Thread):
                     self._connection.execute("ROLLBACK")
             raise _unavailable(self._path, error, certain=certain) from error
         return outcomes
+
+    def _begin(self, commit: _Commit) -> Exception | None:
+        commit.begun = True
+        return None if commit.done.cancelled() else self._apply(commit.writes)
 
     def _apply(self, writes: list[PreparedWrite]) -> Exception | None:
         if len(writes) == 1:  # a statement is atomic by itself
@@ -301,6 +313,14 @@ class _Writer(threading.Thread):
                 return VersionConflictError(write.write)
             return UniqueConflictError(write.write)
         return None if touched == 1 else VersionConflictError(write.write)
+
+
+def _identity(path: Path | str) -> tuple[int, int] | None:
+    try:
+        state = os.stat(path)  # noqa: PTH116 - twice per transaction, and Path.stat is slower
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _settle(batch: list[_Commit], outcomes: list[Exception | None]) -> None:

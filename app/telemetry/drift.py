@@ -39,6 +39,7 @@ _WIDEST = 50
 _MOST_WAITING = 200
 _MOST_KEPT = 500
 _ATTEMPTS = 5
+_CLOSING_SECONDS = 2.0
 _REFUSALS = range(400, 500)
 
 
@@ -109,9 +110,13 @@ class Drift:
             self._writing = asyncio.create_task(self._write_all())
 
     async def aclose(self) -> None:
-        """Waits for what is still to be written."""
+        """Waits for what is still to be written, for a moment."""
         if self._writing is not None:
-            await asyncio.wait({self._writing})
+            _, waiting = await asyncio.wait({self._writing}, timeout=_CLOSING_SECONDS)
+            for task in waiting:
+                log.warning("undocumented answers could not be counted before the end")
+                task.cancel()
+                await asyncio.wait({task})
 
     async def _write_all(self) -> None:
         try:

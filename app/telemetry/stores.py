@@ -40,8 +40,8 @@ class ObservedStore:
     async def owned(self, collection: Collection, owner: str) -> list[Record]:
         return await self._timed("read", self._inner.owned(collection, owner))
 
-    async def commit(self, writes: Sequence[Write]) -> None:
-        await self._timed("commit", self._inner.commit(writes))
+    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
+        await self._timed("commit", self._inner.commit(writes, deadline=deadline))
 
     async def ping(self) -> None:
         await self._inner.ping()

@@ -30,6 +30,7 @@ _REMEMBERED = 2048
 _LEAST_STATUS = 100
 _LEAST_FINAL_STATUS = 200
 _LEAST_REFUSAL = 400
+_DRAIN_SECONDS = 5.0
 
 
 class _Remembered:
@@ -173,6 +174,14 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._progress = None
         self._transport.abort()
+
+    def close(self) -> None:
+        """What is left of a request that was answered before its end is still sent, for a while."""
+        if self.complete and self._transport.get_write_buffer_size():
+            self._loop.call_later(_DRAIN_SECONDS, self._transport.abort)
+            self._transport.close()
+        else:
+            self._transport.abort()
 
     async def _changed(self) -> None:
         self._waiter = self._loop.create_future()

@@ -23,7 +23,7 @@ from app.upstream.connection import Connection
 from app.upstream.exchange import Answer, Request
 from app.upstream.failures import broken_off, failed, malformed
 from app.upstream.pool import Pool
-from app.upstream.transport import Progress, answered, default_tls, is_header_name, is_header_value
+from app.upstream.transport import Progress, answered, coding_of, default_tls, is_header_name, is_header_value
 
 if TYPE_CHECKING:
     import ssl
@@ -172,7 +172,7 @@ class DirectTransport:
 
     def whole(self, connection: Connection, progress: Progress) -> Answer | None:
         """The answer, where all of it is there and needs no decoding; the connection is given back."""
-        if progress.headers is None or progress.status is None or "content-encoding" in progress.headers:
+        if progress.headers is None or progress.status is None or coding_of(progress.status, progress.headers):
             return None
         body = connection.whole(self._limits.max_answer_bytes)
         if body is None:
@@ -202,7 +202,7 @@ class DirectTransport:
         assert progress.headers is not None
         body = progress.body = bytearray()
         try:
-            coding = progress.headers.get("content-encoding", "")
+            coding = coding_of(progress.status, progress.headers)
             whole = None if coding else connection.whole(self._limits.max_answer_bytes)
             if whole is not None:
                 progress.complete = True

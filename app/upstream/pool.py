@@ -45,7 +45,12 @@ class Pool:
             self._count += 1
             return await self._connected()
         handed = await self._handed()
-        return handed if handed is not None else await self._connected()
+        if handed is not None:
+            # It may have been closed, or have got what nobody asked for, since it was handed over.
+            if handed.usable(asyncio.get_running_loop().time(), self._limits.keepalive):
+                return handed
+            handed.abort()
+        return await self._connected()
 
     async def _handed(self) -> Connection | None:
         """The next connection that becomes free, or None for the room to open one."""
@@ -89,7 +94,8 @@ class Pool:
         if connection.ended():
             self._pass_on(connection)
         else:
-            self._drop(connection)
+            connection.close()
+            self._room()
 
     def discard(self, connection: Connection) -> None:
         self._drop(connection)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -38,6 +40,7 @@ _FORM = {"accept": "application/json", "content-type": "application/x-www-form-u
 # Assumed where `expires_in` is missing (RFC 6749 section 5.1 allows it); a public client of the service does the same.
 _ASSUMED_LIFETIME = 300.0
 _REFUSALS = frozenset({400, 401, 403})
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +223,11 @@ class TokenSource:
 
 
 def _seconds(data: Any, name: str, default: float) -> float:
+    """RFC 6749 says a number; a text that holds one is met as well. A negative one says nothing."""
     value = data.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value[:9])
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = Decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
         return default
     return float(min(value, 10**9))
 

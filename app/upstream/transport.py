@@ -37,6 +37,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OWN = ((b"accept-encoding", b"identity"), (b"user-agent", b"rest-update-gateway"))
 _SENDING = "http11.send_request_headers.started"
 _CONNECTED = "connection.connect_tcp.complete"
+_NO_CONTENT = 204
 
 
 is_header_name = _NAME.fullmatch
@@ -64,6 +65,11 @@ class Progress(Struct):
         """Close a socket whose TLS handshake was cancelled, which httpcore leaves open."""
         if self.connecting is not None:
             await self.connecting.aclose()
+
+
+def coding_of(status: int, headers: Mapping[str, str]) -> str:
+    """The coding of an answer's body; whatever a 204 says, it has none."""
+    return "" if status == _NO_CONTENT else headers.get("content-encoding", "")
 
 
 @cache
@@ -150,7 +156,7 @@ class Transport:
         try:
             if response.is_informational:  # 101, a switch of protocols that nobody asked for
                 raise decoding.BodyUnreadableError(f"status {response.status_code}")
-            coding = response.headers.get("content-encoding", "")
+            coding = coding_of(response.status_code, response.headers)
             await decoding.read(response.stream, coding, self._limits.max_answer_bytes, body)
             progress.complete = True
         finally:

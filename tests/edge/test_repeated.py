@@ -196,3 +196,25 @@ async def test_once_the_shutdown_has_begun_an_answer_says_that_it_is_the_last():
         writer.write(Case("").request())
         assert b"connection: close" in (await one_answer(reader)).lower()
     assert taken == [True, False]
+
+
+async def test_nothing_is_written_to_a_caller_who_has_gone_before_what_stands_behind(caplog):
+    """uvicorn itself tells only the last of the requests that were read that its caller has gone."""
+    notebook = LocalNotebook()
+    app = notebook_app(notebook=notebook)
+    async with serve(app, http=BoundedConnection) as (address, server), connected(address) as (_, writer):
+        writer.write(Case("", body_of("slow")).request())
+        await notebook.entered.wait()
+        writer.write(Case("").request() * 2)
+        (connection,) = server.server_state.connections
+        while len(connection.pipeline) < 2:
+            await asyncio.sleep(0)
+        connection.flow.resume_reading()
+        writer.transport.abort()
+        while server.server_state.connections:
+            await asyncio.sleep(0)
+        assert not connection.pipeline
+        notebook.release.set()
+        while server.server_state.tasks:
+            await asyncio.sleep(0)
+    assert caplog.records == []

@@ -9,17 +9,23 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
+import sqlite3
 from pathlib import Path
 
+import asyncpg
+import httpx
+import psutil
 import pytest
 
 from app.apis.basecone.seed import CUSTOMERS
 from app.store.engine import open_store
 from tests.processes import program
 from tests.resilience.load import COLLECTIONS, Connection, Ledger, Load, body_of, marks_of
-from tests.resilience.neighbour import CUSTOMER, request, rest_settings
-from tests.upstream.bad_server import BadServer, answer, says
+from tests.resilience.neighbour import CUSTOMER, rest_settings
+from tests.resilience.neighbour import request as neighbour_request
+from tests.upstream.bad_server import BadServer, answer, says, status
 
 log = logging.getLogger(__name__)
 SLOW = pytest.mark.slow
@@ -96,7 +102,7 @@ async def test_readiness_is_false_once_the_shutdown_has_begun(tmp_path: Path):
             probing = stack.enter_context(contextlib.closing(Connection(host, int(port))))
             assert (await probing.get("/health/ready"))[0] == 200
             updating = stack.enter_context(contextlib.closing(Connection(host, int(port))))
-            update = asyncio.create_task(updating.post(json.dumps(request("basecone")).encode()))
+            update = asyncio.create_task(updating.post(json.dumps(neighbour_request("basecone")).encode()))
             await arrived.wait()
             gateway.process.send_signal(signal.SIGTERM)
             while (ready := await probing.get("/health/ready"))[0] == 200:
@@ -116,7 +122,7 @@ async def test_a_shutdown_ends_in_the_grace_time_whatever_hangs(tmp_path: Path):
         with program(tmp_path, GATEWAY_SHUTDOWN_SECONDS="2", **settings) as gateway:
             host, port = gateway.url.removeprefix("http://").split(":")
             connection = Connection(host, int(port))
-            update = asyncio.create_task(connection.post(json.dumps(request("basecone")).encode()))
+            update = asyncio.create_task(connection.post(json.dumps(neighbour_request("basecone")).encode()))
             while not server.puts:
                 await asyncio.sleep(0)
             gateway.process.send_signal(signal.SIGTERM)
@@ -161,3 +167,90 @@ async def test_a_thousand_concurrent_updates_of_one_record_over_four_gateways(
     assert mark in winners
     assert final.version == 1 + len(winners)
     log.info("1,000 updates of one record over 4 gateways: %d won, %d conflicts", len(winners), len(errors))
+
+
+@pytest.fixture(params=["backend with two workers", "SQLite", pytest.param("PostgreSQL", marks=SLOW)])
+def hanging(request: pytest.FixtureRequest) -> tuple[str, str | None]:
+    """What hangs, and the store's URL where it is not the usual one."""
+    url = request.getfixturevalue("postgres_url") if request.param == "PostgreSQL" else None
+    return request.param, url
+
+
+async def test_a_shutdown_that_abandons_an_operation_says_so_in_the_grace_time(
+    hanging: tuple[str, str | None], tmp_path: Path
+):
+    hangs, url = hanging
+    settings = {"GATEWAY_SHUTDOWN_SECONDS": "2"}
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(BadServer(says(b"", then="hang")))
+        if hangs == "backend with two workers":
+            settings |= rest_settings(dict.fromkeys(("basecone", "bokamera"), server.url)) | {"GATEWAY_WORKERS": "2"}
+        elif url is not None:
+            settings["GATEWAY_STORE_URL"] = url
+        gateway = stack.enter_context(program(tmp_path, **settings))
+        host, port = gateway.url.removeprefix("http://").split(":")
+        connection = Connection(host, int(port))
+        stack.callback(connection.close)
+        assert (await connection.get("/health/live"))[0] == 200
+        if hangs == "SQLite":
+            foreign = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+            foreign.execute("BEGIN IMMEDIATE")
+            stack.callback(foreign.close)
+        elif url is not None:
+            holder = await asyncpg.connect(url)
+            stack.push_async_callback(holder.close)
+            transaction = holder.transaction()
+            await transaction.start()
+            await holder.execute("SELECT 1 FROM basecone_customers FOR UPDATE")
+        update = asyncio.create_task(connection.post(json.dumps(neighbour_request("basecone")).encode()))
+        if hangs == "backend with two workers":
+            while not server.puts:
+                await asyncio.sleep(0)
+        else:
+            await in_flight(gateway.url)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(gateway.process.wait, 20) == 1
+        [error] = (await update)["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["outcome"]) == ("INTERNAL_SERVER_ERROR", "UNKNOWN")
+
+
+async def in_flight(url: str) -> None:
+    """Until an operation is under way."""
+    async with httpx.AsyncClient(base_url=url) as client:
+        while "gateway_operations_in_flight 1.0" not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_that_cannot_start_leaves_the_others_alone_and_is_tried_again(tmp_path: Path):
+    """The store is away while a worker dies; what needs no store goes on, and both serve again when it is back."""
+    async with BadServer(status(204)) as server:
+        settings = rest_settings(dict.fromkeys(("basecone", "bokamera"), server.url)) | {"GATEWAY_WORKERS": "2"}
+        # The local store is the other one's.
+        settings = {name: value for name, value in settings.items() if not name.startswith("GATEWAY_BOKAMERA")}
+        with program(tmp_path, **settings) as gateway:
+            async with httpx.AsyncClient(base_url=gateway.url) as client:
+                while len(workers := workers_of(gateway.process.pid)) < 2:
+                    await asyncio.sleep(0.05)
+                while "startup complete" not in gateway.output().split("startup complete", 1)[-1]:
+                    await asyncio.sleep(0.05)
+                # Waits until the parent has seen a worker serve.
+                path = tmp_path / "gateway.db"
+                away = path.rename(tmp_path / "away.db")
+                path.mkdir()
+                os.kill(workers[0], signal.SIGKILL)
+                while "exit code 3, another one" not in gateway.output():
+                    assert gateway.process.poll() is None
+                    await asyncio.sleep(0.05)
+                assert "errors" not in (await client.post("/graphql", json=neighbour_request("basecone"))).json()
+                path.rmdir()
+                away.rename(path)
+                before = gateway.output().count("startup complete")
+                while gateway.output().count("startup complete") == before:
+                    await asyncio.sleep(0.05)
+            gateway.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(gateway.process.wait, 40) == 0
+
+
+def workers_of(pid: int) -> list[int]:
+    children = psutil.Process(pid).children()
+    return [child.pid for child in children if any("spawn_main" in part for part in child.cmdline())]

@@ -9,9 +9,10 @@ import sqlite3
 import asyncpg
 import pytest
 
-from app.errors import Outcome
+from app import errors
+from app.errors import GatewayError, Outcome
 from app.store.engine import open_store
-from app.store.records import Record, StoreUnavailableError, UniqueConflictError, Write
+from app.store.records import Record, StoreUnavailableError, UniqueConflictError, Write, until
 
 
 class Proxy:
@@ -158,3 +159,53 @@ async def test_a_writer_waits_for_a_foreign_lock_and_readers_do_not(tmp_path, th
     await commits
     assert await store.get(things, "4") is not None
     await store.aclose()
+
+
+async def test_a_commit_behind_a_foreign_lock_keeps_its_deadline_and_is_not_written_later(tmp_path, things):
+    store = await open_store(f"sqlite:///{tmp_path}/store.db", [things], ())
+    foreign = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    late = store.commit([Write(things, Record("late", {}), None)], deadline=asyncio.get_running_loop().time() + 0.05)
+    with pytest.raises(GatewayError) as caught:
+        await late
+    assert (caught.value.row, caught.value.outcome) == (errors.DEADLINE_BEFORE_SENDING, Outcome.NOT_APPLIED)
+    foreign.execute("COMMIT")
+    foreign.close()
+    await store.commit([Write(things, Record("next", {}), None)])
+    assert await store.get(things, "late") is None
+    await store.aclose()
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+async def test_a_commit_behind_a_row_that_is_locked_keeps_its_deadline(postgres_url, things, writes):
+    """One statement is a whole transaction: whether it takes effect once the lock is gone is not known."""
+    records = [Record(f"{number}", {"n": 0}) for number in range(writes)]
+    store = await open_store(postgres_url, [things], [(things, record) for record in records])
+    holder = await asyncpg.connect(postgres_url)
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute("SELECT 1 FROM test_thing FOR UPDATE")
+    with pytest.raises(GatewayError) as caught:
+        await store.commit(
+            [Write(things, Record(record.id, {"n": 1}), 1) for record in records],
+            deadline=asyncio.get_running_loop().time() + 0.3,
+        )
+    row, outcome = caught.value.row, caught.value.outcome
+    assert (row, outcome) == (
+        (errors.ANSWER_TIMED_OUT, Outcome.UNKNOWN)
+        if writes == 1
+        else (errors.DEADLINE_BEFORE_SENDING, Outcome.NOT_APPLIED)
+    )
+    await transaction.rollback()
+    await holder.close()
+    await store.commit([Write(things, Record("next", {}), None)])
+    if outcome is Outcome.NOT_APPLIED:
+        assert {(await store.get(things, record.id)).document["n"] for record in records} == {0}
+    await store.aclose()
+
+
+async def test_a_reading_ends_at_its_deadline():
+    with pytest.raises(GatewayError) as caught:
+        async with until(asyncio.get_running_loop().time() + 0.01):
+            await asyncio.get_running_loop().create_future()
+    assert caught.value.row is errors.DEADLINE_BEFORE_SENDING

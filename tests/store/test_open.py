@@ -271,3 +271,15 @@ def assert_silent(error):
         assert "someone" not in shown
         assert "\n" not in shown
     assert error.__suppress_context__
+
+
+async def test_a_removed_log_of_commits_is_noticed(tmp_path, things):
+    """What was acknowledged is in it alone until it is carried over."""
+    store = await open_store(f"sqlite:///{tmp_path}/store.db", [things], ())
+    await store.commit([Write(things, Record("a", {}), None)])
+    (tmp_path / "store.db-wal").unlink()
+    for call in (store.ping(), store.commit([Write(things, Record("b", {}), None)])):
+        with pytest.raises(StoreUnavailableError, match="removed or replaced") as caught:
+            await call
+        assert caught.value.certain
+    await store.aclose()

@@ -140,7 +140,17 @@ async def test_a_callers_deadline_ends_only_its_own_wait():
 
 @pytest.mark.parametrize(
     ("expires_in", "fresh_until"),
-    [(300, 269.9), ("300", 269.9), (10, 4.9), (None, 269.9), (True, 269.9), (-1, 269.9), ("soon", 269.9)],
+    [
+        (300, 269.9),
+        ("300", 269.9),
+        (10, 4.9),
+        (None, 269.9),
+        (True, 269.9),
+        (-1, 269.9),
+        ("soon", 269.9),
+        (10.0, 4.9),
+        ("10.0", 4.9),
+    ],
 )
 async def test_a_token_is_renewed_before_it_expires(expires_in, fresh_until):
     endpoint = Endpoint(expires_in=expires_in)

@@ -14,6 +14,8 @@ from app.call import Call
 from app.errors import GatewayError, Outcome
 from app.upstream.exchange import Request
 from app.upstream.failures import FAILURES, failed
+from app.upstream.pool import Pool
+from app.upstream.transport import Progress
 from app.upstream.upstream import Limits, Upstream
 from tests.patience import given_time
 from tests.upstream.bad_server import BadServer, answer, in_turn, says, status, unused_port
@@ -390,3 +392,44 @@ def test_what_is_known_of_the_bytes_overrules_the_failures_type(kind):
     sent, unsent = (failed("x", error, left=left) for left in (True, False))
     assert (sent.outcome, sent.retry_safe) == (Outcome.UNKNOWN, False)
     assert unsent.outcome is Outcome.NOT_APPLIED
+
+
+async def test_a_connection_that_closes_while_it_is_handed_over_is_not_sent_over():
+    """Who waits for a connection gets it in a later turn than that in which it became free."""
+    async with BadServer(status(204)) as server:
+        pool = Pool("127.0.0.1", server.port, None, Limits(max_connections=1))
+        connection = await pool.take()
+        waiting = asyncio.create_task(pool.take())
+        await asyncio.sleep(0)
+        await connection.begin(b"PUT / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", Progress(left=False), in_seconds(60))
+        assert connection.whole(0) == b""
+        pool.give_back(connection)
+        connection.abort()
+        other = await waiting
+        assert other is not connection
+        pool.discard(other)
+
+
+@pytest.mark.parametrize("engine", ["direct", "httpx"])
+async def test_a_204_has_no_body_whatever_it_says_of_its_coding(engine):
+    scripts = says(b"HTTP/1.1 204 No Content\r\ncontent-encoding: br\r\n\r\n")
+    async with BadServer(scripts) as server, Upstream("x", server.url, Limits(engine=engine)) as upstream:
+        for _ in range(2):
+            assert (await upstream.send(PUT, CALL)).status == 204
+    assert server.puts == 2
+
+
+async def test_a_request_that_is_answered_before_its_end_is_sent_to_its_end():
+    body = b"x" * 16_000_000
+
+    async def answers_first(exchange) -> None:
+        await exchange.send(answer(204))
+        await exchange.body_read()
+
+    async with BadServer(answers_first, eager=False) as server, Upstream("x", server.url) as upstream:
+        for _ in range(2):
+            # Over a kept connection the second would be sent by another way, were it kept.
+            assert (await upstream.send(Request("PUT", "/x", body=body), CALL)).status == 204
+        while not all(exchange.body for exchange in server.requests):
+            await asyncio.sleep(0)
+    assert [len(exchange.body) for exchange in server.requests] == [len(body)] * 2

@@ -27,15 +27,16 @@ from app.apis.basecone.seed import (
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.shape import ShapeError, read_shape, request_of
 from app.call import Call
-from app.errors import GatewayError, refusal
+from app.errors import ANSWER_TIMED_OUT, GatewayError, refusal
 from app.scalars import parse_uuid
-from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write
+from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write, until
 from app.wire import Wire
 
 _ZERO = "00000000-0000-0000-0000-000000000000"
 _METHODS = {"ExcludingVatWithoutDiscount", "IncludingVatWithoutDiscount", "ExcludingVatWithDiscount"}
 _COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
 _KEPT = ("externalId", "substitutionGeneralLedger")
+_LONGEST_CODE = 500  # characters; an index of PostgreSQL takes 2,700 bytes
 
 
 def basic(client_identifier: str, access_key: str) -> str:
@@ -79,7 +80,8 @@ class LocalBackend:
             raise _refused(kind, "REQUEST_MISSING")
         request = _request(kind, body)
         company_id = _company_id(kind, request)
-        facts = await self._facts(kind, pair, record_id, company_id, request)
+        async with until(call.deadline):
+            facts = await self._facts(kind, pair, record_id, company_id, request)
         _check_access(kind, facts, company_id, skip=skip)
         record = _existing(kind, facts.record, company_id)
         document = _decide(kind, facts, record, request)
@@ -91,13 +93,17 @@ class LocalBackend:
             expected = None if facts.accounting is None else facts.accounting.version
             writes.append(Write(ACCOUNTING_SYSTEM[kind], Record(record_id, document, company_id), expected))
         try:
-            await self._store.commit(writes)
+            await self._store.commit(writes, deadline=call.deadline)
         except VersionConflictError as error:
             raise _refused(kind, "CONCURRENT_REQUEST") from error
         except UniqueConflictError as error:
             raise _refused(kind, "CODE_EXISTS") from error
 
     async def read(self, kind: Kind, record_id: str, *, call: Call) -> Wire | None:
+        async with until(call.deadline, ANSWER_TIMED_OUT):
+            return await self._read(kind, record_id, call)
+
+    async def _read(self, kind: Kind, record_id: str, call: Call) -> Wire | None:
         user = await self._user(kind, self._credentials(kind, call))
         record = await self._store.get(RECORDS[kind], record_id)
         if record is None:
@@ -121,8 +127,9 @@ class LocalBackend:
         return read_shape(kind, record_id, record.document, found[COMPANIES, company_id].document, ledger_ids)
 
     async def general_ledger(self, ledger_id: str, *, call: Call) -> Wire | None:
-        user = await self._user(SUPPLIER, self._credentials(SUPPLIER, call))
-        record = await self._store.get(GENERAL_LEDGERS, ledger_id)
+        async with until(call.deadline, ANSWER_TIMED_OUT):
+            user = await self._user(SUPPLIER, self._credentials(SUPPLIER, call))
+            record = await self._store.get(GENERAL_LEDGERS, ledger_id)
         if record is None:
             return None
         if record.owner not in user.document["companies"]:
@@ -250,8 +257,9 @@ def _check_properties(kind: Kind, user: Record, request: Wire) -> None:
     if not (request.get("name") or "").strip():
         # Assumed: a required property without content is this row.
         raise _refused(kind, "PROPERTIES_NOT_VALID")
-    if request.get("code") is not None and not request["code"].strip():
-        # Assumed: an empty code.
+    code = request.get("code")
+    if code is not None and (not code.strip() or len(code) > _LONGEST_CODE):
+        # Assumed: an empty code, or one without end.
         raise _refused(kind, "CODE_INVALID")
     if any(not key.strip() for key in request.get("metadata") or {}):
         # Assumed: an empty key.

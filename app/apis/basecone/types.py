@@ -281,7 +281,10 @@ async def read_relation(cls: type[R], kind: Kind, info: strawberry.Info, record_
 def _relation(cls: type[R], record_id: str, record: Mapping[str, Any]) -> R:
     """A customer or supplier from Basecone's JSON. Raises GatewayError for members of other types."""
     id_member = next(member.name for member in members(cls) if member.attribute == "id")
+    given = [name for name in record if name.casefold() == id_member.casefold()]
+    # The id that was asked for, in the form that it was asked in. One that stands twice is for `from_wire` to refuse.
+    named = {name: value for name, value in record.items() if [name] != given}
     try:
-        return from_wire(cls, {**record, id_member: record_id})
+        return from_wire(cls, {**named, id_member: record_id})
     except WireMismatchError as error:
         raise GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer("basecone"), detail=str(error)) from error

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from app.apis.bokamera import jsv
 from app.apis.bokamera.backend import NAME
-from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, Format, body_of, parse, simulated
+from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, NOT_AUTHENTICATED, Format, body_of, parse, simulated
 from app.apis.sandbox_faults import is_fault
-from app.errors import ANSWER_UNREADABLE, CREDENTIALS_MISSING, VALUE_NOT_SUPPORTED, BackendAnswer, GatewayError
+from app.errors import (
+    ANSWER_UNREADABLE,
+    CREDENTIALS_MISSING,
+    VALUE_NOT_SUPPORTED,
+    BackendAnswer,
+    GatewayError,
+    GatewayErrors,
+)
 from app.scalars import parse_uuid
 from app.upstream.answers import member, undocumented
 from app.upstream.exchange import Answer, Request
@@ -16,14 +24,13 @@ from app.upstream.tokens import TokenSource
 from app.wire import Wire, encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from app.apis.bokamera.settings import BokameraSettings
     from app.call import Call
     from app.upstream.upstream import Upstream
 
 _OK = 200
-_UNAUTHORIZED = 401
 _MIME = {"json": "application/json", "jsv": "text/jsv"}
 # What a list of customers holds only when asked for.
 _INCLUDED = (
@@ -160,12 +167,14 @@ class RestBackend:
             # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
             headers["x-simulate"] = call.simulate
         request = build_update(customer_id, company_id, body, form=self._form, headers=headers)
-        return judge_update(await self._send(request, call, token), customer_id)
+        with self._dropping(token):
+            return judge_update(await self._upstream.send(request, call), customer_id)
 
     async def read(self, customer_id: str, company_id: str | None, *, call: Call) -> Wire | None:
         headers, token = await self._credentials(call)
         request = build_read(customer_id, company_id, form=self._form, headers=headers)
-        return judge_read(await self._send(request, call, token), customer_id)
+        with self._dropping(token):
+            return judge_read(await self._upstream.send(request, call), customer_id)
 
     async def _credentials(self, call: Call) -> tuple[dict[str, str], str | None]:
         """The headers to send, the caller's own in place of the gateway's, and the gateway's token among them.
@@ -182,9 +191,17 @@ class RestBackend:
             raise GatewayError(CREDENTIALS_MISSING, backend=BackendAnswer(NAME))
         return headers, token
 
-    async def _send(self, request: Request, call: Call, token: str | None) -> Answer:
-        answer = await self._upstream.send(request, call)
-        if answer.status == _UNAUTHORIZED and token is not None and self._tokens is not None:
-            # The next call fetches a new one; this request is not sent again.
-            self._tokens.drop(token)
-        return answer
+    @contextmanager
+    def _dropping(self, token: str | None) -> Iterator[None]:
+        """Forgets the gateway's token where it was not taken: the next call fetches a new one, this is not sent again.
+
+        A 401 that says what the user may not do is no word against the token.
+        """
+        try:
+            yield
+        except (GatewayError, GatewayErrors) as error:
+            faults = error.errors if isinstance(error, GatewayErrors) else (error,)
+            refused = any(fault.row is NOT_AUTHENTICATED for fault in faults)
+            if refused and token is not None and self._tokens is not None:
+                self._tokens.drop(token)
+            raise

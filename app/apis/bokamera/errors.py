@@ -14,6 +14,7 @@ from typing import Any, Literal
 from app.apis.bokamera import jsv
 from app.apis.bokamera.backend import MUTATION, NAME
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
+from app.telemetry.journal import note_detail
 from app.upstream.answers import cleaned, code_of, member, parsed, retry_after, text_member, undocumented
 from app.upstream.exchange import Answer
 from app.wire import encode_json
@@ -193,6 +194,8 @@ ROWS: tuple[DocumentedError, ...] = (
     OPTIMISTIC_CONCURRENCY,
 )
 
+# Of what a refusal lists: each entry becomes an error of its own, several times its size.
+_MOST_ENTRIES = 100
 _BY_REASON = {row.reason: row for row in ROWS}
 _BY_CODE = {(row.http_status, row.vendor_code.casefold()): row for row in ROWS if row.vendor_code is not None}
 
@@ -274,12 +277,11 @@ def body_of(answer: Answer) -> Any:
 def parse(answer: Answer) -> GatewayError | GatewayErrors:
     """The error of an answer that is no success: one for each entry of `Errors[]`, in order."""
     status = member(body_of(answer), "ResponseStatus")
-    entries = member(status, "Errors")
-    found = (
-        [_fault(answer, entry, status) for entry in entries if isinstance(entry, Mapping)]
-        if isinstance(entries, list)
-        else []
-    )
+    given = member(status, "Errors")
+    entries = [entry for entry in given if isinstance(entry, Mapping)] if isinstance(given, list) else []
+    found = [_fault(answer, entry, status) for entry in entries[:_MOST_ENTRIES]]
+    if len(entries) > len(found):
+        note_detail(f"{len(entries) - len(found)} further entries of Errors were left out")
     if not found:
         return _fault(answer, status, status)
     return found[0] if len(found) == 1 else GatewayErrors(found)

@@ -27,6 +27,8 @@ def shows(body: Wire, record: BookingCustomer) -> bool:
         and _equal(body.get("InvoiceAddress") or {}, record.invoice_address)
         and all(_same(value, values.get(field)) for field, value in sent_values.items())
         and all(_equal(key, keys.get(key["Id"])) for key in body.get("AccessKeys") or [] if key.get("Id") is not None)
+        # Where the record names no keys at all, that one of them is gone is not shown.
+        and not (body.get("AccessKeysToDelete") and record.access_keys is None)
         and all(key.get("Id") not in keys for key in body.get("AccessKeysToDelete") or [])
     )
 

@@ -28,8 +28,8 @@ from app.apis.bokamera.seed import (
     bearer_of,
     digest,
 )
-from app.errors import DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError, refusal
-from app.store.records import Record, Store, VersionConflictError, Write
+from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError, refusal
+from app.store.records import Record, Store, VersionConflictError, Write, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,8 @@ class LocalBackend:
         await _acquired(lock, call)
         try:
             for _ in range(_ATTEMPTS):
-                facts = await self._facts(customer_id, call)
+                async with until(call.deadline):
+                    facts = await self._facts(customer_id, call)
                 record = facts.record
                 if record is None:
                     raise refusal(BOOKING_CUSTOMER_NOT_FOUND)
@@ -104,7 +105,7 @@ class LocalBackend:
                 document = merged(customer_id, record.document, facts.company, body, self._clock())
                 change = Write(CUSTOMERS, Record(customer_id, document, record.owner), record.version)
                 try:
-                    await self._store.commit([change])
+                    await self._store.commit([change], deadline=call.deadline)
                 except VersionConflictError:
                     continue
                 return answered(customer_id, document, facts.company)
@@ -113,7 +114,8 @@ class LocalBackend:
         raise refusal(OPTIMISTIC_CONCURRENCY)
 
     async def read(self, customer_id: str, company_id: str | None, *, call: Call) -> Wire | None:
-        facts = await self._facts(customer_id, call)
+        async with until(call.deadline, ANSWER_TIMED_OUT):
+            facts = await self._facts(customer_id, call)
         record = facts.record
         if record is None:
             return None

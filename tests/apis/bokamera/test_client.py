@@ -303,3 +303,23 @@ async def test_no_credential_is_logged_or_shown(caplog, answer):
         shown += [repr(error), str(error), repr(error.extensions), str(error.detail)]
     assert service.requests[0].headers["x-api-key"] == "hush-2"
     assert "hush" not in caplog.text + "".join(shown)
+
+
+async def test_a_refusal_of_the_action_is_no_word_against_the_token():
+    tokens = TokenSource(
+        "http://id.invalid/token",
+        "c",
+        "u",
+        "p",
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json={"access_token": "only", "expires_in": 300})),
+    )
+    body = {"ResponseStatus": {"ErrorCode": "Forbidden", "Message": "Current user is not allowed."}}
+    service = Service(httpx.Response(401, json=body), saved())
+    backend = service.backend(tokens, api_key="own")
+    with pytest.raises(GatewayError) as caught:
+        await backend.update(ID, None, {}, call=Call("r"))
+    assert caught.value.extensions["code"] == "FORBIDDEN"
+    held = repr(tokens)
+    await backend.update(ID, None, {}, call=Call("r"))
+    assert held == "<TokenSource holding a token>"
+    await backend.aclose()

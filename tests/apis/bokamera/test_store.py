@@ -277,7 +277,7 @@ class AlwaysLate:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def commit(self, writes):
+    async def commit(self, writes, *, deadline):  # noqa: ARG002 - the port's
         raise VersionConflictError(writes[0])
 
 
@@ -297,7 +297,7 @@ class Slow:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def commit(self, writes):
+    async def commit(self, writes, *, deadline):  # noqa: ARG002 - the port's
         self.waiting.set()
         await self.go.wait()
         await self._store.commit(writes)
