@@ -21,6 +21,7 @@ from app.edge.connection import HEAD_SECONDS, MAX_HEAD_BYTES
 from app.edge.settings import EdgeSettings
 from app.graphql.limits import DocumentLimits
 from app.graphql.scopes import scopes_of
+from app.store.engine import passwords_in
 from app.upstream.limits import Limits
 
 PREFIX = "GATEWAY_"
@@ -234,7 +235,8 @@ class Settings:
     def secrets(self) -> list[str]:
         """Every credential among the settings, for the log to leave out."""
         models: list[BaseModel] = [self.gateway, *self.apis.values()]
-        return [value.get_secret_value() for model in models for _, value in model if isinstance(value, SecretStr)]
+        found = [value.get_secret_value() for model in models for _, value in model if isinstance(value, SecretStr)]
+        return [*found, *passwords_in(self.gateway.store_url)]
 
 
 def read_settings(

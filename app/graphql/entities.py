@@ -21,6 +21,8 @@ from app.graphql.refusals import REPRESENTATION_INVALID, TOO_MANY_REPRESENTATION
 from app.graphql.scopes import refusal_for
 
 if TYPE_CHECKING:
+    from strawberry.schema.name_converter import NameConverter
+
     from app.graphql.context import Context
 
 # A router splits its own batches long before this; the bound is for whoever is not a router.
@@ -39,7 +41,7 @@ class Entity:
     takes_info: bool
 
 
-def entities_of(schema: GraphQLSchema, definitions: Sequence[Any]) -> dict[str, Entity]:
+def entities_of(schema: GraphQLSchema, definitions: Sequence[Any], names: NameConverter) -> dict[str, Entity]:
     """The entities among Strawberry's object definitions. Raises TypeError for a key that is not flat."""
     found: dict[str, Entity] = {}
     for definition in definitions:
@@ -56,9 +58,7 @@ def entities_of(schema: GraphQLSchema, definitions: Sequence[Any]) -> dict[str, 
             leaf: Any = get_nullable_type(graphql_type.fields[name].type) if name in graphql_type.fields else None
             if leaf is None or not is_leaf_type(leaf):
                 raise TypeError(f"entity {definition.name}: the key {name} is not a scalar field")
-            python_name = next(
-                field.python_name for field in definition.fields if (field.graphql_name or field.python_name) == name
-            )
+            python_name = next(field.python_name for field in definition.fields if names.from_field(field) == name)
             members.append((name, python_name, leaf))
         found[definition.name] = Entity(
             definition.name, tuple(members), resolve, "info" in signature(resolve).parameters

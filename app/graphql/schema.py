@@ -10,6 +10,7 @@ import strawberry
 from strawberry import Info, federation
 from strawberry.federation.schema import FederationAny
 from strawberry.printer import print_schema
+from strawberry.schema.name_converter import NameConverter
 from strawberry.types.base import StrawberryObjectDefinition
 
 from app.graphql.catalogue import catalogue_query
@@ -43,7 +44,7 @@ class Schema(federation.Schema):
             for item in self.schema_converter.type_map.values()
             if isinstance(item.definition, StrawberryObjectDefinition)
         ]
-        return entities_of(self._schema, definitions)
+        return entities_of(self._schema, definitions, self.config.name_converter)
 
     # Strawberry's own is synchronous; the field that it makes of it takes both.
     async def entities_resolver(  # type: ignore[override]
@@ -55,7 +56,7 @@ class Schema(federation.Schema):
 def _merge(name: str, description: str, types: Sequence[type]) -> type:
     """One root type. Two APIs with one field name are refused: Strawberry's `merge_types` would only warn."""
     names = Counter(
-        field.graphql_name or field.python_name
+        NameConverter().from_field(field)
         for item in types
         for field in item.__strawberry_definition__.fields  # type: ignore[attr-defined]
     )

@@ -6,6 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -86,3 +87,12 @@ def _sqlite_path(url: str) -> Path:
             "the store's SQLite URL must be sqlite:///relative.db or sqlite:////absolute.db", certain=True
         )
     return Path(str(parts.database)).absolute()
+
+
+def passwords_in(url: str) -> set[str]:
+    """The password in a store's URL, as it stands there and as it is meant."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return set()
+    return {password, unquote(password)} if password else set()

@@ -36,6 +36,7 @@ _MEMBER = re.compile(r"[A-Za-z_$][A-Za-z_$.-]{0,39}")
 _LEAST_GIVEN = 2
 _DEEPEST = 6
 _WIDEST = 50
+_MOST_VALUES = 200
 _MOST_WAITING = 200
 _MOST_KEPT = 500
 _ATTEMPTS = 5
@@ -47,8 +48,9 @@ def without_values(text: str, given: Iterable[str]) -> str:
     """`text` with a gap for everything that may be somebody's data."""
     text = cleaned(text)
     wanted = sorted({value for value in given if len(value) >= _LEAST_GIVEN}, key=len, reverse=True)
-    # At most so many: the longest are the ones that matter, and an expression of any size would be slow.
-    for value in wanted[:_MOST_WAITING]:
+    if len(wanted) > _MOST_VALUES:
+        return _GAP  # looking for each of them would be slow
+    for value in wanted:
         text = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", _GAP, text)
     return " ".join(_VALUE.sub(_GAP, text).split())
 

@@ -47,6 +47,10 @@ _IPV6 = re.compile(
 _CREDENTIAL = re.compile(
     r"(?i)\b(?:basic|bearer)\s++(?=[^\s]*[0-9=]|[^\s]{16})[a-z0-9._~+/=-]{6,}|\beyJ[\w-]{8,}\.[\w-]{4,}[\w.-]*"
 )
+# A connection string, a setting or a header that somebody's error text quotes.
+_NAMED_CREDENTIAL = re.compile(
+    r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|user id|uid)\s*+[=:]\s*+[^\s;,&\"']++"
+)
 # The first frame of a stack trace as .NET writes it: what follows is no message.
 _STACK = re.compile(r"\sat\s++(?=[^\s(]*\.)[^\s(]++\(.*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
@@ -61,10 +65,12 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> None:
 # Only looks for duplicates, which msgspec does not see: it would take the last of two, another reader the first.
 _look_through = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_int=len, parse_float=len).raw_decode
 _WHITE = " \t\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # RFC 8259 section 8.1: may be ignored
 
 
 def parsed(body: bytes) -> Any:
     """The JSON value of a body; None where there is none, or where an object in it names a member twice."""
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
         value = decode_json(body)  # and nothing behind it
         _look_through(body.decode().lstrip(_WHITE))
@@ -95,7 +101,7 @@ def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
     """
     text = _without(text, secrets)[: _TEXT_LIMIT * 4]
     text = _STACK.sub("", _CONTROL.sub(" ", text))
-    for pattern in (_CREDENTIAL, _URL, _IPV6, _HOST):
+    for pattern in (_CREDENTIAL, _NAMED_CREDENTIAL, _URL, _IPV6, _HOST):
         text = pattern.sub("[removed]", text)
     return " ".join(text.split())[:_TEXT_LIMIT]
 

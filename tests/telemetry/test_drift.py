@@ -198,3 +198,8 @@ def test_a_fingerprint_is_of_the_shape_alone(value: object):
 )
 def test_bodies_of_any_kind_have_a_shape(body: bytes, shape: object):
     assert shape_of(Undocumented("basecone", 502, None, None, "", body), [], [])["body"] == shape
+
+
+def test_with_more_values_than_are_looked_for_no_text_is_kept():
+    values = ["Anna", "Baarn", *(f"value number {number}" for number in range(300))]
+    assert "Anna" not in without_values("Customer Anna of Baarn is invalid", values)

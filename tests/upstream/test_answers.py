@@ -176,3 +176,14 @@ def test_an_object_with_a_member_twice_is_unreadable():
     assert parsed(b'{"a":1,"A":2,"b":[{"a":1e999},{"a":2}]}') is not None
     for body in (b'{"a":1,"a":1}', b'{"b":[{"a":1,"\\u0061":2}]}'):
         assert parsed(body) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["Server=x;User Id=sa;Password=hunter2", "pwd = hunter2", "x-api-key: hunter2", "token=hunter2"]
+)
+def test_no_named_credential_is_left(text):
+    assert "hunter2" not in cleaned(text)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json():
+    assert parsed(b'\xef\xbb\xbf{"code":"x"}') == {"code": "x"}

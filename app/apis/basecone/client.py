@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
-from app.apis.basecone.backend import NAME, Kind
+from app.apis.basecone.backend import NAME, SUPPLIER, Kind
 from app.apis.basecone.errors import parse, simulated
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.sandbox_faults import is_fault
 from app.call import Call
 from app.errors import ANSWER_UNREADABLE, CREDENTIALS_MISSING, BackendAnswer, GatewayError, Outcome
 from app.scalars import parse_uuid
-from app.upstream.answers import member, parsed, undocumented
+from app.upstream.answers import member, parsed
 from app.upstream.exchange import Answer, Request
 from app.upstream.upstream import Upstream
 from app.wire import Wire, encode_json
@@ -66,7 +68,8 @@ def judge_ledger(answer: Answer, ledger_id: str) -> Wire | None:
     if answer.status == _NOT_FOUND:
         return None
     if answer.status != _OK:
-        raise undocumented(NAME, answer)
+        # The general rows; an update's own do not have these codes.
+        raise parse(SUPPLIER, answer)
     return {"code": member(_object(answer, "id", ledger_id), "code")}
 
 
@@ -105,6 +108,7 @@ class RestBackend:
             self._own = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         self._own_update = update_headers(self._own)
         self._ledgers: OrderedDict[tuple[str, str], tuple[float, Wire]] = OrderedDict()
+        self._reading: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def _headers(self, call: Call) -> Mapping[str, str]:
         headers = call.credentials.get(NAME) or self._own
@@ -129,13 +133,19 @@ class RestBackend:
         """Cached for five minutes by credential, so that nobody sees what only another caller may read."""
         headers = self._headers(call)
         key = (headers["authorization"], ledger_id)
+        # Two fields of one record may name one account, and are read at once.
+        async with self._reading.setdefault(key, asyncio.Lock()):
+            return await self._ledger(key, headers, call)
+
+    async def _ledger(self, key: tuple[str, str], headers: Mapping[str, str], call: Call) -> Wire | None:
+        ledger_id = key[1]
         kept = self._ledgers.get(key)
         if kept is not None and kept[0] > time.monotonic():
             self._ledgers.move_to_end(key)
             return kept[1]
         request = build_read(f"/generalLedgers/{ledger_id}", headers=headers)
         ledger = judge_ledger(await self._upstream.send(request, call), ledger_id)
-        if ledger is not None:
+        if ledger is not None and isinstance(ledger["code"], str):
             self._ledgers[key] = (time.monotonic() + _LEDGER_SECONDS, ledger)
             self._ledgers.move_to_end(key)
             if len(self._ledgers) > _LEDGERS_KEPT:

@@ -194,6 +194,7 @@ ROWS: tuple[DocumentedError, ...] = (
     OPTIMISTIC_CONCURRENCY,
 )
 
+_UNAUTHORIZED = 401
 # Of what a refusal lists: each entry becomes an error of its own, several times its size.
 _MOST_ENTRIES = 100
 _BY_REASON = {row.reason: row for row in ROWS}
@@ -293,7 +294,9 @@ def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
     text = text_member(entry, "Message") or text_member(status, "Message")
     field = text_member(entry, "FieldName")
     path = input_path(field) if field else None
-    row = _recognise(answer, code or "", has_status=bool(status))
+    # Of a 401 the answer says what it means, not each entry.
+    meaning = text_member(status, "ErrorCode") if answer.status == _UNAUTHORIZED else None
+    row = _recognise(answer, meaning or code or "", has_status=bool(status))
     if row is None:
         error = undocumented(NAME, answer, code=code, message=text)
         return error.changed(input_path=path) if path else error
@@ -306,7 +309,7 @@ def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
 
 
 def _recognise(answer: Answer, code: str, *, has_status: bool) -> DocumentedError | None:
-    if answer.status == 401:  # noqa: PLR2004 - the two meanings of it
+    if answer.status == _UNAUTHORIZED:
         bare = not answer.body.strip() or "www-authenticate" in answer.headers
         return NOT_AUTHENTICATED if bare or code.casefold() == "unauthorized" else ACTION_NOT_ALLOWED
     row = _BY_CODE.get((answer.status, code.casefold()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import decimal
 import json
 import re
@@ -160,3 +161,28 @@ async def test_credentials_show_in_no_repr():
         repr(backend) + repr(BaseconeSettings(**OWN)) + repr(Call("r", {"basecone": {"authorization": "Basic caller"}}))
     )
     assert not re.search("own-key|own-client|Basic caller", shown)
+
+
+async def test_a_general_ledger_without_a_code_is_asked_for_again_and_two_at_once_are_one():
+    answers = iter([{"id": ID}, {"id": ID, "code": "8000"}])
+    backend, seen = rest(lambda _: httpx.Response(200, json=next(answers)), **OWN)
+    assert await backend.general_ledger(ID, call=Call("r")) == {"code": None}
+    found = await asyncio.gather(*(backend.general_ledger(ID, call=Call("r")) for _ in range(3)))
+    assert found == [{"code": "8000"}] * 3
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (403, "forbidden", "PERMISSION_DENIED"),
+        (401, "unauthorized", "CREDENTIALS_UNAUTHORIZED"),
+        (400, "invalid_authorization_header", "AUTHORIZATION_HEADER_INVALID"),
+        (400, "GeneralLedgerDoesNotExist", "UNDOCUMENTED_BAD_REQUEST"),
+    ],
+)
+async def test_a_refused_general_ledger_is_its_row_and_keeps_the_vendors_code(status, code, reason):
+    backend, _ = rest(lambda _: httpx.Response(status, json={"code": code, "message": "No."}), **OWN)
+    with pytest.raises(GatewayError) as caught:
+        await backend.general_ledger(ID, call=Call("r"))
+    assert (caught.value.row.reason, caught.value.backend.code) == (reason, code)
