@@ -218,3 +218,16 @@ def test_the_known_field_names_are_the_inputs():
         assert input_path(member.name) == ("input", member.graphql_name)
         for inner in members(member.nested) if member.nested else ():
             assert input_path(f"{member.name}.{inner.name}") == ("input", member.graphql_name, inner.graphql_name)
+
+
+def test_a_401_means_one_thing_for_all_that_it_lists():
+    entries = [{"ErrorCode": "X", "FieldName": "Email", "Message": "a"}, {"FieldName": "Phone", "Message": "b"}]
+    status = {"ErrorCode": "Unauthorized", "Message": "Not Authenticated", "Errors": entries}
+    found = judged(Answer(401, JSON, encode_json({"ResponseStatus": status})))
+    assert [error.row.reason for error in found] == ["NOT_AUTHENTICATED"] * 2
+
+
+def test_of_an_endless_list_of_faults_the_first_hundred_are_told():
+    entries = [{"ErrorCode": "NotEmpty", "FieldName": "Email", "Message": f"{number}"} for number in range(20_000)]
+    found = judged(Answer(400, JSON, encode_json({"ResponseStatus": {"ErrorCode": "x", "Errors": entries}})))
+    assert [error.message for error in found] == [f"{number}" for number in range(100)]

@@ -286,6 +286,13 @@ def test_any_difference_proves_nothing(difference):
     assert not shows(BODY, booking_customer(SHOWN | difference, NO_ACCOUNT))
 
 
+@pytest.mark.parametrize("read", [{"Firstname": "Anna"}, {"Firstname": "Anna", "AccessKeys": None}])
+def test_a_record_without_any_keys_does_not_show_that_one_is_gone(read):
+    body = {"Firstname": "Anna", "AccessKeysToDelete": [{"Id": UNKNOWN}]}
+    assert not shows(body, booking_customer(read, NO_ACCOUNT))
+    assert shows(body, booking_customer(read | {"AccessKeys": []}, NO_ACCOUNT))
+
+
 @pytest.mark.parametrize("fault", ["HTML-500", "RESET", "204-WITH-BODY"])
 @pytest.mark.parametrize("form", ["json", "jsv"])
 async def test_a_lost_answer_is_proven_or_stays_unknown(tmp_path, fault, form):
