@@ -47,12 +47,20 @@ _IPV6 = re.compile(
 _CREDENTIAL = re.compile(
     r"(?i)\b(?:basic|bearer)\s++(?=[^\s]*[0-9=]|[^\s]{16})[a-z0-9._~+/=-]{6,}|\beyJ[\w-]{8,}\.[\w-]{4,}[\w.-]*"
 )
-# A connection string, a setting or a header that somebody's error text quotes.
+# A connection string, a setting or a header that an error text quotes. Behind a colon a word is a word: what a
+# service says of a password is text.
 _NAMED_CREDENTIAL = re.compile(
-    r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|user id|uid)\s*+[=:]\s*+[^\s;,&\"']++"
+    r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)"
+    r"\s*+(?:=|:(?=\s*+(?:[^\s]*[0-9=]|[^\s]{16})))\s*+[^\s;,&\"']++"
 )
-# The first frame of a stack trace as .NET writes it: what follows is no message.
-_STACK = re.compile(r"\sat\s++(?=[^\s(]*\.)[^\s(]++\(.*")
+# The first frame of a stack trace as .NET, JavaScript and Python write it: what follows is no message.
+_STACK = re.compile(
+    r"\sat\s++(?:(?=[^\s(]*\.)[^\s(]++\(|lambda_method\(|[^\s(]++\s\([^\s()]*:[0-9]++\)).*"
+    r"|(?:^|\s)Traceback \(most recent call last\).*"
+)
+_FILE = re.compile(
+    r"(?i)(?<![a-z0-9])[a-z]:\\[^\s\"'<>]*|(?<![\w./])/(?:app|etc|home|opt|root|srv|tmp|usr|var)/[^\s\"'<>]*"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MESSAGE_MEMBERS = ("message", "title", "detail")
 
@@ -97,11 +105,11 @@ def text_member(data: Any, name: str) -> str | None:
 def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
     """A backend's text as a client may see it: at most 500 characters.
 
-    Control characters, URLs, host names, credentials and stack traces are gone.
+    Control characters, URLs, host names, the paths of a server's files, credentials and stack traces are gone.
     """
     text = _without(text, secrets)[: _TEXT_LIMIT * 4]
     text = _STACK.sub("", _CONTROL.sub(" ", text))
-    for pattern in (_CREDENTIAL, _NAMED_CREDENTIAL, _URL, _IPV6, _HOST):
+    for pattern in (_CREDENTIAL, _NAMED_CREDENTIAL, _URL, _FILE, _IPV6, _HOST):
         text = pattern.sub("[removed]", text)
     return " ".join(text.split())[:_TEXT_LIMIT]
 
@@ -139,6 +147,13 @@ def code_of(code: str | None, answer: Answer) -> str | None:
     return cleaned(code, answer.secrets)[:_CODE_LIMIT] or None if code else None
 
 
+def log_body(name: str, answer: Answer) -> None:
+    """What a client is not shown of an answer, for the log at debug alone, without the request's credentials."""
+    if log.isEnabledFor(logging.DEBUG):
+        body = _without(answer.body.decode("utf-8", "replace"), answer.secrets)[:_LOGGED_BODY]
+        log.debug("answer of %s: status %d, body %r", name, answer.status, body)
+
+
 def undocumented(name: str, answer: Answer, *, code: str | None = None, message: str | None = None) -> GatewayError:
     """The error for an answer that no documented row matches: keeps its status, vendor code and, of a 4xx, its text."""
     row = family(answer.status)
@@ -149,8 +164,7 @@ def undocumented(name: str, answer: Answer, *, code: str | None = None, message:
     note_undocumented(
         Undocumented(name, answer.status, code, text, answer.headers.get("content-type", ""), answer.body[:_KEPT_BODY])
     )
-    body = _without(answer.body.decode("utf-8", "replace"), answer.secrets)[:_LOGGED_BODY]
-    log.debug("undocumented answer of %s: status %d, body %r", name, answer.status, body)
+    log_body(name, answer)
     return GatewayError(
         row,
         text or f"{(row.text or row.reason).rstrip('.')} (status {answer.status}).",

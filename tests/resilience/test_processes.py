@@ -233,7 +233,6 @@ async def test_a_worker_that_cannot_start_leaves_the_others_alone_and_is_tried_a
                     await asyncio.sleep(0.05)
                 while "startup complete" not in gateway.output().split("startup complete", 1)[-1]:
                     await asyncio.sleep(0.05)
-                # Waits until the parent has seen a worker serve.
                 path = tmp_path / "gateway.db"
                 away = path.rename(tmp_path / "away.db")
                 path.mkdir()

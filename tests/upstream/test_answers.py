@@ -127,6 +127,12 @@ def test_a_cleaned_text_is_short_and_has_no_control_characters(text):
         "a:" * 9999,
         ":" * 9999,
         "ab.cd-" * 9999,
+        "password " * 9999,
+        "token:" * 9999,
+        " at x (" * 9999,
+        " at x (a:1" * 9999,
+        "/srv/" * 9999,
+        "c:\\" * 9999,
     ],
 )
 def test_a_hostile_text_is_only_cut(text):
@@ -183,6 +189,38 @@ def test_an_object_with_a_member_twice_is_unreadable():
 )
 def test_no_named_credential_is_left(text):
     assert "hunter2" not in cleaned(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Password: must be at least 8 characters",
+        "The token: expired",
+        "api key: missing",
+        "Invoice at Acme (Baarn), from 1/2/2026",
+        "either/or and /help",
+        "Meet at 10 (room 4)",
+    ],
+)
+def test_what_is_only_said_stays(text):
+    assert cleaned(text) == text
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "at lambda_method(Closure , Object )",
+        "at Object.<anonymous> (/work/main.js:7:3) at Module._compile (node:internal:1)",
+        'Traceback (most recent call last): File "/srv/x.py", line 3, in f',
+    ],
+)
+def test_a_stack_trace_of_another_kind_is_no_message_either(trace):
+    assert cleaned(f"The value is bad. {trace}") == "The value is bad."
+
+
+@pytest.mark.parametrize("path", ["/srv/app/main.py", "C:\\inetpub\\x.cs", "/var/log/x"])
+def test_no_path_of_a_servers_file_is_left(path):
+    assert cleaned(f"Failed in {path} today") == "Failed in [removed] today"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_json():

@@ -17,7 +17,7 @@ from app.apis.sandbox_faults import is_fault
 from app.call import Call
 from app.errors import ANSWER_UNREADABLE, CREDENTIALS_MISSING, BackendAnswer, GatewayError, Outcome
 from app.scalars import parse_uuid
-from app.upstream.answers import member, parsed
+from app.upstream.answers import log_body, member, parsed
 from app.upstream.exchange import Answer, Request
 from app.upstream.upstream import Upstream
 from app.wire import Wire, encode_json
@@ -68,8 +68,10 @@ def judge_ledger(answer: Answer, ledger_id: str) -> Wire | None:
     if answer.status == _NOT_FOUND:
         return None
     if answer.status != _OK:
-        # The general rows; an update's own do not have these codes.
-        raise parse(SUPPLIER, answer)
+        error = parse(SUPPLIER, answer)
+        # A row's place is one of the update's arguments, and this read has none of them.
+        error.input_path = None
+        raise error
     return {"code": member(_object(answer, "id", ledger_id), "code")}
 
 
@@ -92,6 +94,7 @@ def _same(answered: Any, asked: str) -> bool:
 
 
 def _unreadable(answer: Answer, detail: str) -> GatewayError:
+    log_body(NAME, answer)
     # A read changes nothing; the outcome that matters is set by whoever reads back after a write.
     backend = BackendAnswer(NAME, answer.status)
     return GatewayError(ANSWER_UNREADABLE, backend=backend, outcome=Outcome.UNKNOWN, detail=detail)
@@ -108,7 +111,7 @@ class RestBackend:
             self._own = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         self._own_update = update_headers(self._own)
         self._ledgers: OrderedDict[tuple[str, str], tuple[float, Wire]] = OrderedDict()
-        self._reading: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._reading: WeakValueDictionary[tuple[str, str, int], asyncio.Task[Wire | None]] = WeakValueDictionary()
 
     def _headers(self, call: Call) -> Mapping[str, str]:
         headers = call.credentials.get(NAME) or self._own
@@ -133,9 +136,12 @@ class RestBackend:
         """Cached for five minutes by credential, so that nobody sees what only another caller may read."""
         headers = self._headers(call)
         key = (headers["authorization"], ledger_id)
-        # Two fields of one record may name one account, and are read at once.
-        async with self._reading.setdefault(key, asyncio.Lock()):
-            return await self._ledger(key, headers, call)
+        # Two fields of one record may name one account, and are read at once. Other calls have times of their own.
+        asked = (*key, id(call))
+        reading = self._reading.get(asked)
+        if reading is None:
+            reading = self._reading[asked] = asyncio.create_task(self._ledger(key, headers, call))
+        return await reading
 
     async def _ledger(self, key: tuple[str, str], headers: Mapping[str, str], call: Call) -> Wire | None:
         ledger_id = key[1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from app.apis.basecone.backend import CUSTOMER, KINDS, NAME, SUPPLIER, Kind
 from app.errors import Code, DocumentedError, GatewayError, refusal
-from app.upstream.answers import cleaned, parsed, retry_after, text_member, undocumented
+from app.upstream.answers import cleaned, log_body, parsed, retry_after, text_member, undocumented
 from app.upstream.exchange import Answer
 from app.wire import encode_json
 
@@ -246,6 +246,7 @@ def parse(kind: Kind, answer: Answer) -> GatewayError:
     row = recognise(kind, answer.status, vendor_code, text)
     if row is None:
         return undocumented(NAME, answer, code=vendor_code or None, message=text or None)
+    log_body(NAME, answer)  # its `_metadata` may say more
     # The documented text itself holds nothing that would have to go.
     error = refusal(row, row.text if text == row.text else cleaned(text, answer.secrets) or row.text)
     error.retry_after = retry_after(answer.headers)

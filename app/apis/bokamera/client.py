@@ -18,7 +18,7 @@ from app.errors import (
     GatewayErrors,
 )
 from app.scalars import parse_uuid
-from app.upstream.answers import member, undocumented
+from app.upstream.answers import log_body, member, undocumented
 from app.upstream.exchange import Answer, Request
 from app.upstream.tokens import TokenSource
 from app.wire import Wire, encode_json
@@ -123,6 +123,7 @@ def _is(record: Wire, customer_id: str, *, missing: bool) -> bool:
 
 
 def _unreadable(answer: Answer, detail: str | None = None) -> GatewayError:
+    log_body(NAME, answer)
     return GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(NAME, answer.status), detail=detail)
 
 

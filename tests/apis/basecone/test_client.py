@@ -167,9 +167,52 @@ async def test_a_general_ledger_without_a_code_is_asked_for_again_and_two_at_onc
     answers = iter([{"id": ID}, {"id": ID, "code": "8000"}])
     backend, seen = rest(lambda _: httpx.Response(200, json=next(answers)), **OWN)
     assert await backend.general_ledger(ID, call=Call("r")) == {"code": None}
-    found = await asyncio.gather(*(backend.general_ledger(ID, call=Call("r")) for _ in range(3)))
+    call = Call("r")
+    found = await asyncio.gather(*(backend.general_ledger(ID, call=call) for _ in range(3)))
     assert found == [{"code": "8000"}] * 3
     assert len(seen) == 2
+
+
+async def test_a_call_does_not_wait_for_the_general_ledger_of_another_one():
+    release = asyncio.Event()
+
+    async def first_waits(_):
+        if len(seen) == 1:
+            await release.wait()
+        return httpx.Response(200, json={"id": ID, "code": "8000"})
+
+    backend, seen = rest(first_waits, **OWN)
+    first = asyncio.create_task(backend.general_ledger(ID, call=Call("r")))
+    while not seen:
+        await asyncio.sleep(0)
+    assert await backend.general_ledger(ID, call=Call("r")) == {"code": "8000"}
+    assert not first.done()
+    release.set()
+    assert await first == {"code": "8000"}
+
+
+async def test_two_fields_of_one_general_ledger_fail_together():
+    backend, seen = rest(lambda _: httpx.Response(500), **OWN)
+    call = Call("r")
+    found = await asyncio.gather(*(backend.general_ledger(ID, call=call) for _ in range(2)), return_exceptions=True)
+    assert [error.row.reason for error in found] == ["BACKEND_FAILED"] * 2
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"code": "validation_error", "message": "One or more properties were not valid", "_metadata": ["m-1"]}),
+        (200, ["m-1"]),
+    ],
+)
+async def test_what_no_client_is_shown_is_in_the_log_at_debug_alone(status, body, caplog):
+    backend, _ = rest(lambda _: httpx.Response(status, json=body), **OWN)
+    for level, logged in (("INFO", False), ("DEBUG", True)):
+        caplog.set_level(level)
+        with pytest.raises(GatewayError):
+            await backend.read(CUSTOMER, ID, call=Call("r"))
+        assert ("m-1" in caplog.text) is logged
 
 
 @pytest.mark.parametrize(
