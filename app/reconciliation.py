@@ -8,7 +8,7 @@ from typing import TypeVar
 from strawberry import UNSET
 
 from app.errors import GatewayError, Outcome
-from app.wire import members
+from app.mapping.wire import members
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from app.graphql.compiled import Way
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
 from app.graphql.schema import Schema, build_schema
-from app.scalars import JsonNumber
+from app.json_codec import JsonNumber
 from app.store.engine import SqlStore
 from tests.switch import COMPILED
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from app.edge.envelope import REQUEST_ID_NAME, SECURITY_HEADERS
-from app.wire import encode_json
+from app.json_codec import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from app.edge.caller import REQUEST_ID, request_id
 from app.errors import INTERNAL, DocumentedError, GatewayError
 from app.graphql.refusals import HOST_NOT_ALLOWED, Fault
+from app.json_codec import encode_json
 from app.telemetry.logs import tell
-from app.wire import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

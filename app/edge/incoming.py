@@ -25,7 +25,7 @@ from app.graphql.refusals import (
     refused,
 )
 from app.graphql.tracing import TRACE_HEADER, asks_for_trace
-from app.scalars import JsonNumber
+from app.json_codec import JsonNumber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping

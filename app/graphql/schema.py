@@ -16,7 +16,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from app.graphql.catalogue import catalogue_query
 from app.graphql.entities import Entity, entities_of, resolve_entities
 from app.graphql.scopes import guard, scopes_of
-from app.scalars import schema_config
+from app.mapping.scalars import schema_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -20,8 +20,8 @@ from sqlalchemy import (
     select,
 )
 
+from app.json_codec import decode_json, encode_json
 from app.store.records import Collection, Record, Write
-from app.wire import decode_json, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

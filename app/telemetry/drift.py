@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.errors import family
+from app.json_codec import encode_json
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write
 from app.upstream.answers import cleaned, parsed
-from app.wire import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

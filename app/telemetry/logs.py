@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from app.json_codec import encode_json
 from app.telemetry import journal
-from app.wire import encode_json
 
 REMOVED = "[removed]"
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.errors import BackendAnswer, GatewayError, Outcome, family
+from app.json_codec import decode_json
 from app.telemetry.journal import Undocumented, note_undocumented
-from app.wire import decode_json
 
 if TYPE_CHECKING:
     from app.upstream.exchange import Answer

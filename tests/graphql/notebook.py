@@ -11,10 +11,10 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from app import scalars
 from app.apis.api import Api, ApiSettings, Probe
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, Outcome, refusal
-from app.wire import arguments_of
+from app.mapping import scalars
+from app.mapping.wire import arguments_of
 
 FIRST = "00000000-0000-4000-8000-000000000001"
 SECOND = "00000000-0000-4000-8000-000000000002"

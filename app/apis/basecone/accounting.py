@@ -6,7 +6,7 @@ from stdnum import bic, get_cc_module, iban
 from stdnum.eu import vat
 from stdnum.exceptions import ValidationError
 
-from app.wire import Wire
+from app.mapping.wire import Wire
 
 
 def complaint(document: Wire) -> str | None:

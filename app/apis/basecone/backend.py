@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import strawberry
 
     from app.call import Call
-    from app.wire import Wire
+    from app.mapping.wire import Wire
 
 NAME = "basecone"
 

@@ -16,11 +16,12 @@ from app.apis.basecone.settings import BaseconeSettings
 from app.apis.sandbox_faults import is_fault
 from app.call import Call
 from app.errors import ANSWER_UNREADABLE, CREDENTIALS_MISSING, BackendAnswer, GatewayError, Outcome
-from app.scalars import parse_uuid
+from app.json_codec import encode_json
+from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.upstream.answers import log_body, member, parsed
 from app.upstream.exchange import Answer, Request
 from app.upstream.upstream import Upstream
-from app.wire import Wire, encode_json
 
 _NO_CONTENT = 204
 _OK = 200

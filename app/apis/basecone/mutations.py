@@ -18,10 +18,10 @@ from app.apis.basecone.types import (
     read_relation,
 )
 from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, Outcome, locate
+from app.mapping.scalars import UUID
+from app.mapping.selection import described, selection_of
+from app.mapping.wire import arguments_of, to_wire
 from app.reconciliation import agrees, reconcile
-from app.scalars import UUID
-from app.selection import described, selection_of
-from app.wire import arguments_of, to_wire
 
 R = TypeVar("R", bound=Relation)
 

@@ -18,9 +18,9 @@ from app.apis.basecone.store import LocalBackend
 from app.apis.sandbox_faults import fault_of
 from app.call import Call
 from app.errors import GatewayError, refusal
-from app.scalars import parse_uuid
+from app.json_codec import decode_json, encode_json
+from app.mapping.scalars import parse_uuid
 from app.store.records import Store
-from app.wire import decode_json, encode_json
 
 _JSON = "application/json; charset=utf-8"
 _MAX_BODY = 1024 * 1024

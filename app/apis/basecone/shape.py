@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.apis.basecone.backend import Kind
-from app.wire import Wire
+from app.mapping.wire import Wire
 
 
 class ShapeError(ValueError):

@@ -28,9 +28,9 @@ from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.shape import ShapeError, read_shape, request_of
 from app.call import Call
 from app.errors import ANSWER_TIMED_OUT, GatewayError, refusal
-from app.scalars import parse_uuid
+from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write, until
-from app.wire import Wire
 
 _ZERO = "00000000-0000-0000-0000-000000000000"
 _METHODS = {"ExcludingVatWithoutDiscount", "IncludingVatWithoutDiscount", "ExcludingVatWithDiscount"}

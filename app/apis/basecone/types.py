@@ -15,8 +15,8 @@ from strawberry import UNSET
 
 from app.apis.basecone.backend import CUSTOMER, SUPPLIER, Kind, backend_of, ledger_code
 from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError
-from app.scalars import UUID, Decimal, StringMap
-from app.wire import WireMismatchError, from_wire, members, wire
+from app.mapping.scalars import UUID, Decimal, StringMap
+from app.mapping.wire import WireMismatchError, from_wire, members, wire
 
 _REPLACED = " Basecone's PUT replaces the whole record: left out, a stored value is cleared."
 

@@ -9,10 +9,10 @@ import decimal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from app.scalars import parse_uuid
+from app.mapping.scalars import parse_uuid
 
 if TYPE_CHECKING:
-    from app.wire import Wire
+    from app.mapping.wire import Wire
 
 Reader = Callable[[Any], Any]
 _TRUE = {"true", "1", "t", "y", "yes", "on"}

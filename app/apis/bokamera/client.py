@@ -17,11 +17,12 @@ from app.errors import (
     GatewayError,
     GatewayErrors,
 )
-from app.scalars import parse_uuid
+from app.json_codec import encode_json
+from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.upstream.answers import log_body, member, undocumented
 from app.upstream.exchange import Answer, Request
 from app.upstream.tokens import TokenSource
-from app.wire import Wire, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

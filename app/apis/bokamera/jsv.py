@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from app.wire import decimal_of
+from app.json_codec import decimal_of
 
 # A reply deeper than this is no customer; it keeps a hostile one from exhausting the stack.
 MAX_DEPTH = 64

@@ -23,7 +23,7 @@ from app.errors import DocumentedError, GatewayError, GatewayErrors, InputPath, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.wire import Wire
+    from app.mapping.wire import Wire
 
 # No pattern is tried on more than this, whatever the field's own limit.
 _MATCHED_CHARACTERS = 4096

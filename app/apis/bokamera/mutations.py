@@ -19,9 +19,9 @@ from app.apis.bokamera.types import (
     refuse_inexpressible,
 )
 from app.errors import GatewayError, GatewayErrors, Outcome
+from app.mapping.scalars import UUID
+from app.mapping.wire import Wire, to_wire
 from app.reconciliation import reconcile
-from app.scalars import UUID
-from app.wire import Wire, to_wire
 
 _Id = Annotated[UUID, strawberry.argument(description="Id of the booking customer.")]
 _CompanyId = Annotated[

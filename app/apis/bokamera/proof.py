@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.wire import members
+from app.mapping.wire import members
 
 if TYPE_CHECKING:
     from app.apis.bokamera.types import BookingCustomer
-    from app.wire import Wire
+    from app.mapping.wire import Wire
 
 
 def provable(body: Wire) -> bool:

@@ -19,9 +19,10 @@ from app.apis.bokamera.tokens import TokenEndpoint
 from app.apis.sandbox_faults import fault_of
 from app.call import Call
 from app.errors import BackendAnswer, GatewayError, GatewayErrors, refusal
-from app.scalars import parse_uuid
+from app.json_codec import decode_json
+from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.upstream.exchange import Answer
-from app.wire import Wire, decode_json
 
 if TYPE_CHECKING:
     from app.apis.bokamera.settings import BokameraSettings

@@ -10,7 +10,7 @@ from app.store.records import Collection, Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.wire import Wire
+    from app.mapping.wire import Wire
 
 API_KEYS = Collection("bokamera_api_keys")
 USERS = Collection("bokamera_users")

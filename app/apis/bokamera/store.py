@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from app.apis.bokamera.settings import BokameraSettings
     from app.call import Call
-    from app.wire import Wire
+    from app.mapping.wire import Wire
 
 # Only other processes are raced; each lost race is another's progress, so this many in a row do not happen.
 _ATTEMPTS = 1000

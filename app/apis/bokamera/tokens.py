@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from starlette.responses import Response
 
 from app.apis.bokamera.seed import CLIENT_ID, USERS, digest
-from app.wire import encode_json
+from app.json_codec import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

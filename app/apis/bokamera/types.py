@@ -20,8 +20,8 @@ from app.errors import (
     GatewayErrors,
     InputPath,
 )
-from app.scalars import UUID, DateTime, parse_uuid
-from app.wire import Wire, WireMismatchError, arguments_of, from_wire, wire
+from app.mapping.scalars import UUID, DateTime, parse_uuid
+from app.mapping.wire import Wire, WireMismatchError, arguments_of, from_wire, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

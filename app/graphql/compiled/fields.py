@@ -16,7 +16,7 @@ from app.graphql.compiled.running import AnomalyError, Info, Place, Run, is_awai
 from app.graphql.compiled.ways import Way
 from app.graphql.formatting import FieldError
 from app.graphql.scopes import refusal_for
-from app.selection import selected
+from app.mapping.selection import selected
 
 if TYPE_CHECKING:
     from graphql import (

@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, cast
 
-from app.source import FunctionSource
-from app.source import name as named
-from app.wire import add_object, builder, is_plain
+from app.mapping.generated import FunctionSource, add_object, builder, is_plain
+from app.mapping.generated import name as named
 
 Reader = Callable[[Any], Any]
 

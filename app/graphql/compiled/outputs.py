@@ -30,8 +30,8 @@ from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Runn
 from app.graphql.compiled.inputs import Inputs, NotCompiledError
 from app.graphql.compiled.running import AnomalyError, Place, Run, is_awaitable
 from app.graphql.compiled.ways import Way
-from app.source import FunctionSource
-from app.source import name as named
+from app.mapping.generated import FunctionSource
+from app.mapping.generated import name as named
 
 if TYPE_CHECKING:
     from graphql import FragmentDefinitionNode, GraphQLField

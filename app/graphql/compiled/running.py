@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from app.graphql.context import Context
     from app.graphql.formatting import FieldError
-    from app.selection import Selected
+    from app.mapping.selection import Selected
 
 PathKey = tuple[str | int, ...]
 # Where a value stands: the place above, its key, the type that has it as a field. graphql-core's Path is the same as a

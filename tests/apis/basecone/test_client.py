@@ -17,9 +17,10 @@ from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
 from app.call import Call
 from app.errors import GatewayError
+from app.json_codec import encode_json
+from app.mapping.wire import from_wire, to_wire
 from app.upstream.exchange import Answer
 from app.upstream.upstream import Upstream
-from app.wire import encode_json, from_wire, to_wire
 
 SAMPLES = Path(__file__).parent / "samples"
 ID = "c0000000-0000-4000-8000-000000000001"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from app.apis.basecone.backend import CUSTOMER, KINDS, SUPPLIER
 from app.apis.basecone.errors import DOCUMENTED, GENERAL, ROWS, parse, recognise, render
 from app.errors import Code, Outcome, refusal
+from app.json_codec import encode_json
 from app.upstream.exchange import Answer
-from app.wire import encode_json
 
 EACH_ROW = [
     pytest.param(kind, row, id=f"{kind.mutation}-{row.reason}")

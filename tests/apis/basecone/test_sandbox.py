@@ -16,8 +16,9 @@ from app.apis.basecone.sandbox import routes, settings_for
 from app.apis.basecone.seed import CLERK, COLLECTIONS, COMPANY_A, CUSTOMERS, DEMO, seed
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
+from app.json_codec import encode_json
+from app.mapping.wire import from_wire, to_wire
 from app.store.engine import open_store
-from app.wire import encode_json, from_wire, to_wire
 
 UNKNOWN = "00000000-0000-4000-8000-00000000ffff"
 IDS = {CUSTOMER: CUSTOMER_ID, SUPPLIER: SUPPLIER_ID}

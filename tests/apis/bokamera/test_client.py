@@ -16,10 +16,10 @@ from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.types import UpdateBookingCustomerInput, booking_customer
 from app.call import Call
 from app.errors import GatewayError, GatewayErrors, Outcome
+from app.mapping.wire import from_wire, to_wire
 from app.upstream.exchange import Answer
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream
-from app.wire import from_wire, to_wire
 
 SAMPLES = Path(__file__).parent / "samples"
 ID = "b0000000-0000-4000-8000-000000000001"

@@ -20,8 +20,9 @@ from app.apis.bokamera.errors import (
 )
 from app.apis.bokamera.types import UpdateBookingCustomerInput
 from app.errors import GatewayError, GatewayErrors, Outcome, refusal
+from app.json_codec import encode_json
+from app.mapping.wire import members
 from app.upstream.exchange import Answer
-from app.wire import encode_json, members
 
 SAMPLES = Path(__file__).parent / "samples" / "update-customer"
 JSON = {"content-type": "application/json"}

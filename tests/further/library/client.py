@@ -7,10 +7,11 @@ from app.apis.library.errors import parse
 from app.apis.library.settings import LibrarySettings
 from app.call import Call
 from app.errors import ANSWER_UNREADABLE, CREDENTIALS_MISSING, BackendAnswer, GatewayError
+from app.json_codec import encode_json
+from app.mapping.wire import Wire
 from app.upstream.answers import parsed
 from app.upstream.exchange import Answer, Request
 from app.upstream.upstream import Upstream
-from app.wire import Wire, encode_json
 
 _OK = 200
 _NOT_FOUND = 404

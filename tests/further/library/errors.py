@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from app.apis.library.backend import MUTATION, NAME
 from app.errors import Code, DocumentedError, GatewayError, refusal
+from app.json_codec import encode_json
 from app.upstream.answers import cleaned, parsed, text_member, undocumented
 from app.upstream.exchange import Answer
-from app.wire import encode_json
 
 _PAGE = "https://library.example/docs/update-book"
 

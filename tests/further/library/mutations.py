@@ -11,9 +11,9 @@ from strawberry import Info
 from app.apis.library.backend import backend_of
 from app.apis.library.types import Book, UpdateBookInput, UpdateBookPayload, book, read_book
 from app.errors import GatewayError
+from app.mapping.scalars import UUID
+from app.mapping.wire import Wire, to_wire
 from app.reconciliation import reconcile
-from app.scalars import UUID
-from app.wire import Wire, to_wire
 
 _Id = Annotated[UUID, strawberry.argument(description="Id of the book.")]
 _Input = Annotated[UpdateBookInput, strawberry.argument(description="What is to change.")]

@@ -16,7 +16,7 @@ from app.apis.library.store import LocalBackend
 from app.apis.sandbox_faults import fault_of
 from app.call import Call
 from app.errors import GatewayError, refusal
-from app.wire import decode_json, encode_json
+from app.json_codec import decode_json, encode_json
 
 if TYPE_CHECKING:
     from app.apis.library.settings import LibrarySettings

@@ -8,8 +8,8 @@ from app.apis.library.seed import API_KEY, BOOKS
 from app.apis.library.settings import LibrarySettings
 from app.call import Call
 from app.errors import refusal
+from app.mapping.wire import Wire
 from app.store.records import Record, Store, UniqueConflictError, VersionConflictError, Write
-from app.wire import Wire
 
 
 class LocalBackend:

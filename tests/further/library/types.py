@@ -7,8 +7,8 @@ from strawberry import UNSET, Info
 
 from app.apis.library.backend import NAME, backend_of
 from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError
-from app.scalars import UUID
-from app.wire import Wire, WireMismatchError, from_wire, wire
+from app.mapping.scalars import UUID
+from app.mapping.wire import Wire, WireMismatchError, from_wire, wire
 
 
 @strawberry.federation.type(keys=["id"], description="A book.")

@@ -20,7 +20,7 @@ from app.graphql.compiled import Way
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request, Result
 from app.graphql.schema import build_schema
-from app.scalars import JsonNumber
+from app.json_codec import JsonNumber
 from tests.graphql.compiled.backends import OUTCOMES, Script
 from tests.graphql.compiled.operations import Drawn, operations
 from tests.graphql.notebook import API as NOTEBOOK

@@ -7,8 +7,9 @@ import decimal
 import pytest
 import strawberry
 
+from app.json_codec import decode_json
+from app.mapping.wire import WireMismatchError, from_wire, wire
 from app.upstream.answers import parsed
-from app.wire import WireMismatchError, decode_json, from_wire, wire
 
 
 @strawberry.type

@@ -14,37 +14,17 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-import msgspec
 from strawberry import UNSET
 from strawberry.types.field import StrawberryField
 
-from app import scalars
-from app.source import FunctionSource, name
+from app.mapping import scalars
+from app.mapping.generated import FunctionSource, builder, name
 
 # An integer as JSV writes it, where every scalar is text.
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
 
 T = TypeVar("T")
 Wire = dict[str, Any]
-
-
-def decimal_of(digits: str) -> decimal.Decimal:
-    """A JSON number with a fraction or exponent, every digit kept. Raises ValueError for an absurd exponent."""
-    try:
-        return decimal.Decimal(digits)
-    except decimal.InvalidOperation as error:
-        raise ValueError("the exponent is out of range") from error
-
-
-# Numbers keep their digits both ways: a fraction is read as decimal.Decimal and written as a JSON number.
-_encoder = msgspec.json.Encoder(decimal_format="number")
-_decoder = msgspec.json.Decoder(float_hook=decimal_of)
-encode_json: Callable[[Any], bytes] = _encoder.encode
-decode_json: Callable[[bytes], Any] = _decoder.decode
-
-
-# Objects with so few attributes are made faster one by one than from a dict, others the other way round.
-_FEW = 4
 
 
 class WireMismatchError(ValueError):
@@ -169,50 +149,6 @@ def _known(cls: type) -> _Known:
             builder(cls, names),
         )
     return found
-
-
-def builder(cls: type[T], names: Collection[str]) -> Callable[[dict[str, Any]], T]:
-    """Makes an object of a dataclass from its attributes `names`, by name; the dict becomes the object's own.
-
-    What the generated `__init__` would do, without handing each of them over by itself.
-    """
-    if not is_plain(cls, names):
-        return lambda values: cls(**values)
-    new = object.__new__
-
-    def build(values: dict[str, Any]) -> T:
-        made = new(cls)
-        made.__dict__ = values
-        return made
-
-    return build
-
-
-def add_object(source: FunctionSource, cls: type, values: Mapping[str, str]) -> None:
-    """Ends a function with an object of a dataclass, made as `builder` does; `values` are names by attribute."""
-    given = "{" + ", ".join(f"'{name(attribute)}': {value}" for attribute, value in values.items()) + "}"
-    if not is_plain(cls, values):
-        source.add(f"return {source.value(cls)}(**{given})")
-        return
-    source.add(f"made = {source.value(object.__new__)}({source.value(cls)})")
-    if len(values) <= _FEW:
-        source.add(*(f"made.{name(attribute)} = {value}" for attribute, value in values.items()))
-    else:
-        source.add(f"made.__dict__ = {given}")
-    source.add("return made")
-
-
-def is_plain(cls: type, names: Collection[str]) -> bool:
-    """Whether to set the attributes `names` is all that making an object of a dataclass comes to.
-
-    Another one that is left out has its default as the class's attribute.
-    """
-    fields = [field for field in dataclasses.fields(cls) if field.init]
-    whole = all(field.name in names or field.default is not dataclasses.MISSING for field in fields)
-    known = set(names) <= {field.name for field in fields}
-    own = any(hasattr(cls, name) for name in ("__post_init__", "__slots__"))
-    own = own or any("__new__" in vars(base) for base in cls.__mro__[:-1])
-    return whole and known and hasattr(cls, "__dict__") and not own
 
 
 def members(cls: type) -> tuple[_Member, ...]:

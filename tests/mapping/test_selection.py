@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from strawberry import UNSET
 
 from app.apis.basecone.types import Customer, Supplier, UpdateCustomerInput, UpdateSupplierInput
-from app.selection import Selected, attributes_of, described, selected
-from app.source import FunctionSource, name
-from app.wire import builder, from_wire, is_plain, members, to_wire
+from app.mapping.generated import FunctionSource, builder, is_plain, name
+from app.mapping.selection import Selected, attributes_of, described, selected
+from app.mapping.wire import from_wire, members, to_wire
 
 TEXT = st.text(max_size=3)
 LEAVES: dict[type, st.SearchStrategy[Any]] = {str: TEXT, bool: st.booleans()}

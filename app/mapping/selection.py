@@ -22,8 +22,8 @@ from graphql.execution.values import VariableValues, get_directive_values
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 from strawberry import UNSET
 
-from app.source import FunctionSource, name
-from app.wire import add_object, members
+from app.mapping.generated import FunctionSource, add_object, name
+from app.mapping.wire import members
 
 T = TypeVar("T")
 # An input to the object that it describes, None where it cannot.

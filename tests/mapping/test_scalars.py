@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.scalars import parse_datetime
+from app.mapping.scalars import parse_datetime
 
 MOMENTS = {
     "2026-01-15T10:00:00Z": "2026-01-15T10:00:00Z",

@@ -14,6 +14,8 @@ from graphql.language import FloatValueNode, IntValueNode, VariableNode
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition, scalar
 
+from app.json_codec import JsonNumber
+
 UUID = NewType("UUID", str)
 Decimal = NewType("Decimal", decimal.Decimal)
 DateTime = NewType("DateTime", str)
@@ -27,19 +29,6 @@ _MAX_DIGITS = 100
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 # ServiceStack's stock JSON date: milliseconds since 1970 and an offset. https://docs.servicestack.net/json-format
 _SERVICESTACK_DATE = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/")
-
-
-class JsonNumber(float):
-    """A JSON number with a fraction or exponent that remembers the digits it was written with."""
-
-    __slots__ = ("digits",)
-    digits: str
-
-    @classmethod
-    def of(cls, digits: str) -> JsonNumber:
-        number = cls(digits)
-        number.digits = digits
-        return number
 
 
 def parse_uuid(value: Any) -> str:
