@@ -162,9 +162,7 @@ def limits_of(given: GatewaySettings) -> Limits:
 
 async def open_store_for(settings: Settings, apis: Sequence[Api]) -> SqlStore:
     collections = [*chain.from_iterable(api.collections for api in apis), UNDOCUMENTED]
-    return await open_store(
-        settings.gateway.store_url, collections, list(chain.from_iterable(api.seed() for api in apis))
-    )
+    return await open_store(settings.gateway.store_url, collections, chain.from_iterable(api.seed() for api in apis))
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:

@@ -20,16 +20,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.store.migrations import Seed, collections_in, migrate
+from app.store.pages import Pages, placed
 from app.store.records import (
     Collection,
+    Place,
     Record,
+    Selection,
     StoreUnavailableError,
     UniqueConflictError,
     VersionConflictError,
     Write,
     too_late,
 )
-from app.store.tables import PreparedWrite, key, prepare, record, statements
+from app.store.tables import PreparedWrite, key, prepare, record, record_columns, statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -143,6 +146,7 @@ class PostgresStore:
         self._idle = asyncio.Event()
         self._idle.set()
         self._statements = statements(collections, _DIALECT)
+        self._pages = Pages(_DIALECT)
         self._get_many_sql = functools.cache(self._select_many)
 
     @classmethod
@@ -186,6 +190,31 @@ class PostgresStore:
 
     async def owned(self, collection: Collection, owner: str) -> list[Record]:
         return [record(row) for row in await self._fetch(self._statements[collection].owned, key(owner))]
+
+    async def page(
+        self,
+        collection: Collection,
+        selection: Selection,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: Place | None = None,
+        descending: bool = False,
+    ) -> list[tuple[Record, Place]]:
+        query = self._pages.page(
+            self._statements[collection].table,
+            selection,
+            limit=limit,
+            offset=offset,
+            after=after,
+            descending=descending,
+        )
+        return placed(await self._fetch(query.sql, *query.parameters))
+
+    async def count(self, collection: Collection, selection: Selection) -> int:
+        query = self._pages.count(self._statements[collection].table, selection)
+        [row] = await self._fetch(query.sql, *query.parameters)
+        return int(row[0])
 
     async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
         """All of `writes` durably, or none."""
@@ -232,7 +261,7 @@ class PostgresStore:
         for position, collection in enumerate(collections):
             table = self._statements[collection].table
             ids = bindparam(f"ids{position}", type_=ARRAY(Text))
-            parts.append(select(literal_column(str(position)), table).where(table.c.id == any_(ids)))
+            parts.append(select(literal_column(str(position)), *record_columns(table)).where(table.c.id == any_(ids)))
         return str(union_all(*parts).compile(dialect=_DIALECT))
 
     async def _one(self, sql: str, *parameters: str) -> Record | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from app.errors import (
     ANSWER_TIMED_OUT,
@@ -21,14 +21,33 @@ from app.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the pages of a collection are sorted, searched and filtered by: pure functions of a record's document.
+
+    `version` goes up with every change of one of them. A store is filled again when it is opened with a higher one.
+    """
+
+    sort: Callable[[dict[str, Any]], str]
+    search: Callable[[dict[str, Any]], str] = lambda _: ""
+    match: Callable[[dict[str, Any]], str | None] = lambda _: None
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A table of records. `name` is the SQL table's name: lower case, with the API's name in front."""
+    """A table of records. `name` is the SQL table's name: lower case, with the API's name in front.
+
+    A collection without `listing` has no pages. One that `succeeds` an older collection takes over its records, where
+    the seed has none of their ids.
+    """
 
     name: str
+    listing: Listing | None = field(default=None, compare=False)
+    succeeds: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +63,27 @@ class Record:
     owner: str | None = None
     unique: str | None = None
     version: int = 1
+
+
+class Place(NamedTuple):
+    """Where a record stands in its list. A page can begin after it, whether or not the record is still there."""
+
+    sort_key: str
+    record_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records of a collection: those of `owner` (None: those without one) that meet everything else.
+
+    `search` is a text anywhere in what the listing searches, case ignored. `match` equals what the listing matches.
+    """
+
+    owner: str | None = None
+    any_owner: bool = False
+    search: str | None = None
+    match: str | None = None
+    ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +157,21 @@ class Store(Protocol):
     async def owned(self, collection: Collection, owner: str) -> list[Record]:
         """All records of an owner, by id."""
         ...
+
+    async def page(
+        self,
+        collection: Collection,
+        selection: Selection,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: Place | None = None,
+        descending: bool = False,
+    ) -> list[tuple[Record, Place]]:
+        """At most `limit` records in the listing's order, then by id: those behind `after`, less the first `offset`."""
+        ...
+
+    async def count(self, collection: Collection, selection: Selection) -> int: ...
 
     async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
         """All of `writes` durably, or none. Raises VersionConflictError, UniqueConflictError, StoreUnavailableError.

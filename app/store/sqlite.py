@@ -23,9 +23,12 @@ from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.exc import DBAPIError
 
 from app.store.migrations import Seed, collections_in, migrate
+from app.store.pages import Pages, placed
 from app.store.records import (
     Collection,
+    Place,
     Record,
+    Selection,
     StoreUnavailableError,
     UniqueConflictError,
     VersionConflictError,
@@ -126,7 +129,9 @@ class SqliteStore:
 
     def __init__(self, path: Path, collections: Sequence[Collection], writer: sqlite3.Connection) -> None:
         self._path = path
-        self._statements = statements(collections, sqlite_dialect(paramstyle="qmark"))
+        dialect = sqlite_dialect(paramstyle="qmark")
+        self._statements = statements(collections, dialect)
+        self._pages = Pages(dialect)
         self._loop = asyncio.get_running_loop()
         self._writer = _Writer(path, writer, self._loop)
         self._writer.start()
@@ -164,6 +169,31 @@ class SqliteStore:
     async def owned(self, collection: Collection, owner: str) -> list[Record]:
         sql = self._statements[collection].owned
         return await self._read(lambda reader: [record(row) for row in reader.execute(sql, (key(owner),))])
+
+    async def page(
+        self,
+        collection: Collection,
+        selection: Selection,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: Place | None = None,
+        descending: bool = False,
+    ) -> list[tuple[Record, Place]]:
+        query = self._pages.page(
+            self._statements[collection].table,
+            selection,
+            limit=limit,
+            offset=offset,
+            after=after,
+            descending=descending,
+        )
+        return placed(await self._read(lambda reader: reader.execute(*query).fetchall()))
+
+    async def count(self, collection: Collection, selection: Selection) -> int:
+        query = self._pages.count(self._statements[collection].table, selection)
+        [row] = await self._read(lambda reader: reader.execute(*query).fetchall())
+        return int(row[0])
 
     async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
         """All of `writes` durably, or none. Cancelled before its transaction begins it writes nothing, later all."""

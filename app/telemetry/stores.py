@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
 
     from app.store.engine import SqlStore
-    from app.store.records import Collection, Record, Write
+    from app.store.records import Collection, Place, Record, Selection, Write
     from app.telemetry.metrics import Metrics
     from app.telemetry.traces import Traces
 
@@ -39,6 +39,22 @@ class ObservedStore:
 
     async def owned(self, collection: Collection, owner: str) -> list[Record]:
         return await self._timed("read", self._inner.owned(collection, owner))
+
+    async def page(
+        self,
+        collection: Collection,
+        selection: Selection,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: Place | None = None,
+        descending: bool = False,
+    ) -> list[tuple[Record, Place]]:
+        use = self._inner.page(collection, selection, limit=limit, offset=offset, after=after, descending=descending)
+        return await self._timed("read", use)
+
+    async def count(self, collection: Collection, selection: Selection) -> int:
+        return await self._timed("read", self._inner.count(collection, selection))
 
     async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
         await self._timed("commit", self._inner.commit(writes, deadline=deadline))

@@ -52,7 +52,7 @@ def identifier(number):
 
 async def fill(url, first, last):
     for start in range(first, last, 10_000):
-        rows = [row(customer(number), 1) for number in range(start, min(start + 10_000, last))]
+        rows = [row(CUSTOMERS, customer(number), 1) for number in range(start, min(start + 10_000, last))]
         if url.startswith("sqlite"):
             with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
                 connection.executemany(f"INSERT INTO {CUSTOMERS.name} VALUES (?, ?, ?, ?, ?)", rows)  # noqa: S608 - a constant

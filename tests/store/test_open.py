@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from app.store import migrations
 from app.store.engine import open_store
-from app.store.records import Record, StoreUnavailableError, Write
+from app.store.records import Collection, Record, StoreUnavailableError, Write
 from app.store.tables import record_table
 
 
@@ -73,13 +73,13 @@ async def test_a_failing_seed_leaves_nothing_behind(opening, things):
 @pytest.mark.parametrize("name", ["gateway_thing", "Thing", "1thing", "thing; DROP TABLE x", "", "x" * 60])
 def test_collection_names(name):
     with pytest.raises(ValueError, match="cannot be the name"):
-        record_table(name)
+        record_table(Collection(name))
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(opening, url, things):
     await opening([things])
     await execute(url, "UPDATE gateway_schema SET version = 99")
-    with pytest.raises(StoreUnavailableError, match="schema version 99, this program knows up to 1") as caught:
+    with pytest.raises(StoreUnavailableError, match="schema version 99, this program knows up to 2") as caught:
         await opening([things])
     assert caught.value.certain
     assert await execute(url, "SELECT version FROM gateway_schema") == [(99,)]
@@ -113,7 +113,7 @@ def test_migrations_run_once_in_order_and_whole(tmp_path, things):
     run(second, third)
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT a FROM second")).all() == ["third"]
-        assert connection.scalars(text("SELECT version FROM gateway_schema")).all() == [3]
+        assert connection.scalars(text("SELECT version FROM gateway_schema")).all() == [4]
 
 
 async def test_every_look_up_and_write_is_by_index(opening, url, things, others):
@@ -124,7 +124,7 @@ async def test_every_look_up_and_write_is_by_index(opening, url, things, others)
         texts.find: ["o", "u"],
         texts.find_unowned: ["u"],
         texts.owned: ["o"],
-        texts.update: ["o", "u", 2, "{}", "a", 1],
+        texts.update: ["o", "u", 2, "{}", "", "", None, "a", 1],
     }
     if url.startswith("sqlite"):
         for sql in calls:

@@ -1,0 +1,142 @@
+"""The SQL of pages and counts. Both read an index alone; the table is read for the records of the page itself."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Dialect,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+from app.store.records import Place, Record, Selection
+from app.store.tables import folded, key, matchable, record, record_columns, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class _Shape(NamedTuple):
+    """What of a query is in its SQL text; everything else is a parameter."""
+
+    owner: bool | None  # of one, of none, or (None) of any
+    search: bool
+    match: bool
+    ids: bool
+    after: bool
+    descending: bool
+    counts: bool
+
+
+class Query(NamedTuple):
+    sql: str
+    parameters: list[Any]
+
+
+class Pages:
+    """The queries of one engine. Each shape is compiled once for a table."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._compiled: Callable[[Table, _Shape], tuple[str, list[str]]] = functools.cache(self._compile)
+
+    def page(
+        self, table: Table, selection: Selection, *, limit: int, offset: int, after: Place | None, descending: bool
+    ) -> Query:
+        """Rows are the columns of a record, then its sort key."""
+        shape = _shape(selection)._replace(after=after is not None, descending=descending)
+        values = _values(selection) | {"limit": limit, "offset": offset}
+        if after is not None:
+            values |= {"after_key": storable(after.sort_key), "after_id": key(storable(after.record_id))}
+        return self._query(table, shape, values)
+
+    def count(self, table: Table, selection: Selection) -> Query:
+        return self._query(table, _shape(selection)._replace(counts=True), _values(selection))
+
+    def _query(self, table: Table, shape: _Shape, values: dict[str, Any]) -> Query:
+        sql, order = self._compiled(table, shape)
+        return Query(sql, [values[name] for name in order])
+
+    def _compile(self, table: Table, shape: _Shape) -> tuple[str, list[str]]:
+        conditions = self._conditions(table, shape)
+        counted = select(func.count()).select_from(table).where(*conditions)
+        statement = counted if shape.counts else self._page(table, shape, conditions)
+        compiled = statement.compile(dialect=self._dialect)
+        return str(compiled), list(compiled.positiontup or ())
+
+    def _page(self, table: Table, shape: _Shape, conditions: list[ColumnElement[bool]]) -> Select[Any]:
+        columns = table.c
+        order = [columns.sort_key, columns.id]
+        if shape.after:
+            place = tuple_(bindparam("after_key", type_=Text), bindparam("after_id", type_=Text))
+            here = tuple_(*order)
+            conditions.append(here < place if shape.descending else here > place)
+        by = [column.desc() for column in order] if shape.descending else order
+        chosen = (
+            select(columns.id)
+            .where(*conditions)
+            .order_by(*by)
+            .limit(bindparam("limit", type_=BigInteger))
+            .offset(bindparam("offset", type_=BigInteger))
+            .subquery()
+        )
+        whole = select(*record_columns(table), columns.sort_key).join_from(chosen, table, columns.id == chosen.c.id)
+        return whole.order_by(*by)
+
+    def _conditions(self, table: Table, shape: _Shape) -> list[ColumnElement[bool]]:
+        columns = table.c
+        conditions: list[ColumnElement[bool]] = []
+        postgres = self._dialect.name == "postgresql"
+        if shape.owner is not None:
+            conditions.append(
+                columns.owner == bindparam("owner", type_=Text) if shape.owner else columns.owner.is_(None)
+            )
+        if shape.match:
+            conditions.append(columns.match_value == bindparam("match", type_=Text))
+        if shape.search:
+            position = func.strpos if postgres else func.instr
+            conditions.append(position(columns.search_text, bindparam("search", type_=Text)) > literal_column("0"))
+        if shape.ids:
+            ids = bindparam("ids", type_=Text)
+            each = func.json_array_elements_text(cast(ids, JSON)) if postgres else func.json_each(ids)
+            conditions.append(columns.id.in_(select(each.table_valued("value").c.value)))
+        return conditions
+
+
+def _shape(selection: Selection) -> _Shape:
+    return _Shape(
+        owner=None if selection.any_owner else selection.owner is not None,
+        search=bool(selection.search),
+        match=selection.match is not None,
+        ids=selection.ids is not None,
+        after=False,
+        descending=False,
+        counts=False,
+    )
+
+
+def _values(selection: Selection) -> dict[str, Any]:
+    return {
+        "owner": None if selection.owner is None else key(selection.owner),
+        "search": folded(selection.search or ""),
+        "match": None if selection.match is None else matchable(selection.match),
+        "ids": None if selection.ids is None else json.dumps([key(item) for item in selection.ids]),
+    }
+
+
+def placed(rows: Sequence[Sequence[Any]]) -> list[tuple[Record, Place]]:
+    records = ((record(row), row[5]) for row in rows)
+    return [(item, Place(sort_key, item.id)) for item, sort_key in records]
