@@ -17,7 +17,8 @@ import time
 import uuid
 from pathlib import Path
 
-from tests.benchmarks.gateway import INPUT, QUERY, Server, gateway, stub, tree
+from tests.benchmarks.servers import gateway, stub
+from tests.benchmarks.workloads import INPUT, QUERY
 
 _HOUR = 3600
 
@@ -51,11 +52,6 @@ async def send(port: int, numbers: list[int], connections: int) -> None:
             group.create_task(client())
 
 
-def rss(server: Server) -> float:
-    assert server.process is not None
-    return float(sum(item.memory_info().rss for item in tree(server.process.pid))) / 2**20
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=20_000)
@@ -66,16 +62,18 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     given = parser.parse_args()
     with stub() as url, tempfile.TemporaryDirectory() as made, contextlib.ExitStack() as stack:
-        server = gateway("gateway", url, environment={"GATEWAY_MAX_DOCUMENTS": str(given.documents)})
+        server = gateway(
+            "gateway", url, environment={"GATEWAY_LOG_LEVEL": "warning", "GATEWAY_MAX_DOCUMENTS": str(given.documents)}
+        )
         stack.callback(server.stop)
         server.start(Path(made))
-        sys.stdout.write(f"| distinct requests | RSS MB |\n|--:|--:|\n| 1 | {rss(server):.1f} |\n")
+        sys.stdout.write(f"| distinct requests | RSS MB |\n|--:|--:|\n| 1 | {server.rss:.1f} |\n")
         step = given.requests // given.steps
         sizes = []
         started = time.perf_counter()
         for number in range(given.steps):
             asyncio.run(send(server.port, list(range(number * step, (number + 1) * step)), given.connections))
-            sizes.append(rss(server))
+            sizes.append(server.rss)
             sys.stdout.write(f"| {(number + 1) * step:,} | {sizes[-1]:.1f} |\n")
             sys.stdout.flush()
         rate = given.requests / (time.perf_counter() - started)

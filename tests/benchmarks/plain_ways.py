@@ -1,6 +1,7 @@
-"""The same schema on plain Strawberry: its own ASGI view, every default, httpx to the backend.
+"""The same gateway without one of its ways: `python plain_ways.py asgi|strawberry PORT`, settings in the environment.
 
-Run by `gateway.py` with the gateway's settings in the environment; the argument is the port.
+`asgi` is the gateway behind uvicorn's own connection; `strawberry` is its schema on Strawberry's own ASGI view with every
+default, and httpx to the backend.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from strawberry.asgi import GraphQL
 
+from app.__main__ import worker_app
 from app.apis import APIS
 from app.bootstrap import Backends
 from app.call import Call
@@ -23,7 +25,7 @@ from app.graphql.context import Context
 from app.graphql.schema import build_schema
 
 
-def create_app() -> Starlette:
+def strawberry_app() -> Starlette:
     settings = read_settings(APIS, env_file=None)
     transports = {api.name: httpx.AsyncHTTPTransport() for api in APIS if settings.apis[api.name].mode == "rest"}
     backends = Backends(settings, APIS, transports)
@@ -42,4 +44,8 @@ def create_app() -> Starlette:
 
 
 if __name__ == "__main__":
-    uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)
+    way, port = sys.argv[1:]
+    app = {"asgi": worker_app, "strawberry": strawberry_app}[way]()
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(port), http="httptools", log_config=None, log_level="warning", access_log=False
+    )
