@@ -1,12 +1,16 @@
-"""JSON as bytes: numbers keep their digits both ways. Knows no GraphQL."""
+"""JSON as bytes: numbers keep their digits both ways and are written without an exponent. Knows no GraphQL."""
 
 from __future__ import annotations
 
 import decimal
+import math
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+# A number that is further from 1 than this many powers of ten is refused: its plain digits would be as many.
+MAX_EXPONENT = 100
 
 
 class JsonNumber(float):
@@ -22,16 +26,38 @@ class JsonNumber(float):
         return number
 
 
-def decimal_of(digits: str) -> decimal.Decimal:
-    """A JSON number with a fraction or exponent, every digit kept. Raises ValueError for an absurd exponent."""
+class PlainDecimal(decimal.Decimal):
+    """A number that `str` would write with an exponent, as in `0E-8`. This one has plain digits: `0.00000000`."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return format(self, "f")
+
+
+def plain_decimal(number: decimal.Decimal) -> decimal.Decimal:
+    """The same number, written with plain digits by `str` and by `encode_json`. Raises ValueError."""
+    if not number.is_finite() or abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError("the exponent is out of range")
+    return PlainDecimal(number) if "E" in str(number) else number
+
+
+def decimal_of(digits: str) -> decimal.Decimal | float:
+    """A JSON number with a fraction or exponent, every digit kept. One out of range is infinity, which no type is."""
     try:
-        return decimal.Decimal(digits)
-    except decimal.InvalidOperation as error:
-        raise ValueError("the exponent is out of range") from error
+        return plain_decimal(decimal.Decimal(digits))
+    except (decimal.InvalidOperation, ValueError):
+        return math.inf
 
 
-# A fraction is read as decimal.Decimal and written as a JSON number.
-_encoder = msgspec.json.Encoder(decimal_format="number")
+def _plain_number(value: Any) -> msgspec.Raw:
+    """Msgspec hands over what is not exactly a Decimal."""
+    if isinstance(value, PlainDecimal):
+        return msgspec.Raw(str(value).encode())
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain_number)
 _decoder = msgspec.json.Decoder(float_hook=decimal_of)
 encode_json: Callable[[Any], bytes] = _encoder.encode
 decode_json: Callable[[bytes], Any] = _decoder.decode

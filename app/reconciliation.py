@@ -22,7 +22,7 @@ def agrees(sent: object, read: object) -> bool:
         return True
     if isinstance(sent, list):
         return isinstance(read, list) and len(sent) == len(read) and all(map(agrees, sent, read))
-    if sent is None or read is None or not hasattr(type(sent), "__strawberry_definition__"):
+    if not all(hasattr(type(value), "__strawberry_definition__") for value in (sent, read)):
         return sent == read
     counterparts = {member.folded: member.attribute for member in members(type(read))}
     return all(

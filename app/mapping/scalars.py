@@ -14,7 +14,7 @@ from graphql.language import FloatValueNode, IntValueNode, VariableNode
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition, scalar
 
-from app.json_codec import JsonNumber
+from app.json_codec import JsonNumber, plain_decimal
 
 UUID = NewType("UUID", str)
 Decimal = NewType("Decimal", decimal.Decimal)
@@ -44,8 +44,8 @@ def parse_uuid(value: Any) -> str:
 
 def parse_decimal(value: Any) -> decimal.Decimal:
     """From a string or a number, with the digits as written; never through a float. Raises ValueError."""
-    if isinstance(value, decimal.Decimal) and value.is_finite():
-        return value
+    if isinstance(value, decimal.Decimal):
+        return _plain(value)
     if isinstance(value, JsonNumber):
         text = value.digits
     elif isinstance(value, bool) or not isinstance(value, str | int):
@@ -54,10 +54,17 @@ def parse_decimal(value: Any) -> decimal.Decimal:
         text = str(value)
     if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
         raise ValueError(f"not a Decimal: write a plain decimal number of at most {_MAX_DIGITS} characters")
-    number = decimal.Decimal(text)
-    if not number.is_finite() or abs(number.adjusted()) > _MAX_DIGITS:
-        raise ValueError("not a Decimal: the exponent is out of range")
-    return number
+    try:
+        return _plain(decimal.Decimal(text))
+    except decimal.InvalidOperation as error:
+        raise ValueError("not a Decimal: the exponent is out of range") from error
+
+
+def _plain(number: decimal.Decimal) -> decimal.Decimal:
+    try:
+        return plain_decimal(number)
+    except ValueError as error:
+        raise ValueError(f"not a Decimal: {error}") from error
 
 
 def parse_datetime(value: Any) -> str:

@@ -125,7 +125,7 @@ def _plan(cls: type, given: type, below: _Names, more: tuple[str, ...]) -> _Plan
         sent = None if wanted is None else inputs.get(wanted.folded)
         if wanted is None or sent is None:
             return None
-        if (wanted.is_list, wanted.read, wanted.nested is None) != (sent.is_list, sent.read, sent.nested is None):
+        if (wanted.is_list, wanted.scalar) != (sent.is_list, sent.scalar):
             raise TypeError(f"{given.__name__}.{sent.attribute} is no {cls.__name__}.{wanted.attribute}")
         item = made[wanted.attribute] = f"v{len(made)}"
         source.add(f"{item} = value.{name(sent.attribute)}", f"if {item} is {unset}:", "    return None")

@@ -1,175 +1,39 @@
-"""The one mapping between Strawberry types and a vendor's JSON: reads field metadata once per class, knows no vendor.
+"""The one mapping between Strawberry objects and a vendor's JSON. Knows no vendor.
 
-An input's field names its wire spelling with `wire("Number")`. Absent (UNSET) members are not written, null is.
-Reading ignores case and unknown members.
+Absent (UNSET) members are not written, null is. Reading ignores case and unknown members.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import decimal
-import re
-import types
-import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from strawberry import UNSET
-from strawberry.types.field import StrawberryField
 
-from app.mapping import scalars
-from app.mapping.generated import FunctionSource, builder, name
+from app.mapping.generated import FunctionSource, name
+from app.mapping.members import Member, members, members_of, wire
+from app.mapping.readers import Reader
 
-# An integer as JSV writes it, where every scalar is text.
-_WHOLE = re.compile(r"-?[0-9]{1,10}")
+__all__ = [
+    "Wire",
+    "WireMismatchError",
+    "arguments_of",
+    "from_wire",
+    "members",
+    "record_from_wire",
+    "request_reader",
+    "to_wire",
+    "wire",
+]
 
 T = TypeVar("T")
 Wire = dict[str, Any]
+# Makes what stands in place of a member that cannot be read, from the reason.
+Unreadable = Callable[[str], Exception]
 
 
 class WireMismatchError(ValueError):
-    """A member of an answer has a type that its documentation does not allow; `str()` names the member."""
-
-
-def wire(name: str) -> dict[str, str]:
-    """Field metadata: the vendor's spelling of this member."""
-    return {"wire": name}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Member:
-    attribute: str
-    graphql_name: str
-    name: str
-    folded: str
-    nested: type | None
-    is_list: bool
-    read: Callable[[Any], Any]
-    plain: type | None  # a value of just this type is read as it is
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in rest)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | decimal.Decimal):
-        raise ValueError("expected text")
-    return str(value)
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, str) and _WHOLE.fullmatch(value):
-        value = int(value)
-    # The range is compared first: writing 1E+999999999 out as an int would take for ever.
-    if isinstance(value, bool) or not isinstance(value, int | decimal.Decimal) or not -(2**31) <= value < 2**31:
-        raise ValueError("expected a 32-bit integer")
-    if value != int(value):
-        raise ValueError("expected a 32-bit integer")
-    return int(value)
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, str) and value.lower() in {"true", "false"}:
-        return value.lower() == "true"
-    if not isinstance(value, bool):
-        raise ValueError("expected true or false")
-    return value
-
-
-def _lenient_map(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise ValueError("expected an object")
-    return {str(key): _text(item) for key, item in value.items() if item is not None}
-
-
-_READERS: dict[Any, Callable[[Any], Any]] = {
-    str: _text,
-    int: _integer,
-    bool: _boolean,
-    scalars.UUID: scalars.parse_uuid,
-    scalars.Decimal: scalars.parse_decimal,
-    scalars.DateTime: scalars.parse_datetime,
-    scalars.StringMap: _lenient_map,
-}
-
-_PLAIN: dict[Callable[[Any], Any], type] = {_text: str, _boolean: bool}
-
-
-def _unwrap(annotation: Any) -> tuple[Any, bool]:
-    """The named type inside Optional and list, and whether there was a list."""
-    is_list = False
-    while True:
-        origin = typing.get_origin(annotation)
-        if origin in {typing.Union, types.UnionType}:
-            annotation = next(item for item in typing.get_args(annotation) if item not in {type(None), type(UNSET)})
-        elif origin is typing.Annotated:
-            annotation = typing.get_args(annotation)[0]
-        elif origin is list:
-            is_list = True
-            annotation = typing.get_args(annotation)[0]
-        else:
-            return annotation, is_list
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Known:
-    """What is read off a class once.
-
-    `exact` is by the vendor's spelling, `folded` by any casing of it, `named` by the schema's names.
-    """
-
-    members: tuple[_Member, ...]
-    attributes: tuple[str, ...]
-    exact: Mapping[str, _Member]
-    named: Mapping[str, _Member]
-    folded: Mapping[str, _Member]
-    has_code: bool
-    build: Callable[[dict[str, Any]], Any]
-
-
-_classes: dict[type, _Known] = {}
-
-
-def _known(cls: type) -> _Known:
-    found = _classes.get(cls)
-    if found is None:
-        read = _read_members(cls)
-        names = tuple(member.attribute for member in read)
-        found = _classes[cls] = _Known(
-            read,
-            names,
-            {member.name: member for member in read},
-            {member.graphql_name: member for member in read},
-            {member.folded: member for member in read},
-            any(member.folded == "code" for member in read),
-            builder(cls, names),
-        )
-    return found
-
-
-def members(cls: type) -> tuple[_Member, ...]:
-    """The mapped members of a Strawberry class, in order: its plain fields, and private ones that name their `wire`."""
-    return _known(cls).members
-
-
-def _read_members(cls: type) -> tuple[_Member, ...]:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    found = []
-    for field in dataclasses.fields(cls):
-        mapped = isinstance(field, StrawberryField) and field.base_resolver is None
-        if not mapped and "wire" not in field.metadata:
-            continue
-        named, is_list = _unwrap(hints[field.name])
-        nested = named if dataclasses.is_dataclass(named) and isinstance(named, type) else None
-        spelt = field.metadata.get("wire") or _camel(field.name)
-        read = _READERS.get(named, _text)
-        plain = _PLAIN.get(read) if nested is None and not is_list else None
-        found.append(_Member(field.name, _camel(field.name), spelt, spelt.casefold(), nested, is_list, read, plain))
-    return tuple(found)
+    """A member has a type that its documentation does not allow; `str()` names the member."""
 
 
 def to_wire(value: Any) -> Wire:
@@ -218,66 +82,157 @@ def _nested_writer(source: FunctionSource, cls: type, given: str, above: tuple[t
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
     """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
-    known = _known(type(value))
-    found = known.members
+    known = members_of(type(value))
+    wanted: Iterable[Member] = known.all
     if only is not None:
-        found = tuple(known.named[name] for name in only if name in known.named)
+        wanted = (known.named[name] for name in only if name in known.named)
     result = {}
-    for member in found:
+    for member in wanted:
         item = getattr(value, member.attribute)
         if item is UNSET:
             continue
         if member.nested is not None and item is not None:
-            item = _each(arguments_of, item) if member.is_list else arguments_of(item)
+            items = item if member.is_list else [item]
+            parts = [None if part is None else arguments_of(part) for part in items]
+            item = parts if member.is_list else parts[0]
         result[member.graphql_name] = item
     return result
 
 
-def _each(turn: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-    return [None if item is None else turn(item) for item in items]
-
-
-def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None) -> T:
-    """A Strawberry object from a vendor's answer, in any casing. Raises WireMismatchError.
+def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unreadable: Unreadable | None = None) -> T:
+    """A Strawberry object from a vendor's answer, in any casing.
 
     `absent` is what a member gets that the answer does not have: None, or UNSET where that matters.
+    A member that cannot be read gets what `unreadable` makes, an exception: GraphQL answers such a value with null and
+    that error at its path, if it is selected. Without `unreadable` WireMismatchError is raised.
     """
-    known = _known(cls)
-    values = dict.fromkeys(known.attributes, absent)
-    other_casings: set[str] = set()
+    known = members_of(cls)
+    values: dict[str, Any] = dict(known.blank) if absent is None else dict.fromkeys(known.blank, absent)
+    read_names: set[str] = set()
     for key, item in data.items():
         member = known.exact.get(key)
         if member is None:
             member = known.folded.get(key.casefold()) if isinstance(key, str) else None
             if member is None:
                 continue
-            # Two casings of a member are a member that stands twice: another reader would take the other one.
-            if member.name in data or member.name in other_casings:
-                raise WireMismatchError(f"{member.name}: given twice")
-            other_casings.add(member.name)
-        if item is None or type(item) is member.plain:
-            values[member.attribute] = item
-            continue
-        try:
-            if member.is_list:
-                if not isinstance(item, list):
-                    raise ValueError("expected a list")  # noqa: TRY301 - one exception type for a bad member
-                values[member.attribute] = [_read(member, part, absent) for part in item]
-            else:
-                values[member.attribute] = _read(member, item, absent)
-        except WireMismatchError as error:
-            raise WireMismatchError(f"{member.name}.{error}") from None
-        except ValueError as error:
-            raise WireMismatchError(f"{member.name}: {error}") from None
+        attribute = member.attribute
+        if attribute in read_names:
+            # Another reader would take the other one.
+            values[attribute] = _mismatch(cls, member, "given twice", unreadable)
+        elif item is None or type(item) is member.plain:
+            values[attribute] = item
+        else:
+            values[attribute] = _value(cls, member, item, absent, unreadable)
+        read_names.add(attribute)
+    if unreadable is not None:
+        for member in known.required:
+            if values[member.attribute] is absent:
+                values[member.attribute] = _mismatch(cls, member, "missing", unreadable)
     return known.build(values)  # type: ignore[no-any-return]
 
 
-def _read(member: _Member, item: Any, absent: Any) -> Any:
-    if member.nested is None:
-        return None if item is None else member.read(item)
-    # A {code} object is written as an object and sometimes read as its plain code.
-    if isinstance(item, str) and _known(member.nested).has_code:
+def record_from_wire(cls: type[T], record_id: str, data: Mapping[str, Any], unreadable: Unreadable) -> T:
+    """The record with the id `record_id` from an answer that was judged to be that record.
+
+    Raises what `unreadable` makes where the answer names two ids: it is not certain which record it is.
+    """
+    id_member = members_of(cls).named["id"]
+    if sum(isinstance(key, str) and key.casefold() == id_member.folded for key in data) > 1:
+        raise unreadable(f"{cls.__name__}.{id_member.name}: given twice")
+    record: Any = from_wire(cls, data, unreadable=unreadable)
+    record.id = record_id
+    return record  # type: ignore[no-any-return]
+
+
+def _mismatch(cls: type, member: Member, problem: str, unreadable: Unreadable | None) -> Exception:
+    text = f"{cls.__name__}.{member.name}: {problem}"
+    if unreadable is None:
+        raise WireMismatchError(text) from None
+    return unreadable(text)
+
+
+def _value(cls: type, member: Member, item: Any, absent: Any, unreadable: Unreadable | None) -> Any:
+    if not member.is_list:
+        return _item(cls, member, item, absent, unreadable)
+    if not isinstance(item, list):
+        return _mismatch(cls, member, "expected a list", unreadable)
+    items: list[Any] = []
+    for part in item:
+        if part is None and member.item_required:
+            items.append(_mismatch(cls, member, "an item is null", unreadable))
+        else:
+            items.append(None if part is None else _item(cls, member, part, absent, unreadable))
+        if member.item_required and isinstance(items[-1], Exception):
+            # GraphQL answers the whole list with null: the rest is not shown.
+            break
+    return items
+
+
+def _item(cls: type, member: Member, item: Any, absent: Any, unreadable: Unreadable | None) -> Any:
+    if member.read is not None:
+        try:
+            return member.read(item)
+        except ValueError as error:
+            return _mismatch(cls, member, str(error), unreadable)
+    assert member.nested is not None
+    # Some {code} objects are written as an object and read as their plain code.
+    if isinstance(item, str) and (item or member.code_as_text) and members_of(member.nested).has_code:
         item = {"code": item}
-    if type(item) is not dict and not isinstance(item, Mapping):
-        raise ValueError("expected an object")
-    return from_wire(member.nested, item, absent=absent)
+    if not isinstance(item, dict):
+        return _mismatch(cls, member, "expected an object", unreadable)
+    return from_wire(member.nested, item, absent=absent, unreadable=unreadable)
+
+
+def request_reader(
+    cls: type,
+    scalars: Mapping[Any, Reader],
+    *,
+    vendor_names: bool,
+    lenient: bool = False,
+    more: Mapping[type, Mapping[str, Reader]] | None = None,
+) -> Reader:
+    """Reads a request's body, as its service would, into JSON of one spelling; what a stand-in of the service needs.
+
+    The members are those of the input class `cls`, under the vendor's names or the GraphQL ones, and for a class what
+    `more` names. Unknown members are ignored. What cannot be read raises WireMismatchError; `lenient` leaves it out,
+    as it does null.
+    """
+    more = more or {}
+    readers: dict[str, tuple[str, Reader]] = {}
+    for member in members(cls):
+        if member.nested is None:
+            read = scalars[member.scalar]
+        else:
+            read = request_reader(member.nested, scalars, vendor_names=vendor_names, lenient=lenient, more=more)
+        if member.is_list:
+            read = _list_reader(read, {} if lenient and member.nested is not None else None)
+        readers[member.folded] = (member.name if vendor_names else member.graphql_name, read)
+    readers |= {extra.casefold(): (extra, read) for extra, read in more.get(cls, {}).items()}
+
+    def read_object(value: Any) -> Wire:
+        if not isinstance(value, Mapping):
+            raise WireMismatchError(f"{cls.__name__}: expected an object")
+        result: Wire = {}
+        for key, item in value.items():
+            known = readers.get(str(key).casefold())
+            if known is None or (item is None and lenient):
+                continue
+            try:
+                result[known[0]] = None if item is None else known[1](item)
+            except ValueError as error:
+                if not lenient:
+                    raise WireMismatchError(f"{cls.__name__}.{known[0]}: {error}") from None
+        return result
+
+    return read_object
+
+
+def _list_reader(read: Reader, null: Any) -> Reader:
+    """`null` is read in place of an item that is null."""
+
+    def read_list(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise WireMismatchError("expected a list")
+        return [read(null if item is None else item) for item in value]
+
+    return read_list

@@ -11,6 +11,7 @@ import strawberry
 from app.apis.basecone.backend import CUSTOMER, NAME, SUPPLIER, Kind, backend_of, ledger_code
 from app.apis.basecone.types import (
     Customer,
+    GeneralLedger,
     Relation,
     Supplier,
     UpdateCustomerInput,
@@ -43,9 +44,9 @@ _Skip = Annotated[bool, strawberry.argument(description=_SKIP)]
 async def _comparable(cls: type[R], kind: Kind, info: strawberry.Info, record_id: str) -> R | None:
     """The record, with codes for the ids of general ledgers, so that it can be compared with a request."""
     record = await read_relation(cls, kind, info, record_id)
-    discount = None if record is None else record.payment_discount
-    ledger = None if discount is None else discount.general_ledger
-    if ledger is not None and ledger.known_code is None and ledger.general_ledger_id is not None:
+    # What could not be read has no members, and is proof of nothing.
+    ledger = getattr(getattr(record, "payment_discount", None), "general_ledger", None)
+    if isinstance(ledger, GeneralLedger) and ledger.known_code is None and isinstance(ledger.general_ledger_id, str):
         ledger.known_code = await ledger_code(info, ledger.general_ledger_id)
     return record
 

@@ -25,11 +25,11 @@ from app.apis.basecone.seed import (
     key_digest,
 )
 from app.apis.basecone.settings import BaseconeSettings
-from app.apis.basecone.shape import ShapeError, read_shape, request_of
+from app.apis.basecone.shape import read_shape, request_of
 from app.call import Call
 from app.errors import ANSWER_TIMED_OUT, GatewayError, refusal
 from app.mapping.scalars import parse_uuid
-from app.mapping.wire import Wire
+from app.mapping.wire import Wire, WireMismatchError
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write, until
 
 _ZERO = "00000000-0000-0000-0000-000000000000"
@@ -189,7 +189,7 @@ def _authenticated(kind: Kind, user: Record | None, access_key: str) -> Record:
 def _request(kind: Kind, body: Any) -> Wire:
     try:
         return request_of(kind, body)
-    except ShapeError as error:
+    except WireMismatchError as error:
         raise _refused(kind, "PROPERTIES_NOT_VALID") from error
 
 

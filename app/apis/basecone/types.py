@@ -14,9 +14,9 @@ import strawberry
 from strawberry import UNSET
 
 from app.apis.basecone.backend import CUSTOMER, SUPPLIER, Kind, backend_of, ledger_code
-from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError
+from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, Outcome
 from app.mapping.scalars import UUID, Decimal, StringMap
-from app.mapping.wire import WireMismatchError, from_wire, members, wire
+from app.mapping.wire import record_from_wire, wire
 
 _REPLACED = " Basecone's PUT replaces the whole record: left out, a stored value is cleared."
 
@@ -194,6 +194,9 @@ class GeneralLedger:
 
     @strawberry.field(description="Code of the account, looked up by its id where the record holds only that.")
     async def code(self, info: strawberry.Info) -> str | None:
+        known = self.known_code if self.known_code is not None else self.general_ledger_id
+        if isinstance(known, Exception):  # a member that cannot be read
+            raise known
         if self.known_code is not None or self.general_ledger_id is None:
             return self.known_code
         return await ledger_code(info, self.general_ledger_id)
@@ -231,7 +234,9 @@ class Relation:
     company: Company | None = _read("Company that the record belongs to.")
     address: Address | None = _read("Postal address.")
     pay_collect_type: PayCollect | None = _read("How the amount is paid or collected.")
-    vat_code: VatCode | None = _read("Default VAT code.")
+    vat_code: VatCode | None = strawberry.field(
+        default=None, description="Default VAT code.", metadata=wire(code_as_text=True)
+    )
     vat_number: str | None = _read("VAT identification number.")
     chamber_of_commerce: str | None = _read("Number in the chamber of commerce's register.")
     phone: str | None = _read("Telephone number.")
@@ -279,12 +284,12 @@ async def read_relation(cls: type[R], kind: Kind, info: strawberry.Info, record_
 
 
 def _relation(cls: type[R], record_id: str, record: Mapping[str, Any]) -> R:
-    """A customer or supplier from Basecone's JSON. Raises GatewayError for members of other types."""
-    id_member = next(member.name for member in members(cls) if member.attribute == "id")
-    given = [name for name in record if name.casefold() == id_member.casefold()]
-    # The id that was asked for, in the form that it was asked in. One that stands twice is for `from_wire` to refuse.
-    named = {name: value for name, value in record.items() if [name] != given}
-    try:
-        return from_wire(cls, {**named, id_member: record_id})
-    except WireMismatchError as error:
-        raise GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer("basecone"), detail=str(error)) from error
+    """A customer or supplier from Basecone's JSON. Raises GatewayError where it names two ids."""
+    return record_from_wire(cls, record_id, record, _unreadable)
+
+
+def _unreadable(detail: str) -> GatewayError:
+    # A record is answered by a query, or after an update that was applied.
+    return GatewayError(
+        ANSWER_UNREADABLE, backend=BackendAnswer("basecone", 200), outcome=Outcome.APPLIED, detail=detail
+    )

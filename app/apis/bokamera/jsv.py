@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from app.json_codec import decimal_of
+from app.json_codec import decimal_of, plain_decimal
 
 # A reply deeper than this is no customer; it keeps a hostile one from exhausting the stack.
 MAX_DEPTH = 64
@@ -87,7 +87,9 @@ def _scalar(value: Any) -> str:
         return "True" if value else "False"
     if isinstance(value, str):
         return _quoted(value) if not value or _SPECIAL.search(value) else value
-    if isinstance(value, int | decimal.Decimal):
+    if isinstance(value, decimal.Decimal):
+        return str(plain_decimal(value))
+    if isinstance(value, int):
         return str(value)
     raise ValueError(f"JSV cannot express a {type(value).__name__}")
 

@@ -18,8 +18,8 @@ def provable(body: Wire) -> bool:
 
 def shows(body: Wire, record: BookingCustomer) -> bool:
     """Whether every member that was sent is in the record, and no key that was to be deleted."""
-    values = {item.id: item.value for item in record.custom_field_values or []}
-    keys = {item.id: item for item in record.access_keys or []}
+    values = {item.id: item.value for item in _readable(record.custom_field_values)}
+    keys = {item.id: item for item in _readable(record.access_keys)}
     sent_values = {item.get("Id"): item["Value"] for item in body.get("CustomFields") or [] if "Value" in item}
     flat = {name: value for name, value in body.items() if not isinstance(value, list | dict)}
     return (
@@ -27,14 +27,25 @@ def shows(body: Wire, record: BookingCustomer) -> bool:
         and _equal(body.get("InvoiceAddress") or {}, record.invoice_address)
         and all(_same(value, values.get(field)) for field, value in sent_values.items())
         and all(_equal(key, keys.get(key["Id"])) for key in body.get("AccessKeys") or [] if key.get("Id") is not None)
-        # Where the record names no keys at all, that one of them is gone is not shown.
-        and not (body.get("AccessKeysToDelete") and record.access_keys is None)
+        # Where the record does not name each of its keys, that one of them is gone is not shown.
+        and not (body.get("AccessKeysToDelete") and not _named(record.access_keys))
         and all(key.get("Id") not in keys for key in body.get("AccessKeysToDelete") or [])
     )
 
 
+def _readable(items: Any) -> list[Any]:
+    """The items that could be read: an exception stands for a member that could not."""
+    return [item for item in items if not isinstance(item, Exception)] if isinstance(items, list) else []
+
+
+def _named(keys: Any) -> bool:
+    return isinstance(keys, list) and not any(isinstance(getattr(key, "id", key), Exception) for key in keys)
+
+
 def _equal(sent: Wire, read: Any) -> bool:
     """Whether an object that was read has the members that were sent."""
+    if isinstance(read, Exception):
+        return not sent
     if read is None:
         return all(_same(value, None) for value in sent.values())
     attributes = {member.name.casefold(): member.attribute for member in members(type(read))}

@@ -19,9 +19,10 @@ from app.errors import (
     GatewayError,
     GatewayErrors,
     InputPath,
+    Outcome,
 )
 from app.mapping.scalars import UUID, DateTime, parse_uuid
-from app.mapping.wire import Wire, WireMismatchError, arguments_of, from_wire, wire
+from app.mapping.wire import arguments_of, record_from_wire, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -222,14 +223,13 @@ async def read_booking_customer(info: Info, customer_id: str, company_id: str | 
 
 
 def booking_customer(record: Mapping[str, Any], customer_id: str) -> BookingCustomer:
-    """The record of an answer. BokaMera leaves default-valued members out, so a missing id is the asked one."""
-    named: Wire = {name: value for name, value in record.items() if name.casefold() != "id" or value is not None}
-    if not any(name.casefold() == "id" for name in named):
-        named["Id"] = customer_id
-    try:
-        return from_wire(BookingCustomer, named)
-    except WireMismatchError as error:
-        raise GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(NAME, 200), detail=str(error)) from error
+    """The record of an answer. Raises GatewayError where it names two ids."""
+    return record_from_wire(BookingCustomer, customer_id, record, _unreadable)
+
+
+def _unreadable(detail: str) -> GatewayError:
+    # A record is answered by a query, or after an update that was applied.
+    return GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(NAME, 200), outcome=Outcome.APPLIED, detail=detail)
 
 
 def refuse_inexpressible(value: UpdateBookingCustomerInput) -> None:

@@ -128,7 +128,7 @@ FAILED_READ_BACKS = [
     (httpx.Response(404), "RECORD_NOT_READ_BACK"),
     (httpx.Response(500), "BACKEND_FAILED"),
     (httpx.Response(200, text="<html>"), "ANSWER_UNREADABLE"),
-    (httpx.Response(200, json={"name": {"a": 1}}), "ANSWER_UNREADABLE"),
+    (httpx.Response(200, json={"customerId": "x", "name": "n"}), "ANSWER_UNREADABLE"),
     (httpx.Response(403, json={"code": "unauthorized", "message": "User does not have access to the company provided."}), "COMPANY_ACCESS_DENIED"),
     (httpx.ReadTimeout("slow"), "ANSWER_TIMED_OUT"),
     (httpx.ConnectError("refused"), "NOT_CONNECTED"),
@@ -245,10 +245,15 @@ SUPPLIER_UPDATE = (
 
 
 @pytest.mark.parametrize(
-    "digits", ["0.00", "0.10", "2.50", "100", "1E+2", "0.1234567890123456789012345678901234567890", "-0.0"]
+    ("digits", "plain"),
+    [
+        *((digits, digits) for digits in ("0.00", "0.10", "2.50", "100", "0.00000000", "0.0000001", "-0.0")),
+        *(("0E-8", "0.00000000"), ("1E-7", "0.0000001"), ("1E+2", "100")),
+        ("0.1234567890123456789012345678901234567890",) * 2,
+    ],
 )
 @pytest.mark.parametrize("form", ["string", "number", "literal", "string literal"])
-async def test_a_decimal_keeps_its_digits(digits, form):
+async def test_a_decimal_keeps_its_digits(digits, plain, form):
     backend = Backend({("PUT", "suppliers"): NO_CONTENT})
     query = SUPPLIER_UPDATE
     given = {"company": {"companyId": COMPANY_A}, "name": "N"}
@@ -265,8 +270,8 @@ async def test_a_decimal_keeps_its_digits(digits, form):
         variables = _decode(json.dumps({"id": SUPPLIER_ID, "input": given}).replace('"?"', value).encode())
     answer = await backend.execute(query, variables)
     assert "errors" not in answer, answer
-    assert f'"DiscountPercentage":{digits}}}'.encode() in backend.body
-    assert answer["data"]["updateSupplier"]["supplier"] == {"paymentDiscount": {"discountPercentage": digits}}
+    assert f'"DiscountPercentage":{plain}}}'.encode() in backend.body
+    assert answer["data"]["updateSupplier"]["supplier"] == {"paymentDiscount": {"discountPercentage": plain}}
 
 
 @pytest.mark.parametrize(

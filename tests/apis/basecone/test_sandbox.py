@@ -98,7 +98,7 @@ BODIES = [
     (b"\xff\xfe", "JSON_PARSE_ERROR"),
     (b"[" * 100_000, "JSON_PARSE_ERROR"),
     (b'{"name":' + b"1" * 5000 + b"}", "JSON_PARSE_ERROR"),
-    (b'{"name":1e9999999999999999999999}', "JSON_PARSE_ERROR"),
+    (b'{"name":1e9999999999999999999999}', "PROPERTIES_NOT_VALID"),
     (b"x" * (1024 * 1024 + 1), "JSON_PARSE_ERROR"),
     (b"[]", "PROPERTIES_NOT_VALID"),
     (b'"text"', "PROPERTIES_NOT_VALID"),

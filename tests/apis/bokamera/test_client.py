@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -130,14 +129,6 @@ def test_an_error_code_in_a_success_is_kept():
     with pytest.raises(GatewayError) as caught:
         judge_update(Answer(200, JSON, b'{"ResponseStatus":{"ErrorCode":"Oops","Message":"m"}}'), ID)
     assert caught.value.extensions["backend"] == {"name": "bokamera", "status": 200, "code": "Oops"}
-
-
-@pytest.mark.parametrize("member", ['"Id":[]', '"Created":"yesterday"', '"CustomFields":5', '"InvoiceAddress":"x"'])
-def test_a_member_of_a_wrong_type_is_an_answer_that_cannot_be_understood(member):
-    record = json.loads('{"Firstname":"x",' + member + "}")
-    with pytest.raises(GatewayError) as caught:
-        booking_customer(record, ID)
-    assert (caught.value.row.reason, caught.value.outcome) == ("ANSWER_UNREADABLE", Outcome.UNKNOWN)
 
 
 @pytest.mark.parametrize("sample", ["200-envelope", "200-list"])

@@ -44,7 +44,26 @@ OUTCOMES = ["good"] * 6 + [
     "odd list",
     "odd text",
     "odd number",
+    *["odd member"] * 3,
 ]
+
+
+def places(data: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where each value of a record stands, to any depth."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [place for key, value in items for place in ((*above, key), *places(value, (*above, key)))]
+
+
+def with_odd_member(record: dict[str, Any], number: int) -> dict[str, Any]:
+    """A copy with one value replaced, another one for each `number`."""
+    record = copy.deepcopy(record)
+    at: Any = record
+    listed = [place for place in places(record) if place != ("Id",)]
+    *above, last = listed[number * 7 % len(listed)]
+    for step in above:
+        at = at[step]
+    at[last] = ["", True, {}, [1], 12.5][number % 5]
+    return record
 
 
 @dataclass
@@ -71,6 +90,8 @@ class Script:
             raise ZeroDivisionError("a bug")
         if record is None or outcome == "missing":
             return None
+        if outcome == "odd member":
+            return with_odd_member(record, number + len(str(asked)))
         odd = {"odd list": ("bankAccounts", 7), "odd text": ("name", {}), "odd number": ("Firstname", [1])}
         return {**record, **dict([odd[outcome]] if outcome in odd else [])}
 
