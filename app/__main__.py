@@ -1,4 +1,4 @@
-"""The command line: `python -m app [serve | sandbox | schema | check]`."""
+"""The command line: `python -m app [serve | sandbox | schema | typescript | check]`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from app.bootstrap import create_app, create_sandbox, open_store_for
 from app.check import check, undocumented
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
+from app.graphql.typescript import print_typescript
 from app.server import ServerError, address_of, bound_socket, run, settle
 from app.store.records import StoreUnavailableError
 from app.telemetry import logs
@@ -30,10 +31,11 @@ log = logging.getLogger("app")
 _DESCRIPTION = (
     "A GraphQL gateway in front of REST update APIs. Settings are environment variables GATEWAY_…, or a .env file."
 )
-_COMMANDS = {
+COMMANDS = {
     "serve": "serve the gateway (the default)",
     "sandbox": "serve the vendors' REST APIs over the local store, to try REST mode without an account",
     "schema": "print the GraphQL schema",
+    "typescript": "print a TypeScript module with the types of errors and functions for a page",
     "check": "try the settings, the store and the backends without changing anything, and say what is wrong",
 }
 
@@ -42,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m app", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="command")
-    for name, text in _COMMANDS.items():
-        added = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    for name, text in COMMANDS.items():
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if name == "check":
             added.add_argument("--json", action="store_true", help="write JSON for a script")
             added.add_argument(
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if command == "schema":
             print(print_sdl(build_schema(APIS)))  # noqa: T201 - the command's output
+            return 0
+        if command == "typescript":
+            sys.stdout.write(print_typescript(build_schema(APIS)._schema, APIS))  # noqa: SLF001 - Strawberry's only handle
             return 0
         if command == "check":
             logs.configure("error", "auto")

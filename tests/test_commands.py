@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 
 import httpx
 import pytest
 
+from app.__main__ import COMMANDS, main
 from app.apis import APIS
 from app.config import SettingsError, read_settings
 from tests.processes import ROOT, program, run, run_each
@@ -88,6 +90,17 @@ def test_help_version_and_schema_answer(tmp_path):
     assert run(tmp_path, "--version").returncode == 0
     assert run(tmp_path, "schema").stdout == (ROOT / "schema.graphql").read_text()
     assert run(tmp_path, "nonsense").returncode == 2
+
+
+def test_every_help_text_spells_names_as_they_are(capsys):
+    texts = []
+    for arguments in ([], *([command] for command in COMMANDS)):
+        with pytest.raises(SystemExit):
+            main([*arguments, "--help"])
+        texts.append(capsys.readouterr().out)
+    name = r"(?<!-)\b(?:graphql|rest(?= (?:api|mode|update))|json|typescript)\b"
+    names = set(re.findall(name, "\n".join(texts), re.IGNORECASE)) - {*COMMANDS}
+    assert names == {"GraphQL", "REST", "JSON", "TypeScript"}
 
 
 @pytest.mark.parametrize("command", [(), ("sandbox",)], ids=["serve", "sandbox"])
