@@ -7,7 +7,7 @@ graphql-core copies the attribute `extensions` of an exception into the GraphQL 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -83,10 +83,24 @@ class BackendAnswer:
         return {key: value for key, value in members.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Undocumented:
+    """A response that no row documents, without its credentials. `body` is its JSON value, else None."""
+
+    backend: str
+    status: int
+    code: str | None
+    text: str | None
+    media: str
+    body: Any = field(repr=False)
+    empty: bool = False
+
+
 class GatewayError(Exception):
     """One fault as the client sees it: a row plus what this one occurrence adds.
 
     `message` is for the client. `detail` is for the log alone and may name hosts; it never holds a credential.
+    `passing` says that the gateway has removed the cause since: the same call may be sent again.
     """
 
     def __init__(
@@ -108,6 +122,8 @@ class GatewayError(Exception):
         self.outcome = outcome or row.outcome
         self.retry_after = retry_after
         self.detail = detail
+        self.passing = False
+        self.undocumented: Undocumented | None = None
 
     def changed(
         self,
@@ -126,12 +142,13 @@ class GatewayError(Exception):
             retry_after=self.retry_after,
             detail=self.detail,
         )
+        other.passing, other.undocumented = self.passing, self.undocumented
         other.__cause__ = self
         return other
 
     @property
     def retry_safe(self) -> bool:
-        return self.row.retry_safe and self.outcome is Outcome.NOT_APPLIED
+        return (self.row.retry_safe or self.passing) and self.outcome is Outcome.NOT_APPLIED
 
     @property
     def extensions(self) -> dict[str, Any]:

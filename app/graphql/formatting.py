@@ -10,7 +10,7 @@ from graphql import GraphQLError, ValueNode
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
 from app.graphql.refusals import ARGUMENT_INVALID, shortened
-from app.telemetry.journal import note_detail
+from app.notes import note_detail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

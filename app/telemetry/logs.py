@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from app import notes
 from app.json_codec import encode_json
-from app.telemetry import journal
 
 REMOVED = "[removed]"
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
@@ -92,8 +92,8 @@ class _Formatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if (noted := journal.current()) is not None and noted.request_id is not None:
-            found["request_id"] = noted.request_id  # of the lines of those who know nothing of requests
+        if (operation := notes.current()) is not None and operation.request_id is not None:
+            found["request_id"] = operation.request_id  # of the lines of those who know nothing of requests
         if isinstance(record, Told):
             found |= record.members
         else:

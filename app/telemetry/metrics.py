@@ -22,7 +22,6 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.telemetry.tally import TalliedHistogram, Tally
-from app.upstream.breaker import BreakerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +37,7 @@ NONE = "none"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 _KNOWN = (200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+_BREAKER_STATES = ("closed", "open", "half-open")
 _STATUSES = {status: str(status) for status in _KNOWN}
 _ENDS_KEPT = 1024
 _NAMES_KEPT = 400  # characters
@@ -62,7 +62,7 @@ class Circuit(Protocol):
     """A service with a breaker."""
 
     @property
-    def breaker_state(self) -> BreakerState: ...
+    def breaker_state(self) -> str: ...
 
 
 class Metrics:
@@ -86,7 +86,7 @@ class Metrics:
         self._circuits: Mapping[str, Circuit] = {}
         self._documents: Documents | None = None
         self._seen = [0, 0, 0]
-        self._states: dict[str, BreakerState] = {}
+        self._states: dict[str, str] = {}
         self._running = 0
         self._ends: dict[Any, tuple[Any, list[Any]]] = {}
         self._answers: dict[tuple[str, int], Any] = {}
@@ -189,7 +189,7 @@ class Metrics:
     def _reason(self, reason: str) -> str:
         return reason if reason in self._reasons or reason == OK else OTHER
 
-    def exchange(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
+    def call(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
         """A call to a backend, under its status, or under what came in place of one."""
         if status is None:
             self._tally.observe(self.backend_seconds, seconds, self._backend(backend), self._reason(reason or ""))
@@ -229,11 +229,11 @@ class Metrics:
     def _look_at_circuits(self) -> None:
         for name, circuit in self._circuits.items():
             found = circuit.breaker_state
-            if self._states.get(name) is found:
+            if self._states.get(name) == found:
                 continue
             self._states[name] = found
-            for state in BreakerState:
-                self.breaker.labels(self._backend(name), state.value).set(state is found)
+            for state in _BREAKER_STATES:
+                self.breaker.labels(self._backend(name), state).set(state == found)
 
     def render(self) -> bytes:
         """The exposition of this process, or of all workers."""

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from graphql import FieldNode, OperationDefinitionNode, StringValueNode, ValueNode, VariableNode
 
+from app import notes
 from app.errors import INTERNAL, Outcome
-from app.telemetry import journal
 from app.telemetry.logs import tell
 from app.telemetry.metrics import NONE, Metrics
 
 if TYPE_CHECKING:
     from app.call import Call
+    from app.notes import BackendCall, Notes
     from app.telemetry.drift import Drift
-    from app.telemetry.journal import Exchange, Journal
     from app.telemetry.traces import Traces
 
 log = logging.getLogger(__name__)
@@ -100,9 +100,9 @@ class Operations:
         self._drift = drift
         self._traces = traces
 
-    def on_exchange(self, name: str, method: str, status: int | None, reason: str | None, seconds: float) -> None:  # noqa: ARG002 - the protocol's
-        journal.note_exchange(journal.Exchange(name, status, reason, seconds))
-        self.metrics.exchange(name, status, reason, seconds)
+    def on_call(self, name: str, method: str, status: int | None, reason: str | None, seconds: float) -> None:  # noqa: ARG002 - the protocol's
+        notes.note_call(notes.BackendCall(name, status, reason, seconds))
+        self.metrics.call(name, status, reason, seconds)
 
     def refused(self, code: str, reason: str) -> None:
         """A request that became no operation."""
@@ -112,7 +112,7 @@ class Operations:
             log.exception("a refusal could not be counted; its answer stands")
 
     async def operation(self, request: Request, context: Context, execution: Coroutine[Any, Any, R]) -> R:
-        noted = journal.begin(context.call.request_id)
+        noted = notes.begin(context.call.request_id)
         self.metrics.begun()
         started = perf_counter()
         try:
@@ -129,7 +129,7 @@ class Operations:
         finally:
             self.metrics.ended()
 
-    def _ended(self, request: Request, context: Context, result: Result, noted: Journal, seconds: float) -> None:
+    def _ended(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
             faults = tuple(_faults(result)) if result.errors else ()
@@ -139,14 +139,14 @@ class Operations:
         try:
             self._write(request, context, result, noted, seconds)
             fields = _NO_FIELDS if result.operation is None else result.operation.root_fields
-            for answer in noted.undocumented:
-                self.metrics.drifted(answer.backend)
+            for response in noted.undocumented:
+                self.metrics.drifted(response.backend)
                 if self._drift is not None:
-                    self._drift.met(answer, list(fields.values()), _given(request, result.operation))
+                    self._drift.met(response, list(fields.values()), _given(request, result.operation))
         except Exception:
             log.exception("an operation could not be told of; its answer stands")
 
-    def _write(self, request: Request, context: Context, result: Result, noted: Journal, seconds: float) -> None:
+    def _write(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         surprised = False
         for error in result.errors:
             surprised = surprised or error["extensions"]["reason"] == INTERNAL.reason
@@ -156,8 +156,8 @@ class Operations:
         operation = result.operation
         known = _NOTHING_KNOWN if operation is None else operation.told.get(_Known) or self._known(operation)
         extensions = [error["extensions"] for error in result.errors]
-        exchanges = noted.exchanges
-        waited = sum([item.seconds for item in exchanges]) or noted.store_seconds
+        calls = noted.calls
+        waited = sum([call.seconds for call in calls]) or noted.store_seconds
         members = {
             "request_id": context.call.request_id,
             "caller": context.caller,
@@ -165,8 +165,8 @@ class Operations:
             "kind": known.kind,
             "field": known.field,
             "record": _joined(_ids(known.ids, request.variables)),
-            "backend": _joined(_backends(extensions, exchanges)) or known.backends,
-            "status": _joined([item.reason if item.status is None else item.status for item in exchanges]),
+            "backend": _joined(_backends(extensions, calls)) or known.backends,
+            "status": _joined([call.reason if call.status is None else call.status for call in calls]),
             "code": _joined([item["code"] for item in extensions]),
             "reason": _joined([item["reason"] for item in extensions]),
             "outcome": _joined(_outcomes(operation, extensions)),
@@ -220,8 +220,8 @@ def _faults(result: Result) -> Iterator[tuple[str, str, str]]:
         yield path[0], error["extensions"]["code"], error["extensions"]["reason"]
 
 
-def _backends(extensions: Sequence[Mapping[str, Any]], exchanges: Sequence[Exchange]) -> list[str]:
-    return [item["backend"]["name"] for item in extensions if "backend" in item] + [item.backend for item in exchanges]
+def _backends(extensions: Sequence[Mapping[str, Any]], calls: Sequence[BackendCall]) -> list[str]:
+    return [item["backend"]["name"] for item in extensions if "backend" in item] + [call.backend for call in calls]
 
 
 def _outcomes(operation: Any, extensions: Sequence[Mapping[str, Any]]) -> Sequence[str]:

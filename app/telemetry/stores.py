@@ -5,9 +5,9 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
+from app import notes
 from app.errors import GatewayError
 from app.store.records import UniqueConflictError, VersionConflictError
-from app.telemetry import journal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
@@ -84,7 +84,7 @@ class ObservedStore:
             raise
         finally:
             seconds = perf_counter() - started
-            if (noted := journal.current()) is not None:
+            if (noted := notes.current()) is not None:
                 noted.store_seconds += seconds
             if self._metrics is not None:
                 self._metrics.stored(action, result, seconds)

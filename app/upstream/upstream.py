@@ -66,7 +66,7 @@ class _OutOfTimeError(Exception):
 class Observer(Protocol):
     """Told of every call once, also of one that was refused unsent (`status` None, `reason` the row's)."""
 
-    def on_exchange(self, name: str, method: str, status: int | None, reason: str | None, seconds: float) -> None: ...
+    def on_call(self, name: str, method: str, status: int | None, reason: str | None, seconds: float) -> None: ...
 
 
 class Upstream:
@@ -292,7 +292,7 @@ class Upstream:
         if self.observer is None:
             return
         try:
-            self.observer.on_exchange(self.name, method, status, reason, seconds)
+            self.observer.on_call(self.name, method, status, reason, seconds)
         except Exception:
             log.exception("an observer failed; the call's result stands")
 

@@ -17,7 +17,7 @@ from app.config import parse_settings
 from app.store.engine import open_store
 from app.store.records import Record, StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift, as_row, as_sample, fingerprint, listed, shape_of, without_values
-from app.telemetry.journal import Undocumented
+from app.errors import Undocumented
 from tests.telemetry.running import running, update
 
 

@@ -110,8 +110,8 @@ def test_labels_from_outside_become_other():
     metrics = Metrics({"updateCustomer"}, {"NOT_CONNECTED"}, {"basecone"})
     for number in range(1000):
         metrics.answered(f"field{number}", "OK", f"reason{number}")
-        metrics.exchange(f"backend{number}", number, None, 0.1)
-        metrics.exchange("basecone", None, f"reason{number}", 0.1)
+        metrics.call(f"backend{number}", number, None, 0.1)
+        metrics.call("basecone", None, f"reason{number}", 0.1)
     lines = [
         line
         for line in metrics.render().decode().splitlines()
@@ -173,7 +173,7 @@ from app.telemetry.metrics import Metrics
 metrics = Metrics({"updateCustomer"}, (), ("basecone",), Path(sys.argv[1]))
 metrics.answered("updateCustomer", "OK", "OK")
 metrics.begun()
-metrics.exchange("basecone", 204, None, 0.02)
+metrics.call("basecone", 204, None, 0.02)
 print("ready", flush=True)
 sys.stdin.readline()
 if sys.argv[2] == "shows":

@@ -325,7 +325,7 @@ async def test_the_observer_hears_of_every_call_and_cannot_spoil_one():
     heard = []
 
     class Observer:
-        def on_exchange(self, *told) -> None:
+        def on_call(self, *told) -> None:
             heard.append(told)
             raise RuntimeError("broken metrics")
 

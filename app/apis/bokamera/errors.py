@@ -15,7 +15,7 @@ from app.apis.bokamera import jsv
 from app.apis.bokamera.backend import MUTATION, NAME
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
 from app.json_codec import encode_json
-from app.telemetry.journal import note_detail
+from app.notes import note_detail
 from app.upstream.answers import cleaned, code_of, member, parsed, retry_after, text_member, undocumented
 from app.upstream.exchange import Answer
 
