@@ -98,15 +98,9 @@ class Backends:
     def _upstream(self, name: str, url: str) -> Upstream:
         told = self.telemetry
         observer = None if told is None else told.operations
-        if told is None or told.traces is None:
-            return Upstream(name, url, limits_of(self.settings.gateway), self._transports.get(name), observer=observer)
-        from app.telemetry.traces import TracedUpstream  # noqa: PLC0415 - loaded only where traces are configured
-
-        traced = TracedUpstream(
-            name, url, limits_of(self.settings.gateway), self._transports.get(name), observer=observer
-        )
-        traced.traces = told.traces
-        return traced
+        traces = None if told is None else told.traces
+        limits, transport = limits_of(self.settings.gateway), self._transports.get(name)
+        return Upstream(name, url, limits, transport, observer=observer, tracer=traces)
 
     def _observed(self, store: SqlStore) -> SqlStore:
         told = self.telemetry

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import family
 from app.json_codec import encode_json
+from app.redaction import cleaned
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write
-from app.upstream.answers import cleaned, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from app.telemetry.journal import Undocumented
+    from app.errors import Undocumented
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,6 @@ def shape_of_body(value: Any, given: frozenset[str], depth: int = 0) -> Any:
 def shape_of(answer: Undocumented, fields: Sequence[str], given: Iterable[str]) -> dict[str, Any]:
     """What is kept of an answer; `given` are the texts of the request."""
     values = frozenset(given)
-    body = parsed(answer.body)
     text = answer.text if answer.status in _REFUSALS else None
     return {
         "backend": answer.backend,
@@ -84,9 +83,11 @@ def shape_of(answer: Undocumented, fields: Sequence[str], given: Iterable[str]) 
         "code": without_values(answer.code, values)[:100] if answer.code else None,
         "text": without_values(text, values)[:300] if text else None,
         "media": answer.media.partition(";")[0].strip().lower()[:50],
-        "body": shape_of_body(body, values)
-        if body is not None
-        else ("<empty>" if not answer.body.strip() else "<no JSON>"),
+        "body": "<empty>"
+        if answer.empty
+        else "<no JSON>"
+        if answer.body is None
+        else shape_of_body(answer.body, values),
     }
 
 

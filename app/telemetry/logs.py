@@ -6,37 +6,25 @@ Every line of the process goes through here, the server's too.
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from app import notes
 from app.json_codec import encode_json
+from app.redaction import Redaction
 
-REMOVED = "[removed]"
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "message",
     "asctime",
     "taskName",
     "color_message",
 }
-_PLAIN = frozenset({str, int, float, bool})
 # At debug, too, these tell of headers and bodies, or of nothing that anybody wants.
 _QUIET = ("httpx", "httpcore", "asyncio", "urllib3", "opentelemetry", "hpack", "sqlalchemy", "asyncpg")
 # asyncpg writes a traceback every two seconds while its server is away; who asks for the store says so in one line.
 _SILENT = ("asyncpg.pool",)
-_SCHEME = re.compile(r"(?i)\b(basic|bearer) +[A-Za-z0-9._~+/=-]+")
-_NAMED = re.compile(
-    r"(?i)((?:authorization|api[_-]?key|access[_-]?key|password|secret|(?:access|refresh|id)_token)\W{1,6})"
-    r"(?!(?:basic|bearer) )[^\s\"'\\,;&}\])]+"
-)
-_USER_OF_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
-# Where none of these is, none of the patterns above finds anything.
-_SIGNS = ("basic", "bearer", "authorization", "key", "password", "secret", "_token", "://")
-# Shorter ones would take harmless words with them; no real key is that short.
-_LEAST = 6
 
 
 class Told(logging.LogRecord):
@@ -51,32 +39,6 @@ def tell(log: logging.Logger, level: int, message: str, members: Mapping[str, An
     """Like `log.log`, for lines that each request writes: looking up who calls would cost as much as all the rest."""
     if log.isEnabledFor(level):
         log.handle(Told(log.name, level, message, members))
-
-
-class Redaction:
-    """Takes credentials out of a text: by their form, and those of the settings wherever they stand."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
-
-    def needless(self, values: Collection[Any]) -> bool:
-        """Whether none of the values can hold a credential: one look at all of them, since hardly a line has one."""
-        if not _PLAIN.issuperset(map(type, values)):
-            return False
-        joined = "\n".join([value for value in values if type(value) is str])
-        folded = joined.casefold()
-        for sign in _SIGNS:
-            if sign in folded:
-                return False
-        return self._known is None or self._known.search(joined) is None
-
-    def __call__(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(REMOVED, text)
-        text = _NAMED.sub(rf"\1{REMOVED}", text)
-        text = _SCHEME.sub(rf"\1 {REMOVED}", text)
-        return _USER_OF_URL.sub(REMOVED, text)
 
 
 class _Formatter(logging.Formatter):

@@ -6,9 +6,9 @@ W3C Trace Context (https://www.w3.org/TR/trace-context/) is accepted and passed 
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context as TraceContext
@@ -18,15 +18,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, StatusCode, format_trace_id, get_current_span, use_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from app.upstream.upstream import Upstream
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from app.call import Call
-    from app.upstream.exchange import Answer, Request
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _SERVER_ERROR = 500
@@ -83,35 +79,29 @@ class Traces:
     def operation(self, kind: str) -> Any:
         return self.span(f"GraphQL {kind}", graphql__operation__type=kind)
 
+    @contextmanager
+    def backend_call(self, name: str, method: str) -> Iterator[tuple[Mapping[str, str], Callable[[int], None]]]:
+        """The span of a call: the headers that hand it on, and what to tell the response's status."""
+        title = f"{method} {name}"
+        with self.span(title, SpanKind.CLIENT, http__request__method=method, peer__service=name) as span:
+            headers: dict[str, str] = {}
+            _PROPAGATOR.inject(headers)
+            yield headers, partial(_answered, span)
+
     def store(self, action: str) -> Any:
         return self.span(f"store {action}", db__operation__name=action)
+
+
+def _answered(span: Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    if status >= _SERVER_ERROR:
+        span.set_status(StatusCode.ERROR)
 
 
 def trace_id() -> str | None:
     """Of the current span, for the log."""
     context = get_current_span().get_span_context()
     return format_trace_id(context.trace_id) if context.is_valid else None
-
-
-class TracedUpstream(Upstream):
-    """A remote service each of whose calls is a span, and hands it on."""
-
-    traces: Traces
-
-    async def send(self, request: Request, call: Call) -> Answer:
-        with self.traces.span(
-            f"{request.method} {self.name}",
-            SpanKind.CLIENT,
-            http__request__method=request.method,
-            peer__service=self.name,
-        ) as span:
-            headers: dict[str, str] = {}
-            _PROPAGATOR.inject(headers)
-            answer = await super().send(request, dataclasses.replace(call, trace_headers=headers))
-            span.set_attribute("http.response.status_code", answer.status)
-            if answer.status >= _SERVER_ERROR:
-                span.set_status(StatusCode.ERROR)
-            return answer
 
 
 class ServerSpans:
@@ -132,9 +122,7 @@ class ServerSpans:
 
             async def told(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    span.set_attribute("http.response.status_code", message["status"])
-                    if message["status"] >= _SERVER_ERROR:
-                        span.set_status(StatusCode.ERROR)
+                    _answered(span, message["status"])
                 await send(message)
 
             await self._app(scope, receive, told)

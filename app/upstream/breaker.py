@@ -1,4 +1,4 @@
-"""When a service is not called for a while: the breaker after failures of its own, the pause that it asked for.
+"""When a service is not called for a while: the breaker after failures of its own, the pauses that it asked for.
 
 Both decide without waiting and know no HTTP. Own code, because no kept library fits: purgatory, the one made for
 asyncio, lets every call through at once when half open, takes the late result of a call from before it opened for a
@@ -15,12 +15,17 @@ from enum import StrEnum
 from math import ceil
 from typing import TYPE_CHECKING
 
+from cachetools import TLRUCache
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.upstream.limits import Limits
 
 log = logging.getLogger(__name__)
+
+_PAUSES_KEPT = 1024  # a credential that is pushed out is asked to wait by the service itself
+_IDENTITY_SHOWN = 15  # characters: the log tells one from another
 
 
 class BreakerState(StrEnum):
@@ -93,21 +98,29 @@ class Breaker:
             self._open_until = self._clock() + self._limits.breaker_open
 
 
-class Pause:
-    """The time that a service asked for with `Retry-After`."""
+class Pauses:
+    """The times that a service asked for with `Retry-After`, each for whom it was told to; the longest-lived stay.
+
+    `SERVICE` stands for everybody: a 503 says something of the service, a 429 of one credential.
+    """
+
+    SERVICE = "service"
 
     def __init__(self, name: str, limits: Limits, clock: Callable[[], float]) -> None:
         self._name = name
         self._limits = limits
         self._clock = clock
-        self._until = 0.0
+        self._ends: TLRUCache[str, float] = TLRUCache(_PAUSES_KEPT, lambda _identity, end, _now: end, clock)
 
-    @property
-    def remaining(self) -> float:
-        return max(0.0, self._until - self._clock())
+    def __bool__(self) -> bool:
+        return bool(self._ends)
 
-    def ask(self, seconds: int) -> None:
+    def remaining(self, *identities: str) -> float:
+        return max(0.0, *(self._ends.get(identity, 0.0) - self._clock() for identity in (self.SERVICE, *identities)))
+
+    def ask(self, identity: str, seconds: int) -> None:
         """Pause from now on; a pause that lasts longer already stays."""
         if seconds > 0:
-            log.warning("%s asks for a pause of %d s", self._name, seconds)
-            self._until = max(self._until, self._clock() + min(seconds, self._limits.max_pause))
+            log.warning("%s asks for a pause of %d s of %s", self._name, seconds, identity[:_IDENTITY_SHOWN])
+            end = self._clock() + min(seconds, self._limits.max_pause)
+            self._ends[identity] = max(end, self._ends.get(identity, 0.0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+
+from app.redaction import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,26 +45,3 @@ class Answer(Struct):
     @property
     def secrets(self) -> tuple[str, ...]:
         return secrets_of(self.sent)
-
-
-_SHORTEST_SECRET = 8
-_NO_SECRETS = frozenset({"accept", "content-type", "x-simulate"})
-
-
-def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """What of a request's headers is a credential: whole, without its scheme, and a Basic pair's two halves.
-
-    A shorter one than eight characters is left out: it would be found in ordinary words.
-    """
-    found: list[str] = []
-    for name, value in headers.items():
-        if name in _NO_SECRETS:
-            continue
-        scheme, *rest = value.strip().split(maxsplit=1) or [""]
-        found.append(rest[0] if rest else scheme)
-        if rest and scheme.casefold() == "basic":
-            try:
-                found += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
-            except ValueError:
-                continue
-    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))

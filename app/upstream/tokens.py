@@ -22,7 +22,8 @@ from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
 from app.call import Call
 from app.errors import DEADLINE_BEFORE_SENDING, TOKEN_REFUSED, TOKEN_UNAVAILABLE, BackendAnswer, GatewayError, Outcome
-from app.upstream.answers import cleaned, parsed, retry_after, text_member
+from app.redaction import cleaned
+from app.upstream.answers import parsed, retry_after, text_member
 from app.upstream.exchange import Answer, Request
 from app.upstream.upstream import Limits, Upstream
 
@@ -48,6 +49,7 @@ class _Tokens:
     """What the endpoint issued. Times are of the source's clock."""
 
     access: str | None = field(repr=False)
+    issued_at: float
     renew_at: float
     expires_at: float
     refresh: str | None = field(repr=False)
@@ -124,11 +126,18 @@ class TokenSource:
             failure or self._error(TOKEN_UNAVAILABLE, detail="the endpoint issues tokens that have expired already")
         ).changed()
 
-    def drop(self, token: str) -> None:
-        """Forget a token that the backend refused, unless another has taken its place already."""
+    def drop(self, token: str, *, alone: bool = True) -> bool:
+        """Forget a token that the backend refused; whether the next call brings another one, and so may pass.
+
+        Not `alone`: the caller's own key was sent, too, and may be what is wrong. A new token is kept then, so that
+        no caller makes the gateway fetch one for each call.
+        """
         tokens = self._tokens
         if tokens is not None and tokens.access == token.removeprefix("Bearer "):
+            if not alone and self._clock() < tokens.issued_at + self._refusal_pause:
+                return False
             self._tokens = replace(tokens, access=None)
+        return True
 
     async def _renewed(self, call: Call) -> GatewayError | None:
         """Wait for the one renewal. It is a task of its own: no caller's end, by cancellation or deadline, ends it."""
@@ -187,11 +196,10 @@ class TokenSource:
         margin = min(self._margin, life / 2)
         refresh = text_member(data, "refresh_token")
         if refresh is None and self._tokens is not None:  # RFC 6749 section 6: then the old one stays
-            return _Tokens(
-                access, asked + life - margin, asked + life, self._tokens.refresh, self._tokens.refresh_until
-            )
-        refresh_until = asked + refresh_life - min(self._margin, refresh_life / 2)
-        return _Tokens(access, asked + life - margin, asked + life, refresh, refresh_until)
+            refresh, refresh_until = self._tokens.refresh, self._tokens.refresh_until
+        else:
+            refresh_until = asked + refresh_life - min(self._margin, refresh_life / 2)
+        return _Tokens(access, asked, asked + life - margin, asked + life, refresh, refresh_until)
 
     def _refused(self, answer: Answer, data: Any) -> GatewayError:
         """The endpoint's `error` and `error_description` (RFC 6749 section 5.2), unless they repeat what was sent."""

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -25,15 +26,17 @@ from app.errors import (
     GatewayError,
 )
 from app.upstream.answers import retry_after
-from app.upstream.breaker import Breaker, BreakerState, Pause, Permit
+from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
 from app.upstream.direct import DirectTransport
 from app.upstream.failures import FAILURES, PASSING
+from app.upstream.identity import GATEWAY, identity
 from app.upstream.limits import Limits
 from app.upstream.transport import Transport, answered
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     import httpx
@@ -51,7 +54,8 @@ _Exchange = Callable[[], Coroutine[Any, Any, "Answer"]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVER_ERROR = 500
-_MAY_ASK_FOR_A_PAUSE = frozenset({429, 503})
+_TOO_MANY = 429
+_UNAVAILABLE = 503
 # A full pool is our own load and a refused call never reached the service: neither says that it fails.
 _ITS_OWN_FAULT = frozenset({NOT_CONNECTED, CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE, ANSWER_TOO_LARGE})
 
@@ -69,6 +73,14 @@ class Observer(Protocol):
     def on_call(self, name: str, method: str, status: int | None, reason: str | None, seconds: float) -> None: ...
 
 
+class Tracer(Protocol):
+    """Gives a call its span: the headers that hand it on, and what to tell the response's status."""
+
+    def backend_call(
+        self, name: str, method: str
+    ) -> AbstractContextManager[tuple[Mapping[str, str], Callable[[int], None]]]: ...
+
+
 class Upstream:
     """A remote service under one base URL. Use as an async context manager, or `aclose` it.
 
@@ -84,6 +96,7 @@ class Upstream:
         *,
         tls: ssl.SSLContext | None = None,
         observer: Observer | None = None,
+        tracer: Tracer | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float], float] = lambda ceiling: random.uniform(0, ceiling),  # noqa: S311 - no secret
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -92,12 +105,13 @@ class Upstream:
         self.base_url = base_url.rstrip("/")
         self.limits = limits or Limits()
         self.observer = observer
+        self._tracer = tracer
         self.transport = transport  # what replaces the network; None where nothing does
         own = transport is None and self.limits.engine == "direct"
         self._direct = DirectTransport(name, self.limits, tls) if own else None
         self._transport: Any = self._direct or Transport(name, self.limits, transport, tls)
         self._breaker = Breaker(name, self.limits, clock)
-        self._pause = Pause(name, self.limits, clock)
+        self._pauses = Pauses(name, self.limits, clock)
         self._jitter = jitter
         self._sleep = sleep
         self._in_flight = 0
@@ -113,8 +127,8 @@ class Upstream:
 
     @property
     def paused_for(self) -> float:
-        """Seconds until the pause that the service asked for is over."""
-        return self._pause.remaining
+        """Seconds until the pause of the gateway's own credentials is over."""
+        return self._pauses.remaining(GATEWAY)
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,7 +153,12 @@ class Upstream:
         status: int | None = None
         reason: str | None = None
         try:
-            answer = await self._send(request, call)
+            if self._tracer is None:
+                answer = await self._send(request, call)
+            else:
+                with self._tracer.backend_call(self.name, request.method) as (headers, tell_status):
+                    answer = await self._send(request, replace(call, trace_headers=headers))
+                    tell_status(answer.status)
             status = answer.status
             answer.sent = request.headers
         except GatewayError as error:
@@ -163,12 +182,12 @@ class Upstream:
             end = call.deadline
             if end <= now:
                 raise self._refusal(DEADLINE_BEFORE_SENDING)
-        permit = self._admitted()
+        permit = self._admitted(call)
         safe = request.method in _SAFE_METHODS
         direct = self._direct
         connection = None if direct is None else direct.ready(outgoing, now)
         if direct is None or connection is None:
-            run = partial(self._run, partial(self._attempts, outgoing, end), now, permit, shortened=shortened)
+            run = partial(self._run, partial(self._attempts, outgoing, end), call, now, permit, shortened=shortened)
             return await run() if safe else await self._to_its_end(run, request, call)
         progress = direct.started()
         try:
@@ -181,15 +200,15 @@ class Upstream:
                 self._ended(permit, failed=None)
             else:
                 rest = partial(self._rest, direct, connection, progress, end)
-                run = partial(self._run, rest, now, permit, shortened=shortened)
+                run = partial(self._run, rest, call, now, permit, shortened=shortened)
                 self._task_of(run, request, call).add_done_callback(_log_orphan)
             raise
         answer = direct.whole(connection, progress)
         if answer is None:
             rest = partial(self._rest, direct, connection, progress, end)
-            run = partial(self._run, rest, now, permit, shortened=shortened)
+            run = partial(self._run, rest, call, now, permit, shortened=shortened)
             return await run() if safe else await self._to_its_end(run, request, call)
-        self._ended(permit, failed=self._judged(answer))
+        self._ended(permit, failed=self._judged(answer, call))
         return answer
 
     async def _to_its_end(self, run: _Exchange, request: Request, call: Call) -> Answer:
@@ -207,9 +226,12 @@ class Upstream:
         task.add_done_callback(self._writes.discard)
         return task
 
-    def _admitted(self) -> Permit:
+    def _identity(self, call: Call) -> str:
+        return identity(call.credentials.get(self.name, {}))
+
+    def _admitted(self, call: Call) -> Permit:
         """Counts the call in, or refuses it at once: nothing ever queues here."""
-        if (remaining := self._pause.remaining) > 0:
+        if self._pauses and (remaining := self._pauses.remaining(self._identity(call))) > 0:
             raise self._refusal(BACKEND_PAUSED, remaining)
         if self._in_flight >= self.limits.max_in_flight:
             raise self._refusal(OVERLOADED, 1)
@@ -219,11 +241,11 @@ class Upstream:
         self._in_flight += 1
         return permit
 
-    async def _run(self, attempts: _Exchange, started: float, permit: Permit, *, shortened: bool) -> Answer:
+    async def _run(self, attempts: _Exchange, call: Call, started: float, permit: Permit, *, shortened: bool) -> Answer:
         failed: bool | None = None
         try:
             answer = await attempts()
-            failed = self._judged(answer)
+            failed = self._judged(answer, call)
         except _OutOfTimeError as over:
             seconds = asyncio.get_running_loop().time() - started
             patient = not shortened or seconds >= self.limits.breaker_patience
@@ -237,10 +259,11 @@ class Upstream:
         finally:
             self._ended(permit, failed=failed)
 
-    def _judged(self, answer: Answer) -> bool:
+    def _judged(self, answer: Answer, call: Call) -> bool:
         """Whether the service failed; what it asks for is kept."""
-        if answer.status in _MAY_ASK_FOR_A_PAUSE:
-            self._pause.ask(retry_after(answer.headers) or 0)
+        if answer.status in {_TOO_MANY, _UNAVAILABLE}:
+            whose = self._identity(call) if answer.status == _TOO_MANY else Pauses.SERVICE
+            self._pauses.ask(whose, retry_after(answer.headers) or 0)
         return answer.status >= _SERVER_ERROR
 
     def _ended(self, permit: Permit, *, failed: bool | None) -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from app.apis import APIS
 from app.bootstrap import open_store_for
 from app.config import parse_settings
+from app.errors import Undocumented
 from app.store.engine import open_store
 from app.store.records import Record, StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift, as_row, as_sample, fingerprint, listed, shape_of, without_values
-from app.errors import Undocumented
+from app.upstream.answers import undocumented
+from app.upstream.exchange import Answer
 from tests.telemetry.running import running, update
 
 
@@ -99,7 +101,7 @@ async def test_two_workers_count_together(tmp_path: Path):
     local = parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{tmp_path / 'gateway.db'}"})
     stores = [await open_store_for(local, APIS) for _ in range(2)]
     drifts = [Drift(lambda store=store: _given(store)) for store in stores]
-    answer = Undocumented("basecone", 400, "new", "text", "application/json", b"{}")
+    answer = Undocumented("basecone", 400, "new", "text", "application/json", {})
     for _ in range(10):
         for drift in drifts:
             drift.met(answer, ["updateCustomer"], [])
@@ -120,7 +122,7 @@ async def test_what_is_kept_is_bounded(tmp_path: Path):
     drift = Drift(lambda: _given(store))
     for number in range(520):
         code = "".join(chr(97 + int(digit)) for digit in str(number))
-        drift.met(Undocumented("basecone", 400, code, None, "", b""), [], [])
+        drift.met(Undocumented("basecone", 400, code, None, "", None), [], [])
         await drift.aclose()
     await store.aclose()
     found = await kept(tmp_path)
@@ -138,7 +140,7 @@ class Gone:
 
 async def test_a_store_that_is_lost_is_a_warning(caplog: pytest.LogCaptureFixture):
     drift = Drift(lambda: _given(Gone()))
-    drift.met(Undocumented("basecone", 400, "x", None, "", b""), [], [])
+    drift.met(Undocumented("basecone", 400, "x", None, "", None), [], [])
     await drift.aclose()
     assert "could not be counted: gone" in caplog.text
 
@@ -180,7 +182,7 @@ def _other_values(value: object) -> object:
 @given(JSON)
 def test_a_fingerprint_is_of_the_shape_alone(value: object):
     shapes = [
-        shape_of(Undocumented("basecone", 400, None, None, "application/json", json.dumps(body).encode()), [], [])
+        shape_of(Undocumented("basecone", 400, None, None, "application/json", body), [], [])
         for body in (value, _other_values(value))
     ]
     assert fingerprint(shapes[0]) == fingerprint(shapes[1])
@@ -197,7 +199,8 @@ def test_a_fingerprint_is_of_the_shape_alone(value: object):
     ],
 )
 def test_bodies_of_any_kind_have_a_shape(body: bytes, shape: object):
-    assert shape_of(Undocumented("basecone", 502, None, None, "", body), [], [])["body"] == shape
+    met = undocumented("basecone", Answer(502, {}, body)).undocumented
+    assert shape_of(met, [], [])["body"] == shape
 
 
 def test_with_more_values_than_are_looked_for_no_text_is_kept():

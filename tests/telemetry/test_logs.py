@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.redaction import REMOVED, Redaction
 from app.telemetry import logs
 from tests.telemetry.running import BOOKING_CUSTOMER, COMPANY, CUSTOMER, running, update
 
@@ -222,7 +223,7 @@ def test_credentials_are_taken_out_by_their_form(text: str, form: str):
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     formatter = logs.JsonFormatter if form == "json" else logs.TextFormatter
-    handler.setFormatter(formatter(logs.Redaction(["configured-secret"])))
+    handler.setFormatter(formatter(Redaction(["configured-secret"])))
     try:
         raise RuntimeError(text)
     except RuntimeError:
@@ -231,13 +232,13 @@ def test_credentials_are_taken_out_by_their_form(text: str, form: str):
     record.several = [text, {"inner": text}]
     handler.emit(record)
     assert CREDENTIAL_FORMS[text] not in stream.getvalue()
-    assert logs.REMOVED in stream.getvalue()
+    assert REMOVED in stream.getvalue()
 
 
 def test_text_shows_control_characters_and_never_obeys_them():
     record = logging.LogRecord("x", logging.INFO, "", 0, "a\nb\x1b[31m", (), None)
     record.field = "c\r\nd"
-    line = logs.TextFormatter(logs.Redaction()).format(record)
+    line = logs.TextFormatter(Redaction()).format(record)
     assert line.endswith(r"INFO    a\nb\x1b[31m field=c\r\nd")
 
 
@@ -288,6 +289,6 @@ PARTS = ["Basic", "bearer ", "BEARER", "abc=", ": ", "authoriſation", "Authoriz
 
 @given(st.lists(st.lists(st.sampled_from(PARTS), max_size=6).map("".join), max_size=3))
 def test_a_line_that_is_passed_over_holds_nothing_to_remove(texts):
-    redaction = logs.Redaction(["s3cret-known"])
+    redaction = Redaction(["s3cret-known"])
     if redaction.needless(texts):
         assert [redaction(text) for text in texts] == texts

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from app.call import Call
 from app.errors import Outcome
-from app.upstream.answers import cleaned, member, message_of, parsed, text_member, undocumented
+from app.redaction import cleaned
+from app.upstream.answers import member, message_of, parsed, text_member, undocumented
 from app.upstream.exchange import Answer, Request, secrets_of
 from app.upstream.upstream import Upstream
 

@@ -224,9 +224,21 @@ async def test_a_dropped_token_is_renewed_and_only_that_one_is_dropped():
         assert await source.bearer(CALL) == "access-2"
         source.drop(token)  # a late 401 of the old one
         assert await source.bearer(CALL) == "access-2"
-        source.drop("Bearer access-2")
+        assert source.drop("Bearer access-2")
         assert await source.bearer(CALL) == "access-3"
     assert len(endpoint.forms) == 3
+
+
+async def test_beside_a_callers_own_key_a_new_token_is_not_what_was_refused():
+    """Else a wrong key would make the gateway fetch a token for each call."""
+    endpoint = Endpoint()
+    async with endpoint.source() as source:
+        token = await source.bearer(CALL)
+        assert not source.drop(token, alone=False)
+        assert await source.bearer(CALL) == token
+        endpoint.clock.now += 6
+        assert source.drop(token, alone=False)
+        assert await source.bearer(CALL) != token
 
 
 async def test_a_refusal_is_unauthenticated_and_not_repeated_at_once():

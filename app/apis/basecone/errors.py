@@ -11,7 +11,8 @@ from __future__ import annotations
 from app.apis.basecone.backend import CUSTOMER, KINDS, NAME, SUPPLIER, Kind
 from app.errors import Code, DocumentedError, GatewayError, refusal
 from app.json_codec import encode_json
-from app.upstream.answers import cleaned, log_body, parsed, retry_after, text_member, undocumented
+from app.redaction import cleaned
+from app.upstream.answers import log_body, parsed, retry_after, text_member, undocumented
 from app.upstream.exchange import Answer
 
 _PAGE = "https://developers.basecone.com/ApiReference/Update"

@@ -169,13 +169,13 @@ class RestBackend:
             # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
             headers["x-simulate"] = call.simulate
         request = build_update(customer_id, company_id, body, form=self._form, headers=headers)
-        with self._dropping(token):
+        with self._dropping(token, call):
             return judge_update(await self._upstream.send(request, call), customer_id)
 
     async def read(self, customer_id: str, company_id: str | None, *, call: Call) -> Wire | None:
         headers, token = await self._credentials(call)
         request = build_read(customer_id, company_id, form=self._form, headers=headers)
-        with self._dropping(token):
+        with self._dropping(token, call):
             return judge_read(await self._upstream.send(request, call), customer_id)
 
     async def _credentials(self, call: Call) -> tuple[dict[str, str], str | None]:
@@ -194,7 +194,7 @@ class RestBackend:
         return headers, token
 
     @contextmanager
-    def _dropping(self, token: str | None) -> Iterator[None]:
+    def _dropping(self, token: str | None, call: Call) -> Iterator[None]:
         """Forgets the gateway's token where it was not taken: the next call fetches a new one, this is not sent again.
 
         A 401 that says what the user may not do is no word against the token.
@@ -203,7 +203,9 @@ class RestBackend:
             yield
         except (GatewayError, GatewayErrors) as error:
             faults = error.errors if isinstance(error, GatewayErrors) else (error,)
-            refused = any(fault.row is NOT_AUTHENTICATED for fault in faults)
+            refused = [fault for fault in faults if fault.row is NOT_AUTHENTICATED]
             if refused and token is not None and self._tokens is not None:
-                self._tokens.drop(token)
+                passing = self._tokens.drop(token, alone=not call.credentials.get(NAME))
+                for fault in refused:
+                    fault.passing = passing
             raise

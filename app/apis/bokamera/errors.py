@@ -16,7 +16,8 @@ from app.apis.bokamera.backend import MUTATION, NAME
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
 from app.json_codec import encode_json
 from app.notes import note_detail
-from app.upstream.answers import cleaned, code_of, member, parsed, retry_after, text_member, undocumented
+from app.redaction import cleaned
+from app.upstream.answers import code_of, member, parsed, retry_after, text_member, undocumented
 from app.upstream.exchange import Answer
 
 Format = Literal["json", "jsv"]

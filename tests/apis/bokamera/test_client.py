@@ -232,6 +232,7 @@ async def test_a_401_drops_the_token_and_the_put_is_not_sent_again():
     with pytest.raises(GatewayError) as caught:
         await backend.update(ID, None, {}, call=Call("r"))
     assert (caught.value.row.reason, caught.value.outcome) == ("NOT_AUTHENTICATED", Outcome.NOT_APPLIED)
+    assert caught.value.retry_safe
     assert (await backend.update(ID, None, {}, call=Call("r")))["Firstname"] == "Anna"
     assert [request.headers["authorization"] for request in service.requests] == ["Bearer first", "Bearer second"]
     await backend.aclose()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from app.apis.library.backend import MUTATION, NAME
 from app.errors import Code, DocumentedError, GatewayError, refusal
 from app.json_codec import encode_json
-from app.upstream.answers import cleaned, parsed, text_member, undocumented
+from app.redaction import cleaned
+from app.upstream.answers import parsed, text_member, undocumented
 from app.upstream.exchange import Answer
 
 _PAGE = "https://library.example/docs/update-book"

@@ -1,0 +1,129 @@
+"""What is taken out of a text: credentials of a log line; of a backend's text also whatever tells of its inside.
+
+The log keeps a backend's words and loses everything behind a credential's name. A client's text keeps what a service
+says of a password and loses addresses, paths and stack traces.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+REMOVED = "[removed]"
+_TEXT_LIMIT = 500
+_PLAIN = frozenset({str, int, float, bool})
+_SCHEME = re.compile(r"(?i)\b(basic|bearer) +[A-Za-z0-9._~+/=-]+")
+_NAMED = re.compile(
+    r"(?i)((?:authorization|api[_-]?key|access[_-]?key|password|secret|(?:access|refresh|id)_token)\W{1,6})"
+    r"(?!(?:basic|bearer) )[^\s\"'\\,;&}\])]+"
+)
+_USER_OF_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
+# Where none of these is, none of the patterns above finds anything.
+_SIGNS = ("basic", "bearer", "authorization", "key", "password", "secret", "_token", "://")
+# Shorter ones would take harmless words with them; no real key is that short.
+_LEAST = 6
+# Each pattern starts only where a word does and never tries a label twice: a hostile text costs linear time.
+_URL = re.compile(r"(?i)(?<![a-z0-9+.-])[a-z0-9+.-]++://[^\s\"'<>]*|\\\\[^\s\"'<>]+")
+# An IPv4 address, a name with two dots, one with a dot and a port or a usual ending, a plain one with a port of four
+# digits or more. "e-mail", "One. Two" and "12:30" stay.
+_HOST = re.compile(
+    r"""(?ix) (?<![a-z0-9_.-]) \.*+ (?:
+        (?:[0-9]{1,3}\.){3}[0-9]{1,3}
+      | localhost
+      | (?:[a-z0-9_-]++\.)+[a-z]{2,}(?=:[0-9])
+      | (?:[a-z0-9_-]++\.){2,}[a-z]{2,}
+      | [a-z0-9_-]++\.(?:com|net|org|eu|se|nl|io|dev|local|localdomain|internal|intranet|lan|corp|cloud)
+      | [a-z][a-z0-9_-]*+(?=:[0-9]{4,5}(?![0-9]))
+    ) (?![a-z0-9_-]) (?::[0-9]{1,5})? (?:/[^\s\"'<>]*)?"""
+)
+_IPV6 = re.compile(
+    r"(?i)(?<![\w:.])\[?(?=[0-9a-f:]*::|(?:[0-9a-f]{1,4}:){4})(?:[0-9a-f]{0,4}:){2,7}[0-9a-f.]{0,15}(?:%\w+)?\]?(?::[0-9]{1,5})?(?![\w:])"
+)
+# Credentials that are not the request's own: a scheme with what looks like no word, and a signed token.
+_CREDENTIAL = re.compile(
+    r"(?i)\b(?:basic|bearer)\s++(?=[^\s]*[0-9=]|[^\s]{16})[a-z0-9._~+/=-]{6,}|\beyJ[\w-]{8,}\.[\w-]{4,}[\w.-]*"
+)
+# A connection string, a setting or a header that an error text quotes. Behind a colon a word is a word: what a
+# service says of a password is text.
+_NAMED_CREDENTIAL = re.compile(
+    r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)"
+    r"\s*+(?:=|:(?=\s*+(?:[^\s]*[0-9=]|[^\s]{16})))\s*+[^\s;,&\"']++"
+)
+# The first frame of a stack trace as .NET, JavaScript and Python write it: what follows is no message.
+_STACK = re.compile(
+    r"\sat\s++(?:(?=[^\s(]*\.)[^\s(]++\(|lambda_method\(|[^\s(]++\s\([^\s()]*:[0-9]++\)).*"
+    r"|(?:^|\s)Traceback \(most recent call last\).*"
+)
+_FILE = re.compile(
+    r"(?i)(?<![a-z0-9])[a-z]:\\[^\s\"'<>]*|(?<![\w./])/(?:app|etc|home|opt|root|srv|tmp|usr|var)/[^\s\"'<>]*"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+_SHORTEST_SECRET = 8
+_NO_SECRETS = frozenset({"accept", "content-type", "x-simulate"})
+
+
+def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What of a request's headers is a credential: whole, without its scheme, and a Basic pair's two halves.
+
+    A shorter one than eight characters is left out: it would be found in ordinary words.
+    """
+    found: list[str] = []
+    for name, value in headers.items():
+        if name in _NO_SECRETS:
+            continue
+        scheme, *rest = value.strip().split(maxsplit=1) or [""]
+        found.append(rest[0] if rest else scheme)
+        if rest and scheme.casefold() == "basic":
+            try:
+                found += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
+            except ValueError:
+                continue
+    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
+
+
+def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
+    """A backend's text as a client may see it: at most 500 characters.
+
+    Control characters, URLs, host names, the paths of a server's files, credentials and stack traces are gone.
+    """
+    text = without(text, secrets)[: _TEXT_LIMIT * 4]
+    text = _STACK.sub("", _CONTROL.sub(" ", text))
+    for pattern in (_CREDENTIAL, _NAMED_CREDENTIAL, _URL, _FILE, _IPV6, _HOST):
+        text = pattern.sub(REMOVED, text)
+    return " ".join(text.split())[:_TEXT_LIMIT]
+
+
+def without(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = re.sub(re.escape(secret), REMOVED, text, flags=re.IGNORECASE)
+    return text
+
+
+class Redaction:
+    """Takes credentials out of a text: by their form, and those of the settings wherever they stand."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def needless(self, values: Collection[Any]) -> bool:
+        """Whether none of the values can hold a credential: one look at all of them, since hardly a line has one."""
+        if not _PLAIN.issuperset(map(type, values)):
+            return False
+        joined = "\n".join([value for value in values if type(value) is str])
+        folded = joined.casefold()
+        for sign in _SIGNS:
+            if sign in folded:
+                return False
+        return self._known is None or self._known.search(joined) is None
+
+    def __call__(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(REMOVED, text)
+        text = _NAMED.sub(rf"\1{REMOVED}", text)
+        text = _SCHEME.sub(rf"\1 {REMOVED}", text)
+        return _USER_OF_URL.sub(REMOVED, text)
