@@ -204,7 +204,8 @@ class RestBackend:
         except (GatewayError, GatewayErrors) as error:
             faults = error.errors if isinstance(error, GatewayErrors) else (error,)
             refused = [fault for fault in faults if fault.row is NOT_AUTHENTICATED]
-            if refused and token is not None and self._tokens is not None:
+            # A simulated refusal says nothing of the token.
+            if refused and token is not None and self._tokens is not None and call.simulate is None:
                 passing = self._tokens.drop(token, alone=not call.credentials.get(NAME))
                 for fault in refused:
                     fault.passing = passing
