@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,13 +17,14 @@ from typing import Any
 from starlette.applications import Starlette
 
 from app.apis import APIS
-from app.apis.sandbox_faults import SandboxProtocol
 from app.bootstrap import create_app, create_sandbox, open_store_for
 from app.check import check, undocumented
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
 from app.graphql.typescript import print_typescript
-from app.server import ServerError, address_of, bound_socket, run, settle
+from app.server.listening import ServerError, address_of, bound_socket
+from app.server.serving import run, settle
+from app.server.workers import run_workers
 from app.store.records import StoreUnavailableError
 from app.telemetry import logs
 
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return (undocumented if given.undocumented else check)(APIS, sys.stdout, as_json=given.json)
         settings = read_settings(APIS)
         _configure_logs(settings)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server knows what to do with it
         return _serve(settings) if command == "serve" else _sandbox(settings)
     except (SettingsError, ServerError, StoreUnavailableError) as error:
         name = "GATEWAY_STORE_URL: " if isinstance(error, StoreUnavailableError) else ""
@@ -97,14 +100,23 @@ def _serve(settings: Settings) -> int:
     listening = bound_socket(given.host, given.port)
     modes = ", ".join(f"{api.title}: {_where(settings, api.name)}" for api in APIS)
     log.info("GraphQL gateway on %s/graphql (%s)", address_of(listening), modes)
-    bounds: dict[str, Any] = {"max_head_bytes": given.max_head_bytes, "head_seconds": given.head_seconds}
+    bounds: dict[str, Any] = {
+        "grace": given.shutdown_seconds,
+        "max_head_bytes": given.max_head_bytes,
+        "head_seconds": given.head_seconds,
+        "keep_alive_seconds": given.keep_alive_seconds,
+        "shutdown_delay_seconds": given.shutdown_delay_seconds,
+        # The endpoint answers before these are over.
+        "body_seconds": 2 * given.body_seconds,
+        "answer_seconds": given.request_seconds + 60,
+    }
     if not several:
         settle()
-        return run(app, listening, grace=given.shutdown_seconds, **bounds)
+        return run(app, listening, **bounds)
     with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
         if settings.metrics_folder is None:
             share_metrics(Path(folder))
-        return run("app.__main__:worker_app", listening, workers=given.workers, grace=given.shutdown_seconds, **bounds)
+        return run_workers("app.__main__:worker_app", listening, given.workers, **bounds)
 
 
 def _where(settings: Settings, name: str) -> str:
@@ -120,7 +132,7 @@ def _sandbox(settings: Settings) -> int:
     log.info("Sandbox of the REST APIs on %s. Start a gateway in front of it with these settings:", url)
     sys.stdout.write("".join(f"export {line}\n" for line in sandbox_settings(url)))
     sys.stdout.flush()
-    return run(create_sandbox(settings), listening, grace=given.shutdown_seconds, http=SandboxProtocol)
+    return run(create_sandbox(settings), listening, grace=given.shutdown_seconds)
 
 
 def sandbox_settings(url: str) -> list[str]:

@@ -19,7 +19,7 @@ from app.call import Call
 from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
 from app.edge.authentication import KeysUnavailableError
 from app.errors import Code, GatewayError, GatewayErrors
-from app.server import ServerError, bound_socket
+from app.server.listening import ServerError, bound_socket
 from app.store.engine import look_at, open_store
 from app.store.records import StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, as_row, as_sample, listed

@@ -17,10 +17,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from app.apis.api import Api, ApiSettings
 from app.edge.authentication import METRICS_SCOPE, StaticToken
-from app.edge.connection import HEAD_SECONDS, MAX_HEAD_BYTES
 from app.edge.settings import EdgeSettings
 from app.graphql.limits import DocumentLimits
 from app.graphql.scopes import scopes_of
+from app.server.bounds import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
 from app.store.engine import passwords_in
 from app.upstream.limits import Limits
 
@@ -56,8 +56,6 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_separated)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
-
-
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 
 
@@ -111,10 +109,12 @@ class GatewaySettings(BaseModel):
         description="Answers `/metrics` to callers without a token, too; else they need the scope `metrics:read`.",
     )
     shutdown_seconds: Seconds = Field(30.0, description="Time that requests in flight get to finish after SIGTERM.")
+    shutdown_delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        0.0, description="Time after SIGTERM in which `/health/ready` is 503 and requests are still accepted."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged. Raw answers of backends are logged at `debug` alone."
     )
-
     log_format: Literal["auto", "json", "text"] = Field(
         "auto",
         description="`json`: a JSON object on each line; `text`: for people; `auto`: text for a terminal, else JSON.",
@@ -128,11 +128,13 @@ class GatewaySettings(BaseModel):
         True,
         description="Counts answers that no documented row matches in the store, without their values.",
     )
-
     max_body_bytes: Count = Field(_EDGE.max_body_bytes, description="Largest body of a request.")
     max_head_bytes: Count = Field(MAX_HEAD_BYTES, description="Largest address and headers of a request together.")
     head_seconds: Seconds = Field(
         HEAD_SECONDS, description="Time that a caller gets to send address and headers, or to take any of its answer."
+    )
+    keep_alive_seconds: Seconds = Field(
+        KEEP_ALIVE_SECONDS, description="Time that a connection is kept on which nothing more is asked."
     )
     body_seconds: Seconds = Field(_EDGE.body_timeout_seconds, description="Time that a caller gets to send the body.")
     max_batch: Annotated[int, Field(ge=0, le=1000)] = Field(
@@ -163,7 +165,6 @@ class GatewaySettings(BaseModel):
         description="Names that the `Host` header may have, comma-separated; not set: this machine's own where the "
         "gateway listens on loopback and callers are not authenticated, else any.",
     )
-
     max_length: Count = Field(_DOCUMENT.max_length, description="Longest document, in characters.")
     max_tokens: Count = Field(_DOCUMENT.max_tokens, description="Largest document, in tokens.")
     max_depth: Count = Field(_DOCUMENT.max_depth, description="Deepest selection.")
@@ -188,7 +189,6 @@ class GatewaySettings(BaseModel):
         None, description="Folder of `.graphql` files, or manifest, of known operations."
     )
     trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
-
     http_engine: Literal["direct", "httpx"] = Field(
         _CALL.engine, description="What sends to backends: connections of our own, or httpx at many times the cost."
     )

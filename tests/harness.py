@@ -14,12 +14,10 @@ from typing import Any
 
 import httpx
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 
 from app.apis import APIS
 from app.apis.api import Api
-from app.apis.sandbox_faults import SandboxProtocol
 from app.bootstrap import Backends, create_sandbox, open_store_for
 from app.call import Call
 from app.config import Settings, parse_settings
@@ -29,6 +27,8 @@ from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
 from app.graphql.schema import Schema, build_schema
 from app.json_codec import JsonNumber
+from app.server.bounds import Config
+from app.server.serving import Server
 from app.store.engine import SqlStore
 from tests.switch import COMPILED
 
@@ -116,8 +116,7 @@ class Gateway:
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, **options: Any) -> AsyncIterator[str]:
     """A real server on a free loopback port; gives its base URL."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, **options))
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server = Server(Config(app, host="127.0.0.1", port=0, **options))
     task = asyncio.ensure_future(server._serve())
     while not server.started:
         if task.done():
@@ -154,7 +153,7 @@ async def gateway(
             await stack.enter_async_context(sandbox.router.lifespan_context(sandbox))
             transports = {api.name: Recorder(httpx.ASGITransport(sandbox)) for api in apis}
         else:
-            url = await stack.enter_async_context(serving(sandbox, http=SandboxProtocol))
+            url = await stack.enter_async_context(serving(sandbox))
             transports = {api.name: Recorder(httpx.AsyncHTTPTransport()) for api in apis}
         backends = Backends(_rest_settings(apis, url, extra or {}), apis, transports)
         await stack.enter_async_context(_opened(backends))

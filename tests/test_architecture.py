@@ -28,7 +28,8 @@ ALLOWED = {
     "app.telemetry": {"app.telemetry", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.store"},
     "app.apis": {"app.apis", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.mapping", "app.reconciliation", "app.store.records", "app.upstream"},
     "app.graphql": {"app.graphql", "app.apis", "app.errors", "app.call", "app.notes", "app.mapping"},
-    "app.edge": {"app.edge", "app.graphql", "app.apis", "app.errors", "app.call", "app.json_codec", "app.upstream", "app.telemetry"},
+    "app.edge": {"app.edge", "app.graphql", "app.apis", "app.errors", "app.call", "app.json_codec", "app.upstream", "app.telemetry", "app.server.exchange"},
+    "app.server": {"app.server"},
 }  # fmt: skip
 # Inside an API: which of its files may not import which. Rules stay out of the client, HTTP out of the store.
 FORBIDDEN_INSIDE = {

@@ -24,7 +24,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.apis import APIS
 from app.apis.api import Api
-from app.apis.sandbox_faults import SandboxProtocol
 from app.bootstrap import create_sandbox
 from app.check import Finding, check, findings, table, undocumented
 from app.config import parse_settings
@@ -86,7 +85,7 @@ async def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     app = create_sandbox(parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{database}"}))
     seen = Seen(app)
     outer = Starlette(middleware=[Middleware(lambda _app: seen)], lifespan=app.router.lifespan_context)
-    async with serving(outer, http=SandboxProtocol, date_header=False) as url:
+    async with serving(outer, date_header=False) as url:
         yield Sandbox(url, seen, database)
 
 

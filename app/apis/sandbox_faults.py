@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-TRANSPORT = "sandbox.transport"
+CONNECTION = "gateway.connection"  # the server's extension of a scope: functions that end the connection
 _JSON = "application/json"
 _BODY = b'{"unexpected": "body"}'
 _HTML = b"<!DOCTYPE html><html><head><title>500</title></head><body><h1>Internal Server Error</h1></body></html>"
 
 
-class SandboxProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the connection in reach of the routes: a reset needs it."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
+def _end(scope: Scope, how: str) -> None:
+    extension = (scope.get("extensions") or {}).get(CONNECTION)
+    if extension is None:
+        raise ConnectionResetError("simulated")
+    extension[how]()
 
 
 class _Reset(Response):
     async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
-        transport = (scope.get("extensions") or {}).get(TRANSPORT, {}).get("transport")
-        if transport is None:
-            raise ConnectionResetError("simulated")
-        # Linger for no time: the kernel answers with RST instead of FIN.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        _end(scope, "reset")
 
 
 class _Silence(Response):
@@ -47,10 +38,7 @@ class _CutOff(Response):
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body) * 4).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
-        transport = (scope.get("extensions") or {}).get(TRANSPORT, {}).get("transport")
-        if transport is None:
-            raise ConnectionResetError("simulated")
-        transport.close()
+        _end(scope, "close")
 
 
 _FAULTS: dict[str, Callable[[], Response]] = {

@@ -16,9 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
 from app.edge.answer import Answer
-from app.edge.caller import ROUTER_AUTHORIZATION, Asked, Callers, is_router
+from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Asked, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
-from app.edge.exchange import Admission, headers_of
 from app.edge.incoming import from_body, from_query, from_whole_body, is_whole_json, requests_of
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.graphql.context import Context
@@ -32,6 +31,7 @@ from app.graphql.refusals import (
     RefusedRequestError,
     refused,
 )
+from app.server.exchange import Admission, headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from app.call import Call
     from app.edge.authentication import Authenticator, Caller
-    from app.edge.exchange import Exchange, Head
     from app.edge.settings import EdgeSettings
     from app.graphql.execution import Engine, Request, Result
+    from app.server.exchange import Exchange
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class _Given(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Understood:
-    """Headers that are right, read once for all the requests of a connection that bring them."""
+    """Headers that are right, read before the body is there."""
 
     media: str
     asked: Asked
@@ -93,7 +93,7 @@ class _Understood:
 
 
 class GraphQLEndpoint:
-    """What answers at `/graphql`: an ASGI application, and the endpoint of `app.edge.direct`.
+    """What answers at `/graphql`: an ASGI application, and the endpoint of `app.server`'s short way.
 
     `in_flight` holds the operations that run, whoever still waits for them.
     """
@@ -166,15 +166,18 @@ class GraphQLEndpoint:
 
     # Without it.
 
-    def takes(self, head: Head) -> bool:
+    def takes(self, exchange: Exchange) -> bool:
         """Whether nothing that stands around the endpoint has anything to do for these headers."""
-        headers = head.headers
+        headers = exchange.headers
         if self._settings.cors_origins:
             return False
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             return False
-        head.understood = self._understood(headers)
+        exchange.understood = self._understood(headers)
         return True
+
+    def identify(self, headers: Mapping[str, str]) -> str:
+        return request_id(headers.get(REQUEST_ID))
 
     def _understood(self, headers: Mapping[str, str]) -> _Understood | None:
         """None where something is not plainly right: what is wrong first is looked for with each request."""
@@ -195,7 +198,7 @@ class GraphQLEndpoint:
         """In a task that nobody cancels: who waits for the answer holds only the exchange."""
         answer: Answer | None = None
         try:
-            understood: _Understood | None = exchange.head.understood
+            understood: _Understood | None = exchange.understood
             if understood is None or exchange.late:
                 ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
                 answer = await self._answer(exchange, ask, partial(_unless_given_up, exchange), counted=True)
@@ -215,7 +218,7 @@ class GraphQLEndpoint:
         media, trusted = understood.media, understood.trusted
         try:
             caller = None if self._authenticator is None else await self._authenticator.caller(exchange.authorizations)
-            request = requests_of(exchange.body, exchange.head.headers, self._settings)
+            request = requests_of(exchange.body, exchange.headers, self._settings)
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, exchange.identifier)
         call = understood.asked.call(exchange.identifier, exchange.arrived)

@@ -8,12 +8,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import uvicorn
 
 from app.edge.application import build_app
-from app.edge.connection import Config
-from app.edge.direct import DirectConnection
 from app.edge.settings import EdgeSettings
+from app.server.bounds import Config
+from app.server.serving import Server
 from tests.graphql.asking import schema
 from tests.graphql.notebook import API, LocalNotebook
 from tests.switch import COMPILED
@@ -60,10 +59,10 @@ async def client(settings: EdgeSettings | None = None, **more: Any) -> AsyncIter
         yield made
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Says when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
 
@@ -73,9 +72,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Any, **options: Any) -> AsyncIterator[tuple[str, uvicorn.Server]]:
+async def serve(app: Any, **options: Any) -> AsyncIterator[tuple[str, Server]]:
     """A real server on a free port; left, it has shut down."""
-    server = _Server(Config(app, port=0, log_config=None, lifespan="on", **{"http": DirectConnection, **options}))
+    server = _Server(Config(app, port=0, **options))
     running = asyncio.create_task(server.serve())
     listening = asyncio.create_task(server.listening.wait())
     try:

@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 from app.edge.authentication import Authenticator, Caller
-from app.edge.connection import BoundedConnection
-from app.edge.direct import DirectConnection
-from app.edge.exchange import Admission, Exchange
 from app.edge.settings import EdgeSettings
+from app.server.connection import Connection as Direct
+from app.server.exchange import Admission, Exchange
 from tests.edge.serving import notebook_app, serve
-from tests.edge.test_connection import connected
 from tests.graphql.asking import UPDATE
 from tests.graphql.notebook import FIRST, LocalNotebook
+from tests.server.test_connection import connected
 
 QUERY = json.dumps({"query": f'{{ note(id: "{FIRST}") {{ title }} }}'}).encode()
 SLOW = json.dumps({"query": UPDATE, "variables": {"input": {"title": "slow"}}}).encode()
@@ -87,7 +86,7 @@ CASES = [
     Case("another method", b"", line="PUT /graphql HTTP/1.1", direct=False),
     Case("another path", b"", line="POST /graphql/ HTTP/1.1", direct=False),
     Case("a query string", line="POST /graphql?a=b HTTP/1.1", direct=False),
-    Case("an upgrade", headers=(*JSON, "connection: upgrade", "upgrade: h2c"), direct=False),
+    Case("an upgrade", headers=(*JSON, "connection: upgrade", "upgrade: h2c")),
     Case("another origin where none was named", headers=(*JSON, "origin: https://page.test")),
     Case("another origin", headers=(*JSON, "origin: https://page.test"), settings=EdgeSettings(cors_origins=("https://page.test",)), direct=False),
     Case("a host that is ours", host="ours.test:80", settings=EdgeSettings(allowed_hosts=("ours.test",))),
@@ -97,14 +96,22 @@ CASES = [
 ]  # fmt: skip
 
 
-def counting() -> tuple[type[DirectConnection], list[bool]]:
+class LongWay(Direct):
+    """Everything goes over ASGI."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._endpoint = None
+
+
+def counting() -> tuple[type[Direct], list[bool]]:
     """A connection that says of each request whether it went the short way."""
     ways: list[bool] = []
 
-    class Counting(DirectConnection):
-        def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            ways.append(isinstance(self.cycle, Exchange))
+    class Counting(Direct):
+        def _route(self) -> None:
+            super()._route()
+            ways.append(self._exchange is not None)
 
     return Counting, ways
 
@@ -134,7 +141,7 @@ async def test_both_ways_give_the_same_answer(settings: EdgeSettings):
     cases = [case for case in CASES if case.settings == settings]
     told: dict[str, list[Any]] = {case.id: [] for case in cases}
     kind, ways = counting()
-    for http in (BoundedConnection, kind):
+    for http in (LongWay, kind):
         app = notebook_app(settings)
         async with serve(app, http=http) as (address, server):
             for case in cases:
@@ -164,7 +171,7 @@ async def test_a_request_in_pieces_and_others_behind_it_are_answered_in_order():
         await notebook.entered.wait()
         writer.write(behind + behind)
         (connection,) = server.server_state.connections
-        while len(connection.pipeline) < 2:
+        while len(connection._pending) < 2 * len(behind):
             await asyncio.sleep(0)
         notebook.release.set()
         answers = [await one_answer(reader) for _ in range(3)]
@@ -172,8 +179,7 @@ async def test_a_request_in_pieces_and_others_behind_it_are_answered_in_order():
         answers.append(await one_answer(reader))
     assert [b'"updateNote"' in answer for answer in answers] == [True, False, False, False]
     assert [b"x-request-id: second" in answer for answer in answers] == [False, True, True, True]
-    # The two that came too early go through uvicorn's queue.
-    assert ways == [True, False, False, True]
+    assert ways == [True] * 4
 
 
 async def test_a_body_that_is_on_its_way_when_the_time_to_shut_down_is_over_is_answered():
@@ -188,9 +194,9 @@ async def test_a_body_that_is_on_its_way_when_the_time_to_shut_down_is_over_is_a
     assert b"BODY_TOO_SLOW" in answer
 
 
-@pytest.mark.parametrize("http", [BoundedConnection, DirectConnection])
+@pytest.mark.parametrize("http", [LongWay, Direct])
 @pytest.mark.parametrize("behind", [b"NO HTTP\r\n\r\n", b"GET /" + b"a" * 2000], ids=["no request", "too large a head"])
-async def test_what_is_wrong_behind_a_request_in_flight_is_not_its_answer(http, behind: bytes):
+async def test_what_is_wrong_behind_a_request_in_flight_has_an_answer_of_its_own(http, behind: bytes):
     notebook = LocalNotebook()
     app = notebook_app(notebook=notebook)
     async with serve(app, http=http, max_head_bytes=1000) as (address, _), connected(address) as (reader, writer):
@@ -203,8 +209,10 @@ async def test_what_is_wrong_behind_a_request_in_flight_is_not_its_answer(http, 
             asking.write(Case("").request())
             await one_answer(other)
         notebook.release.set()
-        status, _, body = parts_of(await reader.read())
+        status, _, body = parts_of(await one_answer(reader))
+        then = await reader.read()
     assert (status, body) == (b"HTTP/1.1 200 OK", b'{"data":{"updateNote":{"note":{"title":"slow"}}}}')
+    assert then.startswith(b"HTTP/1.1 4")
 
 
 async def test_after_the_time_to_shut_down_nothing_more_is_begun():
@@ -244,14 +252,14 @@ async def test_who_goes_away_with_half_a_body_leaves_nothing_behind():
 
 
 async def test_a_connection_on_which_nothing_more_is_asked_is_closed():
-    options: dict[str, Any] = {"timeout_keep_alive": 0.03, "head_seconds": 0.02}
+    options: dict[str, Any] = {"keep_alive_seconds": 0.03, "head_seconds": 0.02}
     async with serve(notebook_app(), **options) as (address, _), connected(address) as (reader, writer):
         writer.write(Case("").request())
         assert b'"title":"First"' in await one_answer(reader)
         assert await reader.read() == b""
 
 
-@pytest.mark.parametrize("http", [BoundedConnection, DirectConnection])
+@pytest.mark.parametrize("http", [LongWay, Direct])
 async def test_a_closed_connection_is_freed_without_the_garbage_collector(http):
     """Else a busy server keeps thousands of closed ones until the collector's rarest run."""
     gc.collect()
@@ -284,8 +292,11 @@ class Endpoint:
         self.turns: list[int] = []
         self.admission = Admission(self, at_once=3)
 
-    def takes(self, head: Any) -> bool:
-        return head is not None
+    def takes(self, exchange: Any) -> bool:
+        return exchange is not None
+
+    def identify(self, headers: Any) -> str:
+        return str(headers)
 
     def begin(self, exchange: Any) -> None:
         self.begun.append(exchange)
@@ -308,7 +319,7 @@ class Connection:
 
 
 def offered(endpoint: Endpoint, connection: Connection, number: int) -> list[Exchange]:
-    found = [Exchange(connection, endpoint, None, 0.0, keep_alive=True) for _ in range(number)]
+    found = [Exchange(connection, endpoint, {}, [], 0.0) for _ in range(number)]
     for exchange in found:
         endpoint.admission.offer(exchange)
     return found

@@ -1,4 +1,4 @@
-"""A GraphQL request and its answer without ASGI's messages between them, and how many are begun at a time."""
+"""The short way: a request and its answer without ASGI's messages, and how many are begun at a time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.edge.caller import REQUEST_ID, request_id
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.edge.answer import Answer
-
 # Few: libuv takes one new connection in a turn, and a turn of these lasts two milliseconds.
 _AT_ONCE = 8
+
+
+class Answer(Protocol):
+    status: int
+
+    def rendered(
+        self, request_id: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]], *, keep_alive: bool
+    ) -> tuple[bytes, bool]:
+        """The whole message, and whether the connection stays open."""
+        ...
 
 
 class Endpoint(Protocol):
@@ -25,12 +31,16 @@ class Endpoint(Protocol):
     body_seconds: float
     admission: Admission
 
-    def takes(self, head: Head) -> bool:
+    def takes(self, exchange: Exchange) -> bool:
         """Whether a request with these headers needs nothing that stands around the endpoint."""
         ...
 
+    def identify(self, headers: Mapping[str, str]) -> str:
+        """The request's id."""
+        ...
+
     def begin(self, exchange: Exchange) -> None:
-        """Whose answer is finished later."""
+        """Starts the work; the answer is finished later."""
         ...
 
     def overloaded(self, waiting: int) -> bool:
@@ -52,35 +62,10 @@ class Connection(Protocol):
         ...
 
 
-class _Nobody:
-    """In place of the event that wakes an ASGI application: here nobody waits for a message."""
-
-    def set(self) -> None: ...
-
-
-_NOBODY = _Nobody()
-
-
-class Head:
-    """What a request's headers say. A connection's next request mostly says the same, and is given the same head.
-
-    `headers` are by lower-case name, of a repeated one the first; `authorizations` are all of that name.
-    `understood` is what the endpoint made of them, for itself.
-    """
-
-    __slots__ = ("authorizations", "headers", "raw", "taken", "understood")
-
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]], endpoint: Endpoint) -> None:
-        self.raw = raw
-        self.headers, self.authorizations = headers_of(raw)
-        self.understood: Any = None
-        self.taken = "expect" not in self.headers and endpoint.takes(self)
-
-
 class Exchange:
-    """Stands where uvicorn keeps its request-response cycle and the task that runs it, with what uvicorn asks of both.
+    """One request of the short way. Among the server's tasks it stands for the task that an ASGI request has.
 
-    `arrived` is the event loop's time.
+    `arrived` is the event loop's time. `understood` is what the endpoint made of the headers, for itself.
     """
 
     __slots__ = (
@@ -88,52 +73,43 @@ class Exchange:
         "_endpoint",
         "_identifier",
         "arrived",
+        "authorizations",
         "body",
         "disconnected",
-        "head",
-        "keep_alive",
+        "headers",
         "late",
-        "message_event",
         "more_body",
         "response_complete",
         "task",
+        "understood",
     )
 
     def __init__(
         self,
         connection: Connection,
         endpoint: Endpoint,
-        head: Head,
+        headers: Mapping[str, str],
+        authorizations: Sequence[str],
         arrived: float,
-        *,
-        keep_alive: bool,
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
         self._identifier: str | None = None
-        self.head = head
+        self.headers = headers
+        self.authorizations = authorizations
         self.arrived = arrived
-        self.keep_alive = keep_alive
+        self.understood: Any = None
         self.body = b""
         self.more_body = True
         self.late = False
         self.disconnected = False
         self.response_complete = False
-        self.message_event = _NOBODY
         self.task: Any = None  # what the endpoint begun for it
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self.head.headers
-
-    @property
-    def authorizations(self) -> Sequence[str]:
-        return self.head.authorizations
 
     @property
     def identifier(self) -> str:
         if self._identifier is None:
-            self._identifier = request_id(self.headers.get(REQUEST_ID))
+            self._identifier = self._endpoint.identify(self.headers)
         return self._identifier
 
     def finish(self, answer: Answer | None) -> None:
@@ -147,22 +123,22 @@ class Exchange:
         asyncio.get_running_loop().call_soon(self._endpoint.give_up, self)
 
 
-def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> tuple[Mapping[str, str], Sequence[str]]:
-    """By lower-case name, of a repeated one the first; and each `authorization`. `accept` is a list: all of its lines.
+def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], list[str]]:
+    """By name, of a repeated one the first; and each `authorization`. `accept` is a list: all of its lines.
 
-    https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+    The names are in lower case. https://www.rfc-editor.org/rfc/rfc9110#section-5.3
     """
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     authorizations: list[str] = []
     for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        if key not in found:
-            found[key] = text
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        if key not in headers:
+            headers[key] = text
         elif key == "accept":
-            found[key] += ", " + text
+            headers[key] += ", " + text
         if key == "authorization":
             authorizations.append(text)
-    return found, authorizations
+    return headers, authorizations
 
 
 class Admission:

@@ -1,0 +1,236 @@
+"""The long way: one request as an ASGI application sees it, and its answer as bytes. Knows no parser and no timer."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import re
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Protocol
+
+import httptools
+
+from app.server.parser import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.server.bounds import Config
+    from app.server.parser import RequestParser
+
+log = logging.getLogger(__name__)
+
+_TAKEN_IN = 65_536  # of a body, before its sender has to wait
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_BODY = frozenset({204, 304})
+
+
+def _status_line(status: int) -> bytes:
+    phrase = http.HTTPStatus(status).phrase if status in http.HTTPStatus._value2member_map_ else ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+_FAILED = ({"content-type": "text/plain; charset=utf-8", "connection": "close"}, b"Internal Server Error")
+
+
+class Connection(Protocol):
+    keep_alive: bool
+    transport: asyncio.Transport
+
+    @property
+    def default_headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+
+    async def writable(self) -> None:
+        """Until the client has taken enough of what was written."""
+        ...
+
+    def begin_answer(self) -> None: ...
+    def end_answer(self) -> None: ...
+    def cut(self) -> None:
+        """Closes under an answer that is not whole."""
+        ...
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+def scope_of(
+    parser: RequestParser, transport: asyncio.Transport, config: Config, state: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Raises RefusedError."""
+    try:
+        target = httptools.parse_url(parser.url)
+    except httptools.HttpParserInvalidURLError:
+        raise RefusedError(400, "The request's address is malformed.") from None
+    fields = parser.fields
+    if target.host:
+        # An address with a host wins: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+        authority = target.host if target.port is None else b"%b:%d" % (target.host, target.port)
+        fields = [(name, authority if name == b"host" else value) for name, value in fields]
+    path, root = target.path or b"/", config.root_path
+    return {
+        "type": "http",
+        "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
+        "http_version": parser.version,
+        "server": _address(transport, "sockname"),
+        "client": _address(transport, "peername"),
+        "scheme": "http",
+        "method": parser.method.decode("ascii"),
+        "root_path": root,
+        "path": root + urllib.parse.unquote(path.decode("ascii")),
+        "raw_path": root.encode("ascii") + path,
+        "query_string": target.query or b"",
+        "headers": fields,
+        "state": dict(state),
+    }
+
+
+def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
+    address = transport.get_extra_info(name)
+    return (address[0], address[1]) if isinstance(address, tuple) else None
+
+
+class AsgiRequest:
+    """`gone`: nobody reads the answer. `half_closed`: the client says nothing more, but reads."""
+
+    def __init__(self, connection: Connection, scope: dict[str, Any]) -> None:
+        self._connection = connection
+        self._scope = scope
+        # Only a client of HTTP/1.1 can read it: https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1
+        self._expects = scope["http_version"] == "1.1" and any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
+        )
+        self._body = bytearray()
+        self._more_body = True
+        self._given = False  # all of the body was received
+        self._event = asyncio.Event()
+        self._head: bytes | None = None  # made, and not yet written
+        self._begun = False
+        self._complete = False
+        self._left: int | None = None  # of a body whose length was announced
+        self.gone = False
+        self.half_closed = False
+
+    # What the connection tells it.
+
+    def feed(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) > _TAKEN_IN:
+            self._connection.pause()
+        self._event.set()
+
+    def complete_body(self) -> None:
+        self._more_body = False
+        self._event.set()
+
+    def disconnect(self, *, half: bool = False) -> None:
+        self.half_closed = True
+        self.gone = self.gone or not half
+        self._event.set()
+
+    # ASGI.
+
+    async def run(self, app: Any) -> None:
+        try:
+            await app(self._scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            await self._fail()
+            raise
+        except Exception:
+            log.exception("unexpected failure of the application")
+        await self._fail()
+
+    async def _fail(self) -> None:
+        """Answers 500 where no answer was begun; one that was begun is cut off."""
+        if self._complete or self.gone:
+            return
+        if self._begun:
+            self._connection.cut()
+            return
+        headers, body = _FAILED
+        named = [(name.encode(), value.encode()) for name, value in headers.items()]
+        length = (b"content-length", b"%d" % len(body))
+        self._head = None
+        await self.send({"type": "http.response.start", "status": 500, "headers": [length, *named]})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def receive(self) -> Any:
+        while not self.gone and not self._complete:
+            if self._body or not (self._more_body or self._given):
+                body, self._body = bytes(self._body), bytearray()
+                self._given = not self._more_body
+                return {"type": "http.request", "body": body, "more_body": self._more_body}
+            if self.half_closed:
+                break
+            if self._more_body:
+                if self._expects:
+                    self._expects = False
+                    self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._connection.resume()
+            self._event.clear()
+            await self._event.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        kind = message["type"]
+        await self._connection.writable()
+        if self.gone:
+            return
+        if self._head is None and not self._begun and kind == "http.response.start":
+            self._head = self._head_of(message["status"], message.get("headers", ()))
+            return
+        if kind != "http.response.body" or self._complete or (self._head is None and not self._begun):
+            raise RuntimeError(f"unexpected ASGI message {kind}")
+        more = message.get("more_body", False)
+        data = self._part(message.get("body", b""), more=more)
+        if not self._begun:
+            self._begun = True
+            data = (self._head or b"") + data
+        if data:
+            self._connection.transport.write(data)
+        if not more:
+            if self._left:
+                raise RuntimeError("the answer's body is shorter than its content-length")
+            self._complete = True
+            self._event.set()
+            self._connection.end_answer()
+
+    def _head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        self._connection.begin_answer()
+        lines = [STATUS_LINES[status]]
+        chunked = self._scope["method"] != "HEAD" and status not in _NO_BODY
+        says_close = False
+        for name, value in (*self._connection.default_headers, *headers):
+            key = name.lower()
+            if not _NAME.fullmatch(name) or _BAD_VALUE.search(value):
+                raise RuntimeError("a header of the answer is malformed")
+            if key == b"content-length":
+                self._left, chunked = int(value), False
+            elif key == b"connection" and b"close" in value.lower():
+                self._connection.keep_alive = False
+                says_close = True
+            lines.append(b"%b: %b\r\n" % (key, value))
+        if chunked and self._scope["http_version"] == "1.1":
+            lines.append(b"transfer-encoding: chunked\r\n")
+        elif chunked:
+            self._connection.keep_alive = False  # the end of the connection is the body's end
+        self._chunked = chunked and self._scope["http_version"] == "1.1"
+        if self._scope["method"] == "HEAD":
+            self._left = None
+        if not self._connection.keep_alive and not says_close:
+            lines.append(b"connection: close\r\n")
+        return b"".join(lines) + b"\r\n"
+
+    def _part(self, body: bytes, *, more: bool) -> bytes:
+        if self._scope["method"] == "HEAD":
+            return b""
+        if self._chunked:
+            return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0:
+                raise RuntimeError("the answer's body is longer than its content-length")
+        return body

@@ -1,0 +1,49 @@
+"""The listening socket: bound before anything else starts, and emptied when the server ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+_BACKLOG = 2048  # uvicorn's own
+
+
+class ServerError(Exception):
+    """The server cannot start; one line."""
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Raises ServerError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        # From the first line that names the address on, a connection waits for the start rather than be refused.
+        listening.listen(_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        listening.close()
+        reason = (
+            os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
+        )
+        shown = f"{host}:{port}" if port else host
+        raise ServerError(f"cannot listen on {shown}: {reason}") from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def queued_connections(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait in the kernel, which resets them when the socket is closed."""
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            yield connection

@@ -1,0 +1,162 @@
+"""Reads one request at a time with httptools, and says which bytes belong to it. Knows no connection."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httptools
+
+from app.server.exchange import headers_of
+
+_EMPTY_LINE = b"\r\n\r\n"
+_TAIL = len(_EMPTY_LINE) - 1
+# https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
+_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+_NO_REQUEST = 400, "Invalid HTTP request received."
+
+
+class RefusedError(Exception):
+    """What came is no request, or none that is taken: a status and a line of text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class RequestParser:
+    """A request ends where its length says, or with an empty line (head, chunks): httptools gets no byte beyond that.
+
+    `head` is whether the head is read, `whole` whether all is. `body` is what came of the body and nobody took yet.
+    """
+
+    def __init__(self, max_head_bytes: int) -> None:
+        self._max_head_bytes = max_head_bytes
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self.reset()
+
+    def reset(self) -> None:
+        """Before the first byte of a request."""
+        self._begun = self.head = self.whole = False
+        self._size = 0
+        self._tail = b""
+        self._left: int | None = None  # of a body with a length
+        self.url = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.body: list[bytes] = []
+
+    def close(self) -> None:
+        """Ends the circle of the two parsers, which only the garbage collector's rarest run would find."""
+        self._parser = None
+
+    def feed(self, data: bytes, at: int) -> int:
+        """Reads on from `at`; gives the place behind what it took. Raises RefusedError."""
+        end = self._end(data, at)
+        in_head = not self.head
+        if in_head:
+            self._size += end - at
+            if self._size > self._max_head_bytes:
+                raise RefusedError(
+                    431, f"The request's address and headers are larger than {self._max_head_bytes} bytes."
+                )
+        piece = data[at:end]
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._without_offer()
+        except httptools.HttpParserError:
+            raise RefusedError(*_NO_REQUEST) from None
+        if in_head and self.head:
+            if self.body:
+                raise RefusedError(*_NO_REQUEST)
+            self._understand()
+        elif self._left is not None:
+            self._left -= end - at
+        if self._left is None:
+            self._tail = (self._tail + piece)[-_TAIL:]
+        elif self.whole and self._left:
+            raise RefusedError(*_NO_REQUEST)
+        return end
+
+    def _end(self, data: bytes, at: int) -> int:
+        """As far as bytes surely belong to this request, and no part of the next one."""
+        if self._left is not None:
+            return min(len(data), at + self._left)
+        if self._tail:
+            seam = self._tail + data[at : at + _TAIL]
+            if (found := seam.find(_EMPTY_LINE)) >= 0:
+                return at + found + len(_EMPTY_LINE) - len(self._tail)
+        found = data.find(_EMPTY_LINE, at)
+        return len(data) if found < 0 else found + len(_EMPTY_LINE)
+
+    def _without_offer(self) -> None:
+        """Reads the head again without its `Upgrade`: an offer of another protocol is ignored, a body is a body.
+
+        https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+        """
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            # What follows is no request: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6
+            raise RefusedError(501, "CONNECT is not supported.")
+        version = self._parser.get_http_version().encode()
+        lines = b"".join(b"%b: %b\r\n" % field for field in self.fields if field[0] != b"upgrade")
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, lines)
+        self.reset()
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(head)
+
+    def _understand(self) -> None:
+        """Raises RefusedError for a head that httptools reads, and HTTP/1.1 does not allow."""
+        parser = self._parser
+        self.version: str = parser.get_http_version()
+        if self.version not in {"1.0", "1.1"}:
+            raise RefusedError(505, "HTTP/1.1 is spoken here.")
+        self.method: bytes = parser.get_method()
+        self.keep_alive: bool = self.version == "1.1" and parser.should_keep_alive()
+        self.headers, self.authorizations = headers_of(self.fields)
+        hosts = codings = 0
+        for name, _ in self.fields:
+            hosts += name == b"host"
+            codings += name == b"transfer-encoding"
+        # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+        if hosts > 1 or (not hosts and self.version == "1.1") or not _HOST.fullmatch(self.headers.get("host", "")):
+            raise RefusedError(400, "A request has one Host header, with the name of a host.")
+        # https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+        if codings and (codings > 1 or self.headers["transfer-encoding"].lower() != "chunked"):
+            raise RefusedError(501, "The only transfer coding is chunked.")
+        if (length := self.headers.get("content-length")) is not None:
+            self._left = int(length)
+
+    def may_go_short(self, most: int) -> bool:
+        """Whether this is a plain POST with a body of at most `most` bytes."""
+        left = self._left
+        return (
+            left is not None
+            and left <= most
+            and self.method == b"POST"
+            and self.version == "1.1"
+            and "expect" not in self.headers
+        )
+
+    # From httptools.
+
+    def on_message_begin(self) -> None:
+        if self._begun:
+            raise RuntimeError("bytes beyond the end of a request")  # httptools makes an error of its own of it
+        self._begun = True
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head:  # else it is a trailer field
+            self.fields.append((name.lower(), value.rstrip()))
+
+    def on_headers_complete(self) -> None:
+        self.head = True
+
+    def on_body(self, body: bytes) -> None:
+        self.body.append(body)
+
+    def on_message_complete(self) -> None:
+        self.whole = True

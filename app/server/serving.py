@@ -1,0 +1,167 @@
+"""Runs an ASGI app under uvicorn's server: its signals, its end, an exit code that says how it ended.
+
+A shutdown loses no request: what was connected before is accepted, what was begun is answered, and a connection that
+seems idle is given the time in which a request that is already on its way arrives.
+This file alone knows uvicorn's server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from app.server.bounds import Config
+from app.server.listening import queued_connections
+
+log = logging.getLogger(__name__)
+
+STOPPING = "stopping"  # in a request's `state` once the server was told to stop
+RELOAD = "reload"  # what SIGHUP calls: in the lifespan's state, or in the application's
+ABANDONED = 1  # exit code: the outcome of an operation is unknown
+STARTUP_FAILED = 3  # as uvicorn's own
+CLOSING_SECONDS = 1.0
+_LAST_SECONDS = 1.0  # after these the process ends, whatever hangs
+_NOT_ACCEPTED = "no connection can be accepted: the process has as many open files as it may have"
+# Objects that are made and not yet gone: a few requests in flight have more than the 700 of Python's default, so that
+# it would look for cycles all the time, and find hardly any. It cost a sixth of a request.
+_COLLECTED_AFTER = (10_000, 10, 10)
+
+
+class Server(uvicorn.Server):
+    """`abandoned`: the time for the shutdown was over before every operation had ended."""
+
+    config: Config
+    abandoned = False
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._delayed = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn raises the signal again when it is done, which turns an orderly end into a death by signal.
+        handlers = {signal.SIGINT: self.handle_exit, signal.SIGTERM: self.handle_exit, signal.SIGHUP: self._reload}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked for the time of a worker's start
+        try:
+            yield
+        finally:
+            for number, previous in before.items():
+                signal.signal(number, previous)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        delay = self.config.shutdown_delay_seconds
+        if self.started:
+            self.lifespan.state[STOPPING] = True
+        if sig == signal.SIGTERM and delay and self.started and not self._delayed and self._loop is not None:
+            self._delayed = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, delay, super().handle_exit, sig, frame)
+            return
+        super().handle_exit(sig, frame)
+        self.config.ending = self.started
+
+    def _reload(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal's
+        if self.started and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._call_reload)
+
+    def _call_reload(self) -> None:
+        app_state = getattr(self.config.loaded_app, "state", None)
+        reload = self.lifespan.state.get(RELOAD) or getattr(app_state, RELOAD, None)
+        if reload is None:
+            log.info("SIGHUP: there is nothing to read again")
+            return
+        try:
+            reload()
+        except Exception:
+            log.exception("SIGHUP: what was to be read again could not be; everything stays as it was")
+
+    async def on_tick(self, counter: int) -> bool:
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            # libuv drops a connection for which there is no descriptor, and tells nobody.
+            self.config.summary.add(logging.ERROR, _NOT_ACCEPTED)
+        return await super().on_tick(counter)
+
+    def _protocol(self) -> asyncio.Protocol:
+        connection: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return connection
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.ending = True
+        self.lifespan.state[STOPPING] = True
+        queued = [connection for listening in sockets or () for connection in queued_connections(listening)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in queued:
+            with contextlib.suppress(OSError):  # it is gone again
+                await loop.connect_accepted_socket(self._protocol, connection)
+        grace = self.config.timeout_graceful_shutdown or 0
+        last = threading.Timer(grace + CLOSING_SECONDS + _LAST_SECONDS, _end)
+        last.daemon = True
+        if sockets is not None:
+            last.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace + CLOSING_SECONDS) as time_left:
+                await super().shutdown(sockets)
+        if time_left.expired():
+            self.abandoned = True
+            log.error("the time for the shutdown is over: operations are abandoned, their outcome is unknown")
+        elif self.force_exit and self.server_state.tasks:
+            self.abandoned = True
+            log.error("told to stop at once: operations are abandoned, their outcome is unknown")
+
+
+def _end() -> None:
+    """A thread that waits for a store, or for a host's address, cannot be told to stop; Python would wait for it."""
+    log.error("something hangs that was to end with the shutdown: the process ends without it")
+    logging.shutdown()
+    os._exit(ABANDONED)
+
+
+def settle() -> None:
+    """What was made by now, schema and modules, lives as long as the process; the garbage collector is spared it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
+
+
+def configured(app: Any, *, grace: float, **options: Any) -> Config:
+    """`app` is an application, or the import string of a factory."""
+    return Config(
+        app,
+        access_log=False,
+        server_header=False,
+        # Whole seconds; what is left of the grace is for closing pools and stores.
+        timeout_graceful_shutdown=max(1, int(grace - CLOSING_SECONDS)),
+        factory=isinstance(app, str),
+        **options,
+    )
+
+
+def run(app: Any, listening: socket.socket, *, grace: float, **options: Any) -> int:
+    """Serves in this process until a signal; gives the exit code."""
+    server = Server(configured(app, grace=grace, **options))
+    server.run(sockets=[listening])
+    if not server.started:
+        return STARTUP_FAILED
+    return ABANDONED if server.abandoned else 0

@@ -1,0 +1,140 @@
+"""Several server processes on one socket: started, watched, told what this process is told, and waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from types import FrameType
+from typing import Any
+
+from app.server.serving import ABANDONED, STARTUP_FAILED, Server, configured
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
+_SILENT_SECONDS = 5.0  # a worker whose threads say nothing for so long hangs
+_spawn = multiprocessing.get_context("spawn")
+
+
+def _serve(app: str, listening: socket.socket, pipe: Pipe, options: dict[str, Any]) -> None:
+    """In the worker."""
+    server = Server(configured(app, **options))
+    threading.Thread(target=_tell, args=(server, pipe), daemon=True).start()
+    server.run(sockets=[listening])
+    if server.abandoned:
+        sys.exit(ABANDONED)
+
+
+def _tell(server: Server, pipe: Pipe) -> None:
+    """Says whether the server has started, whenever it is asked; without a supervisor the worker ends, too."""
+    try:
+        while True:
+            pipe.recv()
+            pipe.send(server.started)
+    except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Worker:
+    def __init__(self, app: str, listening: socket.socket, options: dict[str, Any]) -> None:
+        self.pipe, theirs = _spawn.Pipe()
+        self.process = _spawn.Process(target=_serve, args=(app, listening, theirs, options))
+        # It starts with SIGHUP blocked, until it has a handler: the signal would end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        theirs.close()
+
+    def started(self) -> bool | None:
+        """None where it does not say: it is gone, or hangs."""
+        try:
+            self.pipe.send(None)
+            return bool(self.pipe.recv()) if self.pipe.poll(_SILENT_SECONDS) else None
+        except (OSError, EOFError):
+            return None
+
+    def tell(self, number: int) -> None:
+        if self.process.pid is not None and self.process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
+
+
+class _Supervisor:
+    """A worker that cannot start ends the others only where none has ever served.
+
+    Later, it is the store or a service that is away: the other workers go on, and it is tried again.
+    """
+
+    def __init__(self, app: str, listening: socket.socket, workers: int, options: dict[str, Any]) -> None:
+        self._made = (app, listening, options)
+        self._workers = [_Worker(*self._made) for _ in range(workers)]
+        self._listening = listening
+        self._signals: list[int] = []
+        self._wakened, self._waking = socket.socketpair()
+        self._served = False
+
+    def run(self) -> int:
+        self._waking.setblocking(False)
+        self._wakened.setblocking(False)
+        signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note)
+        while (code := self._look()) is None:
+            wait([self._wakened, *(worker.process.sentinel for worker in self._workers)], _LOOK_SECONDS)
+            with contextlib.suppress(BlockingIOError):
+                self._wakened.recv(4096)
+        # Kept open here, it would go on taking connections that no worker is there for.
+        self._listening.close()
+        for worker in self._workers:
+            worker.tell(signal.SIGTERM)
+        while alive := [worker.process.sentinel for worker in self._workers if worker.process.is_alive()]:
+            wait([self._wakened, *alive], _LOOK_SECONDS)
+            with contextlib.suppress(BlockingIOError):
+                self._wakened.recv(4096)
+            self._pass_on()
+        signal.set_wakeup_fd(-1)
+        return ABANDONED if any(worker.process.exitcode == ABANDONED for worker in self._workers) else code
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal's
+        self._signals.append(number)
+
+    def _pass_on(self) -> None:
+        while self._signals:
+            number = self._signals.pop(0)
+            for worker in self._workers:
+                worker.tell(number)
+
+    def _look(self) -> int | None:
+        """An exit code once it is to end."""
+        if signal.SIGINT in self._signals or signal.SIGTERM in self._signals:
+            self._signals.clear()
+            return 0
+        self._pass_on()
+        for index, worker in enumerate(self._workers):
+            started = worker.started()
+            if started is not None:
+                self._served = self._served or started
+                continue
+            worker.process.kill()
+            worker.process.join()
+            code = worker.process.exitcode
+            if code == STARTUP_FAILED and not self._served:
+                return STARTUP_FAILED
+            log.error("worker %s ended with exit code %s, another one takes its place", worker.process.pid, code)
+            self._workers[index] = _Worker(*self._made)
+        return None
+
+
+def run_workers(app: str, listening: socket.socket, workers: int, **options: Any) -> int:
+    """Serves until a signal; gives the exit code. `app` is the import string of a factory."""
+    return _Supervisor(app, listening, workers, options).run()
