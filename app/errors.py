@@ -148,7 +148,8 @@ class GatewayError(Exception):
 
     @property
     def retry_safe(self) -> bool:
-        return (self.row.retry_safe or self.passing) and self.outcome is Outcome.NOT_APPLIED
+        safe = self.row.retry_safe or self.passing
+        return safe and self.outcome in {Outcome.NOT_APPLIED, self.row.outcome}
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -276,6 +277,35 @@ BACKEND_PAUSED = _own(
 )
 STORE_UNAVAILABLE = _own(
     "STORE_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The local store cannot be reached; nothing was written.", safe=True
+)
+IDEMPOTENCY_KEY_MALFORMED = _own(
+    "IDEMPOTENCY_KEY_MALFORMED",
+    Code.BAD_REQUEST,
+    "An idempotency key has 1 to 255 printable ASCII characters; nothing was sent.",
+)
+IDEMPOTENCY_NOT_AVAILABLE = _own(
+    "IDEMPOTENCY_NOT_AVAILABLE",
+    Code.BAD_REQUEST,
+    "This gateway keeps no journal, so that it cannot tell a repeated request; nothing was sent.",
+)
+IDEMPOTENCY_KEY_REUSED = _own(
+    "IDEMPOTENCY_KEY_REUSED",
+    Code.BAD_USER_INPUT,
+    "The idempotency key belongs to another request; nothing was sent.",
+)
+# Its outcome is the first request's. Under a key nothing is sent twice, so that to ask again is safe all the same.
+IDEMPOTENT_REQUEST_IN_PROGRESS = _own(
+    "IDEMPOTENT_REQUEST_IN_PROGRESS",
+    Code.CONFLICT,
+    "The first request with this idempotency key has not ended yet; ask again under the key.",
+    Outcome.UNKNOWN,
+    safe=True,
+)
+GATEWAY_STOPPED = _own(
+    "GATEWAY_STOPPED",
+    Code.BACKEND_ERROR,
+    "The gateway stopped before it knew the outcome of the update.",
+    Outcome.UNKNOWN,
 )
 # After sending, without an answer that can be understood.
 CONNECTION_LOST = _own(

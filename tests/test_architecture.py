@@ -24,6 +24,7 @@ ALLOWED = {
     "app.mapping": {"app.mapping", "app.json_codec"},
     "app.reconciliation": {"app.errors", "app.mapping"},
     "app.store": {"app.store", "app.errors", "app.json_codec"},
+    "app.journal": {"app.journal", "app.store", "app.errors", "app.json_codec"},
     "app.upstream": {"app.upstream", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec"},
     "app.telemetry": {"app.telemetry", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.store"},
     "app.apis": {"app.apis", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.mapping", "app.reconciliation", "app.store.records", "app.upstream"},

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.store.records import Collection, Store, StoreUnavailableError
+from app.store.records import Collection, Row, Statement, Store, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Dialect
 
     from app.store.migrations import Seed
 
@@ -23,8 +25,41 @@ _POSTGRES = frozenset({"postgresql", "postgres"})
 _UNKNOWN = "the store's URL must begin with sqlite:/// or postgresql://"
 
 
+class Hold(Protocol):
+    """A lock that ends with its process."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is held no longer, as after the connection to the database broke."""
+        ...
+
+    async def release(self) -> None: ...
+
+
 class SqlStore(Store, Protocol):
-    """What `open_store` gives. Belongs to the event loop it was opened in."""
+    """What `open_store` gives. Belongs to the event loop it was opened in.
+
+    `dialect` is SQLAlchemy's, with positional parameters: what other tables' statements are compiled for.
+    """
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
+        """`statements` in one durable transaction; the rows of those that return any. Raises like `commit`."""
+        ...
+
+    async def query(self, sql: str, *parameters: Any) -> list[Row]:
+        """The rows of a query, which changes nothing."""
+        ...
+
+    async def hold(self, name: int) -> Hold:
+        """A lock of that name, which ends with this process. Raises StoreUnavailableError where it is held."""
+        ...
+
+    async def held(self, name: int) -> bool:
+        """Whether any process holds the lock of that name."""
+        ...
 
     async def ping(self) -> None:
         """Raises StoreUnavailableError while the database cannot be used."""

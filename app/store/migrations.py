@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import Column, Connection, MetaData, Table, Text, bindparam, func, inspect, select, text
 
 from app.json_codec import decode_json
+from app.store.entry_table import entry_table, secret_table
 from app.store.records import Collection, Record, StoreUnavailableError
 from app.store.tables import Row, collection_table, list_columns, record_columns, record_table, row, schema_table
 
@@ -32,9 +33,15 @@ def _columns_of_lists(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE gateway_collection ADD COLUMN listing INTEGER NOT NULL DEFAULT 0"))
 
 
+def _journal(connection: Connection) -> None:
+    """Version 3: every update's fate, and the secret of what is hashed in it."""
+    entry_table.create(connection)
+    secret_table.create(connection)
+
+
 # Forward only, never edited once released: entry N turns version N into N + 1. A step that changes the records' tables
 # goes over `gateway_collection`, which names every one there is, of this program or of a later one.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_list_of_collections, _columns_of_lists)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_list_of_collections, _columns_of_lists, _journal)
 
 
 def migrate(

@@ -6,6 +6,7 @@ No message names the URL or any part of it: an address that is mistyped easily h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import socket
@@ -19,13 +20,17 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from app.store.holds import AdvisoryHold
 from app.store.migrations import Seed, collections_in, migrate
 from app.store.pages import Pages, placed
 from app.store.records import (
     Collection,
     Place,
     Record,
+    Row,
     Selection,
+    Statement,
+    StatementConflictError,
     StoreUnavailableError,
     UniqueConflictError,
     VersionConflictError,
@@ -36,6 +41,8 @@ from app.store.tables import PreparedWrite, key, prepare, record, record_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from sqlalchemy import Dialect
 
 _POOL = 10  # connections of one process
 _CONNECT_TIMEOUT = 10.0  # seconds, also for a free connection
@@ -133,13 +140,16 @@ async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> No
 @dataclass(slots=True)
 class _Commit:
     writes: list[PreparedWrite]
+    statements: Sequence[Statement] = ()
     certain: bool = True  # that nothing of it was written
 
 
 class PostgresStore:
     """Open with `open`. Several processes, and several machines, may use one database."""
 
-    def __init__(self, pool: Any, collections: Sequence[Collection]) -> None:
+    def __init__(self, url: str, pool: Any, collections: Sequence[Collection]) -> None:
+        self.dialect: Dialect = _DIALECT
+        self._url = url
         self._pool = pool
         self._closed = False
         self._commits = 0
@@ -165,7 +175,7 @@ class PostgresStore:
             raise _of_driver(error) from None
         except _FAILURES as error:
             raise _unavailable(error, certain=True) from None
-        return cls(pool, collections)
+        return cls(url, pool, collections)
 
     async def get(self, collection: Collection, record_id: str) -> Record | None:
         return await self._one(self._statements[collection].get, key(record_id))
@@ -216,19 +226,36 @@ class PostgresStore:
         [row] = await self._fetch(query.sql, *query.parameters)
         return int(row[0])
 
-    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
+    async def commit(
+        self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
+    ) -> None:
         """All of `writes` durably, or none."""
+        if prepared := prepare(writes, self._statements):
+            await self._in_time(_Commit(prepared, also), deadline)
+
+    async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
+        return await self._in_time(_Commit([], statements), deadline)
+
+    async def query(self, sql: str, *parameters: Any) -> list[Row]:
+        return [tuple(row) for row in await self._fetch(sql, *parameters)]
+
+    async def hold(self, name: int) -> AdvisoryHold:
+        try:
+            return await AdvisoryHold.take(await _connect(self._url), name)
+        except _FAILURES as error:
+            raise _unavailable(error, certain=True) from None
+
+    async def held(self, name: int) -> bool:
+        return not (await self.query(AdvisoryHold.TRY, name))[0][0]
+
+    async def _in_time(self, commit: _Commit, deadline: float | None) -> list[Row]:
         if self._closed:
             raise StoreUnavailableError("the store is closed", certain=True)
-        prepared = prepare(writes, self._statements)
-        if not prepared:
-            return
-        commit = _Commit(prepared)
         self._commits += 1
         self._idle.clear()
         try:
             async with asyncio.timeout_at(deadline):
-                await self._persistently(commit)
+                return await self._persistently(commit)
         except TimeoutError:
             raise too_late(certain=commit.certain) from None
         finally:
@@ -244,16 +271,15 @@ class PostgresStore:
         await self._idle.wait()  # the pool would refuse those that still wait for a connection
         await self._pool.close()
 
-    async def _persistently(self, commit: _Commit) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                await self._commit(commit)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
-                # Unique values may be waited for in a circle; the server has rolled this one back.
-                if attempt == _ATTEMPTS - 1:
-                    raise _unavailable(error, certain=True) from None
-            else:
-                return
+    async def _persistently(self, commit: _Commit) -> list[Row]:
+        for _ in range(_ATTEMPTS - 1):
+            # Unique values may be waited for in a circle; the server has rolled this one back.
+            with contextlib.suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                return await self._commit(commit)
+        try:
+            return await self._commit(commit)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+            raise _unavailable(error, certain=True) from None
 
     def _select_many(self, collections: tuple[Collection, ...]) -> str:
         """One statement over several tables, the first column the table's position; an array of ids for each."""
@@ -287,20 +313,17 @@ class PostgresStore:
         finally:
             await self._pool.release(connection)
 
-    async def _commit(self, commit: _Commit) -> None:
-        writes = commit.writes
+    async def _commit(self, commit: _Commit) -> list[Row]:
         commit.certain = True
         try:
             async with self._connection() as connection:
-                if len(writes) == 1:  # a statement is a transaction by itself, in one round trip
-                    commit.certain = False
-                    await _write(connection, writes[0])
-                    return
+                if len(commit.writes) + len(commit.statements) == 1:
+                    commit.certain = False  # one statement is a transaction by itself, in one round trip
+                    return await _apply(connection, commit)
                 transaction = connection.transaction()
                 await transaction.start()
                 try:
-                    for write in writes:
-                        await _write(connection, write)
+                    rows = await _apply(connection, commit)
                 except (asyncio.CancelledError, TimeoutError):
                     raise  # the connection is closed, and the transaction ends with it
                 except BaseException:
@@ -308,10 +331,26 @@ class PostgresStore:
                     raise
                 commit.certain = False
                 await transaction.commit()
+                return rows
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             raise
         except _FAILURES as error:
             raise _unavailable(error, certain=commit.certain or _refused(error)) from None
+
+
+async def _apply(connection: Any, commit: _Commit) -> list[Row]:
+    for write in commit.writes:
+        await _write(connection, write)
+    rows: list[Row] = []
+    for statement in commit.statements:
+        if not statement.returning:
+            await connection.executemany(statement.sql, statement.rows)
+            continue
+        returned = await connection.fetchmany(statement.sql, statement.rows)
+        if statement.required and len(returned) != len(statement.rows):
+            raise StatementConflictError
+        rows += [tuple(row) for row in returned]
+    return rows
 
 
 async def _write(connection: Any, write: PreparedWrite) -> None:

@@ -37,6 +37,10 @@ class Listing:
     version: int = 1
 
 
+# A row of a statement's or query's result: its columns in order.
+Row = tuple[Any, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Collection:
     """A table of records. `name` is the SQL table's name: lower case, with the API's name in front.
@@ -93,6 +97,23 @@ class Write:
     collection: Collection
     record: Record
     expected: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement of another table than a collection's, run once for each of `rows` of parameters.
+
+    With `returning` the rows that it gives come back; `required` then says that it must give one for each of `rows`.
+    """
+
+    sql: str
+    rows: Sequence[tuple[Any, ...]]
+    returning: bool = False
+    required: bool = False
+
+
+class StatementConflictError(Exception):
+    """A required statement touched no row; nothing was written."""
 
 
 class VersionConflictError(Exception):
@@ -173,9 +194,12 @@ class Store(Protocol):
 
     async def count(self, collection: Collection, selection: Selection) -> int: ...
 
-    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
-        """All of `writes` durably, or none. Raises VersionConflictError, UniqueConflictError, StoreUnavailableError.
+    async def commit(
+        self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
+    ) -> None:
+        """All of `writes` and `also` durably, or none.
 
+        Raises VersionConflictError, UniqueConflictError, StatementConflictError, StoreUnavailableError.
         It is waited for until the event loop's time `deadline`; then the GatewayError of `too_late` is raised.
         """
         ...

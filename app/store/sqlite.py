@@ -7,73 +7,44 @@ cost several times the statement itself.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
-import queue
 import sqlite3
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.exc import DBAPIError
 
+from app.store.holds import FileHold
 from app.store.migrations import Seed, collections_in, migrate
 from app.store.pages import Pages, placed
 from app.store.records import (
     Collection,
     Place,
     Record,
+    Row,
     Selection,
+    Statement,
     StoreUnavailableError,
-    UniqueConflictError,
-    VersionConflictError,
     Write,
     too_late,
 )
+from app.store.sqlite_writer import Commit, Writer, patiently, unavailable
 from app.store.tables import PreparedWrite, Statements, key, prepare, record, statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from sqlalchemy import Dialect
+
 T = TypeVar("T")
 
 _READERS = 4
-_BATCH = 256  # bounds how long the first of a batch waits for the last
 _BUSY_TIMEOUT = 5.0  # seconds inside SQLite, whose waiting is unfair
-_PATIENCE = 60.0  # seconds of trying again after that, before a writer gives up
-
-
-@dataclass(slots=True)
-class _Commit:
-    writes: list[PreparedWrite]
-    done: asyncio.Future[None]
-    begun: bool = False  # from then on to cancel `done` comes too late
-
-
-def _unavailable(path: Path, error: Exception, *, certain: bool) -> StoreUnavailableError:
-    return StoreUnavailableError(f"the SQLite database {path}: {error}", certain=certain)
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-def _patiently(action: Callable[[], T], stopped: Callable[[], bool] = lambda: False) -> T:
-    """`action`, again while another process holds the lock. SQLite's own waiting does not cover every lock."""
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return action()
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > until or stopped():
-                raise
-            time.sleep(0.01)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -85,7 +56,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         f"{path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     try:
-        _patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
+        patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
         connection.execute("PRAGMA synchronous=FULL")
     except BaseException:
         connection.close()
@@ -100,7 +71,7 @@ def _create(path: Path, collections: Sequence[Collection], seed: Seed) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         driver = connection.connection.driver_connection
-        _patiently(lambda: driver.execute("BEGIN IMMEDIATE"))
+        patiently(lambda: driver.execute("BEGIN IMMEDIATE"))
 
     with engine.begin() as connection:
         migrate(connection, collections, seed)
@@ -119,7 +90,7 @@ def look(path: Path) -> frozenset[str] | None:
         with engine.connect() as connection:
             return collections_in(connection)
     except sqlite3.Error as error:
-        raise _unavailable(path, error, certain=True) from None
+        raise unavailable(path, error, certain=True) from None
     except DBAPIError as error:
         raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
 
@@ -129,11 +100,11 @@ class SqliteStore:
 
     def __init__(self, path: Path, collections: Sequence[Collection], writer: sqlite3.Connection) -> None:
         self._path = path
-        dialect = sqlite_dialect(paramstyle="qmark")
-        self._statements = statements(collections, dialect)
-        self._pages = Pages(dialect)
+        self.dialect: Dialect = sqlite_dialect(paramstyle="qmark")
+        self._statements = statements(collections, self.dialect)
+        self._pages = Pages(self.dialect)
         self._loop = asyncio.get_running_loop()
-        self._writer = _Writer(path, writer, self._loop)
+        self._writer = Writer(path, writer, self._loop)
         self._writer.start()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
@@ -146,7 +117,7 @@ class SqliteStore:
             await asyncio.to_thread(_create, path, collections, seed)
             writer = await asyncio.to_thread(_connect, path, "rw")
         except sqlite3.Error as error:
-            raise _unavailable(path, error, certain=True) from None
+            raise unavailable(path, error, certain=True) from None
         except DBAPIError as error:
             # SQLAlchemy's own text would show the parameters, which are records.
             raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
@@ -195,18 +166,35 @@ class SqliteStore:
         [row] = await self._read(lambda reader: reader.execute(*query).fetchall())
         return int(row[0])
 
-    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
+    async def commit(
+        self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
+    ) -> None:
         """All of `writes` durably, or none. Cancelled before its transaction begins it writes nothing, later all."""
+        if prepared := prepare(writes, self._statements):
+            await self._commit(prepared, also, deadline)
+
+    async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
+        return await self._commit([], statements, deadline)
+
+    async def query(self, sql: str, *parameters: Any) -> list[Row]:
+        return await self._read(lambda reader: reader.execute(sql, parameters).fetchall())
+
+    async def hold(self, name: int) -> FileHold:
+        return await asyncio.to_thread(FileHold.take, self._path, name)
+
+    async def held(self, name: int) -> bool:
+        return await asyncio.to_thread(FileHold.is_held, self._path, name)
+
+    async def _commit(
+        self, prepared: list[PreparedWrite], statements: Sequence[Statement], deadline: float | None
+    ) -> list[Row]:
         if self._closed:
             raise StoreUnavailableError("the store is closed", certain=True)
-        prepared = prepare(writes, self._statements)
-        if not prepared:
-            return
-        commit = _Commit(prepared, self._loop.create_future())
+        commit = Commit(prepared, statements, self._loop.create_future())
         self._writer.commits.put(commit)
         try:
             async with asyncio.timeout_at(deadline):
-                await commit.done
+                return await commit.done
         except TimeoutError:
             # `done` was cancelled before this is looked at, and the writer sets this before it looks at `done`.
             raise too_late(certain=not commit.begun) from None
@@ -235,7 +223,7 @@ class SqliteStore:
         try:
             return await self._loop.run_in_executor(self._readers, self._in_reader, query)
         except sqlite3.Error as error:
-            raise _unavailable(self._path, error, certain=True) from None
+            raise unavailable(self._path, error, certain=True) from None
 
     def _in_reader(self, query: Callable[[sqlite3.Connection], T]) -> T:
         reader: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -255,109 +243,3 @@ def _get_many(
     finally:
         reader.execute("COMMIT")
     return {pair: record(row) for pair, row in rows if row is not None}
-
-
-class _Writer(threading.Thread):
-    """Takes all commits that wait, gives each a savepoint in one transaction, and answers after its fsync."""
-
-    def __init__(self, path: Path, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(name="store-writer", daemon=True)
-        self.commits: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
-        # Then a lock that another process holds is waited for once more, not for ever.
-        self.closing = threading.Event()
-        self._path = path
-        self._loop = loop
-        self._connection = connection
-        self._file = _identity(self._path)
-        # What was committed is in this file alone until SQLite carries it over; it is there from the first use on.
-        self._log_path = f"{path}-wal"
-        self._log: tuple[int, int] | None = None
-
-    def check_file(self) -> None:
-        """A deleted file would take commits until its last handle is closed, and then be gone with them."""
-        log = _identity(self._log_path)
-        if _identity(self._path) != self._file or (self._log is not None and log != self._log):
-            raise StoreUnavailableError(f"the SQLite database {self._path} was removed or replaced", certain=True)
-        self._log = log
-
-    def run(self) -> None:
-        last = False
-        while not last:
-            batch: list[_Commit] = []
-            item = self.commits.get()
-            while item is not None:
-                batch.append(item)
-                if len(batch) == _BATCH or self.commits.empty():
-                    break
-                item = self.commits.get()
-            last = item is None
-            if batch:
-                outcomes = self._outcomes(batch)
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                    self._loop.call_soon_threadsafe(_settle, batch, outcomes)
-        self._connection.close()
-
-    def _outcomes(self, batch: list[_Commit]) -> list[Exception | None]:
-        try:
-            return self._transaction(batch)
-        except StoreUnavailableError as error:
-            return [StoreUnavailableError(str(error), certain=error.certain) for _ in batch]
-
-    def _transaction(self, batch: list[_Commit]) -> list[Exception | None]:
-        """One outcome for each of `batch`: None, or its own conflict. Raises StoreUnavailableError for all of them."""
-        certain = True
-        try:
-            self.check_file()
-            _patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self.closing.is_set)
-            outcomes = [self._begin(commit) for commit in batch]
-            certain = False  # a failed fsync may leave a valid commit in the log
-            self._connection.execute("COMMIT")
-        except StoreUnavailableError:
-            raise
-        except Exception as error:
-            if self._connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-            raise _unavailable(self._path, error, certain=certain) from error
-        return outcomes
-
-    def _begin(self, commit: _Commit) -> Exception | None:
-        commit.begun = True
-        return None if commit.done.cancelled() else self._apply(commit.writes)
-
-    def _apply(self, writes: list[PreparedWrite]) -> Exception | None:
-        if len(writes) == 1:  # a statement is atomic by itself
-            return self._write(writes[0])
-        self._connection.execute("SAVEPOINT one")
-        conflict = next((found for found in map(self._write, writes) if found is not None), None)
-        if conflict is not None:
-            self._connection.execute("ROLLBACK TO one")
-        self._connection.execute("RELEASE one")
-        return conflict
-
-    def _write(self, write: PreparedWrite) -> Exception | None:
-        try:
-            touched = self._connection.execute(write.sql, write.parameters).rowcount
-        except sqlite3.IntegrityError:
-            if write.write.expected is None and self._connection.execute(*write.exists).fetchone() is not None:
-                return VersionConflictError(write.write)
-            return UniqueConflictError(write.write)
-        return None if touched == 1 else VersionConflictError(write.write)
-
-
-def _identity(path: Path | str) -> tuple[int, int] | None:
-    try:
-        state = os.stat(path)  # noqa: PTH116 - twice per transaction, and Path.stat is slower
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino
-
-
-def _settle(batch: list[_Commit], outcomes: list[Exception | None]) -> None:
-    for commit, outcome in zip(batch, outcomes, strict=True):
-        if commit.done.done():
-            continue
-        if outcome is None:
-            commit.done.set_result(None)
-        else:
-            commit.done.set_exception(outcome)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app import notes
 from app.errors import GatewayError
-from app.store.records import UniqueConflictError, VersionConflictError
+from app.store.records import StatementConflictError, UniqueConflictError, VersionConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
 
-    from app.store.engine import SqlStore
-    from app.store.records import Collection, Place, Record, Selection, Write
+    from sqlalchemy import Dialect
+
+    from app.store.engine import Hold, SqlStore
+    from app.store.records import Collection, Place, Record, Row, Selection, Statement, Write
     from app.telemetry.metrics import Metrics
     from app.telemetry.traces import Traces
 
@@ -56,8 +58,26 @@ class ObservedStore:
     async def count(self, collection: Collection, selection: Selection) -> int:
         return await self._timed("read", self._inner.count(collection, selection))
 
-    async def commit(self, writes: Sequence[Write], *, deadline: float | None = None) -> None:
-        await self._timed("commit", self._inner.commit(writes, deadline=deadline))
+    async def commit(
+        self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
+    ) -> None:
+        await self._timed("commit", self._inner.commit(writes, deadline=deadline, also=also))
+
+    async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
+        return await self._timed("commit", self._inner.execute(statements, deadline=deadline))
+
+    async def query(self, sql: str, *parameters: Any) -> list[Row]:
+        return await self._timed("read", self._inner.query(sql, *parameters))
+
+    async def hold(self, name: int) -> Hold:
+        return await self._inner.hold(name)
+
+    async def held(self, name: int) -> bool:
+        return await self._inner.held(name)
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._inner.dialect
 
     async def ping(self) -> None:
         await self._inner.ping()
@@ -73,7 +93,7 @@ class ObservedStore:
                 return await use
             with self._traces.store(action):
                 return await use
-        except (VersionConflictError, UniqueConflictError):
+        except (VersionConflictError, UniqueConflictError, StatementConflictError):
             result = "conflict"
             raise
         except GatewayError:

@@ -1,0 +1,79 @@
+"""What stands in the journal in place of a person, an account, a request or a record's values: keyed hashes.
+
+`person` is HMAC-SHA256 of `person:` and the token's `sub`, under the journal's secret, in hexadecimal; the account
+likewise. Whoever knows the secret and a `sub` can so find what that person changed, and nobody else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from app.json_codec import encode_json
+
+_SALT_BYTES = 16
+
+
+class Proof(Struct, frozen=True, omit_defaults=True):
+    """A salted digest of the members that were sent. `whole`: that they are equal proves the whole update."""
+
+    salt: str
+    digest: str
+    members: tuple[str, ...] = ()
+    whole: bool = False
+
+
+class Hashes:
+    """Under one secret, from the settings or the store."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+        # Few callers and accounts, many updates.
+        self.person = functools.lru_cache(1024)(functools.partial(self._named, "person"))
+        self.account = functools.lru_cache(1024)(functools.partial(self._named, "account"))
+
+    def _named(self, kind: str, value: str) -> str:
+        return hmac.digest(self._secret, f"{kind}:{value}".encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    def claim(self, caller: str | None, person: str | None, mutation: str, key: str) -> str:
+        """Whose key it is: no two of callers, persons and mutations share one."""
+        return self._named("claim", encode_json([caller, person, mutation, key]).decode())
+
+    def request(self, arguments: Any, account: str | None) -> str:
+        """Of what a key stands for: the mutation's arguments and the credential's identity."""
+        return hmac.digest(self._secret, b"request:" + _canonical([arguments, account]), "sha256").hex()
+
+    def proof(self, values: Mapping[str, Any], *, whole: bool) -> Proof:
+        """Of the sent members by name, as a read would show them."""
+        salt = secrets.token_hex(_SALT_BYTES)
+        return Proof(salt, self._digest(salt, values), tuple(values), whole)
+
+    def agrees(self, proof: Proof, read: Mapping[str, Any]) -> bool:
+        """Whether what was read has the values that were sent; other members do not count."""
+        if any(name not in read for name in proof.members):
+            return False
+        return hmac.compare_digest(proof.digest, self._digest(proof.salt, {name: read[name] for name in proof.members}))
+
+    def _digest(self, salt: str, values: Mapping[str, Any]) -> str:
+        return hmac.digest(self._secret, salt.encode() + _canonical(values), "sha256").hex()
+
+
+def _canonical(value: Any) -> bytes:
+    return encode_json(_sorted(value))
+
+
+def _sorted(value: Any) -> Any:
+    """Members in one order, at every depth: JSON objects are equal whatever their order."""
+    if isinstance(value, Mapping):
+        return {str(name): _sorted(value[name]) for name in sorted(value, key=str)}
+    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def new_secret() -> str:
+    return hashlib.sha256(secrets.token_bytes(32)).hexdigest()

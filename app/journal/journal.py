@@ -1,0 +1,345 @@
+"""Writes entries: intents in groups that are waited for, ends in groups that are not.
+
+An intent is durable before `begin` comes back. What is not yet written of an end is told by this process all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError, Outcome
+from app.journal.entries import End, Entry, Fault, Intent, entry_of, row_of, text_of
+from app.journal.hashes import Hashes, new_secret
+from app.store.entry_table import EntryStatements, entry_id, now
+from app.store.records import Statement, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.store.engine import Hold, SqlStore
+    from app.store.records import Row
+
+log = logging.getLogger(__name__)
+
+_END_SECONDS = 0.1  # ends wait so long for others to be written with
+_RETRY_SECONDS = 1.0
+_GROUP = 500
+_CLOSING_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """`backend_seconds` is the longest call; `interval` the time between two looks for what is abandoned or old."""
+
+    secret: str | None = None
+    days: int = 90
+    most: int = 5_000_000
+    key_hours: float = 24.0
+    backend_seconds: float = 30.0
+    interval: float = 60.0
+
+
+class Observer(Protocol):
+    """Is told what the journal does."""
+
+    def journal_wrote(self, seconds: float) -> None: ...
+
+    def journal_open(self, entries: int) -> None: ...
+
+    def journal_closed(self, outcome: str) -> None: ...
+
+    def replayed(self) -> None: ...
+
+
+class Unobserved:
+    def journal_wrote(self, seconds: float) -> None: ...
+
+    def journal_open(self, entries: int) -> None: ...
+
+    def journal_closed(self, outcome: str) -> None: ...
+
+    def replayed(self) -> None: ...
+
+
+class KeyTakenError(Exception):
+    """Another update came first with the key; nothing was recorded, nothing may be sent."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    identifier: str
+    intent: Intent
+    end: End | None
+    written: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Journal:
+    """Open with `open`; belongs to the event loop it was opened in."""
+
+    def __init__(self, store: SqlStore, settings: JournalSettings, hashes: Hashes, observer: Observer) -> None:
+        self.settings = settings
+        self.hashes = hashes
+        self.store = store
+        self.statements = EntryStatements(store.dialect)
+        self.observer = observer
+        self.written = 0  # entries since the last count
+        self._hold: Hold | None = None
+        self._holder = 0
+        self._waiting: list[_Waiting] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._live: set[str] = set()
+        self._ends: dict[str, End] = {}
+        self._replays: list[str] = []
+        self._ending: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._closed = False
+
+    @classmethod
+    async def open(cls, store: SqlStore, settings: JournalSettings, observer: Observer | None = None) -> Journal:
+        """Raises StoreUnavailableError."""
+        statements = EntryStatements(store.dialect)
+        secret = settings.secret
+        if secret is None:
+            secret = await _kept_secret(store, statements)
+        journal = cls(store, settings, Hashes(secret), observer or Unobserved())
+        await journal.holder()
+        return journal
+
+    async def holder(self) -> int:
+        """The number of the lock that says this process lives; taken anew, under another, where it was lost."""
+        if self._hold is None or self._hold.lost:
+            name = secrets.randbits(62) + 1
+            self._hold, self._holder = await self.store.hold(name), name
+        return self._holder
+
+    def lives(self, identifier: str) -> bool:
+        """Whether this process still has the end of an entry to write."""
+        return identifier in self._live
+
+    async def begin(self, intent: Intent, loop_deadline: float | None = None) -> str:
+        """The id of the entry, which is durable. Raises GatewayError, certainly unsent, or KeyTakenError."""
+        return await self._record(intent, None, loop_deadline)
+
+    async def record(self, intent: Intent, end: End) -> None:
+        """An entry with its end, as of a refusal by the local rules. Raises like `begin`."""
+        await self._record(intent, end, None)
+
+    def statement(self, intent: Intent, end: End) -> Statement:
+        """An entry with its end, for the transaction that writes the record itself."""
+        self.written += 1
+        return Statement(
+            self.statements.insert_returning,
+            [row_of(entry_id(now()), intent, None, None, end)],
+            returning=True,
+            required=True,
+        )
+
+    def end(self, identifier: str, end: End, *, at_once: bool = False) -> None:
+        """Notes the end of an entry; written soon, and never waited for. `at_once` where another process may ask."""
+        self._ends[identifier] = end
+        if at_once or len(self._ends) >= _GROUP:
+            self._hurry.set()
+        self._write_ends_soon()
+
+    def replay(self, identifier: str) -> None:
+        """Counts an answer that an entry gave."""
+        self._replays.append(identifier)
+        self.observer.replayed()
+        self._write_ends_soon()
+
+    async def get(self, identifier: str) -> Entry | None:
+        rows = await self.store.query(self.statements.get, identifier)
+        return self._told(rows[0]) if rows else None
+
+    async def by_claim(self, claim: str) -> Entry | None:
+        rows = await self.store.query(self.statements.by_claim, claim)
+        return self._told(rows[0]) if rows else None
+
+    async def page(self, filters: dict[str, object], first: int) -> list[Entry]:
+        """The newest first. `filters` as `EntryStatements.page` knows them."""
+        rows = await self.store.query(self.statements.page(tuple(filters), first), *_values(filters))
+        return list(map(self._told, rows))
+
+    async def total(self, filters: dict[str, object]) -> int:
+        rows = await self.store.query(self.statements.total(tuple(filters)), *_values(filters))
+        return int(rows[0][0])
+
+    async def aclose(self) -> None:
+        """Writes what waits, for a few seconds at most; an end that is not written then is found by a read."""
+        self._closed = True
+        self._hurry.set()
+        tasks = [task for task in (self._writing, self._ending) if task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+            for task in late:
+                task.cancel()
+        if self._ends:
+            log.warning("%d updates' ends could not be written: the next start reads the records", len(self._ends))
+        if self._hold is not None:
+            await self._hold.release()
+
+    def _told(self, row: Row) -> Entry:
+        entry = entry_of(row)
+        end = self._ends.get(entry.id)
+        if end is None or (entry.end is not None and entry.end.outcome != Outcome.UNKNOWN):
+            return entry
+        return Entry(entry.id, entry.intent, entry.holder, entry.due, end, entry.replayed)
+
+    # Intents
+
+    async def _record(self, intent: Intent, end: End | None, loop_deadline: float | None) -> str:
+        if self._closed:
+            raise StoreUnavailableError("the journal is closed", certain=True)
+        waiting = _Waiting(entry_id(now()), intent, end)
+        self._waiting.append(waiting)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_intents())
+        started = perf_counter()
+        try:
+            async with asyncio.timeout_at(loop_deadline):
+                recorded = await asyncio.shield(waiting.written)
+        except TimeoutError:
+            self._abandon(waiting)
+            raise GatewayError(DEADLINE_BEFORE_SENDING, detail="the journal was not written in time") from None
+        except asyncio.CancelledError:
+            self._abandon(waiting)
+            raise
+        except GatewayError as error:
+            # It may have been written all the same; the update is not sent.
+            self._unsent(waiting.identifier)
+            raise GatewayError(STORE_UNAVAILABLE, detail=str(error)) from error
+        self.observer.journal_wrote(perf_counter() - started)
+        if not recorded:
+            raise KeyTakenError
+        return waiting.identifier
+
+    def _abandon(self, waiting: _Waiting) -> None:
+        """Nobody waits: it is not written, or it ends as not sent once it is."""
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+            return
+
+        def written(future: asyncio.Future[bool]) -> None:
+            if future.cancelled() or future.exception() is not None or future.result():
+                self._unsent(waiting.identifier)
+
+        if waiting.end is None:
+            waiting.written.add_done_callback(written)
+
+    def _unsent(self, identifier: str) -> None:
+        fault = Fault.of(GatewayError(DEADLINE_BEFORE_SENDING))
+        self.end(identifier, End(at=now(), outcome="NOT_APPLIED", faults=(fault,), frees_key=True), at_once=True)
+
+    async def _write_intents(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+            try:
+                holder = await self.holder()
+                rows = await self.store.execute(self._inserts(group, holder))
+            except Exception as error:  # noqa: BLE001 - told to everyone who waits
+                known = error if isinstance(error, GatewayError) else _unexpected(error)
+                for waiting in group:
+                    if not waiting.written.done():
+                        waiting.written.set_exception(known)
+                        waiting.written.exception()  # seen, where nobody waits any more
+                continue
+            taken = {row[0] for row in rows}
+            for waiting in group:
+                new = waiting.intent.key is None or waiting.identifier in taken
+                if new and waiting.end is None:
+                    self._live.add(waiting.identifier)
+                self.written += new
+                if not waiting.written.done():
+                    waiting.written.set_result(new)
+            self.observer.journal_open(len(self._live))
+
+    def _inserts(self, group: Sequence[_Waiting], holder: int) -> list[Statement]:
+        """Only a key can be taken, so that only its entry says whether it was written."""
+        after = round(self.settings.backend_seconds * 1000)
+        plain: list[Row] = []
+        keyed: list[Row] = []
+        for waiting in group:
+            open_ = waiting.end is None
+            due = waiting.intent.deadline + after
+            row = row_of(
+                waiting.identifier, waiting.intent, holder if open_ else None, due if open_ else None, waiting.end
+            )
+            (plain if waiting.intent.key is None else keyed).append(row)
+        statements = [Statement(self.statements.insert, plain)] if plain else []
+        return statements + ([Statement(self.statements.insert_returning, keyed, returning=True)] if keyed else [])
+
+    # Ends
+
+    def _write_ends_soon(self) -> None:
+        if self._ending is None or self._ending.done():
+            self._ending = asyncio.create_task(self._write_ends())
+
+    async def _write_ends(self) -> None:
+        pause = _END_SECONDS
+        while self._ends or self._replays:
+            if not self._closed:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._hurry.wait()
+                self._hurry.clear()
+            pause = _END_SECONDS
+            try:
+                await self.flush()
+            except GatewayError as error:
+                log.warning("%d updates' ends wait to be written: %s", len(self._ends), error)
+                if self._closed:
+                    return
+                pause = _RETRY_SECONDS
+
+    async def flush(self) -> None:
+        """Writes the ends that wait. Raises GatewayError; they wait on then."""
+        ends, replays = dict(self._ends), self._replays
+        self._replays = []
+        try:
+            await self.store.execute(self._updates(ends, replays))
+        except BaseException:
+            self._replays = replays + self._replays
+            raise
+        for identifier, end in ends.items():
+            self._live.discard(identifier)
+            if self._ends.get(identifier) is end:
+                del self._ends[identifier]
+        self.observer.journal_open(len(self._live))
+
+    def _updates(self, ends: dict[str, End], replays: Sequence[str]) -> list[Statement]:
+        texts = self.statements
+        statements = []
+        if ends:
+            rows = [(end.outcome, text_of(end), identifier, end.outcome) for identifier, end in ends.items()]
+            statements.append(Statement(texts.end, rows))
+        if freed := [(identifier,) for identifier, end in ends.items() if end.frees_key]:
+            statements.append(Statement(texts.free, freed))
+        if replays:
+            statements.append(Statement(texts.replay, [(identifier,) for identifier in replays]))
+        return statements
+
+
+def _unexpected(error: Exception) -> GatewayError:
+    log.error("the journal could not be written", exc_info=error)
+    return StoreUnavailableError(f"the journal could not be written: {type(error).__name__}", certain=False)
+
+
+def _values(filters: dict[str, object]) -> list[object]:
+    """Those of the filters that have one, in their order."""
+    return [value for value in filters.values() if value is not None]
+
+
+async def _kept_secret(store: SqlStore, statements: EntryStatements) -> str:
+    """The store's own; made once, whichever of several processes comes first."""
+    if not await store.query(statements.secret, "journal"):
+        await store.execute([Statement(statements.make_secret, [("journal", new_secret())])])
+        log.warning(
+            "GATEWAY_JOURNAL_SECRET is not set: the journal's secret is kept in the store, so that a dump holds it"
+        )
+    return str((await store.query(statements.secret, "journal"))[0][0])

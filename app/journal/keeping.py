@@ -1,0 +1,167 @@
+"""What the journal does beside writing: closes abandoned entries, ends keys that are over, deletes what is old.
+
+An entry is abandoned when the process that holds it is gone and its time is over. It is closed once: by whoever takes
+it over. Nothing is ever sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from app.errors import GATEWAY_STOPPED, GatewayError, Outcome
+from app.journal.entries import End, Entry, Fault, entry_of, text_of
+from app.store.entry_table import STEP, first_id, now
+from app.store.records import Statement
+
+if TYPE_CHECKING:
+    from app.journal.journal import Journal
+
+log = logging.getLogger(__name__)
+
+_CLOSINGS = 8  # reads at a time
+_DAY, _HOUR = 86_400_000, 3_600_000  # milliseconds
+_STEPS_PAUSE = 0.02  # seconds in which others write
+_RECOUNT = 10_000  # entries written after which there is a new count before the interval is over
+_LOOK_SECONDS = 1.0
+
+# Reads the record of an entry with the gateway's own credentials: whether it proves the update, and what was seen.
+Prover = Callable[[Entry], Awaitable[tuple[bool, str]]]
+
+
+class Keeper:
+    """Runs beside the journal from `start` to `aclose`."""
+
+    def __init__(self, journal: Journal, prove: Prover | None = None) -> None:
+        self._journal = journal
+        self._prove = prove
+        self._task: asyncio.Task[None] | None = None
+        self._entries = 0
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def aclose(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        settings = self._journal.settings
+        look = min(_LOOK_SECONDS, settings.interval)
+        due = 0.0
+        while True:
+            try:
+                if loop.time() >= due:
+                    due = loop.time() + settings.interval
+                    await self.close_abandoned()
+                    await self.end_keys()
+                    await self.purge()
+                elif self._entries + self._journal.written > settings.most or self._journal.written > _RECOUNT:
+                    await self.purge()
+            except GatewayError as error:
+                log.warning("the journal cannot be looked after: %s", error)
+            except Exception:
+                log.exception("the journal cannot be looked after")
+            await asyncio.sleep(look)
+
+    # Abandoned entries
+
+    async def close_abandoned(self) -> int:
+        """How many were closed."""
+        journal = self._journal
+        closed = 0
+        gone: dict[int, bool] = {}
+        while True:
+            rows = await journal.store.query(journal.statements.abandoned, now())
+            mine = await journal.holder()
+            taken = []
+            for entry in map(entry_of, rows):
+                holder = entry.holder or 0
+                if holder not in gone:
+                    gone[holder] = holder != mine and not await journal.store.held(holder)
+                if gone[holder] and not journal.lives(entry.id) and await self._taken_over(entry, mine):
+                    taken.append(entry)
+            await self._close(taken)
+            closed += len(taken)
+            if len(rows) < STEP or not taken:
+                return closed
+
+    async def _taken_over(self, entry: Entry, mine: int) -> bool:
+        take_over = Statement(self._journal.statements.take_over, [(mine, entry.id, entry.holder)], returning=True)
+        return bool(await self._journal.store.execute([take_over]))
+
+    async def _close(self, entries: list[Entry]) -> None:
+        limit = asyncio.Semaphore(_CLOSINGS)
+
+        async def close(entry: Entry) -> None:
+            async with limit:
+                end = await self._end_of(entry)
+            statement = Statement(self._journal.statements.end, [(end.outcome, text_of(end), entry.id, end.outcome)])
+            await self._journal.store.execute([statement])
+            self._journal.observer.journal_closed(end.outcome)
+            log.warning(
+                "update %s of %s, abandoned by a process that stopped, is %s",
+                entry.id,
+                entry.intent.mutation,
+                end.outcome,
+            )
+
+        async with asyncio.TaskGroup() as group:
+            for entry in entries:
+                group.create_task(close(entry))
+
+    async def _end_of(self, entry: Entry) -> End:
+        proven, read_back = False, None
+        if self._prove is not None:
+            try:
+                proven, read_back = await self._prove(entry)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the outcome stays unknown
+                read_back = "FAILED"
+                log.warning("the record of update %s could not be read: %s", entry.id, type(error).__name__)
+        if proven:
+            return End(at=now(), outcome=Outcome.APPLIED.value, read_back=read_back)
+        fault = Fault.of(GatewayError(GATEWAY_STOPPED))
+        return End(at=now(), outcome=Outcome.UNKNOWN.value, faults=(fault,), read_back=read_back)
+
+    # Keys and old entries
+
+    async def end_keys(self) -> int:
+        """Forgets whose keys and which requests they were, once their hours are over."""
+        before = first_id(now() - round(self._journal.settings.key_hours * _HOUR))
+        return await self._step_by_step(lambda: (self._journal.statements.expire, (before,)))
+
+    async def purge(self) -> int:
+        """Deletes the oldest ended entries: those past their days, and those above the bound. How many."""
+        journal = self._journal
+        before = first_id(now() - journal.settings.days * _DAY)
+        deleted = await self._step_by_step(lambda: (journal.statements.purge_old, (before,)))
+        journal.written = 0
+        self._entries = int((await journal.store.query(journal.statements.count))[0][0])
+
+        def excess() -> tuple[str, tuple[()]] | None:
+            above = self._entries + journal.written - journal.settings.most
+            return (journal.statements.purge_oldest(min(above, STEP)), ()) if above > 0 else None
+
+        while (step := excess()) is not None:
+            count = len(await journal.store.execute([Statement(step[0], [step[1]], returning=True)]))
+            if not count:
+                log.warning("the journal has more entries than its bound, all of them open or with keys that hold")
+                break
+            self._entries -= count
+            deleted += count
+            await asyncio.sleep(0 if journal.written > STEP else _STEPS_PAUSE)
+        return deleted
+
+    async def _step_by_step(self, statement: Callable[[], tuple[str, tuple[str, ...]]]) -> int:
+        total = 0
+        while True:
+            sql, values = statement()
+            count = len(await self._journal.store.execute([Statement(sql, [values], returning=True)]))
+            total += count
+            if count < STEP:
+                return total
+            await asyncio.sleep(_STEPS_PAUSE)

@@ -1,0 +1,225 @@
+"""The table of the journal's entries: columns, indexes and SQL, compiled once for an engine. Knows no rule of theirs.
+
+An entry's id is a UUID of version 7, so that ids are in the order of time and their index serves every page.
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.sql.expression import ClauseElement, ColumnElement
+
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+STEP = 200  # rows of a purge's step: the writer is busy for a few milliseconds at most
+
+entry_table = Table(
+    "gateway_update_entry",
+    MetaData(),
+    Column("id", _TEXT, primary_key=True),
+    Column("request_id", _TEXT, nullable=False),
+    Column("record_id", _TEXT, nullable=False),
+    Column("idempotency_key", _TEXT),
+    Column("claim", _TEXT),  # whose key it is, hashed, while the key holds
+    Column("digest", _TEXT),  # of the request under the key, while the key holds
+    Column("caller", _TEXT),
+    Column("person", _TEXT, nullable=False),  # "" for none, so that a caller's entries are in the order of their index
+    Column("mutation", _TEXT, nullable=False),
+    Column("holder", BigInteger),  # the process that will write the end
+    Column("due", BigInteger),  # milliseconds; from then on the end of a holder that is gone is written by another
+    Column("outcome", _TEXT),  # none: SENDING
+    Column("replayed", Integer, nullable=False),
+    Column("intent", Text, nullable=False),  # JSON
+    Column("proof", Text),  # JSON: salted digest of what was sent, until the end
+    Column("ended", Text),  # JSON
+    sqlite_with_rowid=False,
+)
+secret_table = Table(
+    "gateway_secret", MetaData(), Column("name", _TEXT, primary_key=True), Column("value", Text, nullable=False)
+)
+_c = entry_table.c
+# In the order of `row_of_entry`'s readers; what a hash is only compared with is not read.
+COLUMNS = tuple(column.name for column in entry_table.columns)
+
+
+def _partial(name: str, condition: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> None:
+    Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+Index("gateway_update_entry_record", _c.record_id, _c.id)
+Index("gateway_update_entry_request", _c.request_id, _c.id)
+_partial("gateway_update_entry_open", _c.outcome.is_(None), _c.due)
+_partial(
+    "gateway_update_entry_failed",
+    and_(_c.outcome.is_not(None), _c.outcome != literal_column("'APPLIED'")),
+    _c.outcome,
+    _c.id,
+)
+_partial("gateway_update_entry_caller", _c.caller.is_not(None), _c.caller, _c.person, _c.id)
+_partial("gateway_update_entry_key", _c.idempotency_key.is_not(None), _c.idempotency_key, _c.id)
+_partial("gateway_update_entry_claim", _c.claim.is_not(None), _c.claim, unique=True)
+_partial("gateway_update_entry_held", _c.claim.is_not(None), _c.id)
+
+
+class _Ids:
+    """Each id of this process is above those before it, also within a millisecond and when the clock is set back."""
+
+    last = 0
+
+
+def entry_id(milliseconds: int) -> str:
+    drawn = milliseconds << 74 | secrets.randbits(74)
+    _Ids.last = drawn if drawn > _Ids.last else _Ids.last + 1
+    return _uuid(_Ids.last)
+
+
+def _uuid(number: int) -> str:
+    """RFC 9562 section 5.7: 48 bits of time, 74 of our own."""
+    milliseconds, rest = number >> 74, number & (1 << 74) - 1
+    text = f"{milliseconds << 80 | 7 << 76 | (rest >> 62) << 64 | 2 << 62 | rest & (1 << 62) - 1:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def first_id(milliseconds: int) -> str:
+    """Not above any id of that time or later, and above every earlier one."""
+    return _uuid(max(0, milliseconds) << 74)
+
+
+def begun_of(identifier: str) -> int:
+    """Milliseconds since 1970."""
+    return int(identifier[:8] + identifier[9:13], 16)
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class EntryStatements:
+    """SQL texts for one engine, with positional parameters in the order of the comments."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        name: Any = bindparam
+        insert = (sqlite_insert if dialect.name == "sqlite" else postgres_insert)(entry_table)
+        own = _c.id == name("key")
+        ended, unended = _c.outcome.is_not(None), _c.outcome.is_(None)
+        proven = and_(_c.outcome == literal_column("'UNKNOWN'"), name("new", type_=Text) == literal_column("'APPLIED'"))
+        nothing = dict.fromkeys(("holder", "due", "proof"), null())
+        values = {**nothing, "outcome": name("outcome"), "ended": name("ended")}
+        freed = dict.fromkeys(("claim", "digest"), null())
+        # All columns, in their order. Returns nothing where the id or the claim is taken.
+        self.insert = self._text(insert.on_conflict_do_nothing(), *COLUMNS)
+        self.insert_returning = self._text(insert.on_conflict_do_nothing().returning(_c.id), *COLUMNS)
+        # outcome, ended, id, outcome
+        self.end = self._text(
+            entry_table.update().where(own, or_(unended, proven)).values(values), "outcome", "ended", "key", "new"
+        )
+        self.free = self._text(entry_table.update().where(own, ended).values(freed), "key")  # id
+        self.replay = self._text(
+            entry_table.update().where(own).values(replayed=_c.replayed + literal_column("1")), "key"
+        )  # id
+        self.get = self._text(select(entry_table).where(own), "key")  # id
+        self.by_claim = self._text(select(entry_table).where(_c.claim == name("claim")), "claim")  # claim
+        # due
+        self.abandoned = self._text(
+            select(entry_table).where(unended, _c.due < name("due")).order_by(_c.due).suffix_with(f"LIMIT {STEP}"),
+            "due",
+        )
+        # new holder, id, holder
+        self.take_over = self._text(
+            entry_table.update()
+            .where(own, unended, _c.holder == name("dead"))
+            .values(holder=name("holder"))
+            .returning(_c.id),
+            "holder",
+            "key",
+            "dead",
+        )
+        old = select(_c.id).where(ended, _c.id < name("key")).order_by(_c.id).suffix_with(f"LIMIT {STEP}")
+        held = (
+            select(_c.id)
+            .where(ended, _c.claim.is_not(None), _c.id < name("key"))
+            .order_by(_c.id)
+            .suffix_with(f"LIMIT {STEP}")
+        )
+        delete = entry_table.delete().returning(_c.id)
+        self.purge_old = self._text(delete.where(_c.id.in_(old)), "key")  # first id to keep
+        self.purge_oldest = functools.lru_cache(STEP)(self._purge_oldest)
+        self.expire = self._text(entry_table.update().where(_c.id.in_(held)).values(freed).returning(_c.id), "key")
+        self.count = self._text(select(func.count()).select_from(entry_table))
+        self.secret = self._text(select(secret_table.c.value).where(secret_table.c.name == name("key")), "key")
+        make = (sqlite_insert if dialect.name == "sqlite" else postgres_insert)(secret_table)
+        self.make_secret = self._text(make.on_conflict_do_nothing(), "name", "value")
+        self.page = functools.lru_cache(256)(self._page)
+        self.total = functools.lru_cache(256)(self._total)
+
+    def _text(self, statement: ClauseElement, *order: str) -> str:
+        compiled: Any = statement.compile(dialect=self._dialect)
+        assert compiled.positiontup == list(order), compiled.positiontup
+        return str(compiled)
+
+    def _where(self, filters: Sequence[str]) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = []
+        for name in filters:
+            value: BindParameter[Any] = bindparam(name)
+            match name:
+                case "since":
+                    conditions.append(_c.id >= value)
+                case "until" | "after":
+                    conditions.append(_c.id < value)
+                case "open":
+                    conditions.append(_c.outcome.is_(None))
+                case "UNKNOWN" | "NOT_APPLIED" | "APPLIED":
+                    # Written out, and the index's own condition with it: else SQLite does not use the index.
+                    conditions.append(_c.outcome == literal_column(f"'{name}'"))
+                    if name != "APPLIED":
+                        conditions.append(_c.outcome != literal_column("'APPLIED'"))
+                        conditions.append(_c.outcome.is_not(None))
+                case _:
+                    conditions.append(_c[name] == value)
+        return conditions
+
+    def _page(self, filters: tuple[str, ...], count: int) -> str:
+        """The newest first; with values of the filters that take one (see `valued`)."""
+        statement = select(entry_table).where(*self._where(filters)).order_by(_c.id.desc())
+        return self._text(statement.suffix_with(f"LIMIT {count:d}"), *valued(filters))
+
+    def _purge_oldest(self, count: int) -> str:
+        ended = select(_c.id).where(_c.outcome.is_not(None), _c.claim.is_(None)).order_by(_c.id)
+        chosen = ended.suffix_with(f"LIMIT {count:d}")
+        return self._text(entry_table.delete().where(_c.id.in_(chosen)).returning(_c.id))
+
+    def _total(self, filters: tuple[str, ...]) -> str:
+        return self._text(select(func.count()).select_from(entry_table).where(*self._where(filters)), *valued(filters))
+
+
+def valued(filters: Sequence[str]) -> list[str]:
+    """Those of the filters that take a value."""
+    return [name for name in filters if name not in {"open", "UNKNOWN", "NOT_APPLIED", "APPLIED"}]

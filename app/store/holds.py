@@ -1,0 +1,107 @@
+"""Locks that end with the process that holds them, by number: a locked file beside SQLite, PostgreSQL's advisory ones.
+
+No clock decides whether a holder is alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+from app.store.records import StoreUnavailableError
+
+
+def _file(database: Path, name: int) -> Path:
+    return database.with_name(f"{database.name}-holder-{name:016x}")
+
+
+class FileHold:
+    """An exclusive flock on a file of its own, which the kernel drops when the process ends, however it ends."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, database: Path, name: int) -> FileHold:
+        path = _file(database, name)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                raise
+        except OSError as error:
+            raise StoreUnavailableError(f"{path} cannot be locked: {error.strerror}", certain=True) from None
+        return cls(path, descriptor)
+
+    @staticmethod
+    def is_held(database: Path, name: int) -> bool:
+        """Removes the file of a holder that is gone. Numbers are not used again, so that no one can wait for it."""
+        path = _file(database, name)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreUnavailableError(f"{path} cannot be read: {error.strerror}", certain=True) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            return False
+        finally:
+            os.close(descriptor)
+
+    @property
+    def lost(self) -> bool:
+        return self._descriptor is None
+
+    async def release(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            with contextlib.suppress(FileNotFoundError):
+                await asyncio.to_thread(self._path.unlink)
+            os.close(descriptor)
+
+
+class AdvisoryHold:
+    """An advisory lock of a transaction that stays open on a connection of its own.
+
+    The transaction, not the session, holds it: a pooler in transaction mode keeps a server connection for it alone.
+    Idle, and without a write, it keeps no row from being vacuumed.
+    """
+
+    TRY = "SELECT pg_try_advisory_xact_lock($1::bigint)"
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def take(cls, connection: Any, name: int) -> AdvisoryHold:
+        try:
+            await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+            taken = await connection.fetchval(cls.TRY, name)
+        except BaseException:
+            connection.terminate()
+            raise
+        if not taken:
+            connection.terminate()
+            raise StoreUnavailableError("the lock has another holder", certain=True)
+        return cls(connection)
+
+    @property
+    def lost(self) -> bool:
+        return bool(self._connection.is_closed())
+
+    async def release(self) -> None:
+        # Closing waits for the server; that it sees the connection end suffices.
+        self._connection.terminate()
