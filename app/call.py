@@ -9,6 +9,13 @@ from typing import Self
 # Of the time that is left, so much is kept from a write for reading the record back when its outcome is unknown.
 _READ_BACK_SHARE = 0.25
 _READ_BACK_SECONDS = 5.0
+# Transport faults that `x-simulate` may ask of a sandbox: what no documented row can show.
+FAULTS = frozenset({"timeout", "reset", "cut-off", "html-500", "204-with-body", "429"})
+
+
+def is_fault(reason: str) -> bool:
+    """Whether `x-simulate` with this value asks for a transport fault; in any case."""
+    return reason.casefold() in FAULTS
 
 
 @dataclass(slots=True)

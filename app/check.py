@@ -41,6 +41,7 @@ State = Literal["ok", "warning", "failed"]
 _MOST_SKEW = 30.0
 _LEAST_SECRET = 16
 _WIDTH = 9
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 _TRACES = ("GATEWAY_TRACES",)
 _OF_TRACES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
@@ -138,7 +139,7 @@ async def _backend(
     upstream = _Watched(api.name, own.url, limits_of(settings.gateway), transport)
     backend = api.rest(own, upstream)
     try:
-        return await _probed(settings, api, backend, upstream)
+        return await _probed(api, backend, upstream)
     finally:
         if upstream.skew is not None:
             skews[api.name] = upstream.skew
@@ -147,18 +148,19 @@ async def _backend(
         await upstream.aclose()
 
 
-async def _probed(settings: Settings, api: Api, backend: Any, upstream: _Watched) -> Finding:
-    own, call = settings.apis[api.name], Call("check")
+async def _probed(api: Api, backend: Any, upstream: _Watched) -> Finding:
+    call = Call("check")
     try:
-        if not api.probe.complete(own):
+        if not backend.credentials.complete:
             await upstream.send(Request("GET", "/"), call)
             text = "reachable; the gateway has no complete credentials of its own, so that callers must bring theirs"
             return Finding(api.name, "warning", text)
-        await api.probe.read(backend, call)
+        # A read that finds nothing, and changes nothing.
+        await backend.read(api.resources[0], _NOBODY, {}, call=call)
     except (GatewayError, GatewayErrors) as error:
         first = error.errors[0] if isinstance(error, GatewayErrors) else error
         return _failure(api, first, upstream.answer)
-    if upstream.answer is None or not api.probe.recognises(upstream.answer):
+    if upstream.answer is None or not api.recognises(upstream.answer):
         return Finding(api.name, "failed", f"what answers there is not {api.title}", _named(api, ("url",)))
     return Finding(api.name, "ok", "reachable, credentials accepted")
 
@@ -167,10 +169,10 @@ def _failure(api: Api, error: GatewayError, answer: Answer | None) -> Finding:
     reason = error.row.reason
     code = error.backend.code if error.backend is not None else None
     text = f"{error.message} ({reason})" if error.detail is None else f"{error.message} ({reason}: {error.detail})"
-    blamed = api.probe.blame.get(f"{reason}:{code}") or api.probe.blame.get(reason)
+    blamed = api.blame.get(f"{reason}:{code}") or api.blame.get(reason)
     if blamed is None and error.row.code is Code.FORBIDDEN:
         return Finding(api.name, "warning", f"reachable, credentials accepted, but the read is not allowed: {text}")
-    if answer is not None and not api.probe.recognises(answer) and error.row.code is not Code.UNAUTHENTICATED:
+    if answer is not None and not api.recognises(answer) and error.row.code is not Code.UNAUTHENTICATED:
         return Finding(api.name, "failed", f"what answers there is not {api.title}: {text}", _named(api, ("url",)))
     return Finding(api.name, "failed", text, _named(api, blamed or ("url",)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from app.call import Call
     from app.errors import DocumentedError
     from app.store.records import Collection, Record, Store
+    from app.updates.resource import Resource
+    from app.updates.roots import Roots
     from app.upstream.exchange import Answer
     from app.upstream.upstream import Upstream
 
@@ -45,48 +46,53 @@ class Example:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """How `python -m app check` tries the REST backend: a read that finds nothing, and what a failure of it means.
-
-    `complete` says whether the settings hold all credentials that such a read needs. `recognises` tells an answer of
-    this API from any other server's. `blame` names the settings that a reason points to, or a reason and the
-    backend's code with a colon between.
-    """
-
-    read: Callable[[Any, Call], Awaitable[object]]
-    complete: Callable[[Any], bool]
-    recognises: Callable[[Answer], bool]
-    blame: Mapping[str, Sequence[str]]
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Api:
     """One backend API: everything it brings, and nothing that it needs to know of another.
 
-    `caller_headers` names the request headers that carry a caller's own credentials, and the header each becomes at
-    the backend. `mutations` are the GraphQL names of its mutations. `rest` and `local` build the two backends behind
-    the package's port (one with a coroutine method `aclose` is closed with the gateway); `sandbox` builds the vendor's
+    `resources` are its kinds of record, and `roots` their fields of the schema. `caller_headers` names the request
+    headers that carry a caller's own credentials, and the header each becomes at the backend. `rest` and `local` build
+    the two backends (one with a coroutine method `aclose` is closed with the gateway); `sandbox` builds the vendor's
     routes over the local one, below `sandbox_path`; `sandbox_settings` are the settings that point a gateway at a
-    sandbox under a base URL. `scopes` names what a caller needs for each root field. `probe` tries the REST
-    backend. `examples` work on the seed.
+    sandbox under a base URL. `examples` work on the seed.
+
+    For `python -m app check`, which reads a record of the first resource that does not exist: `recognises` tells an
+    answer of this API from any other server's; `blame` names the settings that a reason points to, or a reason and
+    the backend's code with a colon between.
     """
 
     name: str
     title: str
     errors: Sequence[DocumentedError]
-    mutations: Sequence[str]
+    roots: Roots
     settings: type[ApiSettings]
     caller_headers: Mapping[str, str]
-    query: type
-    mutation: type
     collections: Sequence[Collection]
     seed: Callable[[], Iterable[tuple[Collection, Record]]]
     rest: Callable[[Any, Upstream], Any]
     local: Callable[[Any, Store], Any]
     sandbox: Callable[[Any, Store], Sequence[Route]]
     sandbox_settings: Callable[[str], Mapping[str, str]]
-    scopes: Mapping[str, str]
-    probe: Probe
+    resources: Sequence[Resource] = ()
+    recognises: Callable[[Answer], bool] = bool
+    blame: Mapping[str, Sequence[str]] = field(default_factory=dict)
     examples: Sequence[Example] = ()
     sandbox_path: str = ""
+
+    @property
+    def query(self) -> type:
+        return self.roots.query
+
+    @property
+    def mutation(self) -> type:
+        return self.roots.mutation
+
+    @property
+    def mutations(self) -> Sequence[str]:
+        """The GraphQL names of its mutations."""
+        return self.roots.mutations
+
+    @property
+    def scopes(self) -> Mapping[str, str]:
+        """What a caller needs for each root field."""
+        return self.roots.scopes

@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from app.apis.sandbox_faults import is_fault
-from app.call import Call
+from app.call import Call, is_fault
 from app.graphql.refusals import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, refused
 
 if TYPE_CHECKING:

@@ -278,7 +278,14 @@ def test_an_api_whose_field_has_no_scope_is_refused():
     from dataclasses import replace
 
     with pytest.raises(TypeError, match="updateCustomer has no scope"):
-        build_schema([replace(APIS[0], scopes={"customer": "customers:read", "supplier": "suppliers:read"})])
+        build_schema(
+            [
+                replace(
+                    APIS[0],
+                    roots=replace(APIS[0].roots, scopes={"customer": "customers:read", "supplier": "suppliers:read"}),
+                )
+            ]
+        )
 
 
 REST = {

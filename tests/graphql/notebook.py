@@ -11,10 +11,11 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from app.apis.api import Api, ApiSettings, Probe
+from app.apis.api import Api, ApiSettings
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, Outcome, refusal
 from app.mapping import scalars
 from app.mapping.wire import arguments_of
+from app.updates.roots import Roots
 
 FIRST = "00000000-0000-4000-8000-000000000001"
 SECOND = "00000000-0000-4000-8000-000000000002"
@@ -164,17 +165,18 @@ API = Api(
     name="notebook",
     title="Notebook",
     errors=(TITLE_TAKEN, TAG_REFUSED, NOTE_HIDDEN),
-    mutations=("updateNote",),
+    roots=Roots(
+        query=NotebookQuery,
+        mutation=NotebookMutation,
+        mutations=("updateNote",),
+        scopes={"updateNote": "notes:write", "note": "notes:read"},
+    ),
     settings=NotebookSettings,
     caller_headers={"x-notebook-authorization": "authorization"},
-    query=NotebookQuery,
-    mutation=NotebookMutation,
     collections=(),
     seed=lambda: (),
     rest=lambda _settings, _upstream: LocalNotebook(),
     local=lambda _settings, _store: LocalNotebook(),
     sandbox=lambda _settings, _store: (),
     sandbox_settings=lambda _base: {},
-    probe=Probe(read=lambda backend, call: backend.read("", call), complete=bool, recognises=bool, blame={}),
-    scopes={"updateNote": "notes:write", "note": "notes:read"},
 )

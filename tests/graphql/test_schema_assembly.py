@@ -25,7 +25,7 @@ def test_two_apis_with_one_field_name_are_refused():
         def note(self) -> str:
             return ""
 
-    other = dataclasses.replace(API, name="other", query=Other)
+    other = dataclasses.replace(API, name="other", roots=dataclasses.replace(API.roots, query=Other))
     with pytest.raises(TypeError, match="note"):
         build_schema([API, other])
 
@@ -42,7 +42,13 @@ def test_an_entity_without_a_way_to_find_it_is_refused():
             return None
 
     with pytest.raises(TypeError, match="Lost"):
-        build_schema([dataclasses.replace(API, query=Query, scopes={**API.scopes, "lost": "notes:read"})])
+        build_schema(
+            [
+                dataclasses.replace(
+                    API, roots=dataclasses.replace(API.roots, query=Query, scopes={**API.scopes, "lost": "notes:read"})
+                )
+            ]
+        )
 
 
 def test_an_optional_input_has_no_default_in_the_sdl():

@@ -14,7 +14,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.apis.basecone.backend import CUSTOMER, SUPPLIER
+from app.apis.basecone.kinds import CUSTOMER, SUPPLIER
 from app.apis.basecone.seed import ACCOUNTING_SYSTEM, RECORDS
 from app.apis.bokamera.seed import CUSTOMERS as BOOKING_CUSTOMERS
 from app.store.engine import SqlStore

@@ -1,34 +1,34 @@
 """Basecone: customers and suppliers of an accounting office. One host, one credential, one error envelope."""
 
 from app.apis.api import Api
-from app.apis.basecone.backend import KINDS, NAME, SCOPES
-from app.apis.basecone.client import RestBackend
 from app.apis.basecone.errors import ROWS
 from app.apis.basecone.examples import EXAMPLES
-from app.apis.basecone.mutations import Mutation, Query
-from app.apis.basecone.probe import PROBE
+from app.apis.basecone.kinds import NAME
+from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.sandbox import routes, settings_for
 from app.apis.basecone.seed import COLLECTIONS, seed
-from app.apis.basecone.settings import BaseconeSettings
-from app.apis.basecone.store import LocalBackend
+from app.apis.basecone.settings import BLAME, BaseconeSettings, rest
+from app.apis.basecone.store import local
+from app.updates.roots import roots_of
+from app.upstream.answers import parsed, text_member
 
 API = Api(
     name=NAME,
     title="Basecone",
     errors=ROWS,
-    mutations=tuple(kind.mutation for kind in KINDS),
+    roots=roots_of(*RESOURCES),
+    resources=RESOURCES,
     settings=BaseconeSettings,
     caller_headers={"x-basecone-authorization": "authorization"},
-    query=Query,
-    mutation=Mutation,
     collections=COLLECTIONS,
     seed=seed,
-    rest=RestBackend,
-    local=LocalBackend,
+    rest=rest,
+    local=local,
     sandbox=routes,
     sandbox_settings=settings_for,
-    scopes=SCOPES,
-    probe=PROBE,
     sandbox_path="/v1",
+    # Every documented error has a code: https://developers.basecone.com/ApiReference/General.
+    recognises=lambda answer: text_member(parsed(answer.body), "code") is not None,
+    blame=BLAME,
     examples=EXAMPLES,
 )

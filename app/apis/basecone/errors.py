@@ -8,11 +8,11 @@ text tells them apart. A code that has one row says enough by itself, whatever i
 
 from __future__ import annotations
 
-from app.apis.basecone.backend import CUSTOMER, KINDS, NAME, SUPPLIER, Kind
-from app.errors import Code, DocumentedError, GatewayError, refusal
+from app.apis.basecone.kinds import CUSTOMER, KINDS, NAME, SUPPLIER, Kind
+from app.errors import Code, DocumentedError, GatewayError, GatewayErrors
 from app.json_codec import encode_json
-from app.redaction import cleaned
-from app.upstream.answers import log_body, parsed, retry_after, text_member, undocumented
+from app.updates.table import ErrorTable
+from app.upstream.answers import parsed, text_member
 from app.upstream.exchange import Answer
 
 _PAGE = "https://developers.basecone.com/ApiReference/Update"
@@ -201,61 +201,22 @@ GENERAL = (
 DOCUMENTED = {CUSTOMER: _shared(CUSTOMER), SUPPLIER: _shared(SUPPLIER) + _SUPPLIER_ONLY}
 ROWS: tuple[DocumentedError, ...] = (*DOCUMENTED[CUSTOMER], *DOCUMENTED[SUPPLIER], *GENERAL)
 
-_BY_REASON = {(mutation, row.reason): row for row in ROWS for mutation in row.mutations}
+TABLE = ErrorTable(NAME, ROWS)
 
 
 def row_of(kind: Kind, reason: str) -> DocumentedError:
-    return _BY_REASON[kind.mutation, reason]
-
-
-def simulated(kind: Kind, reason: str | None) -> DocumentedError | None:
-    """The row that `x-simulate` asks for, if it is one of this mutation's."""
-    return None if reason is None else _BY_REASON.get((kind.mutation, reason))
-
-
-def _normalised(text: str) -> str:
-    """Texts match without regard to case, white space and a closing full stop."""
-    return "".join(text.casefold().split()).removesuffix(".")
-
-
-_EXACT = {
-    (mutation, row.http_status, row.vendor_code, text): row
-    for row in ROWS
-    for mutation in row.mutations
-    if row.text is not None
-    for text in (row.text, _normalised(row.text))
-}
-_ANY_TEXT = {
-    (mutation, row.http_status, row.vendor_code): row for row in ROWS for mutation in row.mutations if row.any_text
-}
-
-
-def recognise(kind: Kind, status: int, vendor_code: str, text: str) -> DocumentedError | None:
-    """The documented row of an answer: by its text, or by status and code where the row stands for any text."""
-    vendor_code = vendor_code.casefold()
-    exact = _EXACT.get((kind.mutation, status, vendor_code, text)) or _EXACT.get(
-        (kind.mutation, status, vendor_code, _normalised(text))
-    )
-    return exact or _ANY_TEXT.get((kind.mutation, status, vendor_code))
+    return TABLE.by_reason[kind.mutation, reason]
 
 
 def parse(kind: Kind, answer: Answer) -> GatewayError:
     """The error of an answer that is no success. Nothing is lost, nothing is invented."""
     data = parsed(answer.body)
-    vendor_code = text_member(data, "code") or ""
-    text = text_member(data, "message") or ""
-    row = recognise(kind, answer.status, vendor_code, text)
-    if row is None:
-        return undocumented(NAME, answer, code=vendor_code or None, message=text or None)
-    log_body(NAME, answer)  # its `_metadata` may say more
-    # The documented text itself holds nothing that would have to go.
-    error = refusal(row, row.text if text == row.text else cleaned(text, answer.secrets) or row.text)
-    error.retry_after = retry_after(answer.headers)
-    return error
+    return TABLE.error(kind.mutation, answer, text_member(data, "code"), text_member(data, "message"))
 
 
-def render(error: GatewayError) -> Answer:
+def render(error: GatewayError | GatewayErrors) -> Answer:
     """Basecone's answer to a refusal: status and `{code, message, _metadata}`."""
+    assert isinstance(error, GatewayError)
     backend = error.backend
     assert backend is not None
     assert backend.status is not None

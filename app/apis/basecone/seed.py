@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from app.apis.basecone.backend import CUSTOMER, SUPPLIER, Kind
+from app.apis.basecone.kinds import CUSTOMER, SUPPLIER, Kind
 from app.store.records import Collection, Record
 
 COMPANIES = Collection("basecone_companies")

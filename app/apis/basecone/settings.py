@@ -5,6 +5,19 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 
 from app.apis.api import ApiSettings
+from app.apis.basecone.kinds import NAME
+from app.updates.rest import RestBackend
+from app.upstream.credentials import basic
+from app.upstream.upstream import Upstream
+
+# What `check` names for a reason that Basecone answers.
+BLAME = {
+    "AUTHORIZATION_HEADER_INVALID": ("client_identifier", "api_access_key"),
+    "CREDENTIALS_UNAUTHORIZED": ("client_identifier",),
+    "CREDENTIALS_INVALID": ("api_access_key",),
+    "UNDOCUMENTED_UNAUTHENTICATED": ("client_identifier", "api_access_key"),
+    "CREDENTIALS_MALFORMED": ("client_identifier", "api_access_key"),
+}
 
 
 class BaseconeSettings(ApiSettings):
@@ -27,3 +40,7 @@ class BaseconeSettings(ApiSettings):
         if value is not None and ":" in value:
             raise ValueError("must not contain a colon")
         return value
+
+
+def rest(settings: BaseconeSettings, upstream: Upstream) -> RestBackend:
+    return RestBackend(upstream, basic(NAME, settings.client_identifier, settings.api_access_key))

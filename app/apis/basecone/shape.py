@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from app.apis.basecone.backend import CUSTOMER, SUPPLIER, Kind
+from app.apis.basecone.kinds import CUSTOMER, SUPPLIER, Kind
 from app.apis.basecone.types import GeneralLedgerInput, PaymentConditionInput, UpdateCustomerInput, UpdateSupplierInput
 from app.mapping.readers import STRICT, strict_integer
 from app.mapping.wire import Wire, request_reader

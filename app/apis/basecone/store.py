@@ -11,8 +11,8 @@ from typing import Any
 import pycountry
 
 from app.apis.basecone import accounting
-from app.apis.basecone.backend import NAME, SUPPLIER, Kind
-from app.apis.basecone.errors import row_of, simulated
+from app.apis.basecone.errors import row_of
+from app.apis.basecone.kinds import KINDS, NAME, SUPPLIER, Kind
 from app.apis.basecone.seed import (
     ACCOUNTING_SYSTEM,
     COMPANIES,
@@ -26,21 +26,19 @@ from app.apis.basecone.seed import (
 )
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.shape import read_shape, request_of
-from app.call import Call
 from app.errors import ANSWER_TIMED_OUT, GatewayError, refusal
 from app.mapping.scalars import parse_uuid
 from app.mapping.wire import Wire, WireMismatchError
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write, until
+from app.updates.local import LocalBackend, LocalCall
+from app.updates.resource import Options, Resource, UpdateRequest
+from app.upstream.credentials import basic_header
 
 _ZERO = "00000000-0000-0000-0000-000000000000"
 _METHODS = {"ExcludingVatWithoutDiscount", "IncludingVatWithoutDiscount", "ExcludingVatWithDiscount"}
 _COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
 _KEPT = ("externalId", "substitutionGeneralLedger")
 _LONGEST_CODE = 500  # characters; an index of PostgreSQL takes 2,700 bytes
-
-
-def basic(client_identifier: str, access_key: str) -> str:
-    return "Basic " + base64.b64encode(f"{client_identifier}:{access_key}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +52,27 @@ class _Facts:
     codes: frozenset[str]
 
 
-class LocalBackend:
-    """Basecone as documented, over a store on this machine.
+def local(settings: BaseconeSettings, store: Store) -> LocalBackend:
+    """Without credentials of the caller or the settings, the demo user's are used."""
+    pair = DEMO
+    if settings.client_identifier and settings.api_access_key:
+        pair = (settings.client_identifier, settings.api_access_key.get_secret_value())
+    return LocalBackend(NAME, BaseconeRules(store), store, {"authorization": basic_header(*pair)})
 
-    Without credentials of the caller or the settings, `default_authorization` is used: the demo user's in the gateway,
-    none in the sandbox.
-    """
 
-    def __init__(
-        self, settings: BaseconeSettings, store: Store, *, default_authorization: str | None = basic(*DEMO)
-    ) -> None:
+class BaseconeRules:
+    """Basecone as documented, over a store on this machine."""
+
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._authorization = default_authorization
-        if default_authorization is not None and settings.client_identifier and settings.api_access_key:
-            self._authorization = basic(settings.client_identifier, settings.api_access_key.get_secret_value())
 
-    async def update(self, kind: Kind, record_id: str, body: Any, *, skip: bool, call: Call) -> None:
-        row = simulated(kind, call.simulate)
-        if row is not None:
-            raise refusal(row)
-        pair = self._credentials(kind, call)
+    async def update(self, request: UpdateRequest, call: LocalCall) -> None:
+        kind: Kind = request.resource.kind
+        skip = bool(request.options.get("skip_creation_in_accounting_system"))
+        await self._update(kind, request.id, request.body, call, skip=skip)
+
+    async def _update(self, kind: Kind, record_id: str, body: Any, call: LocalCall, *, skip: bool) -> None:
+        pair = _credentials(kind, call)
         if record_id == _ZERO:
             raise _refused(kind, "ID_EMPTY")
         if body is None:
@@ -93,18 +92,21 @@ class LocalBackend:
             expected = None if facts.accounting is None else facts.accounting.version
             writes.append(Write(ACCOUNTING_SYSTEM[kind], Record(record_id, document, company_id), expected))
         try:
-            await self._store.commit(writes, deadline=call.deadline)
+            await call.commit(writes)
         except VersionConflictError as error:
             raise _refused(kind, "CONCURRENT_REQUEST") from error
         except UniqueConflictError as error:
             raise _refused(kind, "CODE_EXISTS") from error
 
-    async def read(self, kind: Kind, record_id: str, *, call: Call) -> Wire | None:
+    async def read(self, resource: Resource, record_id: str, _options: Options, call: LocalCall) -> Wire | None:
+        kind = resource.kind
         async with until(call.deadline, ANSWER_TIMED_OUT):
-            return await self._read(kind, record_id, call)
+            if kind in KINDS:
+                return await self._read(kind, record_id, call)
+            return await self._general_ledger(record_id, call)
 
-    async def _read(self, kind: Kind, record_id: str, call: Call) -> Wire | None:
-        user = await self._user(kind, self._credentials(kind, call))
+    async def _read(self, kind: Kind, record_id: str, call: LocalCall) -> Wire | None:
+        user = await self._user(kind, _credentials(kind, call))
         record = await self._store.get(RECORDS[kind], record_id)
         if record is None:
             return None
@@ -126,10 +128,9 @@ class LocalBackend:
         }
         return read_shape(kind, record_id, record.document, found[COMPANIES, company_id].document, ledger_ids)
 
-    async def general_ledger(self, ledger_id: str, *, call: Call) -> Wire | None:
-        async with until(call.deadline, ANSWER_TIMED_OUT):
-            user = await self._user(SUPPLIER, self._credentials(SUPPLIER, call))
-            record = await self._store.get(GENERAL_LEDGERS, ledger_id)
+    async def _general_ledger(self, ledger_id: str, call: LocalCall) -> Wire | None:
+        user = await self._user(SUPPLIER, _credentials(SUPPLIER, call))
+        record = await self._store.get(GENERAL_LEDGERS, ledger_id)
         if record is None:
             return None
         if record.owner not in user.document["companies"]:
@@ -140,18 +141,6 @@ class LocalBackend:
             "name": record.document["name"],
             "company": {"companyId": record.owner},
         }
-
-    def _credentials(self, kind: Kind, call: Call) -> tuple[str, str]:
-        header = call.credentials.get(NAME, {}).get("authorization", self._authorization) or ""
-        scheme, _, value = header.partition(" ")
-        try:
-            decoded = base64.b64decode(value.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            decoded = ""
-        client_identifier, colon, access_key = decoded.partition(":")
-        if scheme.casefold() != "basic" or not colon:
-            raise _refused(kind, "AUTHORIZATION_HEADER_INVALID", "The authorization header is not valid.")
-        return client_identifier.casefold(), access_key
 
     async def _user(self, kind: Kind, pair: tuple[str, str]) -> Record:
         return _authenticated(kind, await self._store.get(USERS, pair[0]), pair[1])
@@ -176,6 +165,19 @@ class LocalBackend:
 
 def _refused(kind: Kind, reason: str, text: str | None = None) -> GatewayError:
     return refusal(row_of(kind, reason), text)
+
+
+def _credentials(kind: Kind, call: LocalCall) -> tuple[str, str]:
+    header = call.headers.get("authorization", "")
+    scheme, _, value = header.partition(" ")
+    try:
+        decoded = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        decoded = ""
+    client_identifier, colon, access_key = decoded.partition(":")
+    if scheme.casefold() != "basic" or not colon:
+        raise _refused(kind, "AUTHORIZATION_HEADER_INVALID", "The authorization header is not valid.")
+    return client_identifier.casefold(), access_key
 
 
 def _authenticated(kind: Kind, user: Record | None, access_key: str) -> Record:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import strawberry
 from strawberry import UNSET
 
-from app.apis.basecone.backend import CUSTOMER, SUPPLIER, Kind, backend_of, ledger_code
-from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, Outcome
+from app.apis.basecone.kinds import NAME
+from app.apis.basecone.ledgers import ledger_code
 from app.mapping.scalars import UUID, Decimal, StringMap
-from app.mapping.wire import record_from_wire, wire
+from app.mapping.wire import wire
+from app.updates.reading import backend_of
 
 _REPLACED = " Basecone's PUT replaces the whole record: left out, a stored value is cleared."
 
@@ -199,7 +200,7 @@ class GeneralLedger:
             raise known
         if self.known_code is not None or self.general_ledger_id is None:
             return self.known_code
-        return await ledger_code(info, self.general_ledger_id)
+        return await ledger_code(backend_of(info, NAME), info.context.call, self.general_ledger_id)
 
 
 @strawberry.type(description="A bank account.")
@@ -256,40 +257,7 @@ class Relation:
 class Customer(Relation):
     id: UUID = strawberry.field(description="Id of the customer in Basecone.", metadata=wire("customerId"))
 
-    @classmethod
-    async def resolve_reference(cls, info: strawberry.Info, id: UUID) -> Customer | None:  # noqa: A002 - the key's name
-        return await read_relation(Customer, CUSTOMER, info, id)
-
 
 @strawberry.federation.type(keys=["id"], description="A supplier of a company in Basecone.")
 class Supplier(Relation):
     id: UUID = strawberry.field(description="Id of the supplier in Basecone.", metadata=wire("supplierId"))
-
-    @classmethod
-    async def resolve_reference(cls, info: strawberry.Info, id: UUID) -> Supplier | None:  # noqa: A002 - the key's name
-        return await read_relation(Supplier, SUPPLIER, info, id)
-
-
-R = TypeVar("R", bound=Relation)
-
-
-async def read_relation(cls: type[R], kind: Kind, info: strawberry.Info, record_id: str) -> R | None:
-    """The record as Basecone has it now, None for an unknown id. Raises GatewayError."""
-    try:
-        record = await backend_of(info).read(kind, record_id, call=info.context.call)
-    except GatewayError as error:
-        # A row's place is one of the update's arguments; a read has only the id.
-        raise error.changed(input_path=("id",)) if error.input_path is not None else error from error
-    return None if record is None else _relation(cls, record_id, record)
-
-
-def _relation(cls: type[R], record_id: str, record: Mapping[str, Any]) -> R:
-    """A customer or supplier from Basecone's JSON. Raises GatewayError where it names two ids."""
-    return record_from_wire(cls, record_id, record, _unreadable)
-
-
-def _unreadable(detail: str) -> GatewayError:
-    # A record is answered by a query, or after an update that was applied.
-    return GatewayError(
-        ANSWER_UNREADABLE, backend=BackendAnswer("basecone", 200), outcome=Outcome.APPLIED, detail=detail
-    )

@@ -12,14 +12,16 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from app.apis.bokamera import jsv
-from app.apis.bokamera.backend import MUTATION, NAME
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
 from app.json_codec import encode_json
 from app.notes import note_detail
 from app.redaction import cleaned
+from app.updates.table import ErrorTable
 from app.upstream.answers import code_of, member, parsed, retry_after, text_member, undocumented
 from app.upstream.exchange import Answer
 
+NAME = "bokamera"
+MUTATION = "updateBookingCustomer"
 Format = Literal["json", "jsv"]
 
 _PAGE = "https://api.bokamera.se/xml/metadata?lang=kotlin&op=UpdateCustomer"
@@ -198,8 +200,7 @@ ROWS: tuple[DocumentedError, ...] = (
 _UNAUTHORIZED = 401
 # Of what a refusal lists: each entry becomes an error of its own, several times its size.
 _MOST_ENTRIES = 100
-_BY_REASON = {row.reason: row for row in ROWS}
-_BY_CODE = {(row.http_status, row.vendor_code.casefold()): row for row in ROWS if row.vendor_code is not None}
+TABLE = ErrorTable(NAME, ROWS)
 
 # The members of a request as a FieldName may spell them, and theirs below. A test holds it to the inputs.
 FIELDS: Mapping[str, Sequence[str]] = {
@@ -261,11 +262,6 @@ def field_name(path: Sequence[str | int]) -> str:
     return text
 
 
-def simulated(reason: str | None) -> DocumentedError | None:
-    """The row that `x-simulate` asks for, if it is one of BokaMera's."""
-    return None if reason is None else _BY_REASON.get(reason)
-
-
 def body_of(answer: Answer) -> Any:
     """The data of an answer, JSON or JSV as its content type says; None where there is none."""
     if "jsv" not in answer.headers.get("content-type", "").casefold():
@@ -274,6 +270,21 @@ def body_of(answer: Answer) -> Any:
         return jsv.decode(answer.body, json_members=JSON_MEMBERS)
     except jsv.JsvError:
         return None
+
+
+def is_servicestack(answer: Answer) -> bool:
+    """Whether an answer is a list of BokaMera's or its envelope of errors."""
+    data = body_of(answer)
+    return isinstance(data, list) or any(member(data, name) is not None for name in ("Results", "ResponseStatus"))
+
+
+def success_of(answer: Answer) -> Any:
+    """The data of a 200 that says it is one: a filled ErrorCode says that it is not. Raises GatewayError."""
+    data = body_of(answer)
+    code = member(member(data, "ResponseStatus"), "ErrorCode")
+    if code.strip() if isinstance(code, str) else code:
+        raise undocumented(NAME, answer, code=str(code))
+    return data
 
 
 def parse(answer: Answer) -> GatewayError | GatewayErrors:
@@ -313,7 +324,7 @@ def _recognise(answer: Answer, code: str, *, has_status: bool) -> DocumentedErro
     if answer.status == _UNAUTHORIZED:
         bare = not answer.body.strip() or "www-authenticate" in answer.headers
         return NOT_AUTHENTICATED if bare or code.casefold() == "unauthorized" else ACTION_NOT_ALLOWED
-    row = _BY_CODE.get((answer.status, code.casefold()))
+    row = TABLE.recognise(MUTATION, answer.status, code, "") if code else None
     if row is None and answer.status == INPUT_INVALID.http_status and has_status:
         return INPUT_INVALID
     return row

@@ -7,8 +7,33 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from app.apis.api import ApiSettings
+from app.apis.bokamera import jsv
+from app.apis.bokamera.errors import NAME
+from app.json_codec import encode_json
+from app.updates.rest import Media, RestBackend
+from app.upstream.credentials import key_and_bearer
+from app.upstream.tokens import TokenSource
+from app.upstream.upstream import Upstream
 
 _TOKEN_SETTINGS = ("token_url", "client_id", "username", "password")
+
+_MEDIA = {
+    "json": Media("application/json", "application/json", encode_json),
+    "jsv": Media("text/jsv", "text/jsv", jsv.encode),
+}
+# What `check` names for a reason that BokaMera answers.
+BLAME = {
+    # The token was issued a moment ago, so that the other credential is the wrong one.
+    "NOT_AUTHENTICATED": ("api_key",),
+    "UNDOCUMENTED_UNAUTHENTICATED": ("api_key",),
+    "CREDENTIALS_MALFORMED": ("api_key",),
+    "TOKEN_UNAVAILABLE": ("token_url",),
+    "TOKEN_REFUSED": ("client_id", "username", "password"),
+    # https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+    "TOKEN_REFUSED:invalid_client": ("client_id",),
+    "TOKEN_REFUSED:unauthorized_client": ("client_id",),
+    "TOKEN_REFUSED:invalid_grant": ("username", "password"),
+}
 
 
 class BokameraSettings(ApiSettings):
@@ -37,3 +62,28 @@ class BokameraSettings(ApiSettings):
         if missing and len(missing) < len(_TOKEN_SETTINGS):
             raise ValueError(f"{', '.join(_TOKEN_SETTINGS)} belong together; missing: {', '.join(missing)}")
         return self
+
+
+def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource | None:
+    """OpenID Connect, the password grant: https://github.com/bokamera/api-examples."""
+    if (
+        settings.token_url is None
+        or settings.client_id is None
+        or settings.username is None
+        or settings.password is None
+    ):
+        return None
+    return TokenSource(
+        settings.token_url,
+        settings.client_id,
+        settings.username,
+        settings.password.get_secret_value(),
+        transport=upstream.transport,
+        limits=upstream.limits,
+        backend=NAME,
+    )
+
+
+def rest(settings: BokameraSettings, upstream: Upstream, tokens: TokenSource | None = None) -> RestBackend:
+    credentials = key_and_bearer(NAME, settings.api_key, tokens or _token_source(settings, upstream))
+    return RestBackend(upstream, credentials, _MEDIA[settings.format])

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from app.apis.bokamera.backend import NAME
 from app.apis.bokamera.errors import (
     ACTION_NOT_ALLOWED,
     BOOKING_CUSTOMER_NOT_FOUND,
+    NAME,
     NOT_AUTHENTICATED,
     OPTIMISTIC_CONCURRENCY,
-    simulated,
 )
 from app.apis.bokamera.merge import answered, merged
 from app.apis.bokamera.seed import (
@@ -30,13 +29,15 @@ from app.apis.bokamera.seed import (
 )
 from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError, refusal
 from app.store.records import Record, Store, VersionConflictError, Write, until
+from app.updates.local import LocalBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.apis.bokamera.settings import BokameraSettings
-    from app.call import Call
     from app.mapping.wire import Wire
+    from app.updates.local import LocalCall
+    from app.updates.resource import Options, Resource, UpdateRequest
 
 # Only other processes are raced; each lost race is another's progress, so this many in a row do not happen.
 _ATTEMPTS = 1000
@@ -62,35 +63,33 @@ def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-class LocalBackend:
+def local(settings: BokameraSettings, store: Store) -> LocalBackend:
+    """Without credentials of the caller or the settings, the demo administrator's are used."""
+    key = API_KEY if settings.api_key is None else settings.api_key.get_secret_value()
+    defaults = {"x-api-key": key, "authorization": f"Bearer {bearer_of(ADMINISTRATOR)}"}
+    return LocalBackend(NAME, BokameraRules(store), store, defaults)
+
+
+class BokameraRules:
     """BokaMera as documented, over a store on this machine.
 
-    `defaults` are the credentials of a call that brings none: the demo administrator's in the gateway, none in the
-    sandbox. `issued` names the user of a bearer that the sandbox's token endpoint issued.
+    `issued` names the user of a bearer that the sandbox's token endpoint issued.
     """
 
     def __init__(
         self,
-        settings: BokameraSettings,
         store: Store,
         *,
-        defaults: bool = True,
         issued: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], str] = _now,
     ) -> None:
         self._store = store
-        self._defaults: dict[str, str] = {}
-        if defaults:
-            key = API_KEY if settings.api_key is None else settings.api_key.get_secret_value()
-            self._defaults = {"x-api-key": key, "authorization": f"Bearer {bearer_of(ADMINISTRATOR)}"}
         self._issued = issued
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def update(self, customer_id: str, company_id: str | None, body: Wire, *, call: Call) -> Wire:
-        row = simulated(call.simulate)
-        if row is not None:
-            raise refusal(row)
+    async def update(self, request: UpdateRequest, call: LocalCall) -> Wire:
+        customer_id, company_id = request.id, request.options.get("company_id")
         # The lock keeps merges of this process from losing the race again and again; the version decides.
         lock = self._locks.setdefault(customer_id, asyncio.Lock())
         await _acquired(lock, call)
@@ -102,10 +101,10 @@ class LocalBackend:
                 if record is None:
                     raise refusal(BOOKING_CUSTOMER_NOT_FOUND)
                 _check_may_change(facts.user, record, company_id)
-                document = merged(customer_id, record.document, facts.company, body, self._clock())
+                document = merged(customer_id, record.document, facts.company, request.body, self._clock())
                 change = Write(CUSTOMERS, Record(customer_id, document, record.owner), record.version)
                 try:
-                    await self._store.commit([change], deadline=call.deadline)
+                    await call.commit([change])
                 except VersionConflictError:
                     continue
                 return answered(customer_id, document, facts.company)
@@ -113,7 +112,8 @@ class LocalBackend:
             lock.release()
         raise refusal(OPTIMISTIC_CONCURRENCY)
 
-    async def read(self, customer_id: str, company_id: str | None, *, call: Call) -> Wire | None:
+    async def read(self, _resource: Resource, customer_id: str, options: Options, call: LocalCall) -> Wire | None:
+        company_id = options.get("company_id")
         async with until(call.deadline, ANSWER_TIMED_OUT):
             facts = await self._facts(customer_id, call)
         record = facts.record
@@ -126,12 +126,12 @@ class LocalBackend:
             return None
         return answered(customer_id, record.document, facts.company)
 
-    async def _facts(self, customer_id: str, call: Call) -> _Facts:
+    async def _facts(self, customer_id: str, call: LocalCall) -> _Facts:
         """Who asks, and for what, in two look-ups.
 
         Both the key and the bearer are needed, as the validator IsAuthenticated says. Raises the documented 401.
         """
-        headers = {**self._defaults, **call.credentials.get(NAME, {})}
+        headers = call.headers
         bearer = headers.get("authorization", "")
         token = bearer[len(_BEARER) :].strip() if bearer[: len(_BEARER)].casefold() == _BEARER else ""
         key_id, bearer_id = digest(headers.get("x-api-key", "").strip().casefold()), digest(token)
@@ -150,7 +150,7 @@ class LocalBackend:
         return _Facts(User(user.id, user.document["AdministratorOf"]), record, company)
 
 
-async def _acquired(lock: asyncio.Lock, call: Call) -> None:
+async def _acquired(lock: asyncio.Lock, call: LocalCall) -> None:
     try:
         async with asyncio.timeout_at(call.deadline):
             await lock.acquire()

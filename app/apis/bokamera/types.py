@@ -10,24 +10,12 @@ from typing import TYPE_CHECKING, Any
 import strawberry
 from strawberry import UNSET
 
-from app.apis.bokamera.backend import NAME, backend_of
-from app.errors import (
-    ANSWER_UNREADABLE,
-    NULL_NOT_SUPPORTED,
-    VALUE_NOT_SUPPORTED,
-    BackendAnswer,
-    GatewayError,
-    GatewayErrors,
-    InputPath,
-    Outcome,
-)
-from app.mapping.scalars import UUID, DateTime, parse_uuid
-from app.mapping.wire import arguments_of, record_from_wire, wire
+from app.errors import NULL_NOT_SUPPORTED, VALUE_NOT_SUPPORTED, GatewayError, GatewayErrors, InputPath
+from app.mapping.scalars import UUID, DateTime
+from app.mapping.wire import arguments_of, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from strawberry import Info
+    from collections.abc import Iterator
 
 _MERGED = " Left out, it stays as it is; an empty text clears it; null is refused."
 _KEPT = " Left out, nothing of it changes; null is refused."
@@ -202,34 +190,6 @@ class BookingCustomer:
     created: DateTime | None = _read("When the customer was created.")
     subscribed_to_newsletter: bool | None = _read("Whether the customer receives the newsletter.")
     invoice_address: InvoiceAddress | None = _read("Where invoices to the customer go.")
-
-    @classmethod
-    async def resolve_reference(cls, info: Info, id: str) -> BookingCustomer | None:  # noqa: A002 - the key's name
-        try:
-            customer_id = parse_uuid(id)
-        except ValueError as error:
-            raise GatewayError(VALUE_NOT_SUPPORTED, f"id: {error}") from None
-        return await read_booking_customer(info, customer_id, None)
-
-
-@strawberry.type(description="What an update of a booking customer answers.")
-class UpdateBookingCustomerPayload:
-    booking_customer: BookingCustomer | None = _read("The customer as BokaMera answered it after the update.")
-
-
-async def read_booking_customer(info: Info, customer_id: str, company_id: str | None) -> BookingCustomer | None:
-    record = await backend_of(info).read(customer_id, company_id, call=info.context.call)
-    return None if record is None else booking_customer(record, customer_id)
-
-
-def booking_customer(record: Mapping[str, Any], customer_id: str) -> BookingCustomer:
-    """The record of an answer. Raises GatewayError where it names two ids."""
-    return record_from_wire(BookingCustomer, customer_id, record, _unreadable)
-
-
-def _unreadable(detail: str) -> GatewayError:
-    # A record is answered by a query, or after an update that was applied.
-    return GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(NAME, 200), outcome=Outcome.APPLIED, detail=detail)
 
 
 def refuse_inexpressible(value: UpdateBookingCustomerInput) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.apis.basecone.backend import CUSTOMER, SUPPLIER
-from app.apis.basecone.client import RestBackend, build_update, judge_read, judge_update, update_headers
+from app.apis.basecone.kinds import CUSTOMER, SUPPLIER
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
 from app.call import Call
@@ -21,6 +20,7 @@ from app.json_codec import encode_json
 from app.mapping.wire import from_wire, to_wire
 from app.upstream.exchange import Answer
 from app.upstream.upstream import Upstream
+from tests.apis.basecone.asking import Basecone, judged_read, judged_update, request_of
 
 SAMPLES = Path(__file__).parent / "samples"
 ID = "c0000000-0000-4000-8000-000000000001"
@@ -35,9 +35,8 @@ ID = "c0000000-0000-4000-8000-000000000001"
 def test_a_request_is_byte_for_byte_the_pages_example(kind, cls, sample, skip):
     text = (SAMPLES / sample).read_text()
     page = json.loads(text, parse_float=decimal.Decimal)
-    request = build_update(
-        kind, ID, to_wire(from_wire(cls, page)), skip=skip, headers=update_headers({"authorization": "Basic x"})
-    )
+    update = request_of(kind, ID, to_wire(from_wire(cls, page)), skip=skip)
+    request = rest(lambda _: None)[0].backend.built(update, {"content-type": "application/json"})
     assert (request.method, request.path) == ("PUT", f"/{kind.plural}/{ID}")
     assert request.query == (("skipCreationInAccountingSystem", "true" if skip else "false"),)
     # The members' order is the input type's; their spelling and values are the page's, to the byte.
@@ -54,21 +53,21 @@ def test_absent_null_and_empty_are_three_things_on_the_wire():
 
 
 def test_204_is_success_even_with_a_body():
-    judge_update(CUSTOMER, Answer(204, {}, b""))
-    judge_update(CUSTOMER, Answer(204, {}, b'{"code":"unauthorized"}'))
+    judged_update(CUSTOMER, Answer(204, {}, b""))
+    judged_update(CUSTOMER, Answer(204, {}, b'{"code":"unauthorized"}'))
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 301, 307, 400, 401, 404, 500])
 def test_everything_else_is_an_error(status):
     with pytest.raises(GatewayError) as caught:
-        judge_update(CUSTOMER, Answer(status, {}, b""))
+        judged_update(CUSTOMER, Answer(status, {}, b""))
     assert caught.value.backend.status == status
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b"<html>", b'{"a":'])
 def test_a_read_that_is_no_object_is_unreadable(body):
     with pytest.raises(GatewayError) as caught:
-        judge_read(CUSTOMER, Answer(200, {}, body), ID)
+        judged_read(CUSTOMER, Answer(200, {}, body), ID)
     assert caught.value.row.reason == "ANSWER_UNREADABLE"
 
 
@@ -85,17 +84,21 @@ NOT_THE_ASKED = [
 @pytest.mark.parametrize("body", NOT_THE_ASKED)
 def test_a_read_that_is_not_the_asked_record_is_unreadable(body):
     with pytest.raises(GatewayError) as caught:
-        judge_read(CUSTOMER, Answer(200, {}, body), ID)
+        judged_read(CUSTOMER, Answer(200, {}, body), ID)
     assert caught.value.row.reason == "ANSWER_UNREADABLE"
 
 
 @pytest.mark.parametrize("body", [f'{{"CustomerId":"{ID.upper()}"}}', f'{{"customerId":"{ID}"}}', '{"NAME":"N"}'])
 def test_a_read_in_any_casing_with_its_id_or_without_is_the_record(body):
-    assert judge_read(CUSTOMER, Answer(200, {}, body.encode()), ID) == json.loads(body)
+    assert judged_read(CUSTOMER, Answer(200, {}, body.encode()), ID) == json.loads(body)
 
 
-def test_a_404_is_an_unknown_id():
-    assert judge_read(CUSTOMER, Answer(404, {}, b"<html>"), ID) is None
+def test_only_the_documented_404_is_an_unknown_id():
+    documented = b'{"code":"resource_not_found","message":"x"}'
+    assert judged_read(CUSTOMER, Answer(404, {}, documented), ID) is None
+    with pytest.raises(GatewayError) as caught:
+        judged_read(CUSTOMER, Answer(404, {}, b"<html>"), ID)
+    assert (caught.value.row.reason, caught.value.backend.status) == ("UNDOCUMENTED_NOT_FOUND", 404)
 
 
 def rest(answer, **settings):
@@ -106,7 +109,7 @@ def rest(answer, **settings):
         return answer(request)
 
     upstream = Upstream("basecone", "https://backend.test/v1", transport=httpx.MockTransport(handle))
-    return RestBackend(BaseconeSettings(mode="rest", **settings), upstream), seen
+    return Basecone(BaseconeSettings(mode="rest", **settings), upstream), seen
 
 
 OWN = {"client_identifier": "own-client", "api_access_key": "own-key"}
@@ -143,7 +146,7 @@ async def test_a_general_ledger_is_read_once_by_credential():
 
 async def test_a_general_ledger_is_read_in_any_casing_and_only_as_itself():
     backend, _ = rest(lambda _: httpx.Response(200, json={"ID": ID.upper(), "Code": "8000"}), **OWN)
-    assert await backend.general_ledger(ID, call=Call("r")) == {"code": "8000"}
+    assert await backend.general_ledger(ID, call=Call("r")) == {"ID": ID.upper(), "Code": "8000"}
     with pytest.raises(GatewayError) as caught:
         await backend.general_ledger(OTHER, call=Call("r"))
     assert caught.value.row.reason == "ANSWER_UNREADABLE"
@@ -167,10 +170,10 @@ async def test_credentials_show_in_no_repr():
 async def test_a_general_ledger_without_a_code_is_asked_for_again_and_two_at_once_are_one():
     answers = iter([{"id": ID}, {"id": ID, "code": "8000"}])
     backend, seen = rest(lambda _: httpx.Response(200, json=next(answers)), **OWN)
-    assert await backend.general_ledger(ID, call=Call("r")) == {"code": None}
+    assert await backend.general_ledger(ID, call=Call("r")) == {"id": ID}
     call = Call("r")
     found = await asyncio.gather(*(backend.general_ledger(ID, call=call) for _ in range(3)))
-    assert found == [{"code": "8000"}] * 3
+    assert found == [{"id": ID, "code": "8000"}] * 3
     assert len(seen) == 2
 
 
@@ -186,10 +189,10 @@ async def test_a_call_does_not_wait_for_the_general_ledger_of_another_one():
     first = asyncio.create_task(backend.general_ledger(ID, call=Call("r")))
     while not seen:
         await asyncio.sleep(0)
-    assert await backend.general_ledger(ID, call=Call("r")) == {"code": "8000"}
+    assert await backend.general_ledger(ID, call=Call("r")) == {"id": ID, "code": "8000"}
     assert not first.done()
     release.set()
-    assert await first == {"code": "8000"}
+    assert await first == {"id": ID, "code": "8000"}
 
 
 async def test_two_fields_of_one_general_ledger_fail_together():

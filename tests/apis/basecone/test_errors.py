@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.apis.basecone.backend import CUSTOMER, KINDS, SUPPLIER
-from app.apis.basecone.errors import DOCUMENTED, GENERAL, ROWS, parse, recognise, render
+from app.apis.basecone.errors import DOCUMENTED, GENERAL, ROWS, TABLE, parse, render
+from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
 from app.errors import Code, Outcome, refusal
 from app.json_codec import encode_json
 from app.upstream.exchange import Answer
@@ -44,7 +44,7 @@ def test_texts_match_whatever_their_case_white_space_and_full_stop(data, case):
     words = row.text.removesuffix(".").split()
     text = data.draw(st.sampled_from(["", " ", "\n"])) + data.draw(st.sampled_from([" ", "  ", "\t"])).join(words)
     text = data.draw(st.sampled_from([text, text.upper(), text.lower()])) + data.draw(st.sampled_from(["", ".", " ."]))
-    assert recognise(kind, row.http_status, row.vendor_code.upper(), text) is row
+    assert TABLE.recognise(kind.mutation, row.http_status, row.vendor_code.upper(), text) is row
 
 
 def test_only_concurrent_request_may_be_sent_again():

@@ -10,10 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.apis import APIS
-from app.apis.basecone.client import RestBackend
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
 from app.apis.basecone.seed import COMPANY_A
-from app.apis.basecone.settings import BaseconeSettings
+from app.apis.basecone.settings import BaseconeSettings, rest
 from app.call import Call
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
@@ -32,7 +31,7 @@ class Backend:
     def __init__(self, answers):
         self.recorder = Recorder(httpx.MockTransport(self._answer))
         self.answers = answers
-        self.backend = RestBackend(OWN, Upstream("basecone", "https://backend.test/v1", transport=self.recorder))
+        self.backend = rest(OWN, Upstream("basecone", "https://backend.test/v1", transport=self.recorder))
         self.engine = Engine(schema_of(APIS), compiled=COMPILED)
 
     def _answer(self, request):
@@ -82,6 +81,7 @@ READ = {
     "substitutionGeneralLedger": {"generalLedgerId": LEDGER},
 }
 NO_CONTENT = httpx.Response(204)
+UNKNOWN_ID = httpx.Response(404, json={"code": "resource_not_found", "message": "No such record."})
 
 # What is selected -> the calls at the backend.
 READ_BACKS = [
@@ -125,7 +125,8 @@ async def test_two_aliases_of_the_record_share_one_read_back():
 
 
 FAILED_READ_BACKS = [
-    (httpx.Response(404), "RECORD_NOT_READ_BACK"),
+    (UNKNOWN_ID, "RECORD_NOT_READ_BACK"),
+    (httpx.Response(404), "UNDOCUMENTED_NOT_FOUND"),
     (httpx.Response(500), "BACKEND_FAILED"),
     (httpx.Response(200, text="<html>"), "ANSWER_UNREADABLE"),
     (httpx.Response(200, json={"customerId": "x", "name": "n"}), "ANSWER_UNREADABLE"),
@@ -168,7 +169,8 @@ UNKNOWN = [
     ("equal, nothing else asked for", True, httpx.Response(200, json=READ), None, ""),
     ("equal, but the accounting system", False, httpx.Response(200, json=READ), "UNKNOWN", "equals what was sent"),
     ("different", True, httpx.Response(200, json={**READ, "name": "Old"}), "UNKNOWN", "differs"),
-    ("not found", True, httpx.Response(404), "UNKNOWN", "not found"),
+    ("not found", True, UNKNOWN_ID, "UNKNOWN", "not found"),
+    ("a proxy's 404", True, httpx.Response(404), "UNKNOWN", "could not be read back"),
     ("unreadable", True, httpx.Response(200, text="?"), "UNKNOWN", "could not be read back"),
     ("unreachable", True, httpx.ConnectError("x"), "UNKNOWN", "could not be read back"),
 ]  # fmt: skip

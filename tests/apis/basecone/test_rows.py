@@ -8,9 +8,9 @@ import copy
 
 import pytest
 
-from app.apis.basecone.backend import CUSTOMER, KINDS, SUPPLIER
 from app.apis.basecone.errors import DOCUMENTED, GENERAL
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
+from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
 from app.apis.basecone.seed import CLERK, COMPANY_B, COMPANY_C, CUSTOMERS, DEMO, SUPPLIERS
 from tests.harness import Gateway
 

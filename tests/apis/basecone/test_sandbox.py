@@ -9,9 +9,9 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from app.apis.basecone.backend import CUSTOMER, KINDS, SUPPLIER
 from app.apis.basecone.errors import row_of
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
+from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
 from app.apis.basecone.sandbox import routes, settings_for
 from app.apis.basecone.seed import CLERK, COLLECTIONS, COMPANY_A, CUSTOMERS, DEMO, seed
 from app.apis.basecone.settings import BaseconeSettings

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from app.apis.bokamera import jsv
 from app.apis.bokamera.binding import bind
-from app.apis.bokamera.client import judge_update
 from app.apis.bokamera.errors import FIELDS, JSON_MEMBERS, parse, render, write
 from app.apis.bokamera.merge import answered, merged
 from app.apis.bokamera.proof import provable, shows
 from app.apis.bokamera.seed import COMPANIES, CUSTOMERS, seed
-from app.apis.bokamera.types import booking_customer
 from app.errors import GatewayErrors
+from tests.apis.bokamera.asking import booking_customer, judged_update
 
 ID = "b0000000-0000-4000-8000-000000000001"
 KEY = "ba5e0000-0000-4000-8000-000000000001"
@@ -65,7 +64,7 @@ def test_any_update_is_shown_or_refused_by_place(body):
     else:
         reply = answered(ID, after, COMPANY)
         for form in ("json", "jsv"):
-            record = booking_customer(judge_update(write(reply, 200, form), ID), ID)
+            record = booking_customer(judged_update(write(reply, 200, form), ID), ID)
             last = [key for key in body.get("AccessKeys", []) if key.get("Id") is None][-1:]
             assert shows(_last_wins(body), record)
             assert provable(body) == (not last)

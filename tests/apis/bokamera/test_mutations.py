@@ -8,16 +8,15 @@ import httpx
 import pytest
 
 from app.apis import APIS
-from app.apis.bokamera.client import RestBackend
 from app.apis.bokamera.errors import ROWS
 from app.apis.bokamera.proof import provable, shows
-from app.apis.bokamera.settings import BokameraSettings
-from app.apis.bokamera.types import booking_customer
+from app.apis.bokamera.settings import BokameraSettings, rest
 from app.call import Call
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
 from app.graphql.schema import build_schema
 from app.upstream.upstream import Upstream
+from tests.apis.bokamera.asking import booking_customer
 from tests.harness import gateway as open_gateway
 from tests.switch import COMPILED
 
@@ -326,7 +325,7 @@ class Service:
 async def test_several_faults_of_a_failed_service_are_proven_wrong_or_stay_unknown(firstname, errors):
     service = Service(firstname)
     upstream = Upstream("bokamera", "http://bokamera.invalid", transport=httpx.MockTransport(service))
-    backend = RestBackend(BokameraSettings(mode="rest", api_key="k"), upstream)
+    backend = rest(BokameraSettings(mode="rest", api_key="k"), upstream)
     query = (
         f'mutation {{ updateBookingCustomer(id: "{NO_ACCOUNT}", input: {{firstname: "Anna"}})'
         " { bookingCustomer { firstname } } }"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -11,9 +12,8 @@ from starlette.applications import Starlette
 
 from app.apis.bokamera import API, jsv
 from app.apis.bokamera.binding import bind
-from app.apis.bokamera.client import RestBackend
 from app.apis.bokamera.errors import JSON_MEMBERS
-from app.apis.bokamera.sandbox import Sandbox, settings_for
+from app.apis.bokamera.sandbox import routes, settings_for
 from app.apis.bokamera.seed import API_KEY, CLIENT_ID
 from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.tokens import TokenEndpoint
@@ -21,6 +21,7 @@ from app.call import Call
 from app.store.engine import open_store
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Limits, Upstream
+from tests.apis.bokamera.asking import Bokamera
 
 ID = "b0000000-0000-4000-8000-000000000001"
 COMPANY_2 = "ba000000-0000-4000-8000-000000000002"
@@ -52,7 +53,8 @@ async def store(tmp_path):
 
 @pytest.fixture
 def sandbox(store, clock):
-    return Sandbox(BokameraSettings(), store, TokenEndpoint(store, lifetime=60, clock=clock))
+    tokens = TokenEndpoint(store, lifetime=60, clock=clock)
+    return SimpleNamespace(tokens=tokens, routes=routes(BokameraSettings(), store, tokens))
 
 
 @pytest.fixture
@@ -302,7 +304,7 @@ async def test_two_hundred_updates_with_an_expired_token_ask_for_one_token(sandb
     )
     limits = Limits(max_in_flight=200)
     async with Upstream("bokamera", "http://sandbox.invalid", limits, transport=transport) as upstream:
-        backend = RestBackend(BokameraSettings(mode="rest", api_key=API_KEY), upstream, tokens)
+        backend = Bokamera.rest(BokameraSettings(mode="rest", api_key=API_KEY), upstream, tokens)
         await backend.update(ID, None, {}, call=Call("r"))
         assert sandbox.tokens.requests == 1
         clock.now += 61

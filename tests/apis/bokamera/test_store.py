@@ -11,11 +11,13 @@ from app.apis.bokamera import API
 from app.apis.bokamera.merge import is_email, refused_value
 from app.apis.bokamera.seed import API_KEY, COMPANY_1, COMPANY_2, CUSTOMERS
 from app.apis.bokamera.settings import BokameraSettings
-from app.apis.bokamera.store import LocalBackend
+from app.apis.bokamera.store import BokameraRules, local
 from app.call import Call
 from app.errors import GatewayError, GatewayErrors
 from app.store.engine import open_store
 from app.store.records import VersionConflictError
+from app.updates.local import LocalBackend
+from tests.apis.bokamera.asking import Bokamera
 
 NO_ACCOUNT, WITH_ACCOUNT, ELSEWHERE, UNKNOWN = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 9))
 KEY_1 = "ba5e0000-0000-4000-8000-000000000001"
@@ -25,6 +27,13 @@ KEY_2 = "ba5e0000-0000-4000-8000-000000000002"
 def by(bearer, key=API_KEY):
     headers = {"x-api-key": key, "authorization": bearer}
     return Call("r", {"bokamera": {name: value for name, value in headers.items() if value is not None}})
+
+
+def local_over(store, *, defaults=None, **options):
+    """The demo administrator's where no credentials are given."""
+    if defaults is None:
+        defaults = local(BokameraSettings(), store)._defaults
+    return Bokamera(LocalBackend("bokamera", BokameraRules(store, **options), store, defaults))
 
 
 ADMINISTRATOR = by("Bearer demo-administrator")
@@ -41,7 +50,7 @@ async def store(tmp_path):
 @pytest.fixture
 def backend(store):
     ticks = count(1)
-    return LocalBackend(BokameraSettings(), store, clock=lambda: f"2026-02-01T00:00:{next(ticks):02}Z")
+    return local_over(store, clock=lambda: f"2026-02-01T00:00:{next(ticks):02}Z")
 
 
 async def faults(awaitable):
@@ -77,7 +86,7 @@ async def test_key_and_bearer_must_both_be_right(backend, call):
 
 
 async def test_the_sandbox_has_no_credentials_of_its_own(store):
-    backend = LocalBackend(BokameraSettings(), store, defaults=False)
+    backend = local_over(store, defaults={})
     for call in (Call("r"), by("Bearer demo-user", None), by(None)):
         assert await reason(backend.update(NO_ACCOUNT, None, {}, call=call)) == "NOT_AUTHENTICATED"
 
@@ -259,7 +268,7 @@ async def test_a_simulated_row_is_answered_before_anything_is_looked_at(backend,
 
 
 async def test_merges_of_one_record_run_one_after_another(store):
-    backends = [LocalBackend(BokameraSettings(), store) for _ in range(2)]
+    backends = [local_over(store) for _ in range(2)]
     bodies = [{"AccessKeys": [{"AccessKeyTypeId": 1, "Value": f"v{n}"}]} for n in range(30)]
     await asyncio.gather(
         *(backends[n % 2].update(NO_ACCOUNT, None, body, call=ADMINISTRATOR) for n, body in enumerate(bodies))
@@ -282,7 +291,7 @@ class AlwaysLate:
 
 
 async def test_a_merge_that_never_wins_says_so(store):
-    backend = LocalBackend(BokameraSettings(), AlwaysLate(store))
+    backend = local_over(AlwaysLate(store))
     assert await reason(backend.update(NO_ACCOUNT, None, {}, call=ADMINISTRATOR)) == "OPTIMISTIC_CONCURRENCY"
 
 
@@ -305,7 +314,7 @@ class Slow:
 
 async def test_a_deadline_holds_for_the_wait_too_and_nothing_is_written(store):
     slow = Slow(store)
-    backend = LocalBackend(BokameraSettings(), slow)
+    backend = local_over(slow)
     first = asyncio.create_task(backend.update(NO_ACCOUNT, None, {"Firstname": "first"}, call=ADMINISTRATOR))
     await slow.waiting.wait()
     late = Call("r", deadline=asyncio.get_running_loop().time())

@@ -1,34 +1,31 @@
 """The library: books. One host, an API key, one envelope for errors."""
 
 from app.apis.api import Api
-from app.apis.library.backend import MUTATION, NAME, SCOPES
-from app.apis.library.client import RestBackend
-from app.apis.library.errors import ROWS
-from app.apis.library.examples import EXAMPLES
-from app.apis.library.mutations import Mutation, Query
-from app.apis.library.probe import PROBE
+from app.apis.library.errors import NAME, ROWS
+from app.apis.library.resources import BOOKS
 from app.apis.library.sandbox import routes, settings_for
-from app.apis.library.seed import COLLECTIONS, seed
-from app.apis.library.settings import LibrarySettings
-from app.apis.library.store import LocalBackend
+from app.apis.library.seed import COLLECTIONS, EXAMPLES, seed
+from app.apis.library.settings import LibrarySettings, rest
+from app.apis.library.store import local
+from app.updates.roots import roots_of
+from app.upstream.answers import parsed, text_member
 
 API = Api(
     name=NAME,
     title="Library",
     errors=ROWS,
-    mutations=(MUTATION,),
+    roots=roots_of(BOOKS),
+    resources=(BOOKS,),
     settings=LibrarySettings,
     caller_headers={"x-library-key": "x-api-key"},
-    query=Query,
-    mutation=Mutation,
     collections=COLLECTIONS,
     seed=seed,
-    rest=RestBackend,
-    local=LocalBackend,
+    rest=rest,
+    local=local,
     sandbox=routes,
     sandbox_settings=settings_for,
     sandbox_path="/library",
-    scopes=SCOPES,
-    probe=PROBE,
+    recognises=lambda answer: text_member(parsed(answer.body), "code") is not None,
+    blame={"LIBRARY_KEY_INVALID": ("api_key",)},
     examples=EXAMPLES,
 )

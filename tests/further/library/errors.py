@@ -1,15 +1,13 @@
 """The library's documented errors. The envelope is `{code, message}`."""
 
-from __future__ import annotations
-
-from app.apis.library.backend import MUTATION, NAME
-from app.errors import Code, DocumentedError, GatewayError, refusal
+from app.errors import Code, DocumentedError, GatewayError, GatewayErrors
 from app.json_codec import encode_json
-from app.redaction import cleaned
-from app.upstream.answers import parsed, text_member, undocumented
+from app.updates.table import ErrorTable
+from app.upstream.answers import parsed, text_member
 from app.upstream.exchange import Answer
 
-_PAGE = "https://library.example/docs/update-book"
+NAME = "library"
+MUTATION = "updateBook"
 
 
 def _row(reason: str, code: Code, status: int, vendor_code: str, text: str, *path: str) -> DocumentedError:
@@ -22,31 +20,26 @@ def _row(reason: str, code: Code, status: int, vendor_code: str, text: str, *pat
         text=text,
         input_path=path or None,
         mutations=(MUTATION,),
-        source=_PAGE,
+        source="https://library.example/docs/update-book",
     )
 
 
 BOOK_NOT_FOUND = _row("BOOK_NOT_FOUND", Code.NOT_FOUND, 404, "not_found", "There is no such book.", "id")
+BODY_UNREADABLE = _row("BODY_UNREADABLE", Code.BAD_USER_INPUT, 400, "body", "The body is no JSON.")
 TITLE_EMPTY = _row("TITLE_EMPTY", Code.BAD_USER_INPUT, 400, "title", "The title is empty.", "input", "title")
 TITLE_TAKEN = _row("TITLE_TAKEN", Code.CONFLICT, 409, "taken", "The title is taken.", "input", "title")
 KEY_INVALID = _row("LIBRARY_KEY_INVALID", Code.UNAUTHENTICATED, 401, "key", "The key is invalid.")
-ROWS = (BOOK_NOT_FOUND, TITLE_EMPTY, TITLE_TAKEN, KEY_INVALID)
-
-_BY_ANSWER = {(row.http_status, row.vendor_code): row for row in ROWS}
-BY_REASON = {row.reason: row for row in ROWS}
+ROWS = (BOOK_NOT_FOUND, BODY_UNREADABLE, TITLE_EMPTY, TITLE_TAKEN, KEY_INVALID)
+TABLE = ErrorTable(NAME, ROWS)
 
 
 def parse(answer: Answer) -> GatewayError:
-    """The error of an answer that is no success."""
     data = parsed(answer.body)
-    code, text = text_member(data, "code"), text_member(data, "message")
-    row = _BY_ANSWER.get((answer.status, code))
-    if row is None:
-        return undocumented(NAME, answer, code=code, message=text)
-    return refusal(row, cleaned(text or "") or row.text)
+    return TABLE.error(MUTATION, answer, text_member(data, "code"), text_member(data, "message"))
 
 
-def render(error: GatewayError) -> Answer:
+def render(error: GatewayError | GatewayErrors) -> Answer:
+    assert isinstance(error, GatewayError)
     assert error.backend is not None
     assert error.backend.status is not None
     body = encode_json({"code": error.backend.code, "message": error.backend.message})

@@ -96,33 +96,25 @@ class Script:
         return {**record, **dict([odd[outcome]] if outcome in odd else [])}
 
     def backends(self) -> dict[str, Any]:
-        return {"basecone": Basecone(self), "bokamera": BokaMera(self)}
+        return {api.name: Scripted(self, api.name) for api in APIS}
+
+
+_RECORDS = {"customer": RECORD, "supplier": RECORD, "bookingCustomer": BOOKING}
 
 
 @dataclass
-class Basecone:
+class Scripted:
+    """Basecone answers nothing to an update, BokaMera the record."""
+
     script: Script
+    api: str
 
-    async def update(self, kind: Any, record_id: str, body: Any, *, skip: bool, call: Any) -> None:
-        await self.script.play("basecone", None, "update", kind.plural, record_id, body, skip, call.simulate)
+    async def update(self, request: Any, *, call: Any) -> Any:
+        record = BOOKING if self.api == "bokamera" else None
+        asked = (request.resource.name, request.id, request.body, dict(request.options), call.simulate)
+        answer = await self.script.play(self.api, record, "update", *asked)
+        return {} if record is not None and answer is None else answer
 
-    async def read(self, kind: Any, record_id: str, *, call: Any) -> Any:
-        return await self.script.play("basecone", RECORD, "read", kind.plural, record_id, call.simulate)
-
-    async def general_ledger(self, ledger_id: str, *, call: Any) -> Any:
-        del call
-        return await self.script.play("basecone", {"id": ledger_id, "code": "4000"}, "ledger", ledger_id)
-
-
-@dataclass
-class BokaMera:
-    script: Script
-
-    async def update(self, customer_id: str, company_id: str | None, body: Any, *, call: Any) -> Any:
-        del call
-        found = await self.script.play("bokamera", BOOKING, "update", customer_id, company_id, body)
-        return {} if found is None else found
-
-    async def read(self, customer_id: str, company_id: str | None, *, call: Any) -> Any:
-        del call
-        return await self.script.play("bokamera", BOOKING, "read", customer_id, company_id)
+    async def read(self, resource: Any, record_id: str, options: Any, *, call: Any) -> Any:
+        record = _RECORDS.get(resource.name, {"id": record_id, "code": "4000"})
+        return await self.script.play(self.api, record, "read", resource.name, record_id, dict(options), call.simulate)

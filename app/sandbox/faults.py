@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.call import FAULTS
+
 CONNECTION = "gateway.connection"  # the server's extension of a scope: functions that end the connection
 _JSON = "application/json"
 _BODY = b'{"unexpected": "body"}'
@@ -49,11 +51,7 @@ _FAULTS: dict[str, Callable[[], Response]] = {
     "204-with-body": lambda: Response(_BODY, 204, {"content-type": _JSON, "content-length": str(len(_BODY))}),
     "429": lambda: Response(b"", 429, {"retry-after": "1"}),
 }
-
-
-def is_fault(reason: str) -> bool:
-    """Whether `x-simulate` with this value asks for a transport fault; in any case."""
-    return reason.casefold() in _FAULTS
+assert _FAULTS.keys() == FAULTS
 
 
 def fault_of(request: Request) -> Response | None:

@@ -1,0 +1,58 @@
+"""General ledger accounts: read by id, for the code that a customer's or supplier's read does not give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.apis.basecone.errors import TABLE, parse, row_of
+from app.apis.basecone.kinds import NAME, SUPPLIER
+from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, Outcome, refusal
+from app.updates.resource import Resource
+from app.upstream.answers import member
+
+if TYPE_CHECKING:
+    from app.call import Call
+    from app.updates.resource import Backend
+    from app.upstream.exchange import Answer
+
+_LEDGER_SECONDS = 300.0
+
+
+def _refused(answer: Answer) -> GatewayError:
+    error = parse(SUPPLIER, answer)
+    # A row's place is one of the update's arguments, and this read has none of them.
+    error.input_path = None
+    return error
+
+
+LEDGER = Resource(
+    api=NAME,
+    name="generalLedger",
+    kind="generalLedger",
+    id_member="id",
+    table=TABLE,
+    get=lambda ledger_id, _: (f"/generalLedgers/{ledger_id}", ()),
+    refused=_refused,
+    unknown=(row_of(SUPPLIER, "RESOURCE_NOT_FOUND"),),
+    kept_seconds=_LEDGER_SECONDS,
+    keeps=lambda ledger: isinstance(member(ledger, "code"), str),
+)
+
+
+async def ledger_code(backend: Backend, call: Call, ledger_id: Any) -> str:
+    """A failure belongs to the one field that wants the code. Whatever update came before it was applied."""
+    try:
+        ledger = await backend.read(LEDGER, ledger_id, {}, call=call)
+        if ledger is None:
+            raise refusal(row_of(SUPPLIER, "RESOURCE_NOT_FOUND"))
+    except GatewayError as error:
+        raise error.changed(outcome=Outcome.APPLIED) from error
+    code = member(ledger, "code")
+    if not isinstance(code, str):
+        raise GatewayError(
+            ANSWER_UNREADABLE,
+            "The general ledger account could not be read.",
+            backend=BackendAnswer(NAME, 200),
+            outcome=Outcome.APPLIED,
+        )
+    return code

@@ -1,0 +1,109 @@
+"""What the seam knows of BokaMera's customers: requests, answers, proof, texts.
+
+https://api.bokamera.se/xml/metadata?lang=kotlin&op=UpdateCustomer; the read is the list `GET /customers`, filtered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE, parse, success_of
+from app.apis.bokamera.proof import provable, shows
+from app.apis.bokamera.types import BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
+from app.mapping.scalars import UUID
+from app.updates.judging import is_record, unreadable
+from app.updates.resource import Argument, Resource, Texts
+from app.upstream.answers import member
+
+if TYPE_CHECKING:
+    from app.mapping.wire import Wire
+    from app.updates.resource import Options, Target
+    from app.upstream.exchange import Answer
+
+# Members of a list's items that have to be asked for, and the flag that asks.
+INCLUDED = {
+    "CustomFields": "IncludeCustomFields",
+    "CustomFieldValues": "IncludeCustomFieldValues",
+    "Comments": "IncludeComments",
+    "AccessKeys": "IncludeAccessKeys",
+    "InvoiceAddress": "IncludeInvoiceAddress",
+}
+
+
+def _company(options: Options) -> tuple[tuple[str, str], ...]:
+    company_id = options.get("company_id")
+    return (("CompanyId", company_id),) if company_id else ()
+
+
+def _get(customer_id: str, options: Options) -> Target:
+    included = ((flag, "true") for flag in INCLUDED.values())
+    return "/customers", (("CustomerId", customer_id), *_company(options), *included)
+
+
+def _put(customer_id: str, options: Options) -> Target:
+    return f"/customers/{customer_id}", _company(options)
+
+
+def _pick(answer: Answer, data: Any, customer_id: str) -> Wire | None:
+    """The asked record of a bare list or of `{Results}`; None for an empty list."""
+    records = data if isinstance(data, list) else member(data, "Results")
+    if not isinstance(records, list):
+        raise unreadable(NAME, answer, "the answer is no list")
+    asked = (
+        record for record in records if isinstance(record, dict) and is_record(BOOKING_CUSTOMERS, record, customer_id)
+    )
+    record = next(asked, None)
+    if record is None and records:
+        # The filter was not applied: that the customer is unknown cannot be concluded.
+        raise unreadable(NAME, answer, "the list does not hold the asked customer")
+    return record
+
+
+BOOKING_CUSTOMERS = Resource(
+    api=NAME,
+    name="bookingCustomer",
+    kind="customer",
+    id_member="Id",
+    table=TABLE,
+    get=_get,
+    put=_put,
+    refused=parse,
+    unknown=(BOOKING_CUSTOMER_NOT_FOUND,),
+    # A customer is told from any other object by a member that only a record has.
+    marks=(
+        "Firstname",
+        "Lastname",
+        "Email",
+        "Phone",
+        "SubscribedToNewsletter",
+        "InvoiceAddress",
+        "CustomFieldValues",
+    ),
+    body=success_of,
+    pick=_pick,
+    record=BookingCustomer,
+    input=UpdateBookingCustomerInput,
+    mutation=MUTATION,
+    scope="booking-customers",
+    arguments=(
+        Argument(
+            name="company_id",
+            type=UUID | None,
+            description="Booking company of the customer. Left out or null, an administrator's own company is used.",
+            before_input=True,
+            of_reads=True,
+        ),
+    ),
+    check=refuse_inexpressible,
+    shows=lambda request, record: shows(request.body, record),
+    provable=lambda request: provable(request.body),
+    texts=Texts(
+        query="A booking customer as BokaMera has it now; null for an unknown id.",
+        mutation="Changes a customer of a company that takes bookings with BokaMera. What is left out stays. "
+        "Users may change only themselves; administrators the customers of their company that have no account.",
+        id="Id of the booking customer.",
+        input="What is to change.",
+        payload="What an update of a booking customer answers.",
+        record="The customer as BokaMera answered it after the update.",
+    ),
+)

@@ -1,0 +1,1 @@
+"""The HTTP stand-in over a local backend: routes, bodies, faults. Knows no vendor."""

@@ -1,0 +1,155 @@
+"""A vendor's routes over its local backend: request in, answer out. Written once; the rules are the API's own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.call import Call
+from app.errors import GatewayError, GatewayErrors, refusal
+from app.json_codec import decode_json, encode_json
+from app.mapping.scalars import parse_uuid
+from app.sandbox.faults import fault_of
+from app.updates.resource import Resource, UpdateRequest
+from app.upstream.exchange import Answer
+
+if TYPE_CHECKING:
+    from app.mapping.wire import Wire
+    from app.updates.resource import Backend, Options
+
+_MAX_BODY = 1024 * 1024
+_ID = "{id}"
+_JSON = {"content-type": "application/json; charset=utf-8"}
+
+_Handler = Callable[[Request, Call], Awaitable[Answer]]
+
+
+def _as_json(_request: Request, body: bytes) -> Any:
+    return decode_json(body) if body.strip() else None
+
+
+def _as_it_is(_request: Request, _resource: Resource, body: Any) -> tuple[Any, Options]:
+    return body, {}
+
+
+def _found(_request: Request, resource: Resource, record: Wire | None) -> Any:
+    if record is None:
+        raise _unknown(resource)
+    return record
+
+
+def _in_json(_request: Request, data: Any) -> Answer:
+    return Answer(200, _JSON, encode_json(data))
+
+
+def _unknown(resource: Resource, *_: str) -> GatewayError:
+    return refusal(next(iter(resource.unknown)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandbox:
+    """What is a vendor's own about its routes.
+
+    `headers` carry credentials, and every request brings them. `decode` raises ValueError. `bind` makes the body and
+    the options of an update of what was decoded. `shown` is the data of a read's answer, `write` that answer.
+    `render` makes the answer of a refusal, `failed` that of a store that failed, `unreadable` the refusal of a body,
+    `bad_id` that of an id which is none, by the name of its parameter. `suffixes` of a path choose a format.
+    """
+
+    api: str
+    resources: Sequence[Resource]
+    headers: Sequence[str]
+    render: Callable[[Request, GatewayError | GatewayErrors], Answer]
+    unreadable: Callable[[Resource], GatewayError]
+    failed: Callable[[Request], Answer] = lambda _request: Answer(500, {}, b"")
+    decode: Callable[[Request, bytes], Any] = _as_json
+    bind: Callable[[Request, Resource, Any], tuple[Any, Options]] = _as_it_is
+    shown: Callable[[Request, Resource, Wire | None], Any] = _found
+    write: Callable[[Request, Any], Answer] = _in_json
+    bad_id: Callable[[Resource, str, str], GatewayError | GatewayErrors] = _unknown
+    suffixes: Sequence[str] = ()
+
+    def routes(self, backend: Backend) -> list[Route]:
+        """The routes are those that the resources build their own requests for."""
+        routes = []
+        for resource in self.resources:
+            path, query = resource.get(_ID, {})
+            name = next((name for name, value in query if value == _ID), None)
+            read = self._answered(partial(self._read, backend, resource, name))
+            paths = [path] if name is None else [path, *(path + suffix for suffix in self.suffixes)]
+            routes += [Route(path, read, methods=["GET"]) for path in paths]
+            if resource.put is not None:
+                path, _ = resource.put(_ID, {})
+                update = self._answered(partial(self._update, backend, resource))
+                routes.append(Route(path, update, methods=["PUT"]))
+        return routes
+
+    async def _update(self, backend: Backend, resource: Resource, request: Request, call: Call) -> Answer:
+        record_id = self._id(resource, request, None)
+        body, options = self.bind(request, resource, await self._body(resource, request))
+        record = await backend.update(UpdateRequest(resource, record_id, body, options), call=call)
+        return Answer(204, {}, b"") if record is None else self.write(request, record)
+
+    async def _read(
+        self, backend: Backend, resource: Resource, name: str | None, request: Request, call: Call
+    ) -> Answer:
+        record_id = self._id(resource, request, name)
+        _, options = self.bind(request, resource, {})
+        record = await backend.read(resource, record_id, options, call=call)
+        return self.write(request, self.shown(request, resource, record))
+
+    def _id(self, resource: Resource, request: Request, name: str | None) -> str:
+        """The id in the path, or in the query under a name."""
+        if name is None:
+            text = request.path_params["id"]
+            for suffix in self.suffixes:
+                text = text.removesuffix(suffix)
+        else:
+            text = query_of(request).get(name.casefold(), "")
+        try:
+            return parse_uuid(text)
+        except ValueError as error:
+            raise self.bad_id(resource, name or "Id", text) from error
+
+    async def _body(self, resource: Resource, request: Request) -> Any:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                raise self.unreadable(resource)
+        try:
+            return self.decode(request, bytes(body))
+        except (ValueError, RecursionError) as error:
+            raise self.unreadable(resource) from error
+
+    def _answered(self, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            fault = fault_of(request) if request.method == "PUT" else None
+            if fault is not None:
+                return fault
+            try:
+                answer = await handler(request, self._call(request))
+            except (GatewayError, GatewayErrors) as error:
+                first = error.errors[0] if isinstance(error, GatewayErrors) else error
+                # Without a backend's answer it is our own store that failed.
+                known = first.backend is not None and first.backend.status is not None
+                answer = self.render(request, error) if known else self.failed(request)
+            return Response(answer.body, answer.status, dict(answer.headers))
+
+        return endpoint
+
+    def _call(self, request: Request) -> Call:
+        credentials = {name: request.headers[name] for name in self.headers if name in request.headers}
+        simulate = request.headers.get("x-simulate", "").upper() if request.method == "PUT" else ""
+        return Call(request.headers.get("x-request-id", ""), {self.api: credentials}, simulate=simulate or None)
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """The query's names in lower case: the vendors' servers read them in any casing."""
+    return {name.casefold(): value for name, value in request.query_params.items()}

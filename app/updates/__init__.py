@@ -1,0 +1,1 @@
+"""One update, with no vendor in it."""

@@ -1,0 +1,85 @@
+"""What an answer to an update or a read means: pure, written once, with what the resource says of its vendor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, Outcome
+from app.mapping.scalars import parse_uuid
+from app.upstream.answers import log_body, member, parsed
+
+if TYPE_CHECKING:
+    from app.mapping.wire import Wire
+    from app.updates.resource import Resource, UpdateRequest
+    from app.upstream.exchange import Answer
+
+_OK = 200
+_NO_CONTENT = 204
+
+
+def body_of_json(answer: Answer) -> Any:
+    return parsed(answer.body)
+
+
+def only_record(_answer: Answer, data: Any, _record_id: str) -> Wire | None:
+    """The data itself, for a read that answers one record."""
+    return data  # type: ignore[no-any-return]  # what is no object is refused by its caller
+
+
+def judge_update(request: UpdateRequest, answer: Answer) -> Wire | None:
+    """The record that was answered; None where the vendor answers nothing. Raises GatewayError(s)."""
+    resource = request.resource
+    if answer.status != resource.updated_status:
+        raise resource.refused(answer)
+    if answer.status == _NO_CONTENT:
+        return None
+    return _asked(resource, answer, resource.body(answer), request.id)
+
+
+def judge_read(resource: Resource, record_id: str, answer: Answer) -> Wire | None:
+    """The asked record; None where the vendor's documented answer says that there is none. Raises GatewayError(s)."""
+    if answer.status != _OK:
+        error = resource.refused(answer)
+        if isinstance(error, GatewayError) and error.row in resource.unknown:
+            return None
+        raise error
+    data = resource.body(answer)
+    record = resource.pick(answer, data, record_id)
+    if record is None and data is not None:
+        return None
+    return _asked(resource, answer, record, record_id)
+
+
+def is_record(resource: Resource, record: Any, record_id: str) -> bool:
+    """Whether an object of a list says that it is the asked record."""
+    return member(record, resource.id_member) is not None and _has_id(resource, record, record_id)
+
+
+def _asked(resource: Resource, answer: Answer, record: Any, record_id: str) -> Wire:
+    """The record of an answer, unless it says that it is another one, or nothing says that it is one."""
+    if not isinstance(record, dict):
+        raise unreadable(resource.api, answer, "the answer is no object")
+    if resource.marks and all(member(record, name) is None for name in (resource.id_member, *resource.marks)):
+        raise unreadable(resource.api, answer, "the answer holds no member that every record has")
+    if not _has_id(resource, record, record_id):
+        raise unreadable(resource.api, answer, f"{resource.id_member} is another one than was asked for")
+    return record
+
+
+def _has_id(resource: Resource, record: Wire, record_id: str) -> bool:
+    """An id that is left out is the asked one; of two, another reader would take the other one."""
+    folded = resource.id_member.casefold()
+    ids = [value for name, value in record.items() if name.casefold() == folded]
+    if not ids or ids == [None]:
+        return True
+    try:
+        return len(ids) == 1 and parse_uuid(ids[0]) == record_id
+    except ValueError:
+        return False
+
+
+def unreadable(api: str, answer: Answer, detail: str) -> GatewayError:
+    log_body(api, answer)
+    # A read changes nothing; the outcome that matters is set by whoever reads back after a write.
+    backend = BackendAnswer(api, answer.status)
+    return GatewayError(ANSWER_UNREADABLE, backend=backend, outcome=Outcome.UNKNOWN, detail=detail)

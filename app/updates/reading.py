@@ -1,0 +1,41 @@
+"""A record as the schema has it: read from the backend, and made of the vendor's JSON. Knows no vendor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, Outcome
+from app.mapping.wire import record_from_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.call import Call
+    from app.updates.resource import Backend, Options, Resource
+
+
+def backend_of(info: Any, api: str) -> Backend:
+    return cast("Backend", info.context.backends[api])
+
+
+def record_of(resource: Resource, record_id: str, data: Mapping[str, Any]) -> Any:
+    """The record of an answer that was judged to be the asked one. A member that cannot be read is an exception."""
+
+    def unreadable(detail: str) -> GatewayError:
+        # A record is answered by a query, or after an update that was applied.
+        backend = BackendAnswer(resource.api, 200)
+        return GatewayError(ANSWER_UNREADABLE, backend=backend, outcome=Outcome.APPLIED, detail=detail)
+
+    return record_from_wire(resource.record, record_id, data, unreadable)
+
+
+async def read_record(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Any:
+    """The record as the backend has it now, None for an unknown id. Raises GatewayError(s)."""
+    try:
+        data = await backend.read(resource, record_id, options, call=call)
+    except GatewayError as error:
+        # A row's place is one of the update's arguments; a read has only the id.
+        if error.input_path is not None and error.input_path[0] == "input":
+            raise error.changed(input_path=("id",)) from error
+        raise
+    return None if data is None else record_of(resource, record_id, data)

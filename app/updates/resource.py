@@ -1,0 +1,131 @@
+"""What an API package says of one kind of record: plain values and pure functions, no class to inherit from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from strawberry import UNSET
+
+from app.mapping.wire import Wire
+from app.updates.judging import body_of_json, only_record
+
+if TYPE_CHECKING:
+    from app.call import Call
+    from app.errors import DocumentedError, GatewayError, GatewayErrors
+    from app.updates.table import ErrorTable
+    from app.upstream.exchange import Answer
+
+# The values of a resource's further arguments by their Python names; null and absent ones are left out.
+Options = Mapping[str, Any]
+# Path below the API's base URL, and query.
+Target = tuple[str, Sequence[tuple[str, str]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """An argument of a resource's root fields beside `id` and `input`, by its Python name.
+
+    `before_input` is its place in the schema. `of_reads` gives it to the query as well.
+    """
+
+    name: str
+    type: Any
+    description: str
+    default: Any = UNSET
+    before_input: bool = False
+    of_reads: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Descriptions of a resource's root fields, of their arguments and of the payload."""
+
+    query: str
+    mutation: str
+    id: str
+    input: str
+    payload: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRequest:
+    """One update as plain values. `body` is the vendor's JSON, made from the Strawberry `input`."""
+
+    resource: Resource
+    id: str
+    body: Any
+    options: Options
+    input: Any = None
+
+
+class Backend(Protocol):
+    """The port of every API, in the vendor's own JSON: rest.py over HTTP, local.py over the store.
+
+    Raises GatewayError, or GatewayErrors for several faults of one request; the outcome is what is certain.
+    """
+
+    async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
+        """The record that the vendor answered; None where it answers nothing."""
+        ...
+
+    async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
+        """The whole record, None for an unknown id."""
+        ...
+
+
+async def _as_read(record: Any, _backend: Backend, _call: Call) -> Any:
+    return record
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resource:
+    """One kind of record of an API: what can be read, and what can be updated.
+
+    `name` is the GraphQL name of the query and of the payload's field; `kind` is what the API's own rules call it.
+    `get` and `put` make the request's path and query of an id and the options.
+
+    Answers: `refused` makes the error of an answer that is no success, `unknown` are the rows that say that there is
+    no such record. `updated_status` is a successful update's; 204 answers nothing, any other answers the record.
+    `body` gives a success's data and raises where the data says that it is none; `pick` finds the asked record in
+    the data of a read. A record is told from another object by one of `marks`; () asks for none of them.
+    A read is kept for `kept_seconds`, by credential, if `keeps` says so.
+
+    Proof: `completed` fetches what a comparison needs beside the record; `shows` says whether a record is what a
+    request makes of it; `provable` says whether that proves the whole update.
+    `check` raises for what the request cannot express.
+    """
+
+    api: str
+    name: str
+    kind: Any
+    id_member: str
+    table: ErrorTable
+    get: Callable[[str, Options], Target]
+    refused: Callable[[Answer], GatewayError | GatewayErrors]
+    unknown: Collection[DocumentedError] = ()
+    marks: Sequence[str] = ()
+    body: Callable[[Answer], Any] = body_of_json
+    pick: Callable[[Answer, Any, str], Wire | None] = only_record
+    kept_seconds: float = 0.0
+    keeps: Callable[[Wire], bool] = bool
+    # What follows is for records that are fields of the schema.
+    record: type = object
+    # What follows is for updates.
+    mutation: str = ""
+    scope: str = ""
+    texts: Texts | None = None
+    input: type = object
+    arguments: Sequence[Argument] = ()
+    put: Callable[[str, Options], Target] | None = None
+    updated_status: int = 200
+    check: Callable[[Any], None] = lambda _input: None
+    completed: Callable[[Any, Backend, Call], Awaitable[Any]] = _as_read
+    shows: Callable[[UpdateRequest, Any], bool] = lambda _request, _record: False
+    provable: Callable[[UpdateRequest], bool] = lambda _request: True
+
+    def simulated(self, reason: str | None) -> DocumentedError | None:
+        """The row that `x-simulate` asks of this resource's update."""
+        return None if reason is None else self.table.by_reason.get((self.mutation, reason))

@@ -1,0 +1,124 @@
+"""The port over HTTP: builds a request, sends it once, judges the answer. Written once for every resource."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from cachetools import TTLCache
+
+from app.call import is_fault
+from app.errors import VALUE_NOT_SUPPORTED, Code, GatewayError, GatewayErrors
+from app.json_codec import encode_json
+from app.updates.judging import judge_read, judge_update
+from app.upstream.exchange import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from app.call import Call
+    from app.mapping.wire import Wire
+    from app.updates.resource import Options, Resource, UpdateRequest
+    from app.upstream.credentials import Credentials
+    from app.upstream.upstream import Upstream
+
+_RECORDS_KEPT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What requests are written in and answers are asked for in. `encode` raises ValueError or TypeError."""
+
+    accept: str = "application/json"
+    content_type: str = "application/json; charset=utf-8"
+    encode: Callable[[Any], bytes] = encode_json
+
+
+class RestBackend:
+    """The vendor itself, or the sandbox, over HTTP."""
+
+    def __init__(self, upstream: Upstream, credentials: Credentials, media: Media | None = None) -> None:
+        self.credentials = credentials
+        self._upstream = upstream
+        self._media = media or Media()
+        self._read_headers = {"accept": self._media.accept}
+        self._update_headers = {**self._read_headers, "content-type": self._media.content_type}
+        # Records of a resource that is kept, by credential: nobody sees what only another caller may read.
+        self._kept: dict[Resource, TTLCache[Any, Wire]] = {}
+        self._reading: WeakValueDictionary[Any, asyncio.Task[Wire | None]] = WeakValueDictionary()
+
+    async def aclose(self) -> None:
+        """The upstream belongs to whoever made it."""
+        await self.credentials.aclose()
+
+    async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
+        resource = request.resource
+        credentials, token = await self.credentials.headers(call)
+        headers = {**self._update_headers, **credentials}
+        if call.simulate is not None and (resource.simulated(call.simulate) or is_fault(call.simulate)):
+            # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
+            headers["x-simulate"] = call.simulate
+        sent = self.built(request, headers)
+        with self._dropping(token, call):
+            return judge_update(request, await self._upstream.send(sent, call))
+
+    def built(self, request: UpdateRequest, headers: Mapping[str, str]) -> Request:
+        """The PUT of an update: what is sent, and what a preview shows."""
+        assert request.resource.put is not None
+        try:
+            content = self._media.encode(request.body)
+        except (ValueError, TypeError) as error:
+            raise GatewayError(VALUE_NOT_SUPPORTED, detail=str(error)) from error
+        path, query = request.resource.put(request.id, request.options)
+        return Request("PUT", path, query, headers, content)
+
+    async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
+        credentials, token = await self.credentials.headers(call)
+        if not resource.kept_seconds:
+            return await self._read(resource, record_id, options, credentials, token, call)
+        kept = self._kept.setdefault(resource, TTLCache(_RECORDS_KEPT, resource.kept_seconds))
+        key = (record_id, *credentials.values())
+        if key in kept:
+            return kept[key]
+        # Two fields of one record may name one such record, and are read at once. Other calls have times of their own.
+        asked = (resource, key, id(call))
+        reading = self._reading.get(asked)
+        if reading is None:
+            reading = asyncio.create_task(self._read(resource, record_id, options, credentials, token, call))
+            self._reading[asked] = reading
+        record = await reading
+        if record is not None and resource.keeps(record):
+            kept[key] = record
+        return record
+
+    async def _read(
+        self,
+        resource: Resource,
+        record_id: str,
+        options: Options,
+        credentials: Mapping[str, str],
+        token: str | None,
+        call: Call,
+    ) -> Wire | None:
+        path, query = resource.get(record_id, options)
+        request = Request("GET", path, query, {**self._read_headers, **credentials})
+        with self._dropping(token, call):
+            return judge_read(resource, record_id, await self._upstream.send(request, call))
+
+    @contextmanager
+    def _dropping(self, token: str | None, call: Call) -> Iterator[None]:
+        """Forgets the gateway's token where it was not taken; a refusal of the action is no word against it."""
+        try:
+            yield
+        except (GatewayError, GatewayErrors) as error:
+            faults = error.errors if isinstance(error, GatewayErrors) else (error,)
+            refused = [fault for fault in faults if fault.row.code is Code.UNAUTHENTICATED]
+            # A simulated refusal says nothing of the token.
+            if refused and token is not None and call.simulate is None:
+                passing = self.credentials.drop(token, call)
+                for fault in refused:
+                    fault.passing = passing
+            raise

@@ -1,0 +1,127 @@
+"""A resource's fields of the schema's roots, its payload and its entity: the GraphQL side of the seam, written once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+from strawberry import UNSET, Info
+
+from app.mapping.scalars import UUID
+from app.updates.reading import backend_of, read_record
+from app.updates.run import update
+
+if TYPE_CHECKING:
+    from app.updates.resource import Argument, Options, Resource
+
+_NONE = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roots:
+    """An API's part of the schema's roots. `scopes` names what a caller needs for each field."""
+
+    query: type
+    mutation: type
+    mutations: tuple[str, ...]
+    scopes: Mapping[str, str]
+
+
+def roots_of(*resources: Resource) -> Roots:
+    """The roots of an API's resources, in their order; each record gets its `resolve_reference`."""
+    for resource in resources:
+        resource.record.resolve_reference = classmethod(_resolve_reference(resource))  # type: ignore[attr-defined]
+    return Roots(
+        query=_root("Query", {_snake(item.name): _query(item) for item in resources}),
+        mutation=_root("Mutation", {_snake(item.mutation): _mutation(item) for item in resources}),
+        mutations=tuple(item.mutation for item in resources),
+        scopes={
+            **{item.mutation: f"{item.scope}:write" for item in resources},
+            **{item.name: f"{item.scope}:read" for item in resources},
+        },
+    )
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+def _root(name: str, fields: Mapping[str, Any]) -> type:
+    return strawberry.type(type(name, (), dict(fields)))
+
+
+def _query(resource: Resource) -> Any:
+    async def read(info: Info, id: str, **arguments: Any) -> Any:  # noqa: A002 - the argument's name
+        backend = backend_of(info, resource.api)
+        return await read_record(resource, backend, info.context.call, id, _options(arguments))
+
+    assert resource.texts is not None
+    arguments = [_id(resource), *(_parameter(item) for item in resource.arguments if item.of_reads)]
+    return _field(strawberry.field, read, arguments, resource.record, resource.texts.query)
+
+
+def _mutation(resource: Resource) -> Any:
+    payload = _payload(resource)
+    field = _snake(resource.name)
+
+    async def change(info: Info, id: str, input: Any, **arguments: Any) -> Any:  # noqa: A002 - the arguments' names
+        return payload(**{field: await update(resource, info, id, input, _options(arguments))})
+
+    texts = resource.texts
+    assert texts is not None
+    before = [_parameter(item) for item in resource.arguments if item.before_input]
+    after = [_parameter(item) for item in resource.arguments if not item.before_input]
+    given = _named("input", Annotated[resource.input, strawberry.argument(description=texts.input)])
+    return _field(strawberry.mutation, change, [_id(resource), *before, given, *after], payload, texts.mutation)
+
+
+def _options(arguments: Mapping[str, Any]) -> Options:
+    return {name: value for name, value in arguments.items() if value is not None and value is not UNSET}
+
+
+def _payload(resource: Resource) -> Any:
+    """The mutation's own type. An exception in place of the record is the error of that field."""
+    texts = resource.texts
+    assert texts is not None
+    name, field = resource.mutation[0].upper() + resource.mutation[1:] + "Payload", _snake(resource.name)
+    members = {
+        "__annotations__": {field: resource.record | None},
+        field: strawberry.field(default=None, description=texts.record),
+    }
+    return strawberry.type(type(name, (), members), description=texts.payload)
+
+
+def _field(
+    kind: Callable[..., Any], resolver: Callable[..., Any], parameters: Sequence[inspect.Parameter], of: Any, text: str
+) -> Any:
+    """A nullable field whose resolver shows the given parameters as its own."""
+    shown: Any = resolver
+    shown.__signature__ = inspect.Signature([_named("info", Info), *parameters], return_annotation=of | None)
+    shown.__annotations__ = {item.name: item.annotation for item in parameters} | {"info": Info, "return": of | None}
+    return kind(resolver=shown, description=text)
+
+
+def _id(resource: Resource) -> inspect.Parameter:
+    assert resource.texts is not None
+    return _named("id", Annotated[UUID, strawberry.argument(description=resource.texts.id)])
+
+
+def _parameter(argument: Argument) -> inspect.Parameter:
+    type_: Any = argument.type
+    annotation: Any = Annotated[type_, strawberry.argument(description=argument.description)]
+    return _named(argument.name, annotation, argument.default)
+
+
+def _named(name: str, annotation: Any, default: Any = _NONE) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _resolve_reference(resource: Resource) -> Callable[..., Any]:
+    async def resolve_reference(_cls: type, info: Info, id: str) -> Any:  # noqa: A002 - the key's name
+        return await read_record(resource, backend_of(info, resource.api), info.context.call, id, {})
+
+    return resolve_reference

@@ -1,0 +1,61 @@
+"""An API's documented errors as one table, used in both directions. Knows no vendor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.errors import DocumentedError, GatewayError, refusal
+from app.redaction import cleaned
+from app.upstream.answers import log_body, retry_after, undocumented
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.upstream.exchange import Answer
+
+
+def normalised(text: str) -> str:
+    """Texts match without regard to case, white space and a closing full stop."""
+    return "".join(text.casefold().split()).removesuffix(".")
+
+
+class ErrorTable:
+    """`by_reason` has a row by mutation and reason."""
+
+    def __init__(self, name: str, rows: Iterable[DocumentedError]) -> None:
+        self.name = name
+        self.rows = tuple(rows)
+        entries = [(mutation, row) for row in self.rows for mutation in row.mutations]
+        self.by_reason = {(mutation, row.reason): row for mutation, row in entries}
+        self._exact = {
+            (mutation, row.http_status, _folded(row.vendor_code), text): row
+            for mutation, row in entries
+            if row.text is not None
+            for text in (row.text, normalised(row.text))
+        }
+        self._any_text = {
+            (mutation, row.http_status, _folded(row.vendor_code)): row for mutation, row in entries if row.any_text
+        }
+
+    def recognise(self, mutation: str, status: int, vendor_code: str, text: str) -> DocumentedError | None:
+        """The row of an answer: by its text, or by status and code where the row stands for any text."""
+        code = _folded(vendor_code)
+        exact = self._exact.get((mutation, status, code, text)) or self._exact.get(
+            (mutation, status, code, normalised(text))
+        )
+        return exact or self._any_text.get((mutation, status, code))
+
+    def error(self, mutation: str, answer: Answer, vendor_code: str | None, text: str | None) -> GatewayError:
+        """The error of an answer that is no success, by the code and the text that its envelope holds."""
+        row = self.recognise(mutation, answer.status, vendor_code or "", text or "")
+        if row is None:
+            return undocumented(self.name, answer, code=vendor_code, message=text)
+        log_body(self.name, answer)  # what a client is not shown of it
+        # The documented text itself holds nothing that would have to go.
+        error = refusal(row, row.text if text == row.text else cleaned(text or "", answer.secrets) or row.text)
+        error.retry_after = retry_after(answer.headers)
+        return error
+
+
+def _folded(vendor_code: str | None) -> str:
+    return (vendor_code or "").casefold()
