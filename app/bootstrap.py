@@ -29,6 +29,7 @@ from app.edge.application import build_app
 from app.edge.authentication import KeysUnavailableError
 from app.edge.issuer import Entrance
 from app.edge.settings import EdgeSettings
+from app.edge.statuses import HttpStatuses
 from app.graphql.catalogue import all_rows
 from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import ManifestError
@@ -166,6 +167,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         max_body_bytes=given.max_body_bytes,
         body_timeout_seconds=given.body_seconds,
         max_batch=given.max_batch,
+        http_statuses=HttpStatuses(given.http_statuses),
         max_operations=given.max_operations,
         request_seconds=given.request_seconds,
         get_queries=given.get_queries,

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from app.apis.api import Api, ApiSettings
 from app.edge.authentication import METRICS_SCOPE, StaticToken
 from app.edge.settings import EdgeSettings
+from app.edge.statuses import Release
 from app.graphql.limits import DocumentLimits
 from app.graphql.scopes import scopes_of
 from app.server.bounds import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
@@ -148,15 +149,12 @@ class GatewaySettings(BaseModel):
         _EDGE.max_operations,
         description="Most operations that one process runs or is about to run; further ones are refused at once.",
     )
-    get_queries: bool | None = Field(
-        None, description="Whether queries are answered over GET; not set: in development alone."
+    get_queries: bool | None = Field(None, description="Whether GET answers queries; not set: in development.")
+    introspection: bool | None = Field(None, description="Whether introspection is answered; not set: in development.")
+    http_statuses: Release | None = Field(
+        None, description="`2026-09`: 422 for request errors and 294 for data with errors, as that release says."
     )
-    introspection: bool | None = Field(
-        None, description="Whether introspection is answered; not set: in development alone."
-    )
-    playground: bool | None = Field(
-        None, description="Whether the playground is served; not set: in development alone."
-    )
+    playground: bool | None = Field(None, description="Whether the playground is served; not set: in development.")
     cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_separated)] = Field(
         (), description="Origins whose pages may call, comma-separated."
     )

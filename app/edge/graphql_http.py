@@ -20,13 +20,13 @@ from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Asked, Callers, is
 from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
 from app.edge.incoming import from_body, from_query, from_whole_body, is_whole_json, requests_of
 from app.edge.negotiation import JSON, response_media, wants_page
+from app.edge.statuses import GRAPHQL_STATUSES
 from app.graphql.context import Context
 from app.graphql.refusals import (
     BODY_TOO_SLOW,
     GATEWAY_OVERLOADED,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
-    WELL_FORMED,
     Fault,
     RefusedRequestError,
     refused,
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
-_GRAPHQL_STATUSES = frozenset({400, 401, 403})
 _Execution = Callable[[], Coroutine[Any, Any, "Result"]]
 _Run = Callable[[_Execution], Awaitable["Result"]]
 
@@ -227,7 +225,7 @@ class GraphQLEndpoint:
             return await self._answered(request, call, caller, media, run, trusted=trusted)
         if exchange.response_complete:
             raise _GivenUpError
-        return _answer_of(await self._execution(request, call, caller, trusted=trusted), media, call)
+        return self._answer_of(await self._execution(request, call, caller, trusted=trusted), media, call)
 
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
@@ -293,7 +291,9 @@ class GraphQLEndpoint:
             # In order: a batch may hold mutations of one record.
             results = [await run(partial(self._execution, item, call, caller, trusted=trusted)) for item in requests]
             return Answer([result.body() for result in results], media, 200)
-        return _answer_of(await run(partial(self._execution, requests, call, caller, trusted=trusted)), media, call)
+        return self._answer_of(
+            await run(partial(self._execution, requests, call, caller, trusted=trusted)), media, call
+        )
 
     def _execution(
         self, request: Request, call: Call, caller: Caller | None, *, trusted: bool
@@ -305,9 +305,21 @@ class GraphQLEndpoint:
         execution = self._engine.execute(request, context)
         return execution if self._observer is None else self._observer.operation(request, context, execution)
 
+    def _answer_of(self, result: Result, media: str, call: Call) -> Answer:
+        if result.refusal is None:
+            return Answer(result.body(), media, self._settings.http_statuses.of_result(errors=bool(result.errors)))
+        return self._refusal(result.refusal, media, call.request_id)
+
+    def _refusal(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
+        status = self._settings.http_statuses.of_request_error(refusal.row, media)
+        if status not in GRAPHQL_STATUSES:
+            media = JSON
+        errors = [fault.formatted(request_id) for fault in refusal.faults]
+        return Answer({"errors": errors}, media, status, refusal.headers)
+
     def _refused(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
         """Of a request that became no operation."""
-        answer = _refusal(refusal, media, request_id)
+        answer = self._refusal(refusal, media, request_id)
         log_refusal(refusal.row, answer.status, request_id)
         if self._observer is not None:
             self._observer.refused(refusal.row.code.value, refusal.row.reason)
@@ -332,23 +344,7 @@ class _OverAsgi:
         self.identifier: str = request.scope["state"]["request_id"]
 
 
-def _answer_of(result: Result, media: str, call: Call) -> Answer:
-    if result.refusal is None:
-        return Answer(result.body(), media, 200)
-    return _refusal(result.refusal, media, call.request_id)
-
-
 def _busy() -> RefusedRequestError:
     """At once: a queue would only make every answer late."""
     busy = Fault(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
     return RefusedRequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})
-
-
-def _refusal(refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
-    row = refusal.row
-    status = row.http_status or 400
-    if media == JSON and row.code in WELL_FORMED:
-        status = 200
-    elif status not in _GRAPHQL_STATUSES:
-        media = JSON
-    return Answer({"errors": [fault.formatted(request_id) for fault in refusal.faults]}, media, status, refusal.headers)

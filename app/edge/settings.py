@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.edge.statuses import HttpStatuses
 from app.graphql.limits import DocumentLimits
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class EdgeSettings:
     get_queries: bool | None = None
     introspection: bool | None = None
     playground: bool | None = None
+    http_statuses: HttpStatuses = field(default_factory=HttpStatuses)
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     router_secret: str | None = field(default=None, repr=False)

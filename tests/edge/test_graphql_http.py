@@ -2,10 +2,12 @@
 
 import json
 
+import httpx
 import pytest
 
 from app.edge.settings import EdgeSettings
-from tests.edge.serving import client
+from app.edge.statuses import HttpStatuses
+from tests.edge.serving import client, notebook_app, serve
 from tests.graphql.asking import UPDATE
 from tests.graphql.notebook import FIRST, LocalNotebook
 
@@ -63,6 +65,28 @@ async def test_status_by_media_type(content, plain, newer, reason, media):
     else:
         assert content["errors"][0]["extensions"]["reason"] == reason
         assert ("data" in content) == (reason in {"TITLE_TAKEN", "INTERNAL"})
+
+
+NOT_PARSED = {"DOCUMENT_UNPARSABLE", "JSON_MALFORMED", "BATCH_NOT_ALLOWED", "PERSISTED_QUERY_MISMATCH"}
+BY_REASON = {None: 200, "TITLE_TAKEN": 294, "INTERNAL": 294, **dict.fromkeys(NOT_PARSED, 400)}
+
+
+@pytest.mark.parametrize("media", [JSON, GRJ])
+async def test_status_of_the_release_of_september_2026(media):
+    """The same under both media types. On a socket, too: 294 has no name that a server would know."""
+    settings = EdgeSettings(http_statuses=HttpStatuses("2026-09"))
+    async with (
+        client(settings) as http,
+        serve(notebook_app(settings)) as (url, _),
+        httpx.AsyncClient(base_url=url) as direct,
+    ):
+        for name, (content, _, _, reason) in STATUSES.items():
+            body = content if isinstance(content, bytes) else json.dumps(content).encode()
+            headers = {"content-type": JSON, "accept": media}
+            answers = [await way.post("/graphql", content=body, headers=headers) for way in (http, direct)]
+            for answer in answers:
+                assert (name, answer.status_code) == (name, BY_REASON.get(reason, 422))
+                assert answer.headers["content-type"] == f"{media}; charset=utf-8"
 
 
 ACCEPTED = {

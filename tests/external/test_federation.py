@@ -54,13 +54,21 @@ def request_of(operation: Any) -> dict[str, Any]:
     return {"query": tab["query"], "variables": json.loads(tab["variables"]), "headers": headers}
 
 
-def test_answers_and_errors_arrive_as_they_are_given(tools: Tools, gateway: str) -> None:
+@pytest.mark.parametrize("settings", [{}, {"http_statuses": "2026-09"}], ids=["default statuses", "2026-09"])
+def test_answers_and_errors_arrive_as_they_are_given(tools: Tools, tmp_path: Path, settings: dict[str, str]) -> None:
     """The same operations, once through the router and once without it. Times and new ids differ, and nothing else."""
     requests = [request_of(operation) for operation in PREPARED]
-    answers = through_router(tools, gateway, requests)
-    for operation, request, routed in zip(PREPARED, requests, answers, strict=True):
-        body = {name: request[name] for name in ("query", "variables")}
-        direct = httpx.post(gateway, json=body, headers=request["headers"]).json()
+    with serving(tmp_path, **settings) as gateway:
+        answers = through_router(tools, gateway, requests)
+        unrouted = [
+            httpx.post(
+                gateway,
+                json={name: request[name] for name in ("query", "variables")},
+                headers=request["headers"],
+            ).json()
+            for request in requests
+        ]
+    for operation, routed, direct in zip(PREPARED, answers, unrouted, strict=True):
         assert _errors(routed) == _errors(direct), operation.title
         assert _stable(routed["data"]) == _stable(direct["data"]), operation.title
         assert bool(direct.get("errors")) == (operation.reason is not None)

@@ -6,11 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.external.test_codegen import STRICT
-from tests.external.tools import HERE, ROOT, SCHEMA, Tools, snippet
+from tests.external.tools import HERE, ROOT, SCHEMA, Tools, serving, snippet
 
 pytestmark = pytest.mark.external
 
@@ -22,7 +23,10 @@ _REFUSED = {
 }
 
 
-def test_a_page_finds_every_error_and_sends_a_record_back(tools: Tools, gateway: str) -> None:
+@pytest.mark.parametrize("settings", [{}, {"http_statuses": "2026-09"}], ids=["default statuses", "2026-09"])
+def test_a_page_finds_every_error_and_sends_a_record_back(
+    tools: Tools, tmp_path: Path, settings: dict[str, str]
+) -> None:
     source = tools.folder / "src"
     source.mkdir()
     (tools.folder / "package.json").write_text('{"type": "module"}')
@@ -39,7 +43,8 @@ def test_a_page_finds_every_error_and_sends_a_record_back(tools: Tools, gateway:
     (tools.folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "include": ["src"]}))
     tools.run("graphql-codegen", "--config", "codegen.ts")
     tools.run("tsc", "--project", ".")
-    answer = json.loads(tools.run("node", "out/page.js", gateway).splitlines()[-1])
+    with serving(tmp_path, **settings) as url:
+        answer = json.loads(tools.run("node", "out/page.js", url).splitlines()[-1])
 
     assert answer["refusals"] == dict.fromkeys(("apollo", "urql", "graphql-request"), _REFUSED)
     for client, summary in answer["requestErrors"].items():
