@@ -1,7 +1,7 @@
-"""Documents made ready to run once, and kept: parsed, counted, validated, their operations looked at.
+"""Prepares each document once: parses, counts and validates it, and looks at its operations.
 
-Bounded by number and by weight. A document that is refused is kept with its faults, so that a repeated one is as cheap;
-but apart, so that nonsense drives out nonsense alone.
+Two LRU caches. Valid documents are bounded by number and weight. Invalid ones are cached with their errors, so that a
+repeated one is as cheap, and apart, so that they never drive out a valid one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     FieldNode,
@@ -25,7 +26,6 @@ from graphql.utilities import TypeInfo
 from graphql.validation import ValidationContext
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 
-from app.graphql.keeping import Kept
 from app.graphql.limits import RULES, DocumentLimits, DocumentSize
 from app.graphql.refusals import (
     DOCUMENT_INVALID,
@@ -43,8 +43,8 @@ from app.graphql.variables import place_of_value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A longer document is run, but not kept: strings do not count as tokens.
-MAX_KEPT_LENGTH = 65_536
+# A longer document is run, but not cached: strings do not count as tokens.
+MAX_CACHED_LENGTH = 65_536
 # Measured: what the tree of a document takes for each of its tokens, comments among them.
 _BYTES_OF_TOKEN = 200
 # What a document may weigh on the average. One that people write has some hundred tokens.
@@ -84,9 +84,9 @@ class Operation:
     never_null: tuple[str, ...]
     # What is counted of it, as one value.
     summary: tuple[Any, ...] = field(init=False)
-    # What `app.graphql.compiled` made of it; lives and is dropped with the document.
+    # What `app.graphql.compiled` made of it. It is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-    # What `app.telemetry` tells of it in every line; likewise.
+    # What `app.telemetry` logs of it on every line. It is dropped with the document, too.
     told: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -121,44 +121,60 @@ class Document:
         return self._only
 
 
+class _Valid(LRUCache[str, Document]):
+    """Bounded by number, and by weight in bytes. What is heavier than all may be together is not cached."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count * _MEAN_WEIGHT, getsizeof=_weight)
+        self._count = count
+
+    def __setitem__(self, source: str, document: Document, *more: Any) -> None:
+        if _weight(document) > self.maxsize:
+            return
+        while len(self) >= self._count:
+            self.popitem()
+        super().__setitem__(source, document, *more)
+
+
+def _weight(document: Document) -> int:
+    source = document.ast.loc.source.body if document.ast.loc is not None else ""
+    return len(source) + _BYTES_OF_TOKEN * document.ast.token_count
+
+
 class Documents:
     """The cache. `hits` and `misses` are for metrics."""
 
     def __init__(
-        self, schema: GraphQLSchema, limits: DocumentLimits, *, introspection: bool = True, max_kept: int = 1000
+        self, schema: GraphQLSchema, limits: DocumentLimits, *, introspection: bool = True, max_cached: int = 1000
     ) -> None:
         self._schema = schema
         self._limits = limits
         self._introspection = introspection
-        self._kept = Kept[Document](max_kept, max_kept * _MEAN_WEIGHT)
-        refused = max(1, max_kept // _REFUSED_SHARE)
-        self._refused = Kept[tuple[Fault, ...]](refused, refused * _MEAN_WEIGHT)
+        self._valid = _Valid(max_cached)
+        # Each source is of bounded length, and so are its faults: the number is bound enough.
+        self._invalid: LRUCache[str, tuple[Fault, ...]] = LRUCache(max(1, max_cached // _REFUSED_SHARE))
         self.hits = 0
         self.misses = 0
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._refused)
+        return len(self._valid) + len(self._invalid)
 
     def get(self, source: str) -> Document:
         """Raises RefusedRequestError, anew for each request."""
-        found = self._kept.get(source) or self._refused.get(source)
-        if found is not None:
+        prepared: Document | tuple[Fault, ...] | None = self._valid.get(source) or self._invalid.get(source)
+        if prepared is not None:
             self.hits += 1
         else:
             self.misses += 1
-            found = self._prepare(source)
-            self._keep(source, found)
-        if isinstance(found, tuple):
-            raise RefusedRequestError(found)
-        return found
-
-    def _keep(self, source: str, found: Document | tuple[Fault, ...]) -> None:
-        if len(source) > MAX_KEPT_LENGTH:
-            return
-        if isinstance(found, tuple):
-            self._refused.put(source, found, len(source) + sum(len(fault.message) for fault in found))
-        else:
-            self._kept.put(source, found, len(source) + _BYTES_OF_TOKEN * found.ast.token_count)
+            prepared = self._prepare(source)
+            if len(source) <= MAX_CACHED_LENGTH:
+                if isinstance(prepared, tuple):
+                    self._invalid[source] = prepared
+                else:
+                    self._valid[source] = prepared
+        if isinstance(prepared, tuple):
+            raise RefusedRequestError(prepared)
+        return prepared
 
     def _parse(self, source: str) -> tuple[DocumentNode, DocumentSize]:
         if len(source) > self._limits.max_length:

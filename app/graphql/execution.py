@@ -90,7 +90,7 @@ class Engine:
         self.schema = schema
         self._graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
         self.documents = Documents(
-            self._graphql, limits or DocumentLimits(), introspection=introspection, max_kept=max_documents
+            self._graphql, limits or DocumentLimits(), introspection=introspection, max_cached=max_documents
         )
         self.persisted = persisted if persisted is not None else PersistedDocuments()
         self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
+
+from cachetools import LRUCache
 
 from app.graphql.refusals import (
     DOCUMENT_NOT_TRUSTED,
@@ -76,7 +77,7 @@ class PersistedDocuments:
     """Finds the document of a request.
 
     `trusted` are always known; `strict` lets nothing else run. `automatic` is the number of documents that clients may
-    register, 0 turns that off; the oldest is forgotten first, and none longer than `max_length` is kept.
+    register, 0 turns that off; the least recently used goes first, and none longer than `max_length` is kept.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class PersistedDocuments:
         self._strict = strict
         self._automatic = 0 if strict else automatic
         self._max_length = max_length
-        self._registered: OrderedDict[str, str] = OrderedDict()
+        self._registered: LRUCache[str, str] = LRUCache(self._automatic)
 
     def __len__(self) -> int:
         return len(self._registered)
@@ -113,9 +114,9 @@ class PersistedDocuments:
             return self._trusted[wanted]
         if self._strict:
             raise refused(DOCUMENT_NOT_TRUSTED)
-        if wanted in self._registered:
-            self._registered.move_to_end(wanted)
-            return self._registered[wanted]
+        registered = self._registered.get(wanted)
+        if registered is not None:
+            return registered
         raise refused(PERSISTED_QUERY_NOT_FOUND if self._automatic else PERSISTED_QUERY_NOT_SUPPORTED)
 
     def accepted(self, query: str | None, extensions: Mapping[str, Any]) -> None:
@@ -126,9 +127,6 @@ class PersistedDocuments:
         if wanted is None:
             return
         self._registered[wanted] = query
-        self._registered.move_to_end(wanted)
-        if len(self._registered) > self._automatic:
-            self._registered.popitem(last=False)
 
 
 def _wanted(extensions: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -13,16 +15,11 @@ from graphql import (
     OperationDefinitionNode,
     ValueNode,
     VariableNode,
-    get_nullable_type,
-    is_enum_type,
-    is_input_object_type,
-    is_list_type,
     is_non_null_type,
-    is_required_input_field,
-    is_scalar_type,
     type_from_ast,
 )
 from graphql.pyutils import Undefined
+from graphql.utilities import validate_input_value
 
 from app.graphql.refusals import VARIABLE_INVALID, Fault, shortened
 
@@ -31,6 +28,18 @@ if TYPE_CHECKING:
 
 Place = tuple[str | int, ...]
 MAX_FAULTS = 20
+
+# graphql-core's messages. It names the place of a missing and of an unknown field in the text alone.
+_MEMBER = re.compile(
+    r"(?s)(?P<problem>Expected value of type '\w+' (?:to include|not to include))"
+    r" (?:required|unknown) field '(?P<name>.*?)', found: "
+)
+_ENUM = re.compile(r"(?s)Value .* does not exist in '(\w+)' enum")
+_QUOTED = re.compile(r", found: |, but encountered |: ")
+
+
+class _EnoughError(Exception):
+    """As many faults as are told."""
 
 
 def variable_faults(
@@ -103,52 +112,27 @@ def _values(field: FieldNode) -> Iterator[tuple[Place, Any]]:
             pending.extend(((*place, index), item) for index, item in enumerate(node.values))
 
 
-def _problems(value: Any, type_: Any) -> Iterator[tuple[Place, str]]:
-    if is_non_null_type(type_):
-        if value is Undefined or value is None:
-            yield (), f"a value of type '{type_}' is required{'' if value is Undefined else ', null is not one'}."
-            return
-        type_ = get_nullable_type(type_)
-    if value is None:
-        return
-    if is_list_type(type_):
-        # A single value stands for a list of one.
-        items = enumerate(value) if isinstance(value, list) else [(None, value)]
-        for index, item in items:
-            for inner, problem in _problems(item, type_.of_type):
-                yield (inner if index is None else (index, *inner)), problem
-    elif is_input_object_type(type_):
-        yield from _members(value, type_)
-    elif (complaint := _leaf(value, type_)) is not None:
-        yield (), complaint
+def _problems(value: Any, type_: Any) -> list[tuple[Place, str]]:
+    """What graphql-core says against a value, at most MAX_FAULTS times, without the values that it quotes."""
+    problems: list[tuple[Place, str]] = []
+
+    def report(error: GraphQLError, path: list[str | int]) -> None:
+        problems.append(_problem(error, tuple(path)))
+        if len(problems) == MAX_FAULTS:
+            raise _EnoughError
+
+    with suppress(_EnoughError):
+        validate_input_value(value, type_, report, hide_suggestions=True)
+    return problems
 
 
-def _members(value: Any, type_: Any) -> Iterator[tuple[Place, str]]:
-    if not isinstance(value, dict):
-        yield (), f"expected an object of type '{type_}'."
-        return
-    for name in value:
-        if name not in type_.fields:
-            yield (name,), f"type '{type_}' has no such field."
-    for name, field in type_.fields.items():
-        if name in value:
-            for place, problem in _problems(value[name], field.type):
-                yield (name, *place), problem
-        elif is_required_input_field(field):
-            yield (name,), f"a value of type '{field.type}' is required."
-
-
-def _leaf(value: Any, type_: Any) -> str | None:
-    """What a scalar or an enum says against a value; our own scalars and graphql-core's explain themselves."""
-    try:
-        hidden = (True,) if is_enum_type(type_) else ()
-        if type_.coerce_input_value(value, *hidden) is not Undefined:
-            return None
-    except GraphQLError as error:
-        # graphql-core ends its messages with the value: "Int cannot represent non-integer value: 1.5".
-        return error.message.partition(":")[0].rstrip(".") + "."
-    except ValueError as error:
-        return f"{error}." if is_scalar_type(type_) else f"not a value of type '{type_}'."
-    except Exception:  # noqa: BLE001 - a scalar may raise anything, and none of it is for the client
-        return f"not a value of type '{type_}'."
-    return f"not a value of {'enum' if is_enum_type(type_) else 'type'} '{type_}'."
+def _problem(error: GraphQLError, place: Place) -> tuple[Place, str]:
+    if isinstance(error.original_error, ValueError):  # our own scalars explain themselves
+        return place, f"{error.original_error}."
+    message = error.message.replace("not to be None.", "not to be null.")
+    if about := _MEMBER.match(message):
+        return (*place, about["name"]), f"{about['problem']} a field '{about['name']}'."
+    if about := _ENUM.match(message):
+        return place, f"Not a value of enum '{about[1]}'."
+    # What follows is the value, as in: Int cannot represent non-integer value: 1.5.
+    return place, _QUOTED.split(message, maxsplit=1)[0].rstrip(".") + "."

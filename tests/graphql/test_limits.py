@@ -5,7 +5,6 @@ from graphql import get_introspection_query
 
 from app.graphql.documents import Documents
 from app.graphql.execution import Engine
-from app.graphql.keeping import Kept
 from app.graphql.limits import DocumentLimits
 from app.graphql.refusals import RefusedRequestError
 from tests.graphql.asking import UPDATE, ask, schema
@@ -153,7 +152,7 @@ async def test_a_hostile_document_is_a_plain_refusal(query):
 
 
 async def test_prepared_documents_are_kept_within_bounds():
-    documents = Documents(schema()._schema, DocumentLimits(), max_kept=3)
+    documents = Documents(schema()._schema, DocumentLimits(), max_cached=3)
     for name in ("a", "b", "c", "a", "d"):
         documents.get(f"query {name} {{ __typename }}")
     assert (len(documents), documents.hits, documents.misses) == (3, 1, 4)
@@ -165,7 +164,7 @@ async def test_prepared_documents_are_kept_within_bounds():
 
 
 async def test_nonsense_drives_out_nonsense_alone():
-    documents = Documents(schema()._schema, DocumentLimits(), max_kept=20)
+    documents = Documents(schema()._schema, DocumentLimits(), max_cached=20)
     kept = documents.get("query a { __typename }")
     for number in range(100):
         with pytest.raises(RefusedRequestError):
@@ -180,23 +179,18 @@ async def test_nonsense_drives_out_nonsense_alone():
 
 async def test_prepared_documents_are_kept_within_their_weight():
     """However many tokens or characters a caller puts into each: a thousand of the largest took a third of a gigabyte."""
-    documents = Documents(schema()._schema, DocumentLimits(), max_kept=20)
+    documents = Documents(schema()._schema, DocumentLimits(), max_cached=20)
     for number in range(20):
         documents.get(f"query a{number} {{ __typename }}" + "#\n" * 1900)
     assert len(documents) == 20 * 65_536 // (200 * 1900 + 4000)
 
 
-def test_what_is_kept_is_bounded_by_number_and_weight():
-    kept = Kept(3, 10)
-    for key, weight in (("a", 4), ("b", 4), ("c", 1)):
-        kept.put(key, key.upper(), weight)
-    assert kept.get("a") == "A"
-    kept.put("d", "D", 1)
-    assert [kept.get(key) for key in "abcd"] == ["A", None, "C", "D"]
-    kept.put("e", "E", 5)
-    assert [kept.get(key) for key in "acde"] == [None, "C", "D", "E"]
-    kept.put("f", "F", 11)
-    assert len(kept) == 0
+async def test_a_document_that_is_heavier_than_the_whole_cache_is_run_and_not_cached():
+    documents = Documents(schema()._schema, DocumentLimits(), max_cached=1)
+    small = documents.get("{ __typename }")
+    documents.get("query heavy { __typename }" + "#\n" * 1900)
+    assert documents.get("{ __typename }") is small
+    assert len(documents) == 1
 
 
 LONG = "x" * 90_000
