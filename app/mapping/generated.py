@@ -1,43 +1,47 @@
-"""Functions that are written out for one class or one selection: on every request a loop costs several times as much.
+"""All generated code: functions that are compiled for one class or one selection. Loops cost several times as much.
 
-What gets into a source are names of our own classes and of the schema, each checked to be one, and numbers; everything
-else is handed over under a name. What a caller wrote, an alias for instance, is handed over as well.
+A source holds names of our own classes and of the schema, each checked to be a name, and numbers. Every other value is
+passed to the function under a generated name; so is what a caller wrote, an alias for instance.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import MISSING, fields
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from strawberry import UNSET
+
+from app.mapping.members import Member, members
 
 _numbers = count()
-# Objects with so few attributes are made faster one by one than from a dict, others the other way round.
-_FEW = 4
 
 
 class FunctionSource:
     """Lines of a function's body, and the values that they name."""
 
     def __init__(self, *parameters: str) -> None:
-        self._lines = [f"def written({', '.join(parameters)}):"]
-        self._names: dict[str, Any] = {}
+        self._lines = [f"def generated({', '.join(parameters)}):"]
+        self._values: dict[str, Any] = {}
 
     def add(self, *lines: str, depth: int = 1) -> None:
         self._lines += ["    " * depth + line for line in lines]
 
-    def value(self, given: Any) -> str:
+    def value(self, value: Any) -> str:
         """The name under which the lines find a value."""
-        name = f"_{len(self._names)}"
-        self._names[name] = given
-        return name
+        value_name = f"_{len(self._values)}"
+        self._values[value_name] = value
+        return value_name
+
+    def add_object(self, cls: type, values: Mapping[str, str]) -> None:
+        """Ends the function with an object of a dataclass; `values` are names by attribute."""
+        self.add(f"return {self.value(cls)}({', '.join(f'{name(key)}={value}' for key, value in values.items())})")
 
     def function(self) -> Any:
-        code = compile("\n".join(self._lines), f"<written {next(_numbers)}>", "exec")
-        exec(code, self._names)  # noqa: S102 - see above
-        return self._names["written"]
+        code = compile("\n".join(self._lines), f"<generated {next(_numbers)}>", "exec")
+        exec(code, self._values)  # noqa: S102 - see above
+        return self._values["generated"]
 
 
 def name(text: str) -> str:
@@ -47,45 +51,134 @@ def name(text: str) -> str:
     return text
 
 
-def builder(cls: type[T], names: Collection[str]) -> Callable[[dict[str, Any]], T]:
-    """Makes an object of a dataclass from its attributes `names`, by name; the dict becomes the object's own.
+def input_writer(cls: type, write: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """From an input object to the vendor's JSON. `write` writes an object within it."""
+    source = FunctionSource("value")
+    unset, write_nested = source.value(UNSET), source.value(write)
+    source.add("result = {}")
+    for member in members(cls):
+        item = "item"
+        if member.nested is not None:
+            item = f"[None if part is None else {write_nested}(part) for part in item]"
+            item = f"None if item is None else {item if member.is_list else f'{write_nested}(item)'}"
+        source.add(f"item = value.{name(member.attribute)}", f"if item is not {unset}:")
+        source.add(f"result['{name(member.name)}'] = {item}", depth=2)
+    source.add("return result")
+    writer: Callable[[Any], dict[str, Any]] = source.function()
+    return writer
 
-    What the generated `__init__` would do, without handing each of them over by itself.
+
+def projection(
+    cls: type,
+    parts: Iterable[tuple[Member, Member, Callable[[Any], Any] | None]],
+    more: Collection[str],
+) -> Callable[..., Any]:
+    """From an input object to an object of `cls` with the attributes `more` and those of `parts`.
+
+    A part is the record's member, the input's, and the projection below both: None for a scalar, and where something
+    is selected that no such input has. The function gives None where the input leaves a part out.
     """
-    if not is_plain(cls, names):
-        return lambda values: cls(**values)
-    new = object.__new__
+    source = FunctionSource("value", *more)
+    unset = source.value(UNSET)
+    values = {attribute: attribute for attribute in more}
+    for record_member, input_member, below in parts:
+        item = values[record_member.attribute] = f"v{len(values)}"
+        source.add(f"{item} = value.{name(input_member.attribute)}", f"if {item} is {unset}:", "    return None")
+        if record_member.nested is None:
+            continue
+        if below is None:
+            # null and [] need no nested fields.
+            source.add(f"if {item}{'' if record_member.is_list else ' is not None'}:", "    return None")
+            continue
+        project = source.value(below)
+        source.add(f"if {item} is not None:")
+        if record_member.is_list:
+            # By identity: `in` would ask each part whether it equals None, which costs as much as making it.
+            source.add("parts = []", f"for part in {item}:", depth=2)
+            source.add("if part is not None:", f"    part = {project}(part)", depth=3)
+            source.add("    if part is None:", "        return None", "parts.append(part)", depth=3)
+            source.add(f"{item} = parts", depth=2)
+        else:
+            source.add(f"{item} = {project}({item})", f"if {item} is None:", "    return None", depth=2)
+    source.add_object(cls, values)
+    function: Callable[..., Any] = source.function()
+    return function
 
-    def build(values: dict[str, Any]) -> T:
-        made = new(cls)
-        made.__dict__ = values
-        return made
 
-    return build
+def input_reader(
+    cls: type,
+    attributes: Mapping[str, str],
+    readers: Mapping[str, Callable[[Any], Any]],
+    exact: Mapping[str, type | None],
+    *,
+    defaults: Mapping[str, Any],
+    required: Collection[str],
+    nullable: bool,
+    fallback: type[Exception],
+) -> Callable[[Any], Any]:
+    """From a variable's JSON to an input object; raises `fallback` for what is not plainly right.
 
-
-def add_object(source: FunctionSource, cls: type, values: Mapping[str, str]) -> None:
-    """Ends a function with an object of a dataclass, made as `builder` does; `values` are names by attribute."""
-    given = "{" + ", ".join(f"'{name(attribute)}': {value}" for attribute, value in values.items()) + "}"
-    if not is_plain(cls, values):
-        source.add(f"return {source.value(cls)}(**{given})")
-        return
-    source.add(f"made = {source.value(object.__new__)}({source.value(cls)})")
-    if len(values) <= _FEW:
-        source.add(*(f"made.{name(attribute)} = {value}" for attribute, value in values.items()))
-    else:
-        source.add(f"made.__dict__ = {given}")
-    source.add("return made")
-
-
-def is_plain(cls: type, names: Collection[str]) -> bool:
-    """Whether to set the attributes `names` is all that making an object of a dataclass comes to.
-
-    Another one that is left out has its default as the class's attribute.
+    `attributes` are by GraphQL names, as are `readers` and `exact`: a value of just that type is taken as it is. An
+    unknown member is noticed by the number of members.
     """
-    fields = [field for field in dataclasses.fields(cls) if field.init]
-    whole = all(field.name in names or field.default is not dataclasses.MISSING for field in fields)
-    known = set(names) <= {field.name for field in fields}
-    own = any(hasattr(cls, name) for name in ("__post_init__", "__slots__"))
-    own = own or any("__new__" in vars(base) for base in cls.__mro__[:-1])
-    return whole and known and hasattr(cls, "__dict__") and not own
+    source = FunctionSource("raw")
+    raised = source.value(fallback)
+    source.add("if type(raw) is not dict:")
+    if nullable:
+        source.add("if raw is None:", "    return None", depth=2)
+    source.add(f"raise {raised}", depth=2)
+    source.add(f"missing = {len(readers)} - len(raw)")
+    values = {}
+    for number, (key, attribute) in enumerate(attributes.items()):
+        value = values[attribute] = f"v{number}"
+        read = f"{value} = {source.value(readers[key])}({value})"
+        source.add(f"if '{name(key)}' in raw:", f"    {value} = raw['{name(key)}']")
+        if exact[key] is None:
+            source.add(read, depth=2)
+        else:
+            source.add(f"if type({value}) is not {source.value(exact[key])}:", f"    {read}", depth=2)
+        source.add("else:")
+        if key in required:
+            source.add(f"raise {raised}", depth=2)
+        else:
+            source.add("missing -= 1", f"{value} = {_default(source, cls, attribute, defaults)}", depth=2)
+    source.add("if missing:", f"    raise {raised}")
+    source.add_object(cls, values)
+    reader: Callable[[Any], Any] = source.function()
+    return reader
+
+
+def _default(source: FunctionSource, cls: type, attribute: str, defaults: Mapping[str, Any]) -> str:
+    """What an absent member is: the schema's default, else that of the class."""
+    if attribute in defaults:
+        return source.value(defaults[attribute])
+    [field] = [field for field in fields(cls) if field.name == attribute]
+    if field.default is not MISSING:
+        return source.value(field.default)
+    return f"{source.value(field.default_factory)}()"
+
+
+def object_completion(
+    cls: type, members: Iterable[tuple[str, str | None, Any, Collection[type]]], fallback: type[Exception]
+) -> Callable[[Any], Any]:
+    """From an object to a dict of the answer; raises `fallback` for a value of another class.
+
+    A member is its key, its attribute, the function that completes it, and the types of which a value is complete
+    already. Without an attribute the third is a constant.
+    """
+    source = FunctionSource("value")
+    source.add(f"if type(value) is not {source.value(cls)}:")
+    source.add("if value is None:", "    return None", f"raise {source.value(fallback)}", depth=2)
+    items = []
+    for key, attribute, complete, as_it_is in members:
+        item = source.value(complete)
+        if attribute is not None:
+            read, completed = f"value.{name(attribute)}", f"{item}({{}})"
+            item = completed.format(read)
+            for kind in set(as_it_is) - {type(None)}:
+                null = " or item is None" if type(None) in as_it_is else ""
+                item = f"item if type(item := {read}) is {source.value(kind)}{null} else {completed.format('item')}"
+        items.append(f"{source.value(key)}: {item}")
+    source.add("return {" + ", ".join(items) + "}")
+    completion: Callable[[Any], Any] = source.function()
+    return completion

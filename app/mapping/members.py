@@ -8,14 +8,13 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any
 
 from strawberry import UNSET
 from strawberry.types.field import StrawberryField
 
-from app.mapping.generated import builder
 from app.mapping.readers import LENIENT, Reader
 
 # A value of just this type is read as it is.
@@ -59,7 +58,6 @@ class Members:
     required: tuple[Member, ...]
     blank: Mapping[str, None]
     has_code: bool
-    build: Callable[[dict[str, Any]], Any]
 
 
 def members(cls: type) -> tuple[Member, ...]:
@@ -89,7 +87,6 @@ def _read(cls: Hashable) -> Members:
         required=tuple(member for member in listed if member.required),
         blank=dict.fromkeys(member.attribute for member in listed),
         has_code=any(member.folded == "code" for member in listed),
-        build=builder(cls, [member.attribute for member in listed]),
     )
 
 
@@ -126,6 +123,12 @@ def _not_null(annotation: Any) -> tuple[Any, bool]:
         return annotation, True
     rest = [item for item in typing.get_args(annotation) if item not in {type(None), type(UNSET)}]
     return (_not_null(rest[0])[0], False) if len(rest) == 1 else (annotation, False)
+
+
+def attributes_of(cls: type) -> dict[str, str]:
+    """By GraphQL names. A field with a resolver of its own is answered by the attribute that `derived_from` names."""
+    derived: dict[str, str] = getattr(cls, "derived_from", {})
+    return derived | {member.graphql_name: member.attribute for member in members(cls)}
 
 
 def _camel(name: str) -> str:

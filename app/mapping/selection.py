@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from typing import Any, TypeVar, cast
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from graphql import (
     FieldNode,
@@ -20,10 +20,9 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_directive_values
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
-from strawberry import UNSET
 
-from app.mapping.generated import FunctionSource, add_object, name
-from app.mapping.wire import members
+from app.mapping.generated import projection
+from app.mapping.members import attributes_of, members, members_of
 
 T = TypeVar("T")
 # An input to the object that it describes, None where it cannot.
@@ -109,49 +108,24 @@ _PLANS = 512
 
 
 @lru_cache(_PLANS)
-def _plan(cls: type, given: type, below: _Names, more: tuple[str, ...]) -> _Plan | None:
+def _plan(cls: type, input_cls: type, below: _Names, more: tuple[str, ...]) -> _Plan | None:
     """None where something is selected that no such input has."""
-    names = attributes_of(cls)
-    out = {member.attribute: member for member in members(cls)}
-    inputs = {member.folded: member for member in members(given)}
-    source = FunctionSource("value", *more)
-    unset = source.value(UNSET)
-    made = {attribute: attribute for attribute in more}
+    attributes = attributes_of(cls)
+    record_members = {member.attribute: member for member in members(cls)}
+    input_members = members_of(input_cls).folded
+    parts = {}
     for field_name, further in below:
-        attribute = names.get(field_name)
-        if field_name == "__typename" or attribute in made:
+        attribute = attributes.get(field_name)
+        if field_name == "__typename" or attribute in more or attribute in parts:
             continue
-        wanted = None if attribute is None else out.get(attribute)
-        sent = None if wanted is None else inputs.get(wanted.folded)
+        wanted = record_members.get(attribute or "")
+        sent = input_members.get(wanted.folded) if wanted is not None else None
         if wanted is None or sent is None:
             return None
         if (wanted.is_list, wanted.scalar) != (sent.is_list, sent.scalar):
-            raise TypeError(f"{given.__name__}.{sent.attribute} is no {cls.__name__}.{wanted.attribute}")
-        item = made[wanted.attribute] = f"v{len(made)}"
-        source.add(f"{item} = value.{name(sent.attribute)}", f"if {item} is {unset}:", "    return None")
-        if wanted.nested is None or sent.nested is None:
-            continue
-        plan = _plan(wanted.nested, sent.nested, further, ())
-        if plan is None:
-            # Of nothing nothing is missing: of null, and of an empty list.
-            source.add(f"if {item}{'' if wanted.is_list else ' is not None'}:", "    return None")
-            continue
-        inner = source.value(plan)
-        source.add(f"if {item} is not None:")
-        if wanted.is_list:
-            # By identity: `in` would ask each part whether it equals None, which costs as much as making it.
-            source.add("parts = []", f"for part in {item}:", depth=2)
-            source.add("if part is not None:", f"    part = {inner}(part)", depth=3)
-            source.add("    if part is None:", "        return None", "parts.append(part)", depth=3)
-            source.add(f"{item} = parts", depth=2)
-        else:
-            source.add(f"{item} = {inner}({item})", f"if {item} is None:", "    return None", depth=2)
-    add_object(source, cls, made)
-    return cast("_Plan", source.function())
-
-
-@cache
-def attributes_of(cls: type) -> dict[str, str]:
-    """By GraphQL names. A field with a resolver of its own is answered by the attribute that `derived_from` names."""
-    derived: dict[str, str] = getattr(cls, "derived_from", {})
-    return derived | {member.graphql_name: member.attribute for member in members(cls)}
+            raise TypeError(f"{input_cls.__name__}.{sent.attribute} is no {cls.__name__}.{wanted.attribute}")
+        nested = None
+        if wanted.nested is not None and sent.nested is not None:
+            nested = _plan(wanted.nested, sent.nested, further, ())
+        parts[attribute] = (wanted, sent, nested)
+    return projection(cls, parts.values(), more)

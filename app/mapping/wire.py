@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from strawberry import UNSET
 
-from app.mapping.generated import FunctionSource, name
+from app.mapping.generated import input_writer
 from app.mapping.members import Member, members, members_of, wire
 from app.mapping.readers import Reader
 
@@ -39,45 +39,13 @@ class WireMismatchError(ValueError):
 def to_wire(value: Any) -> Wire:
     """A Strawberry input as the vendor's JSON: documented spelling, only the members that were given."""
     cls = type(value)
-    return (_writers.get(cls) or _writer(cls))(value)
+    writer = _writers.get(cls)
+    if writer is None:
+        writer = _writers[cls] = input_writer(cls, to_wire)
+    return writer(value)
 
 
 _writers: dict[type, Callable[[Any], Wire]] = {}
-
-
-def _writer(cls: type, above: tuple[type, ...] = ()) -> Callable[[Any], Wire]:
-    """`to_wire` for one class, member by member; `above` are the classes whose writers are being written."""
-    above = (*above, cls)
-    source = FunctionSource("value")
-    unset = source.value(UNSET)
-    source.add("result = {}")
-    for member in members(cls):
-        given = "item"
-        if member.nested is not None and member.is_list:
-            part = _nested_writer(source, member.nested, "part", above)
-            given = f"None if item is None else [None if part is None else {part} for part in item]"
-        elif member.nested is not None:
-            given = f"None if item is None else {_nested_writer(source, member.nested, 'item', above)}"
-        source.add(f"item = value.{name(member.attribute)}", f"if item is not {unset}:")
-        source.add(f"result['{name(member.name)}'] = {given}", depth=2)
-    source.add("return result")
-    found: Callable[[Any], Wire] = source.function()
-    _writers[cls] = found
-    return found
-
-
-def _nested_writer(source: FunctionSource, cls: type, given: str, above: tuple[type, ...]) -> str:
-    """An expression; most objects within others are nothing but a code, and need no function of their own."""
-    plain = f"{source.value(to_wire)}({given})"
-    found = members(cls)
-    if len(found) == 1 and found[0].nested is None:
-        value = f"only := {given}.{name(found[0].attribute)}"
-        written = f"{{}} if ({value}) is {source.value(UNSET)} else {{'{name(found[0].name)}': only}}"
-    elif cls in above:
-        return plain
-    else:
-        written = f"{source.value(_writers.get(cls) or _writer(cls, above))}({given})"
-    return f"{written} if type({given}) is {source.value(cls)} else {plain}"
 
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
@@ -128,7 +96,7 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unre
         for member in known.required:
             if values[member.attribute] is absent:
                 values[member.attribute] = _mismatch(cls, member, "missing", unreadable)
-    return known.build(values)  # type: ignore[no-any-return]
+    return cls(**values)
 
 
 def record_from_wire(cls: type[T], record_id: str, data: Mapping[str, Any], unreadable: Unreadable) -> T:

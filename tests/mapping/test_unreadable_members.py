@@ -25,9 +25,8 @@ from app.bootstrap import Backends
 from app.call import Call
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
-from app.mapping.members import Member, members
+from app.mapping.members import Member, attributes_of, members
 from app.mapping.scalars import UUID, DateTime, Decimal, StringMap
-from app.mapping.selection import attributes_of
 from tests.harness import _rest_settings, check_error, schema_of, serving
 
 CREDENTIALS = {"bokamera": {"authorization": "Bearer token", "x-api-key": "key"}}

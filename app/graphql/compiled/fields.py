@@ -10,8 +10,7 @@ from graphql import is_non_null_type
 from graphql.error import located_error
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
-from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError, Source
-from app.graphql.compiled.objects import ABSENT
+from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Source
 from app.graphql.compiled.running import AnomalyError, Info, Place, Run, is_awaitable, key_of
 from app.graphql.compiled.ways import Way
 from app.graphql.formatting import FieldError

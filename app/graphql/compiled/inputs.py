@@ -34,13 +34,14 @@ from graphql.utilities.coerce_input_value import coerce_default_value, coerce_in
 from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
 from strawberry.types.lazy_type import LazyType
 
-from app.graphql.compiled.objects import ABSENT, Reader, Shape, Single, UnusualError, Written, written_reader
 from app.graphql.compiled.ways import Way
+from app.mapping.generated import input_reader
 
 if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLField, GraphQLSchema
     from strawberry.schema.config import StrawberryConfig
 
+Reader = Callable[[Any], Any]
 Given = Mapping[str, Any]
 Source = Callable[[Given], Any]
 
@@ -48,6 +49,23 @@ _INT_END = 2**31
 _UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None))
 # A whole number may have the digits of a float in JSON; graphql-core judges that.
 _EXACT: dict[Any, type] = {GraphQLString: str, GraphQLBoolean: bool}
+
+
+ABSENT: Any = object()
+
+
+class UnusualError(Exception):
+    """A value for graphql-core: it is wrong, or right in a way that is not prepared here."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How an input object is built: its attributes and declared types by GraphQL name, and its schema's defaults."""
+
+    declared: type
+    members: Mapping[str, tuple[str, Any]]
+    defaults: Mapping[str, Any]
+    required: tuple[str, ...]
 
 
 class NotCompiledError(Exception):
@@ -62,13 +80,13 @@ class NotCompiledError(Exception):
 class Inputs:
     """The readers of one operation's inputs. `used` has the variables that the arguments last asked for read.
 
-    `written` has the readers of input objects, which are the schema's: they are the same for every operation.
+    `object_readers` are the schema's: they are the same for every operation.
     """
 
     schema: GraphQLSchema
     config: StrawberryConfig
     variables: Mapping[str, VariableDefinitionNode]
-    written: dict[tuple[str, Any, bool], Written]
+    object_readers: dict[tuple[str, Any, bool], Reader]
     used: set[str] = field(default_factory=set)
     _open: list[str] = field(default_factory=list)
     # What reads these gives neither null nor nothing.
@@ -87,24 +105,26 @@ class Inputs:
 
     def _object_reader(self, type_: GraphQLInputObjectType, declared: Any, *, null: bool) -> Reader:
         key = (type_.name, declared, null)
-        if key in self.written:
-            return self.written[key].read
+        if key in self.object_readers:
+            return self.object_readers[key]
         if type_.name in self._open:
             raise NotCompiledError(Way.RECURSIVE_INPUT)
         self._open.append(type_.name)
         shape = self._shape(type_, declared)
-        readers = {name: self.reader(type_.fields[name].type, found) for name, (_, found) in shape.members.items()}
+        types = {name: type_.fields[name].type for name in shape.members}
+        readers = {name: self.reader(types[name], item) for name, (_, item) in shape.members.items()}
         self._open.pop()
-        exact = {name: _EXACT.get(get_nullable_type(type_.fields[name].type)) for name in readers}
-        singles = {name: self._single(type_.fields[name].type, found) for name, (_, found) in shape.members.items()}
-        found = self.written[key] = written_reader(shape, readers, exact, singles, null=null)
-        return found.read
-
-    def _single(self, type_: Any, declared: Any) -> Single | None:
-        named = get_nullable_type(type_)
-        if not is_input_object_type(named):
-            return None
-        return self.written[named.name, _plain(declared), not is_non_null_type(type_)].single
+        reader = self.object_readers[key] = input_reader(
+            shape.declared,
+            {name: attribute for name, (attribute, _) in shape.members.items()},
+            readers,
+            {name: _EXACT.get(get_nullable_type(type_)) for name, type_ in types.items()},
+            defaults=shape.defaults,
+            required=shape.required,
+            nullable=null,
+            fallback=UnusualError,
+        )
+        return reader
 
     def _shape(self, type_: GraphQLInputObjectType, declared: Any) -> Shape:
         definition = getattr(declared, "__strawberry_definition__", None)
@@ -134,7 +154,7 @@ class Inputs:
         if members.keys() != type_.fields.keys():
             raise NotCompiledError(Way.INPUT_TYPE)
         required = tuple(name for name, found in type_.fields.items() if is_required_input_field(found))
-        return Shape(declared, {python for python, _ in members.values()}, members, fixed, required)
+        return Shape(declared, members, fixed, required)
 
     def variable(self, name: str, declared: Any) -> Source:
         """Where a variable stands; ABSENT where it was not given and has no default."""
@@ -202,7 +222,7 @@ class Inputs:
             parts.append((name, python, self.literal(member.value, type_.fields[name].type, found)))
         if set(shape.required) - {name for name, _, _ in parts}:
             raise NotCompiledError(Way.LITERAL)
-        build, fixed, required = shape.build, shape.fixed, shape.required
+        build, fixed, required = shape.declared, shape.defaults, shape.required
 
         def read_object(given: Given) -> Any:
             values = dict(fixed)
@@ -212,7 +232,7 @@ class Inputs:
                     values[python] = value
                 elif name in required:
                     raise UnusualError
-            return build(values)
+            return build(**values)
 
         return read_object
 

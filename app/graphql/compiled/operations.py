@@ -28,8 +28,7 @@ from graphql.utilities import coerce_input_value
 from msgspec import Struct
 
 from app.graphql.compiled.fields import Member, Resolved
-from app.graphql.compiled.inputs import Given, Inputs, NotCompiledError
-from app.graphql.compiled.objects import ABSENT, UnusualError
+from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Reader, UnusualError
 from app.graphql.compiled.outputs import Outputs, awaited
 from app.graphql.compiled.running import Run, is_awaitable
 from app.graphql.compiled.ways import Way
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, GraphQLError, GraphQLSchema
 
-    from app.graphql.compiled.objects import Written
     from app.graphql.context import Context
     from app.graphql.documents import Document, Operation
     from app.graphql.formatting import FieldError
@@ -129,7 +127,7 @@ class CompiledOperations:
     def __init__(self, schema: Schema) -> None:
         self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
         self._config = schema.config
-        self._written: dict[tuple[str, Any, bool], Written] = {}
+        self._object_readers: dict[tuple[str, Any, bool], Reader] = {}
         self._whole = not (schema.extensions or schema.exception_handlers)
 
     async def execute(
@@ -202,7 +200,7 @@ class CompiledOperations:
         chosen: Any = get_variable_values(self._schema, [definitions[name] for name in choice], dict(choice))
         assert isinstance(chosen, VariableValues)
         fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
-        inputs = Inputs(self._schema, self._config, definitions, self._written)
+        inputs = Inputs(self._schema, self._config, definitions, self._object_readers)
         outputs = Outputs(
             self._schema,
             self._config,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncio import gather
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     GraphQLObjectType,
@@ -30,8 +30,7 @@ from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Runn
 from app.graphql.compiled.inputs import Inputs, NotCompiledError
 from app.graphql.compiled.running import AnomalyError, Place, Run, is_awaitable
 from app.graphql.compiled.ways import Way
-from app.mapping.generated import FunctionSource
-from app.mapping.generated import name as named
+from app.mapping.generated import object_completion
 
 if TYPE_CHECKING:
     from graphql import FragmentDefinitionNode, GraphQLField
@@ -111,7 +110,16 @@ class Outputs:
         members = self.members(type_, collected.grouped_field_set)
         if any(member.resolved or member.completion.running for member in members):
             return Completion(running=_running_object(_class_of(type_), type_.name, members))
-        return Completion(_pure_object(_class_of(type_), members))
+        parts = [
+            (
+                member.key,
+                member.attribute,
+                member.constant if member.attribute is None else member.completion.pure,
+                member.completion.as_it_is,
+            )
+            for member in members
+        ]
+        return Completion(object_completion(_class_of(type_), parts, AnomalyError))
 
 
 def _resolver(definition: GraphQLField) -> tuple[Any, str | None]:
@@ -142,27 +150,6 @@ def _leaf(type_: Any) -> Pure:
         return completed
 
     return leaf
-
-
-def _pure_object(class_: type, members: Sequence[Member]) -> Pure:
-    """Member by member: as it is where it is of a type that needs nothing, else completed."""
-    source = FunctionSource("value")
-    source.add(f"if type(value) is not {source.value(class_)}:")
-    source.add("if value is None:", "    return None", f"raise {source.value(AnomalyError)}", depth=2)
-    items = []
-    for member in members:
-        completion = member.completion
-        if member.attribute is None:
-            item = source.value(member.constant)
-        else:
-            item = f"{source.value(completion.pure)}(value.{named(member.attribute)})"
-            for kind in completion.as_it_is - {type(None)}:
-                null = " or item is None" if type(None) in completion.as_it_is else ""
-                test = f"type(item := value.{named(member.attribute)}) is {source.value(kind)}{null}"
-                item = f"item if {test} else {source.value(completion.pure)}(item)"
-        items.append(f"{source.value(member.key)}: {item}")
-    source.add("return {" + ", ".join(items) + "}")
-    return cast("Pure", source.function())
 
 
 def _running_object(class_: type, name: str, members: Sequence[Member]) -> Running:
