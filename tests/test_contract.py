@@ -52,20 +52,47 @@ def whole(kind: GraphQLObjectType) -> str:
 
 
 def record_type(mutation: str) -> tuple[str, GraphQLObjectType]:
-    """The payload's one field, and the entity it holds."""
+    """The payload's record, which is its first field, and the entity it holds."""
     payload = get_named_type(root_field(mutation).type)
-    ((name, field),) = payload.fields.items()
+    name, field = next(iter(payload.fields.items()))
     return name, get_named_type(field.type)
 
 
-def operation(mutation: str, selection: str) -> str:
+def operation(mutation: str, selection: str, beside: str = "") -> str:
     arguments = root_field(mutation).args
     declared = ", ".join(
         f"${name}: {argument.type}" for name, argument in arguments.items() if is_required_argument(argument)
     )
     passed = ", ".join(f"{name}: ${name}" for name, argument in arguments.items() if is_required_argument(argument))
     record, _ = record_type(mutation)
-    return f"mutation({declared}) {{ {mutation}({passed}) {{ {record} {selection} }} }}"
+    return f"mutation({declared}) {{ {mutation}({passed}) {{ {record} {selection} {beside} }} }}"
+
+
+def as_data(mutation: str) -> str:
+    """The faults of an update as data, through fragments and under an alias."""
+    payload = get_named_type(root_field(mutation).type).name
+    asked = operation(mutation, "{ __typename }", f"... on {payload} @include(if: true) {{ ...Faults }}")
+    return f"""{asked} fragment Faults on {payload} {{ faults: userErrors {{
+        message code reason inputPath outcome retrySafe retryAfterSeconds requestId
+        backend {{ name status code message }}
+    }} }}"""
+
+
+def told(error: dict[str, Any]) -> dict[str, Any]:
+    """An error of the response as the payload tells it."""
+    shown = error["extensions"]
+    backend = shown.get("backend")
+    return {
+        "message": error["message"],
+        "code": shown["code"],
+        "reason": shown["reason"],
+        "inputPath": [str(step) for step in shown["input"]["path"]] if "input" in shown else None,
+        "outcome": shown.get("outcome"),
+        "retrySafe": shown["retry"]["safe"],
+        "retryAfterSeconds": shown["retry"].get("afterSeconds"),
+        "requestId": shown["requestId"],
+        "backend": backend and {name: backend.get(name) for name in ("name", "status", "code", "message")},
+    }
 
 
 def example_of(api: Any, mutation: str) -> dict[str, Any]:
@@ -104,6 +131,9 @@ async def test_every_row_in_every_wiring(wired: dict[str, Gateway], api, mutatio
         named = [step for step in shown["input"]["path"] if isinstance(step, str)]
         assert named == list(row.input_path)[: len(named)]
     assert answer == await wired["local"].execute(document, variables, simulate=row.reason)
+    # The same as data, and then nowhere else.
+    data = await wired[wiring].execute(as_data(mutation), variables, simulate=row.reason)
+    assert data == {"data": {mutation: {record_type(mutation)[0]: None, "faults": [told(error)]}}}
 
 
 @pytest.mark.asyncio(loop_scope="module")

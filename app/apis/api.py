@@ -80,14 +80,6 @@ class Api:
     sandbox_path: str = ""
 
     @property
-    def query(self) -> type:
-        return self.roots.query
-
-    @property
-    def mutation(self) -> type:
-        return self.roots.mutation
-
-    @property
     def mutations(self) -> Sequence[str]:
         """The GraphQL names of its mutations."""
         return self.roots.mutations

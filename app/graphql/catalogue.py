@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import strawberry
 from strawberry import UNSET
 
-from app.errors import OWN_ROWS, DocumentedError, Outcome
+from app.errors import OWN_ROWS, Code, DocumentedError, Outcome
 from app.graphql import refusals
 
 if TYPE_CHECKING:
@@ -20,6 +20,25 @@ _OUTCOMES = {
     Outcome.APPLIED: "The write happened.",
     Outcome.NOT_APPLIED: "The write certainly did not happen.",
     Outcome.UNKNOWN: "The write may or may not have happened; read the record before sending it again.",
+}
+_CODES = {
+    Code.BAD_USER_INPUT: "A value in the arguments is wrong; the input path says which, where that is known.",
+    Code.UNAUTHENTICATED: "Credentials are missing, or were not taken.",
+    Code.FORBIDDEN: "The caller or its backend user may not do this.",
+    Code.NOT_FOUND: "There is no such record.",
+    Code.CONFLICT: "The record is another one by now, or another request is changing it.",
+    Code.RATE_LIMITED: "There were too many requests.",
+    Code.BACKEND_REJECTED: "The backend refused the request for another cause.",
+    Code.BACKEND_ERROR: "The backend failed, or its answer cannot be understood.",
+    Code.BACKEND_UNAVAILABLE: "The backend could not be called; nothing was sent.",
+    Code.BACKEND_TIMEOUT: "The backend did not answer in time.",
+    Code.INTERNAL_SERVER_ERROR: "A fault of the gateway; its log has the story under the request id.",
+    Code.GRAPHQL_PARSE_FAILED: "The document is no GraphQL; nothing was executed.",
+    Code.GRAPHQL_VALIDATION_FAILED: "The document does not fit the schema; nothing was executed.",
+    Code.BAD_REQUEST: "The HTTP request is wrong; nothing was executed.",
+    Code.OPERATION_RESOLUTION_FAILURE: "The document has no such operation; nothing was executed.",
+    Code.PERSISTED_QUERY_NOT_FOUND: "The persisted document is not known; nothing was executed.",
+    Code.PERSISTED_QUERY_NOT_SUPPORTED: "Persisted documents are not supported; nothing was executed.",
 }
 
 
@@ -33,27 +52,46 @@ def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> An
     return strawberry.enum(Enum(name, members), description=description)  # type: ignore[call-overload]
 
 
-def catalogue_query(apis: Sequence[Api]) -> type:
+class ErrorEnums(NamedTuple):
+    """What the errors of one schema are told by."""
+
+    reason: Any
+    code: Any
+    outcome: Any
+
+
+def error_enums(apis: Sequence[Api]) -> ErrorEnums:
+    texts: dict[str, dict[str, None]] = {}
+    for row in all_rows(apis):
+        # One reason may stand for a row of each mutation, in its words.
+        texts.setdefault(row.reason, {})[row.text or row.meaning] = None
+    return ErrorEnums(
+        _enum(
+            "ErrorReason",
+            "The precise cause of an error, as `extensions.reason` has it. May grow: treat an unknown one by its code.",
+            {name: (name, " / ".join(found)) for name, found in texts.items()},
+        ),
+        _enum(
+            "ErrorCode",
+            "The family of an error's cause, from a small set that does not change; enough to branch on.",
+            {item.value: (item.value, _CODES[item]) for item in Code},
+        ),
+        _enum(
+            "Outcome",
+            "Whether the write of a failed mutation happened.",
+            {item.value: (item.value, _OUTCOMES[item]) for item in Outcome},
+        ),
+    )
+
+
+def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
     """A Query class with the one field `errorCatalog`, over all rows of `apis` and the gateway's own."""
     backend = _enum(
         "Backend",
         "A backend API behind this gateway.",
         {api.name.upper(): (api.name, f"{api.title}.") for api in apis},
     )
-    texts: dict[str, dict[str, None]] = {}
-    for row in all_rows(apis):
-        # One reason may stand for a row of each mutation, in its words.
-        texts.setdefault(row.reason, {})[row.text or row.meaning] = None
-    reason = _enum(
-        "ErrorReason",
-        "The precise cause of an error, as `extensions.reason` has it. May grow: treat an unknown one by its `code`.",
-        {name: (name, " / ".join(found)) for name, found in texts.items()},
-    )
-    outcome = _enum(
-        "Outcome",
-        "Whether the write of a failed mutation happened.",
-        {item.value: (item.value, _OUTCOMES[item]) for item in Outcome},
-    )
+    reason, _, outcome = enums
     described: dict[str, tuple[Any, str]] = {
         "reason": (reason, "The precise cause, one value for each documented fault."),
         "code": (str, "The family of the cause, from a small set that does not change; enough to branch on."),

@@ -16,7 +16,7 @@ from strawberry.execution import optimized_is_awaitable
 
 from app.graphql.compiled import CompiledOperations, Executed, Way
 from app.graphql.documents import Document, Documents, Operation
-from app.graphql.formatting import format_errors
+from app.graphql.formatting import format_errors, told_as_data
 from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import PersistedDocuments
 from app.graphql.refusals import (
@@ -55,6 +55,8 @@ class Request(Struct):
 class Result(Struct):
     """`refusal` is set when nothing was executed; then there is no data. `operation` is None when none was found.
 
+    `errors_as_data` are those that a payload tells.
+
     `way` is how it was run, or how it would have been: None where it was refused before that was decided.
     """
 
@@ -64,6 +66,12 @@ class Result(Struct):
     operation: Operation | None = None
     extensions: dict[str, Any] | None = None
     way: Way | None = None
+    errors_as_data: list[dict[str, Any]] = []
+
+    @property
+    def all_errors(self) -> list[dict[str, Any]]:
+        """The response's errors and those that payloads tell: what the log and the metrics speak of."""
+        return self.errors_as_data + self.errors if self.errors_as_data else self.errors
 
     def body(self) -> dict[str, Any]:
         """What goes over the wire: request errors have no `data`, a success has no `errors`."""
@@ -119,6 +127,9 @@ class Engine:
         if trace is not None:
             result.extensions = trace.get_results()
         result.data = executed.data
+        if context.faults_as_data:
+            request_id = context.call.request_id
+            result.errors_as_data = [told_as_data(fault, path, request_id) for path, fault in context.faults_as_data]
         if executed.errors:
             result.errors = format_errors(
                 executed.errors, mutation=operation.mutation, request_id=context.call.request_id

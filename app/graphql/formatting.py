@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from graphql.language import SourceLocation
+    from graphql.pyutils import Path
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,13 @@ def format_errors(
         for error in errors
         for fault in _faults(error, request_id)
     ]
+
+
+def told_as_data(fault: GatewayError, path: Path, request_id: str) -> dict[str, Any]:
+    """What the log and the metrics see of a fault that a payload tells: the same as of one in `errors`."""
+    note_detail(fault.detail)
+    extensions = {**fault.extensions, "requestId": request_id}
+    return {"message": fault.message, "path": path.as_list(), "extensions": extensions}
 
 
 def _faults(error: GraphQLError | FieldError, request_id: str) -> tuple[GatewayError, ...]:

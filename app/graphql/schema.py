@@ -13,10 +13,11 @@ from strawberry.printer import print_schema
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.base import StrawberryObjectDefinition
 
-from app.graphql.catalogue import catalogue_query
+from app.graphql.catalogue import catalogue_query, error_enums
 from app.graphql.entities import Entity, entities_of, resolve_entities
 from app.graphql.scopes import guard, scopes_of
 from app.mapping.scalars import schema_config
+from app.updates.user_errors import UserErrors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,15 +69,18 @@ def _merge(name: str, description: str, types: Sequence[type]) -> type:
 
 def build_schema(apis: Sequence[Api]) -> Schema:
     """The schema of `apis`. Raises TypeError when two of them claim one field."""
+    enums = error_enums(apis)
+    errors = UserErrors.of(reason=enums.reason, code=enums.code, outcome=enums.outcome)
+    roots = [(api.roots.query(), api.roots.mutation(errors)) for api in apis]
     query = _merge(
         "Query",
         "Reading records, and the catalogue of errors.",
-        [*(api.query for api in apis), catalogue_query(apis)],
+        [*(query for query, _ in roots), catalogue_query(apis, enums)],
     )
     mutation = _merge(
         "Mutation",
         "Updates. Several in one document run in the order in which they are written.",
-        [api.mutation for api in apis],
+        [mutation for _, mutation in roots],
     )
     schema = Schema(
         query=query,
@@ -87,7 +91,7 @@ def build_schema(apis: Sequence[Api]) -> Schema:
     )
     _describe_federation(schema)
     schema.scopes = scopes_of(apis)
-    schema.entity_scopes = guard(schema._schema, apis)  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+    schema.entity_scopes = guard(schema._schema, apis, roots)  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
     assert schema.entities is not None
     return schema
 

@@ -31,15 +31,17 @@ def scopes_of(apis: Sequence[Api]) -> dict[str, str]:
     return {field: scope for api in apis for field, scope in api.scopes.items()}
 
 
-def guard(schema: GraphQLSchema, apis: Sequence[Api]) -> dict[str, str]:
+def guard(schema: GraphQLSchema, apis: Sequence[Api], roots: Sequence[tuple[type, type]]) -> dict[str, str]:
     """Puts the check in front of every root field that an API brings; gives the scopes by the names of the types read.
+
+    `roots` are the query and mutation types of each API.
 
     Raises TypeError for a root field of an API without a scope: forgotten must not mean open.
     """
     scopes = scopes_of(apis)
     by_type: dict[str, str] = {}
-    for api in apis:
-        for root, owner in ((schema.query_type, api.query), (schema.mutation_type, api.mutation)):
+    for api, (query, mutation) in zip(apis, roots, strict=True):
+        for root, owner in ((schema.query_type, query), (schema.mutation_type, mutation)):
             assert root is not None
             for field in owner.__strawberry_definition__.fields:  # type: ignore[attr-defined]
                 name = field.graphql_name or schema_name(field.python_name)

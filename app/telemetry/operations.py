@@ -64,9 +64,11 @@ class Operation(Protocol):
 
 
 class Result(Protocol):
-    errors: list[dict[str, Any]]
     refusal: Any
     operation: Any
+
+    @property
+    def all_errors(self) -> list[dict[str, Any]]: ...
 
     @property
     def way(self) -> str | None: ...
@@ -132,7 +134,7 @@ class Operations:
     def _ended(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
-            faults = tuple(_faults(result)) if result.errors else ()
+            faults = tuple(_faults(result)) if result.all_errors else ()
             self.metrics.operated(summary, result.way, faults, seconds, refused=result.refusal is not None)
         except Exception:
             log.exception("an operation could not be counted; its answer stands")
@@ -148,14 +150,14 @@ class Operations:
 
     def _write(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         surprised = False
-        for error in result.errors:
+        for error in result.all_errors:
             surprised = surprised or error["extensions"]["reason"] == INTERNAL.reason
         level = logging.ERROR if surprised else logging.INFO
         if not log.isEnabledFor(level):
             return
         operation = result.operation
         known = _NOTHING_KNOWN if operation is None else operation.told.get(_Known) or self._known(operation)
-        extensions = [error["extensions"] for error in result.errors]
+        extensions = [error["extensions"] for error in result.all_errors]
         calls = noted.calls
         waited = sum([call.seconds for call in calls]) or noted.store_seconds
         members = {
@@ -208,14 +210,14 @@ def _describe(span: Any, result: Result) -> None:
     kind = result.operation.kind.value
     span.update_name(f"GraphQL {kind}")
     span.set_attribute("graphql.operation.type", kind)
-    codes = sorted({error["extensions"]["code"] for error in result.errors})
+    codes = sorted({error["extensions"]["code"] for error in result.all_errors})
     if codes:
         span.set_attribute("graphql.error.codes", codes)
 
 
 def _faults(result: Result) -> Iterator[tuple[str, str, str]]:
     """Response key, code and reason of each error."""
-    for error in result.errors:
+    for error in result.all_errors:
         path = error.get("path") or ("",)
         yield path[0], error["extensions"]["code"], error["extensions"]["reason"]
 

@@ -11,22 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 from strawberry import UNSET, Info
 
+from app.errors import GatewayError, GatewayErrors
 from app.mapping.scalars import UUID
 from app.updates.reading import backend_of, read_record
 from app.updates.run import update
+from app.updates.user_errors import as_data, wanted
 
 if TYPE_CHECKING:
     from app.updates.resource import Argument, Options, Resource
+    from app.updates.user_errors import UserErrors
 
 _NONE = inspect.Parameter.empty
+_USER_ERRORS = (
+    "What went wrong with this update. Where it is selected, these faults are here and not in the response's `errors`."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roots:
-    """An API's part of the schema's roots. `scopes` names what a caller needs for each field."""
+    """An API's part of a schema's roots, made for each schema. `scopes` names what a caller needs for each field."""
 
-    query: type
-    mutation: type
+    query: Callable[[], type]
+    mutation: Callable[[UserErrors], type]
     mutations: tuple[str, ...]
     scopes: Mapping[str, str]
 
@@ -36,8 +42,10 @@ def roots_of(*resources: Resource) -> Roots:
     for resource in resources:
         resource.record.resolve_reference = classmethod(_resolve_reference(resource))  # type: ignore[attr-defined]
     return Roots(
-        query=_root("Query", {_snake(item.name): _query(item) for item in resources}),
-        mutation=_root("Mutation", {_snake(item.mutation): _mutation(item) for item in resources}),
+        query=lambda: _root("Query", {_snake(item.name): _query(item) for item in resources}),
+        mutation=lambda errors: _root(
+            "Mutation", {_snake(item.mutation): _mutation(item, errors) for item in resources}
+        ),
         mutations=tuple(item.mutation for item in resources),
         scopes={
             **{item.mutation: f"{item.scope}:write" for item in resources},
@@ -64,12 +72,23 @@ def _query(resource: Resource) -> Any:
     return _field(strawberry.field, read, arguments, resource.record, resource.texts.query)
 
 
-def _mutation(resource: Resource) -> Any:
-    payload = _payload(resource)
+def _mutation(resource: Resource, errors: UserErrors) -> Any:
+    payload = _payload(resource, errors)
     field = _snake(resource.name)
 
     async def change(info: Info, id: str, input: Any, **arguments: Any) -> Any:  # noqa: A002 - the arguments' names
-        return payload(**{field: await update(resource, info, id, input, _options(arguments))})
+        try:
+            record = await update(resource, info, id, input, _options(arguments))
+        except (GatewayError, GatewayErrors) as failure:
+            if as_data(failure) is None or not wanted(info):
+                raise
+            record = failure
+        faults = as_data(record)
+        if faults is None or not wanted(info):
+            return payload(**{field: record})
+        context = info.context
+        context.faults_as_data += [(info.path, fault) for fault in faults]
+        return payload(user_errors=errors.shown(faults, context.call.request_id))
 
     texts = resource.texts
     assert texts is not None
@@ -83,14 +102,15 @@ def _options(arguments: Mapping[str, Any]) -> Options:
     return {name: value for name, value in arguments.items() if value is not None and value is not UNSET}
 
 
-def _payload(resource: Resource) -> Any:
+def _payload(resource: Resource, errors: UserErrors) -> Any:
     """The mutation's own type. An exception in place of the record is the error of that field."""
     texts = resource.texts
     assert texts is not None
     name, field = resource.mutation[0].upper() + resource.mutation[1:] + "Payload", _snake(resource.name)
     members = {
-        "__annotations__": {field: resource.record | None},
+        "__annotations__": {field: resource.record | None, "user_errors": list[errors.type]},  # type: ignore[name-defined]
         field: strawberry.field(default=None, description=texts.record),
+        "user_errors": strawberry.field(default_factory=list, description=_USER_ERRORS),
     }
     return strawberry.type(type(name, (), members), description=texts.payload)
 

@@ -166,8 +166,8 @@ API = Api(
     title="Notebook",
     errors=(TITLE_TAKEN, TAG_REFUSED, NOTE_HIDDEN),
     roots=Roots(
-        query=NotebookQuery,
-        mutation=NotebookMutation,
+        query=lambda: NotebookQuery,
+        mutation=lambda _: NotebookMutation,
         mutations=("updateNote",),
         scopes={"updateNote": "notes:write", "note": "notes:read"},
     ),

@@ -25,7 +25,7 @@ def test_two_apis_with_one_field_name_are_refused():
         def note(self) -> str:
             return ""
 
-    other = dataclasses.replace(API, name="other", roots=dataclasses.replace(API.roots, query=Other))
+    other = dataclasses.replace(API, name="other", roots=dataclasses.replace(API.roots, query=lambda: Other))
     with pytest.raises(TypeError, match="note"):
         build_schema([API, other])
 
@@ -45,7 +45,10 @@ def test_an_entity_without_a_way_to_find_it_is_refused():
         build_schema(
             [
                 dataclasses.replace(
-                    API, roots=dataclasses.replace(API.roots, query=Query, scopes={**API.scopes, "lost": "notes:read"})
+                    API,
+                    roots=dataclasses.replace(
+                        API.roots, query=lambda: Query, scopes={**API.scopes, "lost": "notes:read"}
+                    ),
                 )
             ]
         )

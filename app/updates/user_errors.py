@@ -1,0 +1,94 @@
+"""The faults of an update as data: the faults that `errors` would hold, typed, where a client selects them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+
+from app.errors import INTERNAL, GatewayError, GatewayErrors
+from app.mapping.selection import selection_of
+
+FIELD = "userErrors"
+MOST = 100
+
+_BACKEND = {
+    "name": (str, "The backend, `basecone` or `bokamera`."),
+    "status": (int | None, "HTTP status of its answer; null where it did not answer."),
+    "code": (str | None, "The vendor's own error code."),
+    "message": (str | None, "The vendor's documented text."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UserErrors:
+    """`type` is the schema's UserError; its enums have the reasons of all APIs, so it is made with each schema."""
+
+    type: Any
+    backend: Any
+    reason: Any
+    code: Any
+    outcome: Any
+
+    @classmethod
+    def of(cls, *, reason: Any, code: Any, outcome: Any) -> UserErrors:
+        backend = _type("UserErrorBackend", "Who answered, and what.", _BACKEND)
+        members = {
+            "message": (str, "What went wrong, for a developer."),
+            "code": (code, "The family of the cause; enough to branch on."),
+            "reason": (reason, "The precise cause, one value for each documented fault."),
+            "input_path": (
+                list[str] | None,
+                "The place in the mutation's arguments, such as `input`, `bankAccounts`, `0`, `iban`.",
+            ),
+            "outcome": (outcome | None, "Whether the write happened."),
+            "retry_safe": (bool, "Whether the same mutation may be sent again unchanged."),
+            "retry_after_seconds": (int | None, "Seconds to wait before that."),
+            "backend": (backend | None, "The backend that answered; null for a fault of the gateway's own."),
+            "request_id": (str, "Leads to the line in the gateway's log."),
+        }
+        text = "A fault of an update, as `extensions` of an error has it."
+        return cls(_type("UserError", text, members), backend, reason, code, outcome)
+
+    def shown(self, faults: tuple[GatewayError, ...], request_id: str) -> list[Any]:
+        """At most 100; the message of the last says how many more there are."""
+        shown = [self._one(fault, fault.message, request_id) for fault in faults[:MOST]]
+        if len(faults) > MOST:
+            shown[-1].message += f" There are {len(faults) - MOST} more faults; the log has them."
+        return shown
+
+    def _one(self, fault: GatewayError, message: str, request_id: str) -> Any:
+        answer = fault.backend
+        return self.type(
+            message=message,
+            code=self.code[fault.row.code.value],
+            reason=self.reason[fault.row.reason],
+            input_path=None if fault.input_path is None else [str(step) for step in fault.input_path],
+            outcome=None if fault.outcome is None else self.outcome[fault.outcome.value],
+            retry_safe=fault.retry_safe,
+            retry_after_seconds=fault.retry_after,
+            backend=None
+            if answer is None
+            else self.backend(name=answer.name, status=answer.status, code=answer.code, message=answer.message),
+            request_id=request_id,
+        )
+
+
+def _type(name: str, description: str, members: dict[str, tuple[Any, str]]) -> Any:
+    annotations = {key: annotation for key, (annotation, _) in members.items()}
+    fields = {key: strawberry.field(description=text) for key, (_, text) in members.items()}
+    return strawberry.type(type(name, (), {"__annotations__": annotations, **fields}), description=description)
+
+
+def wanted(info: Any) -> bool:
+    """Whether the client selects the faults of this mutation field as data."""
+    return FIELD in selection_of(info._raw_info).fields  # noqa: SLF001 - Strawberry's Info hides the fragments
+
+
+def as_data(failure: Any) -> tuple[GatewayError, ...] | None:
+    """The faults of a failure that a client may select as data; None for a surprise, and for what is no failure."""
+    faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
+    if not all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults):
+        return None
+    return tuple(faults)
