@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import configparser
 import itertools
 import json
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 from email.message import Message
-from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import yaml
 
 from app.apis import APIS
-from app.bootstrap import create_app
 from app.config import GatewaySettings, check_settings, parse_settings
-from tests.processes import ROOT, environment, program, run
+from tests.processes import ROOT, program, run
 from tests.telemetry.running import CUSTOMER, update
 from tests.test_readme import EXPORT, TEXT, TRANSCRIPT, check, marked
 
@@ -129,136 +124,6 @@ def test_prometheus_is_told_of_the_metrics(shop):
     (job,) = yaml.safe_load(marked("prometheus"))["scrape_configs"]
     assert job["static_configs"] == [{"targets": [f"127.0.0.1:{GatewaySettings().port}"]}]
     assert httpx.get(shop.url + job["metrics_path"]).status_code == 401
-    assert (ROOT / "app/telemetry/grafana.json").is_file()
-
-
-# Deployment.
-
-
-def instructions():
-    """The container file's, by stage: a list of name and value."""
-    stages = []
-    for line in marked("container").splitlines():
-        if line:
-            name, _, value = line.partition(" ")
-            if name == "FROM":
-                stages.append([])
-            stages[-1].append((name, value))
-    return stages
-
-
-def values(stage, name):
-    return [value for found, value in stage if found == name]
-
-
-def test_the_container_file_fits_the_program():
-    build, final = instructions()
-    known = {"FROM", "COPY", "RUN", "USER", "WORKDIR", "ENV", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT"}
-    assert {name for name, _ in [*build, *final]} <= known
-    versions = [re.fullmatch(r"python:(\d+)\.(\d+)-slim( AS build)?", value) for value in values(build + final, "FROM")]
-    assert all((int(found[1]), int(found[2])) >= (3, 11) for found in versions)
-    for value in values(build, "COPY"):
-        *sources, _ = value.split()
-        assert all((ROOT / source).exists() for source in sources)
-    assert values(final, "EXPOSE") == [str(GatewaySettings().port)]
-    given = dict(word.split("=", 1) for word in shlex.split(values(final, "ENV")[0]))
-    check_settings(parse_settings(APIS, given), APIS)
-    assert given["GATEWAY_HOST"] == EVERYWHERE
-    assert f"127.0.0.1:{GatewaySettings().port}/health/ready" in values(final, "HEALTHCHECK")[0]
-
-
-@pytest.mark.slow
-def test_the_container_files_commands_work_in_a_fresh_folder(tmp_path):
-    """Without a container: its sources, its RUN commands below another root, its entry point and its health check."""
-    build, final = instructions()
-    prefix = tmp_path / "opt" / "gateway"
-
-    def here(text):
-        return text.replace("/opt/gateway", str(prefix)).replace("/source", str(tmp_path / "source"))
-
-    for value in values(build, "COPY"):
-        *sources, target = value.split()
-        for source in sources:
-            folder = Path(here(target))
-            if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, folder, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                folder.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / source, folder)
-    for command in values(build, "RUN"):
-        ended = subprocess.run(shlex.split(here(command)), capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
-    data = tmp_path / "data"
-    data.mkdir()
-    entry = json.loads(here(values(final, "ENTRYPOINT")[0]))
-    given = dict(word.split("=", 1) for word in shlex.split(values(final, "ENV")[0]))
-    variables = environment({**given, "GATEWAY_PORT": "0"})
-    del variables["PYTHONPATH"]
-    checked = subprocess.run([*entry, "check"], cwd=data, env=variables, capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked
-    with subprocess.Popen(entry, cwd=data, env=variables, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            first = process.stderr.readline()
-            port = urlsplit(re.search(r"http://\S+", first)[0]).port
-            while "startup complete" not in process.stderr.readline():
-                assert process.poll() is None
-            health = json.loads(here(values(final, "HEALTHCHECK")[0].removeprefix("CMD ")))
-            health[-1] = health[-1].replace(":8000", f":{port}")
-            assert subprocess.run(health, check=False).returncode == 0
-        finally:
-            process.terminate()
-            process.stderr.read()
-    assert process.returncode == 0
-    # A health check of nobody fails.
-    assert subprocess.run(health, stderr=subprocess.DEVNULL, check=False).returncode != 0
-    assert (data / "gateway.db").is_file()
-
-
-def unit():
-    found = configparser.ConfigParser()
-    found.optionxform = str
-    found.read_string(marked("systemd"))
-    return found
-
-
-def test_the_systemd_unit_fits_the_program(tmp_path):
-    service = unit()["Service"]
-    assert service["ExecStart"] == "/opt/gateway/bin/python -m app"
-    assert float(service["TimeoutStopSec"]) > GatewaySettings().shutdown_seconds
-    assert service["WorkingDirectory"] == f"/var/lib/{service['StateDirectory']}"
-    verify = shutil.which("systemd-analyze")
-    if verify is None:
-        pytest.skip("systemd is not installed here: the unit was read, and not verified")
-    path = tmp_path / "gateway.service"
-    path.write_text(marked("systemd").replace("/opt/gateway/bin/python", sys.executable))
-    ended = subprocess.run([verify, "verify", str(path)], capture_output=True, text=True, check=False)
-    complaints = [line for line in ended.stderr.splitlines() if "gateway.service" in line]
-    assert (ended.returncode, complaints) == (0, [])
-
-
-async def test_kubernetes_probes_ask_what_the_gateway_answers(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    deployment, service = yaml.safe_load_all(marked("kubernetes"))
-    spec = deployment["spec"]
-    pod = spec["template"]["spec"]
-    (container,) = pod["containers"]
-    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"] == service["spec"]["selector"]
-    # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-    assert pod["enableServiceLinks"] is False
-    assert pod["terminationGracePeriodSeconds"] > GatewaySettings().shutdown_seconds
-    assert container["ports"] == [{"name": "http", "containerPort": GatewaySettings().port}]
-    assert service["spec"]["ports"][0]["targetPort"] == "http"
-    # Callers authenticated, hosts named, as in the open: a probe brings neither.
-    given = {"GATEWAY_CALLER_TOKENS": "a:" + "0" * 64, "GATEWAY_ALLOWED_HOSTS": "gateway.example"}
-    app = create_app(parse_settings(APIS, given))
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1:8000") as pods:
-            for probe in ("livenessProbe", "readinessProbe"):
-                asked = container[probe]["httpGet"]
-                assert asked["port"] == "http"
-                assert (await pods.get(asked["path"])).status_code == 200
-            assert (await pods.get("/graphql")).status_code == 421
 
 
 class Collector:
