@@ -18,7 +18,7 @@ from starlette.requests import Request as HttpRequest
 from app.edge.answer import Answer
 from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Asked, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
-from app.edge.incoming import from_body, from_query, from_whole_body, is_whole_json, requests_of
+from app.edge.incoming import from_body, from_query, from_whole_body, is_plain_json, requests_of
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.edge.statuses import GRAPHQL_STATUSES
 from app.graphql.context import Context
@@ -180,7 +180,7 @@ class GraphQLEndpoint:
     def _understood(self, headers: Mapping[str, str]) -> _Understood | None:
         """None where something is not plainly right: what is wrong first is looked for with each request."""
         media = response_media(headers.get("accept"))
-        if media is None or not is_whole_json(headers):
+        if media is None or not is_plain_json(headers):
             return None
         try:
             asked = self._callers.asked(headers)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from app.edge.body import check_coding, content_codings, decode, decompressed
 from app.edge.negotiation import is_json
 from app.graphql.execution import Request
 from app.graphql.refusals import (
@@ -16,16 +14,13 @@ from app.graphql.refusals import (
     BATCH_TOO_LARGE,
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
-    JSON_MALFORMED,
     PREFLIGHT_REQUIRED,
     REQUEST_MALFORMED,
-    UNSUPPORTED_CONTENT_ENCODING,
     UNSUPPORTED_MEDIA_TYPE,
     RefusedRequestError,
     refused,
 )
 from app.graphql.tracing import TRACE_HEADER, asks_for_trace
-from app.json_codec import JsonNumber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
@@ -34,33 +29,11 @@ if TYPE_CHECKING:
 
     from app.edge.settings import EdgeSettings
 
-# A fraction keeps the digits that it was written with; whole numbers have no limit anyway.
-_decoder = msgspec.json.Decoder(float_hook=JsonNumber.of)
-_PLACE = re.compile(r"\(byte ([0-9]+)\)")
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_MAPS = frozenset({"variables", "extensions"})
 
 # Headers that a page of another site cannot send without asking first, as Apollo Server names them.
 PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
-
-
-def decode(text: bytes | str) -> Any:
-    """JSON, refused as such when it is none, or none that can be read."""
-    try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
-        raise refused(JSON_MALFORMED, _problem("The request body", error)) from None
-
-
-def _problem(what: str, error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return f"{what} is nested too deeply."
-    if isinstance(error, UnicodeError):
-        return f"{what} is not UTF-8."
-    if isinstance(error, msgspec.ValidationError):
-        return f"{what} has a number of too many digits."
-    place = _PLACE.search(str(error))
-    return f"{what} is not JSON" + (f"; the fault is near byte {place[1]}." if place else ".")
 
 
 async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> Request:
@@ -78,15 +51,8 @@ async def from_query(parameters: QueryParams, headers: Mapping[str, str], settin
         if len(given) > 1:
             raise refused(REQUEST_MALFORMED, f"The parameter {name} is given more than once.")
         if given and (given[0] or name == "query"):
-            members[name] = _parameter(name, given[0]) if name in {"variables", "extensions"} else given[0]
+            members[name] = decode(given[0].removeprefix("\ufeff"), parameter=name) if name in _MAPS else given[0]
     return _request(members, headers, read_only=True)
-
-
-def _parameter(name: str, text: str) -> Any:
-    try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
-        raise refused(REQUEST_MALFORMED, _problem(f"The parameter {name}", error)) from None
 
 
 async def from_body(
@@ -94,7 +60,8 @@ async def from_body(
 ) -> Request | list[Request]:
     """The request of a POST; a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
     _check_type(headers)
-    return requests_of(await _read(stream, headers, settings), headers, settings)
+    body = await _read(stream, headers, settings)
+    return requests_of(decompressed(body, headers, settings.max_body_bytes), headers, settings)
 
 
 async def from_whole_body(
@@ -104,19 +71,18 @@ async def from_whole_body(
     _check_type(headers)
     if late:
         raise _too_slow()
-    return requests_of(body, headers, settings)
+    return requests_of(decompressed(body, headers, settings.max_body_bytes), headers, settings)
 
 
 def _check_type(headers: Mapping[str, str]) -> None:
     if not is_json(headers.get("content-type")):
         raise refused(UNSUPPORTED_MEDIA_TYPE)
-    coding = headers.get("content-encoding")
-    if coding is not None and coding.strip().lower() != "identity":
-        raise refused(UNSUPPORTED_CONTENT_ENCODING)
+    check_coding(headers)
 
 
-def is_whole_json(headers: Mapping[str, str]) -> bool:
-    return is_json(headers.get("content-type")) and "content-encoding" not in headers
+def is_plain_json(headers: Mapping[str, str]) -> bool:
+    """Whether a body is JSON without a content coding."""
+    return is_json(headers.get("content-type")) and not content_codings(headers)
 
 
 def requests_of(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
@@ -180,6 +146,8 @@ def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Re
 
 def _member(content: dict[str, Any], name: str, kind: type, expected: str) -> Any:
     value = content.get(name)
+    if kind is dict and value == []:
+        return None  # PHP's empty map
     if value is not None and type(value) is not kind:
         raise refused(REQUEST_MALFORMED, f"The member {name} is not {expected}.")
     return value

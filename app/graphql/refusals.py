@@ -127,7 +127,7 @@ UNSUPPORTED_MEDIA_TYPE = _row(
     "UNSUPPORTED_MEDIA_TYPE", Code.BAD_REQUEST, 415, "The request needs the Content-Type application/json."
 )
 UNSUPPORTED_CONTENT_ENCODING = _row(
-    "UNSUPPORTED_CONTENT_ENCODING", Code.BAD_REQUEST, 415, "A request body may not be compressed."
+    "UNSUPPORTED_CONTENT_ENCODING", Code.BAD_REQUEST, 415, "A request body may be compressed with gzip alone."
 )
 JSON_MALFORMED = _row("JSON_MALFORMED", Code.BAD_REQUEST, 400, "The request body is not JSON.")
 REQUEST_MALFORMED = _row("REQUEST_MALFORMED", Code.BAD_REQUEST, 400, "The request is not a GraphQL request.")
