@@ -106,8 +106,8 @@ class Document:
     _only: Operation | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        found = list(self.operations.values())
-        object.__setattr__(self, "_only", found[0] if len(found) == 1 else None)
+        operations = list(self.operations.values())
+        object.__setattr__(self, "_only", operations[0] if len(operations) == 1 else None)
 
     def operation(self, name: str | None) -> Operation:
         """The operation to run; an empty name counts as none. Raises RefusedRequestError."""
@@ -219,14 +219,14 @@ class Documents:
 
 
 def _root_fields(operation: OperationDefinitionNode, names: frozenset[str]) -> dict[str, str]:
-    found = {
+    fields = {
         (node.alias or node.name).value: node.name.value
         for node in operation.selection_set.selections
         if isinstance(node, FieldNode)
     }
-    for name in sorted(names - set(found.values())):
-        found.setdefault(name, name)
-    return found
+    for name in sorted(names - set(fields.values())):
+        fields.setdefault(name, name)
+    return fields
 
 
 def _never_null(context: ValidationContext, operation: OperationDefinitionNode) -> tuple[str, ...]:
@@ -265,5 +265,5 @@ def _plain(message: str) -> str:
         return "The document cannot be validated: its fields repeat too often, or its fragments nest too deeply."
     if message == _MORE_ERRORS:
         return "The document has more faults than are listed."
-    told, suggestion, _ = message.partition(" Did you mean ")
-    return shortened(told if suggestion else message.replace("not to be None.", "not to be null."))
+    text, suggestion, _ = message.partition(" Did you mean ")
+    return shortened(text if suggestion else message.replace("not to be None.", "not to be null."))

@@ -51,14 +51,14 @@ def read_trusted(path: Path) -> dict[str, str]:
         if path.is_dir():
             texts = [item.read_text(encoding="utf-8") for item in sorted(path.rglob("*.graphql"))]
             # Clients hash the text with or without the closing line break that editors add.
-            found = {digest(form): text for text in texts for form in (text, text.strip())}
+            documents = {digest(form): text for text in texts for form in (text, text.strip())}
         else:
-            found = _manifest(json.loads(path.read_text(encoding="utf-8")))
+            documents = _manifest(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ManifestError(f"cannot read the trusted documents: {error}") from error
-    if not found:
+    if not documents:
         raise ManifestError("the trusted documents are empty")
-    return found
+    return documents
 
 
 def _manifest(content: Any) -> dict[str, str]:
@@ -131,10 +131,10 @@ class PersistedDocuments:
 
 def _wanted(extensions: Mapping[str, Any]) -> str | None:
     """The hash that `extensions.persistedQuery` names."""
-    given = extensions.get("persistedQuery")
-    if given is None:
+    persisted_query = extensions.get("persistedQuery")
+    if persisted_query is None:
         return None
-    hash_ = given.get("sha256Hash") if isinstance(given, dict) else None
-    if not isinstance(hash_, str) or given.get("version") != 1 or not _HASH.fullmatch(hash_.lower()):
+    hash_ = persisted_query.get("sha256Hash") if isinstance(persisted_query, dict) else None
+    if not isinstance(hash_, str) or persisted_query.get("version") != 1 or not _HASH.fullmatch(hash_.lower()):
         raise refused(PERSISTED_QUERY_MALFORMED)
     return hash_.lower()

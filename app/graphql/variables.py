@@ -39,22 +39,22 @@ _QUOTED = re.compile(r", found: |, but encountered |: ")
 
 
 class _EnoughError(Exception):
-    """As many faults as are told."""
+    """MAX_FAULTS is reached."""
 
 
 def variable_faults(
     schema: GraphQLSchema, operation: OperationDefinitionNode, values: Mapping[str, Any]
 ) -> list[Fault]:
-    """The faults of `values`, at most MAX_FAULTS; empty where this walk does not find what graphql-core found."""
+    """The faults of `values`, at most MAX_FAULTS; empty where this finds none."""
     faults: list[Fault] = []
     used = places_of_variables(operation)
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
         type_ = type_from_ast(schema, definition.type)
-        given = values.get(name, Undefined)
-        if type_ is None or (given is Undefined and (definition.default_value or not is_non_null_type(type_))):
+        value = values.get(name, Undefined)
+        if type_ is None or (value is Undefined and (definition.default_value or not is_non_null_type(type_))):
             continue
-        for place, problem in _problems(given, type_):
+        for place, problem in _problems(value, type_):
             if len(faults) == MAX_FAULTS:
                 return faults
             faults.append(variable_fault(name, place, problem, used, definition))

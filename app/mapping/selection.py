@@ -1,4 +1,4 @@
-"""What a client selected below a field, and the record that an accepted request describes, as far as that.
+"""What a client selected below a field, and the part of a record that an accepted request already answers.
 
 Knows no vendor.
 """
@@ -32,29 +32,29 @@ _Names = tuple[tuple[str, "_Names"], ...]
 
 @dataclass(slots=True)
 class Selected:
-    """The fields below a field, by name, those of its aliases together. `plans` is what is made of them by class."""
+    """The fields below a field, by name; its aliases are merged. `plans` caches a projection by classes."""
 
     fields: dict[str, Selected] = field(default_factory=dict)
     plans: dict[tuple[type, type], _Plan | None] = field(default_factory=dict, repr=False)
 
     def names(self) -> _Names:
-        """The same as one value."""
+        """The fields as a hashable value."""
         return tuple((name, below.names()) for name, below in self.fields.items())
 
 
 def selected(
     nodes: Iterable[FieldNode], fragments: Mapping[str, FragmentDefinitionNode], variables: VariableValues
 ) -> Selected:
-    """What stands below the field `nodes` and is included; `variables` decide that."""
-    found = Selected()
+    """The fields below `nodes` that `@skip` and `@include` leave in."""
+    selection = Selected()
     for node in nodes:
         if node.selection_set is not None:
-            _select(found, node.selection_set.selections, fragments, variables)
-    return found
+            _select(selection, node.selection_set.selections, fragments, variables)
+    return selection
 
 
 def _select(
-    found: Selected,
+    selection: Selected,
     nodes: Iterable[SelectionNode],
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: VariableValues,
@@ -63,13 +63,13 @@ def _select(
         if not _included(node, variables):
             continue
         if isinstance(node, FieldNode):
-            below = found.fields.setdefault(node.name.value, Selected())
+            below = selection.fields.setdefault(node.name.value, Selected())
             if node.selection_set is not None:
                 _select(below, node.selection_set.selections, fragments, variables)
         elif isinstance(node, InlineFragmentNode):
-            _select(found, node.selection_set.selections, fragments, variables)
+            _select(selection, node.selection_set.selections, fragments, variables)
         elif isinstance(node, FragmentSpreadNode):
-            _select(found, fragments[node.name.value].selection_set.selections, fragments, variables)
+            _select(selection, fragments[node.name.value].selection_set.selections, fragments, variables)
 
 
 def _included(node: SelectionNode, variables: VariableValues) -> bool:
@@ -91,7 +91,7 @@ def selection_of(info: GraphQLResolveInfo[Any]) -> Selected:
 
 
 def described(cls: type[T], value: Any, below: Selected, **more: Any) -> T | None:
-    """The record of class `cls` that the input `value` describes, with `more`, as far as it is selected.
+    """The selected part of the record of class `cls` that the input `value` and the attributes `more` describe.
 
     None where something is selected that the input leaves out. What is not selected has its default.
     """

@@ -37,7 +37,7 @@ class WireMismatchError(ValueError):
 
 
 def to_wire(value: Any) -> Wire:
-    """A Strawberry input as the vendor's JSON: documented spelling, only the members that were given."""
+    """A Strawberry input as the vendor's JSON: documented spelling, only the members that are set."""
     cls = type(value)
     writer = _writers.get(cls)
     if writer is None:
@@ -86,7 +86,7 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unre
         attribute = member.attribute
         if attribute in read_names:
             # Another reader would take the other one.
-            values[attribute] = _mismatch(cls, member, "given twice", unreadable)
+            values[attribute] = _mismatch(cls, member, "stands twice", unreadable)
         elif item is None or type(item) is member.plain:
             values[attribute] = item
         else:
@@ -106,7 +106,7 @@ def record_from_wire(cls: type[T], record_id: str, data: Mapping[str, Any], unre
     """
     id_member = members_of(cls).named["id"]
     if sum(isinstance(key, str) and key.casefold() == id_member.folded for key in data) > 1:
-        raise unreadable(f"{cls.__name__}.{id_member.name}: given twice")
+        raise unreadable(f"{cls.__name__}.{id_member.name}: stands twice")
     record: Any = from_wire(cls, data, unreadable=unreadable)
     record.id = record_id
     return record  # type: ignore[no-any-return]

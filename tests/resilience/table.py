@@ -169,6 +169,24 @@ REFUSED = [
     refused("gzip bomb of a refusal", says(zipped(422, BOMB)), "BAD_USER_INPUT", "UNDOCUMENTED_BAD_REQUEST", 422),
 ]  # fmt: skip
 FINE = [
+    *(
+        Fault(
+            f"a member that cannot be read: {odd}",
+            booking(SMALL[:-1] + f",{odd}}}".encode()),
+            "",
+            "",
+            None,
+            api="bokamera",
+            reads=0,
+        )
+        for odd in (
+            '"Created":""',
+            '"Updated":"Thu, 26 Nov 2026 13:00:00 GMT"',
+            '"CustomFields":[{"Width":12.5}]',
+            '"InvoiceAddress":""',
+            '"AccessKeys":{}',
+        )
+    ),
     Fault("204 with a body", says(b"HTTP/1.1 204 No Content\r\n\r\n{}"), "", "", None, reads=0),
     Fault("204 with a length and a body", says(answer(204, b"{}")), "", "", None, reads=0),
     Fault("1xx before the answer", says(b"HTTP/1.1 102 Processing\r\n\r\n" + answer(204)), "", "", None, reads=0),

@@ -1,7 +1,7 @@
-"""Operations prepared once per document: variables read, resolvers called and values completed without graphql-core.
+"""Compiles an operation once per document and runs it without graphql-core.
 
-It takes what it can prove to be the ordinary case. Everything else is graphql-core's: before anything ran the whole
-operation, afterwards the completion, over the results that the resolvers have already given.
+graphql-core is the fallback. Before a resolver was called it runs the whole operation. Afterwards it only completes the
+results of the resolvers, so that no update is sent twice.
 """
 
 from app.graphql.compiled.operations import CompiledOperations, Executed

@@ -1,4 +1,4 @@
-"""A selected field: by attribute, or by a resolver, which is called as Strawberry would call it."""
+"""A selected field. It reads an attribute, or calls a resolver as Strawberry would."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from graphql import is_non_null_type
 from graphql.error import located_error
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
-from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Source
-from app.graphql.compiled.running import AnomalyError, Info, Place, Run, is_awaitable, key_of
+from app.graphql.compiled.inputs import ABSENT, Inputs, NotCompiledError, RawVariables, Source
+from app.graphql.compiled.running import CompletionFallbackError, Info, Place, Run, is_awaitable, key_of
 from app.graphql.compiled.ways import Way
 from app.graphql.formatting import FieldError
 from app.graphql.scopes import refusal_for
@@ -35,7 +35,7 @@ Running = Callable[[Any, Run, Place], Any]
 
 
 class Shared(Protocol):
-    """What the fields of one operation have in common."""
+    """What all fields of one operation share."""
 
     schema: GraphQLSchema
     config: StrawberryConfig
@@ -114,22 +114,22 @@ class Resolved:
         if not callable(self._call):
             raise NotCompiledError(Way.RESOLVER)
         self._takes_source = resolver.self_parameter is not None
-        found = (resolver.parent_parameter, resolver.root_parameter)
-        self._source_names = tuple(parameter.name for parameter in found if parameter is not None)
+        source_parameters = (resolver.parent_parameter, resolver.root_parameter)
+        self._source_names = tuple(parameter.name for parameter in source_parameters if parameter is not None)
         self._info_name = resolver.info_parameter.name if resolver.info_parameter is not None else None
 
-    def read(self, given: Given) -> dict[str, Any]:
-        """The arguments by their Python names. Raises UnusualError."""
+    def read(self, variables: RawVariables) -> dict[str, Any]:
+        """The arguments by their Python names. Raises FallbackError."""
         values = {}
         for name, source in self.arguments:
-            value = source(given)
+            value = source(variables)
             if value is not ABSENT:
                 values[name] = value
         return values
 
     def start(self, source: Any, run: Run, place: Place, arguments: dict[str, Any] | None = None) -> Any:
         """The completed field, or a coroutine that gives it."""
-        values = self.read(run.given) if arguments is None else arguments
+        values = self.read(run.variables) if arguments is None else arguments
         try:
             if self.scope is not None and run.context.scopes is not None:
                 missing = refusal_for(run.context, self.scope)
@@ -172,7 +172,7 @@ class Resolved:
         if refusal:
             _forget_frames(error)
         if self._required:
-            raise AnomalyError from error
+            raise CompletionFallbackError from error
         if refusal:
             run.errors.append(FieldError(error, self.locations, key_of(place)))
         else:
@@ -180,7 +180,7 @@ class Resolved:
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """A refusal tells its story itself. Its frames hold the run, which holds the refusal: a circle of garbage."""
+    """Drops the frames of a documented error. They hold the run, which holds the error: a cycle."""
     # One that was met before has none any more: what several fields wait for can be its own cause's cause.
     while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None

@@ -1,7 +1,7 @@
-"""From the JSON of variables, and from literals, straight to the arguments that Strawberry would give a resolver.
+"""Reads variables and literals into the arguments that Strawberry would pass to a resolver.
 
-graphql-core coerces into dicts that Strawberry then converts; here both are one step, prepared for each type once.
-What is not plainly right raises UnusualError, and graphql-core says what is wrong with it.
+graphql-core makes dicts, which Strawberry converts. Here both are one step. A value that is not plainly right raises
+FallbackError; graphql-core then says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from strawberry.schema.config import StrawberryConfig
 
 Reader = Callable[[Any], Any]
-Given = Mapping[str, Any]
-Source = Callable[[Given], Any]
+RawVariables = Mapping[str, Any]
+Source = Callable[[RawVariables], Any]
 
 _INT_END = 2**31
 _UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None))
@@ -54,8 +54,8 @@ _EXACT: dict[Any, type] = {GraphQLString: str, GraphQLBoolean: bool}
 ABSENT: Any = object()
 
 
-class UnusualError(Exception):
-    """A value for graphql-core: it is wrong, or right in a way that is not prepared here."""
+class FallbackError(Exception):
+    """graphql-core has to run the operation: a value is wrong, or right in a form that is not handled here."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Shape:
 
 
 class NotCompiledError(Exception):
-    """An operation for graphql-core, and why."""
+    """graphql-core has to run the operation, whatever its variables are. `way` says why."""
 
     def __init__(self, way: Way) -> None:
         super().__init__(way)
@@ -122,7 +122,7 @@ class Inputs:
             defaults=shape.defaults,
             required=shape.required,
             nullable=null,
-            fallback=UnusualError,
+            fallback=FallbackError,
         )
         return reader
 
@@ -138,47 +138,47 @@ class Inputs:
             raise NotCompiledError(Way.INPUT_TYPE)
         members: dict[str, tuple[str, Any]] = {}
         fixed: dict[str, Any] = {}
-        for found in definition.fields:
-            name = self.config.name_converter.from_field(found)
+        for member in definition.fields:
+            name = self.config.name_converter.from_field(member)
             graphql_field = type_.fields[name]
             if graphql_field.out_name is not None:
                 raise NotCompiledError(Way.INPUT_TYPE)
-            members[name] = (found.python_name, found.resolve_type(type_definition=definition))
+            members[name] = (member.python_name, member.resolve_type(type_definition=definition))
             default = coerce_default_value(graphql_field)
             if default is not Undefined:
                 if not isinstance(default, _UNCHANGEABLE):
                     raise NotCompiledError(Way.INPUT_DEFAULT)
-                fixed[found.python_name] = default
-            elif found.default_value is MISSING and found.default_factory is MISSING:
-                fixed[found.python_name] = None
+                fixed[member.python_name] = default
+            elif member.default_value is MISSING and member.default_factory is MISSING:
+                fixed[member.python_name] = None
         if members.keys() != type_.fields.keys():
             raise NotCompiledError(Way.INPUT_TYPE)
-        required = tuple(name for name, found in type_.fields.items() if is_required_input_field(found))
+        required = tuple(name for name, member in type_.fields.items() if is_required_input_field(member))
         return Shape(declared, members, fixed, required)
 
     def variable(self, name: str, declared: Any) -> Source:
-        """Where a variable stands; ABSENT where it was not given and has no default."""
+        """Where a variable stands; ABSENT where the request has no value and there is no default."""
         definition = self.variables[name]
         type_ = type_from_ast(self.schema, definition.type)
         read = self.reader(type_, declared)
         self.used.add(name)
         if definition.default_value is not None:
             default = self.literal(definition.default_value, type_, declared)
-            return lambda given: read(given[name]) if name in given else default(given)
+            return lambda variables: read(variables[name]) if name in variables else default(variables)
         if is_non_null_type(type_):
 
-            def certain(given: Given) -> Any:
-                return read(given.get(name))
+            def certain(variables: RawVariables) -> Any:
+                return read(variables.get(name))
 
             self._certain.add(certain)
             return certain
-        return lambda given: read(given[name]) if name in given else ABSENT
+        return lambda variables: read(variables[name]) if name in variables else ABSENT
 
     def literal(self, node: ValueNode, type_: Any, declared: Any) -> Source:
         """A value of the document, with the variables inside it."""
         if isinstance(node, VariableNode):
-            found = self.variable(node.name.value, declared)
-            return _refusing_null(found) if is_non_null_type(type_) and found not in self._certain else found
+            source = self.variable(node.name.value, declared)
+            return _refusing_null(source) if is_non_null_type(type_) and source not in self._certain else source
         if is_non_null_type(type_):
             type_ = type_.of_type
             if isinstance(node, NullValueNode):
@@ -195,15 +195,15 @@ class Inputs:
     def _list(self, node: ValueNode, type_: Any, declared: Any) -> Source:
         if not isinstance(node, ListValueNode):
             only = self.literal(node, type_, declared)
-            return lambda given: [only(given)]
+            return lambda variables: [only(variables)]
         items = [self.literal(item, type_, declared) for item in node.values]
         fixed = is_non_null_type(type_)
 
-        def read_list(given: Given) -> list[Any]:
-            values = [item(given) for item in items]
+        def read_list(variables: RawVariables) -> list[Any]:
+            values = [item(variables) for item in items]
             if ABSENT in values:
                 if fixed:
-                    raise UnusualError
+                    raise FallbackError
                 values = [None if value is ABSENT else value for value in values]
             return values
 
@@ -218,20 +218,20 @@ class Inputs:
             name = member.name.value
             if name not in shape.members:
                 raise NotCompiledError(Way.LITERAL)
-            python, found = shape.members[name]
-            parts.append((name, python, self.literal(member.value, type_.fields[name].type, found)))
+            attribute, member_type = shape.members[name]
+            parts.append((name, attribute, self.literal(member.value, type_.fields[name].type, member_type)))
         if set(shape.required) - {name for name, _, _ in parts}:
             raise NotCompiledError(Way.LITERAL)
         build, fixed, required = shape.declared, shape.defaults, shape.required
 
-        def read_object(given: Given) -> Any:
+        def read_object(variables: RawVariables) -> Any:
             values = dict(fixed)
-            for name, python, source in parts:
-                value = source(given)
+            for name, attribute, source in parts:
+                value = source(variables)
                 if value is not ABSENT:
-                    values[python] = value
+                    values[attribute] = value
                 elif name in required:
-                    raise UnusualError
+                    raise FallbackError
             return build(**values)
 
         return read_object
@@ -239,11 +239,11 @@ class Inputs:
     def arguments(self, field_def: GraphQLField, node: FieldNode, declared: Any) -> list[tuple[str, Source]]:
         """The arguments of a field by their Python names. A source that gives ABSENT leaves its argument out."""
         self.used = set()
-        given = {item.name.value: item.value for item in node.arguments or ()}
+        literals = {item.name.value: item.value for item in node.arguments or ()}
         named = {self.config.name_converter.from_argument(item): item for item in declared.arguments}
         if named.keys() != field_def.args.keys():
             raise NotCompiledError(Way.ARGUMENTS)
-        found = []
+        sources = []
         for name, item in named.items():
             definition = field_def.args[name]
             if isinstance(item.type, StrawberryMaybe):
@@ -252,15 +252,15 @@ class Inputs:
             if not (default is Undefined or isinstance(default, _UNCHANGEABLE)):
                 raise NotCompiledError(Way.INPUT_DEFAULT)
             missing = ABSENT if default is Undefined else default
-            if name not in given:
+            if name not in literals:
                 if missing is not ABSENT:
-                    found.append((item.python_name, _constant(missing)))
+                    sources.append((item.python_name, _constant(missing)))
                 continue
-            source = self.literal(given[name], definition.type, item.type)
+            source = self.literal(literals[name], definition.type, item.type)
             if source not in self._certain:
                 source = _defaulted(source, missing, required=is_required_argument(definition))
-            found.append((item.python_name, source))
-        return found
+            sources.append((item.python_name, source))
+        return sources
 
 
 def _plain(declared: Any) -> Any:
@@ -283,7 +283,7 @@ def _list_reader(read: Reader, *, null: bool) -> Reader:
         if type(raw) is not list:
             if raw is None and null:
                 return None
-            raise UnusualError
+            raise FallbackError
         return [read(item) for item in raw]
 
     return read_list
@@ -298,7 +298,7 @@ def _leaf_reader(type_: Any, *, null: bool) -> Reader:
         def read_exact(raw: Any) -> Any:
             if type(raw) is exact or (raw is None and null):
                 return raw
-            raise UnusualError
+            raise FallbackError
 
         return read_exact
     return _coercing(_integer if type_ is GraphQLInt else type_.coerce_input_value, null=null)
@@ -307,7 +307,7 @@ def _leaf_reader(type_: Any, *, null: bool) -> Reader:
 def _integer(raw: Any) -> Any:
     if type(raw) is int and -_INT_END <= raw < _INT_END:
         return raw
-    raise UnusualError
+    raise FallbackError
 
 
 def _coercing(coerce: Reader, *, null: bool) -> Reader:
@@ -315,13 +315,13 @@ def _coercing(coerce: Reader, *, null: bool) -> Reader:
         if raw is None:
             if null:
                 return None
-            raise UnusualError
+            raise FallbackError
         try:
             value = coerce(raw)
         except Exception as error:
-            raise UnusualError from error
+            raise FallbackError from error
         if value is Undefined:
-            raise UnusualError
+            raise FallbackError
         return value
 
     return read_leaf
@@ -352,22 +352,22 @@ def _constant(value: Any) -> Source:
 
 
 def _refusing_null(source: Source) -> Source:
-    def read(given: Given) -> Any:
-        value = source(given)
+    def read(variables: RawVariables) -> Any:
+        value = source(variables)
         if value is None:
-            raise UnusualError
+            raise FallbackError
         return value
 
     return read
 
 
 def _defaulted(source: Source, missing: Any, *, required: bool) -> Source:
-    def read(given: Given) -> Any:
-        value = source(given)
+    def read(variables: RawVariables) -> Any:
+        value = source(variables)
         if value is not ABSENT:
             return value
         if required:
-            raise UnusualError
+            raise FallbackError
         return missing
 
     return read

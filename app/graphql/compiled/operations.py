@@ -28,7 +28,7 @@ from graphql.utilities import coerce_input_value
 from msgspec import Struct
 
 from app.graphql.compiled.fields import Member, Resolved
-from app.graphql.compiled.inputs import ABSENT, Given, Inputs, NotCompiledError, Reader, UnusualError
+from app.graphql.compiled.inputs import ABSENT, FallbackError, Inputs, NotCompiledError, RawVariables, Reader
 from app.graphql.compiled.outputs import Outputs, awaited
 from app.graphql.compiled.running import Run, is_awaitable
 from app.graphql.compiled.ways import Way
@@ -50,7 +50,7 @@ MAX_CHOICES = 16
 
 
 class Executed(Struct):
-    """What came of an operation."""
+    """The result of an operation."""
 
     data: dict[str, Any] | None
     errors: Sequence[GraphQLError | FieldError]
@@ -72,18 +72,18 @@ class Compiled:
     def __post_init__(self) -> None:
         self.only = self.members[0].resolved if len(self.members) == 1 else None
 
-    def read(self, given: Given) -> list[dict[str, Any]]:
-        """The arguments of the root fields, all of them before the first one runs. Raises UnusualError."""
+    def read(self, variables: RawVariables) -> list[dict[str, Any]]:
+        """The arguments of the root fields, all of them before the first one runs. Raises FallbackError."""
         for name in self.never_null:
-            if given.get(name, ABSENT) is None:
-                raise UnusualError
+            if variables.get(name, ABSENT) is None:
+                raise FallbackError
         for name, type_ in self.checks:
             # A default was validated with the document.
-            if name in given and coerce_input_value(given[name], type_) is Undefined:
-                raise UnusualError
-            if name not in given and is_non_null_type(type_) and name not in self.defaulted:
-                raise UnusualError
-        return [{} if member.resolved is None else member.resolved.read(given) for member in self.members]
+            if name in variables and coerce_input_value(variables[name], type_) is Undefined:
+                raise FallbackError
+            if name not in variables and is_non_null_type(type_) and name not in self.defaulted:
+                raise FallbackError
+        return [{} if member.resolved is None else member.resolved.read(variables) for member in self.members]
 
     async def run(self, run: Run, arguments: Sequence[dict[str, Any]]) -> dict[str, Any]:
         results: dict[str, Any] = {}
@@ -108,7 +108,7 @@ class Compiled:
 
 
 class _Conditions(Visitor):
-    """The variables that decide what is included."""
+    """Collects the variables of `@skip` and `@include`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,17 +131,17 @@ class CompiledOperations:
         self._whole = not (schema.extensions or schema.exception_handlers)
 
     async def execute(
-        self, document: Document, operation: Operation, given: Mapping[str, Any], context: Context
+        self, document: Document, operation: Operation, variables: Mapping[str, Any], context: Context
     ) -> tuple[Way, Executed | None]:
-        """No result where graphql-core is to run the operation; nothing of it was run then."""
+        """The result is None where graphql-core has to run the operation. No resolver was called then."""
         try:
-            compiled = self._compiled(document, operation, given)
-            arguments = compiled.read(given)
+            compiled = self._compiled(document, operation, variables)
+            arguments = compiled.read(variables)
         except NotCompiledError as error:
             return error.way, None
-        except UnusualError:
+        except FallbackError:
             return Way.VARIABLES, None
-        run = Run(self._schema, document.ast, operation.name, given, context, mutation=operation.mutation)
+        run = Run(self._schema, document.ast, operation.name, variables, context, mutation=operation.mutation)
         try:
             only = compiled.only
             if only is None:
@@ -154,40 +154,40 @@ class CompiledOperations:
             return Way.COMPLETED, Executed(executed.data, executed.errors or ())
         return Way.COMPILED, Executed(data, run.errors)
 
-    def _compiled(self, document: Document, operation: Operation, given: Given) -> Compiled:
-        kept = operation.compiled
-        conditions = kept.get("conditions")
+    def _compiled(self, document: Document, operation: Operation, variables: RawVariables) -> Compiled:
+        by_choice = operation.compiled
+        conditions = by_choice.get("conditions")
         if conditions is None:
-            conditions = kept["conditions"] = self._conditions(document.ast, operation)
-        choice = tuple([_condition(name, default, given) for name, default in conditions])
-        found = kept.get(choice)
-        if found is None:
-            if len(kept) > MAX_CHOICES:
+            conditions = by_choice["conditions"] = self._conditions(document.ast, operation)
+        choice = tuple([_condition(name, default, variables) for name, default in conditions])
+        compiled = by_choice.get(choice)
+        if compiled is None:
+            if len(by_choice) > MAX_CHOICES:
                 raise NotCompiledError(Way.MANY_CONDITIONS)
             try:
-                found = self._compile(
+                compiled = self._compile(
                     document.ast, operation, dict(zip((name for name, _ in conditions), choice, strict=True))
                 )
             except NotCompiledError as error:
-                found = error
+                compiled = error
             except Exception:
                 log.exception("an operation could not be compiled; graphql-core runs it")
-                found = NotCompiledError(Way.SURPRISE)
-            kept[choice] = found
-        if isinstance(found, NotCompiledError):
+                compiled = NotCompiledError(Way.SURPRISE)
+            by_choice[choice] = compiled
+        if isinstance(compiled, NotCompiledError):
             # Anew: one that is raised again and again would hold ever more frames.
-            raise NotCompiledError(found.way)
-        assert isinstance(found, Compiled)
-        return found
+            raise NotCompiledError(compiled.way)
+        assert isinstance(compiled, Compiled)
+        return compiled
 
     def _conditions(self, ast: DocumentNode, operation: Operation) -> list[tuple[str, Any]]:
         """The conditional variables of the operation with their defaults; ABSENT where there is none."""
-        found = _Conditions()
-        visit(ast, found)
+        conditions = _Conditions()
+        visit(ast, conditions)
         return [
             (item.variable.name.value, getattr(item.default_value, "value", ABSENT))
             for item in operation.node.variable_definitions or ()
-            if item.variable.name.value in found.names
+            if item.variable.name.value in conditions.names
         ]
 
     def _compile(self, ast: DocumentNode, operation: Operation, choice: Mapping[str, bool]) -> Compiled:
@@ -231,8 +231,8 @@ class CompiledOperations:
         )
 
 
-def _condition(name: str, default: Any, given: Given) -> bool:
-    value = given.get(name, default)
+def _condition(name: str, default: Any, variables: RawVariables) -> bool:
+    value = variables.get(name, default)
     if type(value) is not bool:
-        raise UnusualError
+        raise FallbackError
     return value

@@ -1,4 +1,4 @@
-"""From what resolvers give to the data of the answer: one function for each selection, prepared once.
+"""Completes the results of resolvers into the data of the answer, by one function for each selection.
 
 Selections without resolvers of their own are completed by plain functions. Fields with a resolver keep graphql-core's
 order: called in the order of the document, awaited together, their errors in the order in which they end.
@@ -28,7 +28,7 @@ from strawberry.types.cast import get_strawberry_type_cast
 
 from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Running
 from app.graphql.compiled.inputs import Inputs, NotCompiledError
-from app.graphql.compiled.running import AnomalyError, Place, Run, is_awaitable
+from app.graphql.compiled.running import CompletionFallbackError, Place, Run, is_awaitable
 from app.graphql.compiled.ways import Way
 from app.mapping.generated import object_completion
 
@@ -119,7 +119,7 @@ class Outputs:
             )
             for member in members
         ]
-        return Completion(object_completion(_class_of(type_), parts, AnomalyError))
+        return Completion(object_completion(_class_of(type_), parts, CompletionFallbackError))
 
 
 def _resolver(definition: GraphQLField) -> tuple[Any, str | None]:
@@ -143,10 +143,10 @@ def _leaf(type_: Any) -> Pure:
             return value
         # An exception, or something to await, is not for a scalar to make text of.
         if type(value) is not str and (isinstance(value, Exception) or is_awaitable(value)):
-            raise AnomalyError
+            raise CompletionFallbackError
         completed = serialize(value)
         if completed is None or completed is Undefined:
-            raise AnomalyError
+            raise CompletionFallbackError
         return completed
 
     return leaf
@@ -157,7 +157,7 @@ def _running_object(class_: type, name: str, members: Sequence[Member]) -> Runni
         if type(value) is not class_:
             if value is None:
                 return None
-            raise AnomalyError
+            raise CompletionFallbackError
         results: dict[str, Any] = {}
         waiting: list[str] = []
         try:
@@ -202,7 +202,7 @@ def _required(inner: Completion) -> Completion:
         def required(value: Any) -> Any:
             completed = pure(value)
             if completed is None:
-                raise AnomalyError
+                raise CompletionFallbackError
             return completed
 
         return Completion(required, as_it_is=inner.as_it_is - {type(None)}, nullable=pure)
@@ -211,7 +211,7 @@ def _required(inner: Completion) -> Completion:
     def required_running(value: Any, run: Run, place: Place) -> Any:
         completed = running(value, run, place)
         if completed is None:
-            raise AnomalyError
+            raise CompletionFallbackError
         return completed
 
     return Completion(running=required_running)
@@ -225,17 +225,17 @@ def _list(item: Completion) -> Completion:
 
 
 def _pure_list(complete: Pure, *, required: bool) -> Pure:
-    """With `required` no part may be null, which is looked for once for all of them."""
+    """With `required` no item may be null. One look at the list checks that."""
 
     def pure_list(value: Any) -> Any:
         if type(value) is list:
             parts = [complete(part) for part in value]
             if required and None in parts:
-                raise AnomalyError
+                raise CompletionFallbackError
             return parts
         if value is None:
             return None
-        raise AnomalyError
+        raise CompletionFallbackError
 
     return pure_list
 
@@ -245,7 +245,7 @@ def _running_list(complete: Running) -> Running:
         if value is None:
             return None
         if type(value) is not list:
-            raise AnomalyError
+            raise CompletionFallbackError
         results: list[Any] = []
         waiting: list[int] = []
         try:
@@ -269,7 +269,7 @@ def _union(by_class: Mapping[type, Completion]) -> Completion:
                 return None
             completion = by_class.get(type(value))
             if completion is None or get_strawberry_type_cast(value) is not None:
-                raise AnomalyError
+                raise CompletionFallbackError
             return completion.pure(value)  # type: ignore[misc]
 
         return Completion(pure_union)
@@ -279,7 +279,7 @@ def _union(by_class: Mapping[type, Completion]) -> Completion:
             return None
         completion = by_class.get(type(value))
         if completion is None or get_strawberry_type_cast(value) is not None:
-            raise AnomalyError
+            raise CompletionFallbackError
         return completion.pure(value) if completion.pure is not None else completion.running(value, run, place)  # type: ignore[misc]
 
     return Completion(running=running_union)

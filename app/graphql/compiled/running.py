@@ -1,4 +1,4 @@
-"""One run of a compiled operation: what its resolvers gave, and the completion by graphql-core where that is needed."""
+"""One run of a compiled operation: the results of its resolvers, and the fallback that completes them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PLAIN: set[type] = {type(None), bool, int, float, str, list, dict, tuple}
 
 
 def is_awaitable(value: Any) -> bool:
-    """As Strawberry's, which looks for an attribute in every object; ours remembers the schema's own classes."""
+    """Strawberry's check looks for an attribute in every object. This one remembers the schema's classes."""
     kind = type(value)
     if kind is CoroutineType:
         return True
@@ -55,14 +55,15 @@ def _path_of(place: Place) -> Path:
     return Path(None if above is None else _path_of(above), key, name)
 
 
-class AnomalyError(Exception):
-    """A value that is not plainly what its type says; graphql-core completes it."""
+class CompletionFallbackError(Exception):
+    """A value is not plainly of its type. graphql-core completes the results."""
 
 
 class Run:
-    """`results` has what the resolver of each place gave or raised: none of them is called twice.
+    """`results` holds what each resolver returned or raised, by place. No resolver is called twice.
 
-    `settled` is the order in which the awaited ones ended, which is the order of the errors below them.
+    `settled` holds the places of awaited resolvers in the order in which they ended.
+    Errors below them come in that order.
     """
 
     __slots__ = (
@@ -74,9 +75,9 @@ class Run:
         "abandoned",
         "context",
         "errors",
-        "given",
         "results",
         "settled",
+        "variables",
     )
 
     def __init__(
@@ -84,7 +85,7 @@ class Run:
         schema: GraphQLSchema,
         document: DocumentNode,
         name: str | None,
-        given: Mapping[str, Any],
+        variables: Mapping[str, Any],
         context: Context,
         *,
         mutation: bool,
@@ -94,7 +95,7 @@ class Run:
         self._name = name
         self._mutation = mutation
         self._core: Executor[Any] | None = None
-        self.given = given
+        self.variables = variables
         self.context = context
         self.errors: list[GraphQLError | FieldError] = []
         self.results: list[tuple[Place, bool, Any]] = []
@@ -106,7 +107,7 @@ class Run:
             self._schema,
             self._document,
             context_value=self.context,
-            raw_variable_values=dict(self.given),
+            raw_variable_values=dict(self.variables),
             operation_name=self._name,
             middleware=middleware,
             # A plain bool where a TypeGuard is declared.
@@ -123,7 +124,7 @@ class Run:
         return self._core
 
     async def completed_by_core(self) -> ExecutionResult:
-        """The whole operation by graphql-core, over the results that are there; the other resolvers are called now."""
+        """graphql-core completes the results that are there and calls the other resolvers."""
         if self.abandoned:
             await gather(*self.abandoned, return_exceptions=True)
         results = {key_of(place): (good, value) for place, good, value in self.results}
@@ -131,11 +132,11 @@ class Run:
 
         def remembered(resolve: Callable[..., Any], source: Any, info: Any, **arguments: Any) -> Any:
             key = tuple(info.path.as_list())
-            found = results.get(key)
-            if found is None:
+            remembered_result = results.get(key)
+            if remembered_result is None:
                 result = resolve(source, info, **arguments)
                 return _settling(result, key, ends) if optimized_is_awaitable(result) else result
-            good, value = found
+            good, value = remembered_result
             if good:
                 return value
             raise value
@@ -147,9 +148,9 @@ class Run:
         return executed
 
     def _in_order(self, errors: list[GraphQLError], settled: list[PathKey]) -> list[GraphQLError]:
-        """As they would have come, had nothing been remembered: with the end of what was awaited above them.
+        """The order in which graphql-core alone would have met the errors: when the awaited resolver above them ended.
 
-        What nothing was awaited for comes before all of that; the root fields of a mutation come one after another.
+        Errors without such a resolver come first. The root fields of a mutation come one after another.
         """
         ends = {path: place for place, path in enumerate(settled)}
         roots: dict[Any, int] = {}
@@ -171,7 +172,7 @@ async def _settling(result: Awaitable[Any], key: PathKey, settled: list[PathKey]
 
 
 class Info:
-    """What graphql-core's GraphQLResolveInfo has, made only as far as a resolver looks."""
+    """The members of graphql-core's GraphQLResolveInfo, made when a resolver asks for them."""
 
     __slots__ = ("_field", "_place", "_run")
 
@@ -194,8 +195,8 @@ class Info:
 
     @property
     def selected(self) -> Selected:
-        found: Selected = self._field.selected
-        return found
+        selection: Selected = self._field.selected
+        return selection
 
     @property
     def variable_values(self) -> Any:

@@ -1,4 +1,4 @@
-"""The ways in which an operation is run: what the metric counts, and nothing else."""
+"""How an operation was run. The metric `gateway_executions_total` counts it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Way(StrEnum):
-    """`COMPILED` to its end, begun compiled and `COMPLETED` by graphql-core, or graphql-core's alone, and why."""
+    """`COMPILED`, `COMPLETED` by graphql-core, or run by graphql-core alone for one of the other reasons."""
 
     COMPILED = "compiled"
     COMPLETED = "completed_by_graphql_core"
