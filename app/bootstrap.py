@@ -100,7 +100,7 @@ class Backends:
         told = self.telemetry
         observer = None if told is None else told.operations
         traces = None if told is None else told.traces
-        limits, transport = limits_of(self.settings.gateway), self._transports.get(name)
+        limits, transport = limits_of(self.settings), self._transports.get(name)
         return Upstream(name, url, limits, transport, observer=observer, tracer=traces)
 
     def _observed(self, store: SqlStore) -> SqlStore:
@@ -138,21 +138,8 @@ class Backends:
         await self._stack.aclose()
 
 
-def limits_of(given: GatewaySettings) -> Limits:
-    return Limits(
-        engine=given.http_engine,
-        timeout=given.backend_seconds,
-        connect_timeout=given.connect_seconds,
-        pool_timeout=given.pool_seconds,
-        connect_retries=given.connect_retries,
-        max_connections=given.max_connections,
-        max_in_flight=given.max_in_flight,
-        max_answer_bytes=given.max_answer_bytes,
-        max_pause=given.max_pause_seconds,
-        breaker_window=given.breaker_window,
-        breaker_failures=given.breaker_failures,
-        breaker_open=given.breaker_open_seconds,
-    )
+def limits_of(settings: Settings) -> Limits:
+    return settings.gateway.limits(settings.trust)
 
 
 async def open_store_for(settings: Settings, apis: Sequence[Api]) -> SqlStore:
@@ -213,7 +200,7 @@ def create_app(
     """The gateway. Raises SettingsError for settings that do not go together."""
     check_settings(settings, apis)
     backends = backends or Backends(settings, apis)
-    entrance = entrance_of(settings.gateway, limits_of(settings.gateway))
+    entrance = entrance_of(settings.gateway, limits_of(settings))
     schema = build_schema(apis)
     telemetry = backends.telemetry = Telemetry(settings, apis, schema, backends, traces)
 

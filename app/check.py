@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,11 +62,10 @@ class _Watched(Upstream):
     answer: Answer | None = None
     skew: float | None = None
 
-    async def send(self, request: Request, call: Call) -> Answer:
-        self.answer = None
-        self.answer = answer = await super().send(request, call)
+    def answered(self, answer: Answer, call: Call) -> bool:
+        self.answer = answer
         self.skew = _skew(answer.headers, time.time())
-        return answer
+        return super().answered(answer, call)
 
 
 def _skew(headers: Mapping[str, str], now: float) -> float | None:
@@ -99,7 +98,7 @@ async def findings(
 
 
 def _without_traces(settings: Settings) -> Settings:
-    return Settings(settings.gateway, settings.apis)
+    return replace(settings, traces=False, metrics_folder=None)
 
 
 def _of_problem(problem: str) -> Finding:
@@ -136,7 +135,7 @@ async def _backend(
     own = settings.apis[api.name]
     if own.mode == "local":
         return Finding(api.name, "ok", "local: the store on this machine")
-    upstream = _Watched(api.name, own.url, limits_of(settings.gateway), transport)
+    upstream = _Watched(api.name, own.url, limits_of(settings), transport)
     backend = api.rest(own, upstream)
     try:
         return await _probed(api, backend, upstream)
@@ -200,7 +199,7 @@ async def _callers(settings: Settings, transports: Mapping[str, httpx.AsyncBaseT
             return Finding("callers", "ok", "anyone on this machine may call")
         text = "anyone who reaches this machine may call; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER"
         return Finding("callers", "warning", text, ("GATEWAY_CALLER_TOKENS",))
-    entrance = entrance_of(given, limits_of(given), (transports or {}).get("issuer"))
+    entrance = entrance_of(given, limits_of(settings), (transports or {}).get("issuer"))
     try:
         if entrance.keys is not None:
             await entrance.keys.get(None)

@@ -7,7 +7,7 @@ import difflib
 import ipaddress
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO, TypeVar
 from urllib.parse import urlsplit
@@ -23,12 +23,13 @@ from app.graphql.limits import DocumentLimits
 from app.graphql.scopes import scopes_of
 from app.server.bounds import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
 from app.store.engine import passwords_in
-from app.upstream.limits import Limits
+from app.upstream.settings import UpstreamSettings
+from app.upstream.tls import Trust, unreadable
 
 PREFIX = "GATEWAY_"
 # prometheus-client's own variable, which it reads itself.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_EDGE, _DOCUMENT, _CALL = EdgeSettings(), DocumentLimits(), Limits()
+_EDGE, _DOCUMENT = EdgeSettings(), DocumentLimits()
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -60,9 +61,7 @@ Count = Annotated[int, Field(ge=1)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 
 
-class GatewaySettings(BaseModel):
-    """Every setting that belongs to no API. A field is the environment variable `GATEWAY_<FIELD>`."""
-
+class _OwnSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -187,54 +186,34 @@ class GatewaySettings(BaseModel):
         None, description="Folder of `.graphql` files, or manifest, of known operations."
     )
     trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
-    http_engine: Literal["direct", "httpx"] = Field(
-        _CALL.engine, description="What sends to backends: connections of our own, or httpx at many times the cost."
-    )
-    backend_seconds: Seconds = Field(
-        _CALL.timeout, description="Longest call to a backend, from waiting for a connection to the last byte."
-    )
-    connect_seconds: Seconds = Field(
-        _CALL.connect_timeout, description="Longest wait for a connection to a backend to open."
-    )
-    pool_seconds: Seconds = Field(_CALL.pool_timeout, description="Longest wait for a free connection to a backend.")
-    connect_retries: Annotated[int, Field(ge=0, le=20)] = Field(
-        _CALL.connect_retries, description="Further attempts when a backend could not be connected to."
-    )
-    max_connections: Count = Field(_CALL.max_connections, description="Most connections to one backend.")
-    max_in_flight: Count = Field(
-        _CALL.max_in_flight, description="Most calls of one backend in flight; further ones are refused at once."
-    )
-    max_answer_bytes: Count = Field(_CALL.max_answer_bytes, description="Largest answer of a backend that is read.")
-    max_pause_seconds: Seconds = Field(
-        _CALL.max_pause, description="Longest pause that a backend's `Retry-After` can ask for."
-    )
-    breaker_window: Count = Field(
-        _CALL.breaker_window, description="Last calls of a backend that its breaker looks at."
-    )
-    breaker_failures: Count = Field(_CALL.breaker_failures, description="Failures among them that open the breaker.")
-    breaker_open_seconds: Seconds = Field(
-        _CALL.breaker_open, description="Time that an open breaker refuses calls before it lets one probe."
-    )
+
+
+class GatewaySettings(UpstreamSettings, _OwnSettings):
+    """Every setting that belongs to no API. A field is the environment variable `GATEWAY_<FIELD>`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`gateway` for the program, `apis` by API name.
 
-    `traces` says whether to export them, `metrics_folder` where several workers keep their metrics together.
+    `traces` says whether to export them, `metrics_folder` where several workers keep their metrics together, `trust`
+    whose certificates are good.
     """
 
     gateway: GatewaySettings
     apis: Mapping[str, ApiSettings]
     traces: bool = False
     metrics_folder: Path | None = None
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def secrets(self) -> list[str]:
         """Every credential among the settings, for the log to leave out."""
         models: list[BaseModel] = [self.gateway, *self.apis.values()]
         found = [value.get_secret_value() for model in models for _, value in model if isinstance(value, SecretStr)]
-        return [*found, *passwords_in(self.gateway.store_url)]
+        proxy = self.gateway.proxy_url
+        urls = [self.gateway.store_url, *([proxy.get_secret_value()] if proxy is not None else [])]
+        return [*found, *(password for url in urls for password in passwords_in(url))]
 
 
 def read_settings(
@@ -248,6 +227,11 @@ def read_settings(
         settings,
         traces=_traces(settings.gateway, environment),
         metrics_folder=Path(folder) if folder else None,
+        trust=replace(
+            settings.trust,
+            file=environment.get("SSL_CERT_FILE") or None,
+            folders=environment.get("SSL_CERT_DIR") or None,
+        ),
     )
 
 
@@ -289,7 +273,7 @@ def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
     gateway = _validated(GatewaySettings, PREFIX, values, problems)
     if problems:
         raise SettingsError(*problems)
-    return Settings(gateway, by_api)
+    return Settings(gateway, by_api, trust=Trust(further=gateway.ca_file))
 
 
 def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
@@ -357,6 +341,7 @@ def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
     given = settings.gateway
     if given.trusted_only and given.trusted_documents is None:
         yield "GATEWAY_TRUSTED_ONLY: needs GATEWAY_TRUSTED_DOCUMENTS"
+    yield from _tls_problems(settings)
     signed = (given.jwt_issuer, given.jwt_audience, given.jwt_jwks_url or given.jwt_key_file)
     if any(signed) and not all(signed):
         missing = next(
@@ -386,6 +371,12 @@ def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
             f"{', '.join(holders)}; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER so that callers are authenticated, "
             "or listen on 127.0.0.1"
         )
+
+
+def _tls_problems(settings: Settings) -> Iterator[str]:
+    calls = settings.gateway.jwt_jwks_url or any(own.mode == "rest" for own in settings.apis.values())
+    for name in unreadable(settings.trust, calls=bool(calls)):
+        yield f"{name}: no certificate authority can be read from it"
 
 
 def authenticates(given: GatewaySettings) -> bool:

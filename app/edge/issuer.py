@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -63,6 +64,7 @@ class Entrance:
     def _fetched(self, url: str, limits: Limits | None, transport: httpx.AsyncBaseTransport | None) -> Keys:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
+        limits = replace(limits or Limits(), proxy_url=None)  # the proxy is for backends
         upstream = self._upstream = Upstream("token issuer", origin, limits, transport)
         request = Request("GET", url.removeprefix(origin) or "/", headers={"accept": "application/json"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -63,7 +64,7 @@ class RestBackend:
             headers["x-simulate"] = call.simulate
         sent = self.built(request, headers)
         with self._dropping(token, call):
-            return judge_update(request, await self._upstream.send(sent, call))
+            return await self._upstream.send(sent, call, partial(judge_update, request))
 
     def built(self, request: UpdateRequest, headers: Mapping[str, str]) -> Request:
         """The PUT of an update: what is sent, and what a preview shows."""
@@ -106,7 +107,7 @@ class RestBackend:
         path, query = resource.get(record_id, options)
         request = Request("GET", path, query, {**self._read_headers, **credentials})
         with self._dropping(token, call):
-            return judge_read(resource, record_id, await self._upstream.send(request, call))
+            return await self._upstream.send(request, call, partial(judge_read, resource, record_id))
 
     @contextmanager
     def _dropping(self, token: str | None, call: Call) -> Iterator[None]:

@@ -1,13 +1,11 @@
-"""One exchange over a connection of our own: what `transport.py` does over httpx, at a fraction of its cost.
+"""Calls over connections of our own: a request becomes bytes before it has a connection, and is written at once.
 
-Both are judged by one fault table over real sockets. A request is bytes before it has a connection, and it is written
-at once, so that what "may have left" is one moment: that before the write.
+So what "may have left" is one moment: that before the write. `transport.py` does the same over httpx.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,22 +15,19 @@ from urllib.parse import quote
 import httpx
 from msgspec import Struct
 
-from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError
-from app.upstream import decoding
-from app.upstream.connection import Connection
 from app.upstream.exchange import Answer, Request
-from app.upstream.failures import broken_off, failed, malformed
+from app.upstream.failures import OutOfTimeError, failed, log_unexpected, malformed, not_whole
 from app.upstream.pool import Pool
-from app.upstream.transport import Progress, answered, coding_of, default_tls, is_header_name, is_header_value
+from app.upstream.tls import context_of
+from app.upstream.transport import answer_of, is_header_name, is_header_value
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
     from app.call import Call
+    from app.upstream.connection import Connection
     from app.upstream.limits import Limits
-
-log = logging.getLogger(__name__)
 
 _PATH = re.compile(r"[!-~]*")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
@@ -111,8 +106,8 @@ class DirectTransport:
         # asyncio closes a socket in the turn after the one in which it is told to.
         await asyncio.sleep(0)
 
-    def started(self) -> Progress:
-        return Progress(left=False)
+    def attempt(self, outgoing: Outgoing) -> Attempt:
+        return Attempt(self._name, self._limits, outgoing)
 
     def prepared(self, base_url: str, request: Request, call: Call) -> Outgoing:
         """The request as it will be sent. Raises GatewayError if it cannot be."""
@@ -148,7 +143,7 @@ class DirectTransport:
         host = parts.raw_host.decode("ascii")
         if not host:
             raise httpx.InvalidURL("the base URL has no host")
-        tls = (self._tls or default_tls()) if parts.scheme == "https" else None
+        tls = (self._tls or context_of(self._limits.trust)) if parts.scheme == "https" else None
         pool = Pool(host, parts.port or _PORTS[parts.scheme], tls, self._limits)
         shown = parts.netloc.decode("ascii")
         head = f"host: {shown}\r\naccept-encoding: identity\r\nuser-agent: rest-update-gateway"
@@ -157,72 +152,67 @@ class DirectTransport:
             raise httpx.InvalidURL("the base URL has a path that cannot be sent")
         return Origin(pool, prefix, head)
 
-    def ready(self, outgoing: Outgoing, now: float) -> Connection | None:
-        """A connection over which the request can be sent at once."""
-        return outgoing.origin.pool.idle(now)
 
-    async def exchange(self, outgoing: Outgoing, progress: Progress) -> Answer:
-        """One attempt. Raises GatewayError. Where this is cancelled, `progress` says how far it came."""
+class Attempt:
+    """One request on its way. `left`: whether bytes of it may have left. `answer` is there once one is known."""
+
+    __slots__ = ("_connection", "_limits", "_name", "_outgoing", "answer", "left")
+
+    def __init__(self, name: str, limits: Limits, outgoing: Outgoing) -> None:
+        self._name = name
+        self._limits = limits
+        self._outgoing = outgoing
+        self._connection: Connection | None = None
+        self.left: bool | None = False
+        self.answer: Answer | None = None
+
+    async def run(self, end: float) -> Answer:
+        """Raises GatewayError. Called again, it tries again where nothing left, and else goes on waiting."""
+        connection = self._connection
+        if connection is None:
+            pool = self._outgoing.origin.pool
+            connection = pool.idle(asyncio.get_running_loop().time()) or await self._connected(pool, end)
+            self._connection, self.left = connection, True
+            connection.send(self._outgoing.data, self._limits.max_answer_bytes)
+        await connection.ended(end)
+        self.answer = self._judged(connection)
+        return self.answer
+
+    async def _connected(self, pool: Pool, end: float) -> Connection:
         try:
-            connection = await outgoing.origin.pool.take()
+            async with asyncio.timeout_at(end) as time_left:
+                return await pool.take()
         except Exception as error:
-            raise self._logged(failed(self._name, error, left=False), error) from error
-        connection.send(outgoing.data, progress)
-        return await self.rest(connection, progress)
+            if isinstance(error, TimeoutError) and time_left.expired():
+                raise OutOfTimeError(self._name, left=False) from None
+            log_unexpected(self._name, error)
+            raise failed(self._name, error, left=False) from error
 
-    def whole(self, connection: Connection, progress: Progress) -> Answer | None:
-        """The answer, where all of it is there and needs no decoding; the connection is given back."""
-        if progress.headers is None or progress.status is None or coding_of(progress.status, progress.headers):
-            return None
-        body = connection.whole(self._limits.max_answer_bytes)
-        if body is None:
-            return None
-        connection.pool.give_back(connection)
-        return Answer(progress.status, progress.headers, body)
-
-    def discard(self, connection: Connection) -> None:
-        connection.pool.discard(connection)
-
-    async def rest(self, connection: Connection, progress: Progress) -> Answer:
-        """From the request's being written to the answer's end. Raises GatewayError."""
-        try:
-            answer = await self._read(connection, progress)
-        except BaseException:
-            connection.pool.discard(connection)
-            raise
-        connection.pool.give_back(connection)
+    def _judged(self, connection: Connection) -> Answer:
+        if not connection.complete:
+            connection.take_status()
+        answer, error = answer_of(
+            connection.status,
+            connection.headers,
+            b"".join(connection.pieces),
+            self._limits,
+            connection.error,
+            complete=connection.complete,
+        )
+        if answer is not None and answer.complete:
+            return answer
+        self.abandon()
+        if answer is None:
+            raise not_whole(self._name, connection.status, error)
         return answer
 
-    async def _read(self, connection: Connection, progress: Progress) -> Answer:
-        try:
-            await connection.answered()
-        except Exception as error:
-            raise self._logged(failed(self._name, error, left=True), error) from error
-        assert progress.status is not None
-        assert progress.headers is not None
-        body = progress.body = bytearray()
-        try:
-            coding = coding_of(progress.status, progress.headers)
-            whole = None if coding else connection.whole(self._limits.max_answer_bytes)
-            if whole is not None:
-                progress.complete = True
-                return Answer(progress.status, progress.headers, whole)
-            await decoding.read(connection.pieces(), coding, self._limits.max_answer_bytes, body)
-            progress.complete = True
-        except Exception as error:
-            answer = answered(progress)
-            if answer is None:
-                raise self._logged(broken_off(self._name, progress.status, error), error) from error
-            log.info("%s answered %d, but its body broke off: %r", self._name, answer.status, error)
-            return answer
-        return Answer(progress.status, progress.headers, bytes(body))
+    async def release(self, end: float, *, reuse: bool) -> None:  # noqa: ARG002 - the other engine's
+        if (connection := self._connection) is not None:
+            self._connection = None
+            self._outgoing.origin.pool.release(connection, reuse=reuse)
 
-    def timed_out(self, progress: Progress) -> GatewayError:
-        """The error of an exchange that the end of its time cut off before its status was known, or was of use."""
-        row = DEADLINE_BEFORE_SENDING if progress.left is False else ANSWER_TIMED_OUT
-        return GatewayError(row, backend=BackendAnswer(self._name, progress.status), detail="the call's time was over")
-
-    def _logged(self, error: GatewayError, cause: Exception) -> GatewayError:
-        if not isinstance(cause, httpx.HTTPError | decoding.BodyTooLargeError | decoding.BodyUnreadableError):
-            log.error("%s: an exchange broke unexpectedly", self._name, exc_info=cause)
-        return error
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more."""
+        if (connection := self._connection) is not None:
+            self._connection = None
+            self._outgoing.origin.pool.discard(connection)

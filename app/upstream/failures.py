@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import httpx
 
 from app.errors import (
@@ -10,6 +12,7 @@ from app.errors import (
     ANSWER_UNREADABLE,
     CONNECTION_LOST,
     CREDENTIALS_MALFORMED,
+    DEADLINE_BEFORE_SENDING,
     INTERNAL,
     NO_FREE_CONNECTION,
     NOT_CONNECTED,
@@ -19,6 +22,8 @@ from app.errors import (
     Outcome,
 )
 from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
+
+log = logging.getLogger(__name__)
 
 # The first match counts. With httpx's own transport, failing to connect or to get a connection from the pool means
 # that no byte of the request left; every other one may come after bytes did. A test compares this with httpx's list.
@@ -60,11 +65,32 @@ def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:
     return GatewayError(row, backend=BackendAnswer(name), outcome=outcome, detail=f"{type(error).__name__}: {error}")
 
 
-def broken_off(name: str, status: int, error: Exception) -> GatewayError:
-    """The error of an answer whose body did not arrive, where the status alone does not decide."""
-    row = next((row for kind, row in FAILURES if isinstance(error, kind)), INTERNAL)
-    backend = BackendAnswer(name, status)
-    return GatewayError(row, backend=backend, outcome=Outcome.UNKNOWN, detail=f"{type(error).__name__}: {error}")
+class OutOfTimeError(GatewayError):
+    """The end of the call's time, which a caller may have set: whether the service is to blame is decided apart."""
+
+    def __init__(self, name: str, status: int | None = None, *, left: bool | None = True) -> None:
+        row = DEADLINE_BEFORE_SENDING if left is False else ANSWER_TIMED_OUT
+        super().__init__(row, backend=BackendAnswer(name, status), detail="the call's time was over")
+
+
+def not_whole(name: str, status: int | None, error: Exception | None, *, left: bool | None = True) -> GatewayError:
+    """The error of an answer that did not arrive whole, and whose status, if any, does not decide by itself.
+
+    `error` None: its time was over.
+    """
+    if error is None:
+        return OutOfTimeError(name, status, left=left)
+    log_unexpected(name, error)
+    broken = failed(name, error, left=left)
+    if status is not None:
+        broken.backend, broken.outcome = BackendAnswer(name, status), Outcome.UNKNOWN
+    broken.__cause__ = error
+    return broken
+
+
+def log_unexpected(name: str, error: Exception) -> None:
+    if not isinstance(error, httpx.HTTPError | BodyTooLargeError | BodyUnreadableError):
+        log.error("%s: a call broke unexpectedly", name, exc_info=error)
 
 
 def malformed(name: str, header: str) -> GatewayError:

@@ -1,9 +1,10 @@
-"""What bounds every call to one service, and which engine makes it."""
+"""What bounds every call to one service, whom it trusts, and what it goes through."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+
+from app.upstream.tls import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +14,8 @@ class Limits:
     The breaker opens when `breaker_failures` of the last `breaker_window` calls failed; more than the window: never.
     """
 
-    engine: Literal["direct", "httpx"] = "direct"  # our own connections, or httpx's transport
+    trust: Trust = field(default_factory=Trust)
+    proxy_url: str | None = field(default=None, repr=False)  # may hold a password; without one: our own connections
     timeout: float = 30.0  # the whole call: pool, connect, retries, sending, waiting, reading
     connect_timeout: float = 5.0  # TCP and TLS each
     pool_timeout: float = 5.0

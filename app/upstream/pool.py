@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aiohappyeyeballs
 import httpx
 
 from app.upstream.connection import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from app.upstream.limits import Limits
+
+_NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5
+_ADDRESSES_IN_TIME = 8  # in a connect time-out that is shorter than that
 
 
 class Pool:
     """The connections to one origin: the last used first, and those who wait for one in the order they came."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        limits: Limits,
+        resolve: Callable[[str, int], Awaitable[Any]] | None = None,
+    ) -> None:
         self._host = host
         self._port = port
         self._tls = tls
         self._limits = limits
+        self._resolve = resolve or _addresses
+        self._worked: Any = None
+        self._failed: Any = None
         self._idle: list[Connection] = []
         self._count = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
@@ -76,22 +93,50 @@ class Pool:
             raise
 
     async def _connect(self) -> Connection:
-        name = self._host if self._tls is not None else None
         seconds = self._limits.connect_timeout * (2 if self._tls is not None else 1)
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._host, self._port, ssl=self._tls, server_hostname=name
-                )
+                return await self._connect_anywhere()
         except TimeoutError as error:
             raise httpx.ConnectTimeout("connecting took too long") from error
-        except (OSError, ssl.SSLError, EOFError) as error:
+        except (OSError, RuntimeError, EOFError) as error:  # RuntimeError: uvloop's, of a socket
             raise httpx.ConnectError(str(error) or type(error).__name__) from error
+
+    async def _connect_anywhere(self) -> Connection:
+        """To the address that worked last, the next one a moment later, and so on, as RFC 8305 says."""
+        addresses = list(await self._resolve(self._host, self._port))
+        addresses.sort(key=lambda address: (address[4] != self._worked, address[4] == self._failed))
+        delay = min(_NEXT_ADDRESS_SECONDS, self._limits.connect_timeout / _ADDRESSES_IN_TIME)
+        connected = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=delay)
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            address = connected.getpeername()
+            self._worked, self._failed = None, address  # until TLS has worked, too
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(self.forget),
+                sock=connected,
+                ssl=self._tls,
+                server_hostname=self._host if self._tls is not None else None,
+            )
+        except BaseException:
+            connected.close()
+            raise
+        self._worked, self._failed = address, None
         return connection
 
+    def release(self, connection: Connection, *, reuse: bool) -> None:
+        """Ends an exchange. Without `reuse` the idle ones go, too: their next bytes may be as wrong as its were."""
+        if reuse:
+            self.give_back(connection)
+            return
+        connection.close()
+        self._room()
+        for idle in self._idle.copy():
+            self.forget(idle)
+            idle.abort()
+
     def give_back(self, connection: Connection) -> None:
-        if connection.ended():
+        if connection.finished():
             self._pass_on(connection)
         else:
             connection.close()
@@ -132,3 +177,7 @@ class Pool:
             connection.abort()
         self._count -= len(self._idle)
         self._idle.clear()
+
+
+async def _addresses(host: str, port: int) -> Any:
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

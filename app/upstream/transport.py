@@ -1,4 +1,4 @@
-"""One exchange over an httpx transport: exactly one attempt, an answer in bounded memory, proof of what left.
+"""Calls over an httpx transport: through `GATEWAY_PROXY_URL`, or over whatever stands in for the network in a test.
 
 httpx's client is left out on purpose: it keeps cookies (callers' sessions would mix), follows redirects, reads proxies
 and credentials from the environment, and costs more than the transport below it.
@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from msgspec import Struct
 
-from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError
-from app.upstream import decoding
+from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError, decoded
 from app.upstream.exchange import Answer, Request
-from app.upstream.failures import broken_off, failed, malformed
+from app.upstream.failures import failed, malformed, not_whole
+from app.upstream.tls import context_of
 
 if TYPE_CHECKING:
     import ssl
@@ -32,49 +30,40 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # RFC 9110 section 5.6.2 and 5.5; text beyond ASCII is passed on as the bytes that it came as.
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+is_header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+is_header_value = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _OWN = ((b"accept-encoding", b"identity"), (b"user-agent", b"rest-update-gateway"))
 _SENDING = "http11.send_request_headers.started"
 _CONNECTED = "connection.connect_tcp.complete"
 _NO_CONTENT = 204
+_LEAST_REFUSAL = 400
+_MAX_PIECES = 65_536
+_PIECES_AT_ONCE = 64
 
 
-is_header_name = _NAME.fullmatch
-is_header_value = _VALUE.fullmatch
-
-
-class Progress(Struct):
-    """How far an exchange came. `left` is whether bytes may have left, None where the transport does not tell."""
-
-    left: bool | None
-    status: int | None = None
-    headers: Mapping[str, str] | None = None
-    body: bytearray | None = None
-    complete: bool = False
-    connecting: httpcore.AsyncNetworkStream | None = None
-
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == _SENDING:
-            self.left = True
-            self.connecting = None
-        elif event == _CONNECTED:
-            self.connecting = info["return_value"]
-
-    async def abandon(self) -> None:
-        """Close a socket whose TLS handshake was cancelled, which httpcore leaves open."""
-        if self.connecting is not None:
-            await self.connecting.aclose()
-
-
-def coding_of(status: int, headers: Mapping[str, str]) -> str:
-    """The coding of an answer's body; whatever a 204 says, it has none."""
-    return "" if status == _NO_CONTENT else headers.get("content-encoding", "")
-
-
-@cache
-def default_tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
+def answer_of(
+    status: int | None,
+    headers: Mapping[str, str],
+    body: bytes,
+    limits: Limits,
+    error: Exception | None,
+    *,
+    complete: bool,
+) -> tuple[Answer | None, Exception | None]:
+    """The answer that what arrived is, or why it is none: a refusal's or failure's status stands without its body."""
+    if status is None:
+        return None, error
+    if complete:
+        try:
+            # Whatever a 204 says, it has no body.
+            coding = "" if status == _NO_CONTENT else headers.get("content-encoding", "")
+            return Answer(status, headers, decoded(body, coding, limits.max_answer_bytes)), None
+        except (BodyTooLargeError, BodyUnreadableError) as failure:
+            body, error = b"", failure
+    if status < _LEAST_REFUSAL:
+        return None, error
+    log.info("an answer of status %d broke off: %r", status, error)
+    return Answer(status, headers, body, complete=False), error
 
 
 class Transport:
@@ -88,8 +77,9 @@ class Transport:
         # Only httpx's own transport reports when it starts to send; of others the failures' types have to do.
         self._reports = transport is None
         self._transport = transport or httpx.AsyncHTTPTransport(
-            verify=tls or default_tls(),
+            verify=tls or context_of(limits.trust),
             trust_env=False,
+            proxy=None if limits.proxy_url is None else httpx.Proxy(limits.proxy_url),
             limits=httpx.Limits(
                 max_connections=limits.max_connections,
                 max_keepalive_connections=limits.max_connections,
@@ -100,18 +90,18 @@ class Transport:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    def started(self) -> Progress:
-        return Progress(False if self._reports else None)
+    def attempt(self, outgoing: httpx.Request) -> Attempt:
+        return Attempt(self._name, self._limits, self._transport, outgoing, reports=self._reports)
 
     def prepared(self, base_url: str, request: Request, call: Call) -> httpx.Request:
         """The request as it will be sent. Raises GatewayError if it cannot be."""
         headers = [*_OWN]
         for name, value in request.headers.items():
-            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-                raise malformed(self._name, name if _NAME.fullmatch(name) else "with a malformed name")
+            if not is_header_name(name) or not is_header_value(value):
+                raise malformed(self._name, name if is_header_name(name) else "with a malformed name")
             headers.append((name.lower().encode("ascii"), value.strip(" \t").encode("latin-1")))
         for name, value in {"x-request-id": call.request_id, **call.trace_headers}.items():
-            if _NAME.fullmatch(name) and _VALUE.fullmatch(value):  # decorations: left out rather than fail a write
+            if is_header_name(name) and is_header_value(value):  # decorations: left out rather than fail a write
                 headers.append((name.lower().encode("ascii"), value.strip(" \t").encode("latin-1")))
         timeout = {"connect": self._limits.connect_timeout, "pool": self._limits.pool_timeout}
         try:
@@ -126,68 +116,118 @@ class Transport:
         except (httpx.InvalidURL, UnicodeError) as error:
             raise failed(self._name, error, left=False) from error
 
-    async def exchange(self, outgoing: httpx.Request, progress: Progress) -> Answer:
-        """One attempt. Raises GatewayError. Where this is cancelled, `progress` says how far it came."""
-        if self._reports:
-            outgoing.extensions["trace"] = progress.trace
+
+class Attempt:
+    """One request on its way, in a task of its own: who waits for it may go and come again."""
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        transport: httpx.AsyncBaseTransport,
+        outgoing: httpx.Request,
+        *,
+        reports: bool,
+    ) -> None:
+        self._name = name
+        self._limits = limits
+        self._transport = transport
+        self._outgoing = outgoing
+        self._task: asyncio.Task[None] | None = None
+        self._connecting: httpcore.AsyncNetworkStream | None = None
+        self._response: httpx.Response | None = None
+        self._body = bytearray()
+        self._complete = False
+        self._reports = reports
+        self.left: bool | None = False if reports else None
+        self.answer: Answer | None = None
+        if reports:
+            outgoing.extensions["trace"] = self._trace
+
+    async def run(self, end: float) -> Answer:
+        """Raises GatewayError. Called again, it tries again where nothing left, and else goes on waiting."""
+        if self.answer is not None:
+            return self.answer
+        if self._task is None:
+            self._task = asyncio.create_task(self._exchange())
+        await asyncio.wait({self._task}, timeout=max(0.0, end - asyncio.get_running_loop().time()))
+        error = await self._broken()
+        response, left = self._response, self.left
+        status, headers = None, {}
+        if response is not None:
+            status = response.status_code
+            headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
+        answer, error = answer_of(status, headers, bytes(self._body), self._limits, error, complete=self._complete)
+        if answer is None or not answer.complete:
+            self._task = None
+            await self.release(end, reuse=False)
+        if answer is None:
+            raise not_whole(self._name, status, error, left=left)
+        self.answer = answer
+        return answer
+
+    async def _broken(self) -> Exception | None:
+        """Why the task ended; None where it did its work, or where its time was over."""
+        assert self._task is not None
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            return None
+        error = None if self._task.cancelled() else self._task.exception()
+        if isinstance(error, Exception):
+            return error
+        return None
+
+    async def _exchange(self) -> None:
         try:
-            response = await self._transport.handle_async_request(outgoing)
-        except Exception as error:
-            raise self._logged(failed(self._name, error, left=progress.left), error) from error
+            response = await self._transport.handle_async_request(self._outgoing)
         except asyncio.CancelledError:
-            await progress.abandon()
+            if self._connecting is not None:  # httpcore leaves a socket open whose TLS handshake is cancelled
+                await self._connecting.aclose()
             raise
-        progress.left = True
-        progress.status = response.status_code
-        progress.headers = {key: value for key, value in response.headers.items() if key != "set-cookie"}
-        progress.body = bytearray()
-        try:
-            await self._read(response, progress, progress.body)
-        except Exception as error:
-            answer = answered(progress)
-            if answer is None:
-                raise self._logged(broken_off(self._name, response.status_code, error), error) from error
-            log.info("%s answered %d, but its body broke off: %r", self._name, answer.status, error)
-            return answer
-        return Answer(progress.status, progress.headers, bytes(progress.body))
+        self.left = True
+        self._response = response
+        if not isinstance(response.stream, httpx.AsyncByteStream):  # a transport that is not made for asyncio
+            raise BodyUnreadableError(f"status {response.status_code}")
+        pieces = 0
+        async for piece in response.stream:
+            pieces += 1
+            self._body += piece
+            if len(self._body) > self._limits.max_answer_bytes or pieces > _MAX_PIECES:
+                raise BodyTooLargeError
+            if pieces % _PIECES_AT_ONCE == 0:
+                await asyncio.sleep(0)  # one read may hold thousands of one-byte chunks: let others run
+        self._complete = True
 
-    async def _read(self, response: httpx.Response, progress: Progress, body: bytearray) -> None:
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        try:
-            if response.is_informational:  # 101, a switch of protocols that nobody asked for
-                raise decoding.BodyUnreadableError(f"status {response.status_code}")
-            coding = coding_of(response.status_code, response.headers)
-            await decoding.read(response.stream, coding, self._limits.max_answer_bytes, body)
-            progress.complete = True
-        finally:
-            _end_connection_with_surplus(response)
-            await response.aclose()
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        # CONNECT is between the gateway and its proxy: nothing of the call has left with it.
+        if event == _SENDING and info["request"].method != b"CONNECT":
+            self.left = True
+            self._connecting = None
+        elif event == _CONNECTED:
+            self._connecting = info["return_value"]
 
-    def timed_out(self, progress: Progress) -> GatewayError:
-        """The error of an exchange that the end of its time cut off before its status was known, or was of use."""
-        row = DEADLINE_BEFORE_SENDING if progress.left is False else ANSWER_TIMED_OUT
-        return GatewayError(row, backend=BackendAnswer(self._name, progress.status), detail="the call's time was over")
+    async def release(self, end: float, *, reuse: bool) -> None:
+        """Gives the connection back, inside the call's time; without `reuse`, and with a surplus, it is closed."""
+        response, self._response = self._response, None
+        if response is None:
+            return
+        _end_connection(response, reuse=reuse)
+        closing = asyncio.create_task(response.aclose())
+        _, hanging = await asyncio.wait({closing}, timeout=max(0.0, end - asyncio.get_running_loop().time()))
+        for task in hanging:
+            task.cancel()
+        if not hanging and closing.exception() is not None:
+            log.debug("%s: closing failed: %r", self._name, closing.exception())
 
-    def _logged(self, error: GatewayError, cause: Exception) -> GatewayError:
-        if not isinstance(cause, httpx.HTTPError | decoding.BodyTooLargeError | decoding.BodyUnreadableError):
-            log.error("%s: an exchange broke unexpectedly", self._name, exc_info=cause)
-        return error
-
-
-def answered(progress: Progress) -> Answer | None:
-    """What is proven all the same where reading broke off: a refusal's or failure's status stands without its body.
-
-    So does any answer that was complete when closing its connection failed or outlasted the call.
-    """
-    if progress.status is None or progress.headers is None:
-        return None
-    if not progress.complete and progress.status < 400:  # noqa: PLR2004 - RFC 9110's classes
-        return None
-    return Answer(progress.status, progress.headers, bytes(progress.body or b""), progress.complete)
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self._task is not None:
+            self._task.cancel()
 
 
-def _end_connection_with_surplus(response: httpx.Response) -> None:
-    """Make the pool close a connection that holds bytes beyond its answer; they would be read as the next one's.
+def _end_connection(response: httpx.Response, *, reuse: bool) -> None:
+    """Makes the pool close a connection that shall carry nothing further, or holds bytes beyond its answer.
 
     A 204 with a body is such a case. httpcore keeps the connection and offers no public way to ask: this looks
     through its private attributes, and a test over real sockets fails when they change.
@@ -195,5 +235,5 @@ def _end_connection_with_surplus(response: httpx.Response) -> None:
     found: Any = response.stream
     for attribute in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
         found = getattr(found, attribute, None)
-    if found is not None and found.trailing_data[0]:
+    if found is not None and (found.trailing_data[0] or not reuse):
         found.send_failed()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
 from app.errors import (
     ANSWER_TIMED_OUT,
@@ -21,17 +21,20 @@ from app.errors import (
     DEADLINE_BEFORE_SENDING,
     NOT_CONNECTED,
     OVERLOADED,
+    REDIRECTED,
+    UNEXPECTED_SUCCESS,
     BackendAnswer,
     DocumentedError,
     GatewayError,
+    GatewayErrors,
 )
 from app.upstream.answers import retry_after
 from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
 from app.upstream.direct import DirectTransport
-from app.upstream.failures import FAILURES, PASSING
+from app.upstream.failures import FAILURES, PASSING, OutOfTimeError
 from app.upstream.identity import GATEWAY, identity
 from app.upstream.limits import Limits
-from app.upstream.transport import Transport, answered
+from app.upstream.transport import Transport
 
 if TYPE_CHECKING:
     import ssl
@@ -42,29 +45,33 @@ if TYPE_CHECKING:
     import httpx
 
     from app.call import Call
-    from app.upstream.connection import Connection
     from app.upstream.exchange import Answer, Request
-    from app.upstream.transport import Progress
 
 __all__ = ["FAILURES", "Limits", "Observer", "Upstream"]
 
 log = logging.getLogger(__name__)
 
-_Exchange = Callable[[], Coroutine[Any, Any, "Answer"]]
+T = TypeVar("T")
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVER_ERROR = 500
 _TOO_MANY = 429
 _UNAVAILABLE = 503
+# An answer that proves that the connection is not where the gateway thinks it is, or may.
+_CONDEMNED = frozenset({ANSWER_UNREADABLE, UNEXPECTED_SUCCESS, REDIRECTED})
 # A full pool is our own load and a refused call never reached the service: neither says that it fails.
 _ITS_OWN_FAULT = frozenset({NOT_CONNECTED, CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE, ANSWER_TOO_LARGE})
 
 
-class _OutOfTimeError(Exception):
-    """The end of the call's time, which a caller may have set: whether the service is to blame is decided apart."""
+class _Seen:
+    """What the observer is told of a call."""
 
-    def __init__(self, error: GatewayError) -> None:
-        self.error = error
+    status: int | None = None
+    reason: str | None = None
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 class Observer(Protocol):
@@ -107,15 +114,16 @@ class Upstream:
         self.observer = observer
         self._tracer = tracer
         self.transport = transport  # what replaces the network; None where nothing does
-        own = transport is None and self.limits.engine == "direct"
-        self._direct = DirectTransport(name, self.limits, tls) if own else None
-        self._transport: Any = self._direct or Transport(name, self.limits, transport, tls)
+        own = transport is None and self.limits.proxy_url is None
+        self._transport: Any = (
+            DirectTransport(name, self.limits, tls) if own else Transport(name, self.limits, transport, tls)
+        )
         self._breaker = Breaker(name, self.limits, clock)
         self._pauses = Pauses(name, self.limits, clock)
         self._jitter = jitter
         self._sleep = sleep
         self._in_flight = 0
-        self._writes: set[asyncio.Task[Answer]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
 
     @property
     def in_flight(self) -> int:
@@ -144,36 +152,40 @@ class Upstream:
             await asyncio.wait(self._writes)
         await self._transport.aclose()
 
-    async def send(self, request: Request, call: Call) -> Answer:
-        """The answer, whatever its status. Raises GatewayError, whose outcome is what the failure proves.
+    @overload
+    async def send(self, request: Request, call: Call) -> Answer: ...
+    @overload
+    async def send(self, request: Request, call: Call, judge: Callable[[Answer], T]) -> T: ...
+    async def send(self, request: Request, call: Call, judge: Callable[[Answer], Any] = _as_it_is) -> Any:
+        """What `judge` makes of the answer, whatever its status. Raises GatewayError, and what `judge` raises.
 
-        A write goes on when its caller is cancelled: half a request would leave an outcome that nobody knows.
+        `judge` is called before the connection carries another call, and a connection whose answer it finds
+        unreadable, another record's, or an undocumented success or redirection never does. A write that may have left
+        goes on when its caller is cancelled: half a request would leave an outcome that nobody knows.
         """
         started = time.perf_counter()
-        status: int | None = None
-        reason: str | None = None
+        seen = _Seen()
         try:
             if self._tracer is None:
-                answer = await self._send(request, call)
-            else:
-                with self._tracer.backend_call(self.name, request.method) as (headers, tell_status):
-                    answer = await self._send(request, replace(call, trace_headers=headers))
-                    tell_status(answer.status)
-            status = answer.status
-            answer.sent = request.headers
+                return await self._send(request, call, judge, seen)
+            with self._tracer.backend_call(self.name, request.method) as (headers, tell_status):
+                try:
+                    return await self._send(request, replace(call, trace_headers=headers), judge, seen)
+                finally:
+                    if seen.status is not None:
+                        tell_status(seen.status)
         except GatewayError as error:
-            reason = error.row.reason
-            status = error.backend.status if error.backend else None
+            if seen.status is None:
+                seen.reason = error.row.reason
+                seen.status = error.backend.status if error.backend else None
             raise
         except asyncio.CancelledError:
-            reason = "CANCELLED"
+            seen.reason = "CANCELLED"
             raise
-        else:
-            return answer
         finally:
-            self._observe(request.method, status, reason, time.perf_counter() - started)
+            self._observe(request.method, seen.status, seen.reason, time.perf_counter() - started)
 
-    async def _send(self, request: Request, call: Call) -> Answer:
+    async def _send(self, request: Request, call: Call, judge: Callable[[Answer], Any], seen: _Seen) -> Any:
         outgoing = self._transport.prepared(self.base_url, request, call)
         now = asyncio.get_running_loop().time()
         end = now + self.limits.timeout
@@ -183,48 +195,91 @@ class Upstream:
             if end <= now:
                 raise self._refusal(DEADLINE_BEFORE_SENDING)
         permit = self._admitted(call)
-        safe = request.method in _SAFE_METHODS
-        direct = self._direct
-        connection = None if direct is None else direct.ready(outgoing, now)
-        if direct is None or connection is None:
-            run = partial(self._run, partial(self._attempts, outgoing, end), call, now, permit, shortened=shortened)
-            return await run() if safe else await self._to_its_end(run, request, call)
-        progress = direct.started()
+        attempt = self._transport.attempt(outgoing)
+        patience = now + self.limits.breaker_patience if shortened else now
+        run = partial(self._run, attempt, request, call, judge, seen, permit, end, patience)
         try:
-            # The request is written; waited for is what comes first. Mostly that is the whole answer, and no task of
-            # its own is needed for a write to outlast its caller.
-            await connection.begin(outgoing.data, progress, end)
+            return await run()
         except asyncio.CancelledError:
-            if safe:
-                direct.discard(connection)
+            if request.method in _SAFE_METHODS or attempt.left is False:
+                attempt.abandon()
                 self._ended(permit, failed=None)
             else:
-                rest = partial(self._rest, direct, connection, progress, end)
-                run = partial(self._run, rest, call, now, permit, shortened=shortened)
-                self._task_of(run, request, call).add_done_callback(_log_orphan)
+                name = f"{request.method} to {self.name} for {call.request_id}"
+                orphan = asyncio.create_task(self._to_its_end(run, seen, name))
+                self._writes.add(orphan)
+                orphan.add_done_callback(self._writes.discard)
             raise
-        answer = direct.whole(connection, progress)
-        if answer is None:
-            rest = partial(self._rest, direct, connection, progress, end)
-            run = partial(self._run, rest, call, now, permit, shortened=shortened)
-            return await run() if safe else await self._to_its_end(run, request, call)
-        self._ended(permit, failed=self._judged(answer, call))
-        return answer
 
-    async def _to_its_end(self, run: _Exchange, request: Request, call: Call) -> Answer:
-        """Also when the caller is cancelled."""
-        task = self._task_of(run, request, call)
+    async def _run(
+        self,
+        attempt: Any,
+        request: Request,
+        call: Call,
+        judge: Callable[[Answer], Any],
+        seen: _Seen,
+        permit: Permit,
+        end: float,
+        patience: float,
+    ) -> Any:
+        """One call to its end. Called again after it was cancelled, it goes on."""
+        failed: bool | None = None
         try:
-            return await asyncio.shield(task)
+            answer = await self._attempts(attempt, end)
+            answer.sent = request.headers
+            seen.status = answer.status
+            failed = self.answered(answer, call)
+            reuse = False
+            try:
+                result = judge(answer)
+                reuse = True
+            except (GatewayError, GatewayErrors) as error:
+                faults = error.errors if isinstance(error, GatewayErrors) else (error,)
+                reuse = not any(fault.row in _CONDEMNED for fault in faults)
+                raise
+            finally:
+                await attempt.release(end, reuse=reuse)
         except asyncio.CancelledError:
-            task.add_done_callback(_log_orphan)
             raise
+        except OutOfTimeError as error:
+            patient = asyncio.get_running_loop().time() >= patience
+            self._ended(permit, failed=True if patient and error.row in _ITS_OWN_FAULT else None)
+            raise
+        except BaseException as error:
+            if seen.status is None and isinstance(error, GatewayError):
+                failed = True if error.row in _ITS_OWN_FAULT else None
+            self._ended(permit, failed=failed)
+            raise
+        self._ended(permit, failed=failed)
+        return result
 
-    def _task_of(self, run: _Exchange, request: Request, call: Call) -> asyncio.Task[Answer]:
-        task = asyncio.create_task(run(), name=f"{request.method} to {self.name} for {call.request_id}")
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        return task
+    async def _to_its_end(self, run: Callable[[], Coroutine[Any, Any, Any]], seen: _Seen, name: str) -> None:
+        """Of a write whose caller is gone."""
+        try:
+            await run()
+        except asyncio.CancelledError:
+            log.warning("%s was cancelled, its outcome is unknown", name)
+            raise
+        except Exception as error:  # noqa: BLE001 - nobody else is there to be told
+            log.warning("%s ended without its caller: %r", name, error)
+        else:
+            log.warning("%s ended without its caller: status %s", name, seen.status)
+
+    async def _attempts(self, attempt: Any, end: float) -> Answer:
+        """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
+        for number in range(self.limits.connect_retries + 1):
+            try:
+                answer: Answer = await attempt.run(end)
+            except GatewayError as error:
+                if number == self.limits.connect_retries or error.row not in PASSING:
+                    raise
+                wait = self._jitter(min(self.limits.backoff * 2**number, self.limits.max_backoff))
+                if asyncio.get_running_loop().time() + wait >= end:
+                    raise
+                await self._sleep(wait)
+            else:
+                return answer
+        raise AssertionError
 
     def _identity(self, call: Call) -> str:
         return identity(call.credentials.get(self.name, {}))
@@ -241,26 +296,8 @@ class Upstream:
         self._in_flight += 1
         return permit
 
-    async def _run(self, attempts: _Exchange, call: Call, started: float, permit: Permit, *, shortened: bool) -> Answer:
-        failed: bool | None = None
-        try:
-            answer = await attempts()
-            failed = self._judged(answer, call)
-        except _OutOfTimeError as over:
-            seconds = asyncio.get_running_loop().time() - started
-            patient = not shortened or seconds >= self.limits.breaker_patience
-            failed = True if patient and over.error.row in _ITS_OWN_FAULT else None
-            raise over.error from None
-        except GatewayError as error:
-            failed = True if error.row in _ITS_OWN_FAULT else None
-            raise
-        else:
-            return answer
-        finally:
-            self._ended(permit, failed=failed)
-
-    def _judged(self, answer: Answer, call: Call) -> bool:
-        """Whether the service failed; what it asks for is kept."""
+    def answered(self, answer: Answer, call: Call) -> bool:
+        """Told of every answer; whether the service failed. What it asks for is kept."""
         if answer.status in {_TOO_MANY, _UNAVAILABLE}:
             whose = self._identity(call) if answer.status == _TOO_MANY else Pauses.SERVICE
             self._pauses.ask(whose, retry_after(answer.headers) or 0)
@@ -269,43 +306,6 @@ class Upstream:
     def _ended(self, permit: Permit, *, failed: bool | None) -> None:
         self._in_flight -= 1
         self._breaker.leave(permit, failed=failed)
-
-    async def _attempts(self, outgoing: Any, end: float) -> Answer:
-        """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
-        loop = asyncio.get_running_loop()
-        attempt = 0
-        while True:
-            try:
-                return await self._attempt(outgoing, end)
-            except GatewayError as error:
-                ceiling = min(self.limits.backoff * 2**attempt, self.limits.max_backoff)
-                if error.row not in PASSING or attempt >= self.limits.connect_retries:
-                    raise
-                wait = self._jitter(ceiling)
-                if loop.time() + wait >= end:
-                    raise
-            attempt += 1
-            await self._sleep(wait)
-
-    async def _attempt(self, outgoing: Any, end: float) -> Answer:
-        progress = self._transport.started()
-        return await self._in_time(partial(self._transport.exchange, outgoing, progress), progress, end)
-
-    async def _rest(self, direct: DirectTransport, connection: Connection, progress: Progress, end: float) -> Answer:
-        """Of an exchange that was begun: it is never sent again."""
-        return await self._in_time(partial(direct.rest, connection, progress), progress, end)
-
-    async def _in_time(self, exchange: _Exchange, progress: Progress, end: float) -> Answer:
-        try:
-            async with asyncio.timeout_at(end) as time_left:
-                return await exchange()
-        except TimeoutError:
-            if not time_left.expired():
-                raise
-        # A body that drips past the end changes nothing about a refusal whose status is known.
-        if (answer := answered(progress)) is not None:
-            return answer
-        raise _OutOfTimeError(self._transport.timed_out(progress))
 
     def _refusal(self, row: DocumentedError, seconds: float | None = None) -> GatewayError:
         wait = None if seconds is None else max(1, -int(-seconds // 1))
@@ -318,12 +318,3 @@ class Upstream:
             self.observer.on_call(self.name, method, status, reason, seconds)
         except Exception:
             log.exception("an observer failed; the call's result stands")
-
-
-def _log_orphan(task: asyncio.Task[Answer]) -> None:
-    if task.cancelled():
-        log.warning("%s was cancelled, its outcome is unknown", task.get_name())
-    elif (error := task.exception()) is not None:
-        log.warning("%s ended without its caller: %r", task.get_name(), error)
-    else:
-        log.warning("%s ended without its caller: status %d", task.get_name(), task.result().status)

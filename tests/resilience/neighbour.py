@@ -30,7 +30,6 @@ BOOKING_CUSTOMER = "b0000000-0000-4000-8000-000000000001"
 COMPANY = "a0000000-0000-4000-8000-000000000001"
 BEFORE = {"basecone": "Anna Bakery", "bokamera": "Anna"}
 AFTER = "Changed"
-ENGINES = ("direct", "httpx")
 _HEADERS = {"x-bokamera-authorization": f"Bearer {bearer_of('administrator')}"}
 _UPDATES = {
     "basecone": """mutation($id: UUID!, $input: UpdateCustomerInput!, $skip: Boolean!) {

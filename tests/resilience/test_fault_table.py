@@ -33,7 +33,7 @@ async def attempted(fault: Fault, folder: Path, attempt: Callable[[Path, dict[st
 
 
 @contextlib.asynccontextmanager
-async def made(fault: Fault, folder: Path, engine: str, settings: dict[str, str], **more: Any):
+async def made(fault: Fault, folder: Path, settings: dict[str, str], **more: Any):
     async with contextlib.AsyncExitStack() as stack:
         url, tls = fault.url, None
         if url == "refused":
@@ -42,7 +42,7 @@ async def made(fault: Fault, folder: Path, engine: str, settings: dict[str, str]
             url = await stack.enter_async_context(faults.black_hole())
         elif url == "untrusted":
             (tls, _), url = faults.certificate(folder), None
-        settings = {"GATEWAY_HTTP_ENGINE": engine, **fault.settings, **settings}
+        settings = {**fault.settings, **settings}
         gateway = await stack.enter_async_context(
             gatewayed(folder, fault.put, url=url, raw=fault.raw, eager=fault.eager, tls=tls, settings=settings, **more)
         )
@@ -55,13 +55,12 @@ def update(gateway: Gatewayed, fault: Fault, **more: Any):
     return gateway.update(fault.api, headers=fault.headers, **more)
 
 
-@pytest.mark.parametrize("engine", ["direct", pytest.param("httpx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", TABLE, ids=lambda fault: fault.id)
-async def test_each_fault_reaches_the_client_truthfully(fault: Fault, engine: str, tmp_path: Path):
+async def test_each_fault_reaches_the_client_truthfully(fault: Fault, tmp_path: Path):
     """The backend did not apply the update, so nothing but a success that it claimed itself may say so."""
 
     async def attempt(folder: Path, settings: dict[str, str]) -> None:
-        async with made(fault, folder, engine, settings) as gateway:
+        async with made(fault, folder, settings) as gateway:
             body = await update(gateway, fault)
             puts, reads = gateway.server.puts, gateway.neighbour.reads
             assert BEFORE[fault.api] == await gateway.neighbour.name(fault.api)

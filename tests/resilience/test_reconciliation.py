@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness import serving
 from tests.patience import given_time
-from tests.resilience.neighbour import AFTER, BEFORE, ENGINES, applied, gatewayed, request
+from tests.resilience.neighbour import AFTER, BEFORE, applied, gatewayed, request
 from tests.resilience.test_sequences import Held
 from tests.upstream import faults
 from tests.upstream.bad_server import Script, answer, says, status
@@ -79,15 +79,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("engine", ["direct", pytest.param("httpx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-async def test_one_read_back_settles_the_outcome_or_is_told(case: Case, engine: str, tmp_path: Path):
+async def test_one_read_back_settles_the_outcome_or_is_told(case: Case, tmp_path: Path):
     async def within(seconds: float) -> None:
         folder = tmp_path / str(seconds)
         folder.mkdir()
-        await judge(case, folder, {"GATEWAY_HTTP_ENGINE": engine, "GATEWAY_BACKEND_SECONDS": str(seconds)})
+        await judge(case, folder, {"GATEWAY_BACKEND_SECONDS": str(seconds)})
 
-    await (given_time(within, 0.3) if case.waits else judge(case, tmp_path, {"GATEWAY_HTTP_ENGINE": engine}))
+    await (given_time(within, 0.3) if case.waits else judge(case, tmp_path, {}))
 
 
 async def judge(case: Case, folder: Path, settings: dict[str, str]) -> None:
@@ -148,11 +147,10 @@ async def test_all_mutations_of_a_document_share_its_time(tmp_path: Path):
     assert outcomes == {"a": "UNKNOWN", "b": "NOT_APPLIED"}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_a_client_that_goes_away_does_not_abort_the_put(engine: str, tmp_path: Path):
+async def test_a_client_that_goes_away_does_not_abort_the_put(tmp_path: Path):
     """The backend hears the whole request and its answer is read, though nobody is left to hear of it."""
     held = Held(answer(204))
-    async with gatewayed(tmp_path, held, delivered=True, settings={"GATEWAY_HTTP_ENGINE": engine}) as gateway:
+    async with gatewayed(tmp_path, held, delivered=True) as gateway:
         app = gateway.app
         async with serving(app, lifespan="off") as address:
             host, port = address.removeprefix("http://").split(":")

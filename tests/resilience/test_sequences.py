@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import given_time
-from tests.resilience.neighbour import ENGINES, applied, gatewayed
+from tests.resilience.neighbour import applied, gatewayed
 from tests.upstream.bad_server import BadServer, Exchange, Script, answer, says, status, unused_port
 
 UNSENT = {"code": "BACKEND_UNAVAILABLE", "outcome": "NOT_APPLIED"}
@@ -142,12 +142,11 @@ CROWDED = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("crowded", CROWDED)
-async def test_one_call_too_many_is_refused_unsent(crowded, engine, tmp_path: Path):
+async def test_one_call_too_many_is_refused_unsent(crowded, tmp_path: Path):
     settings, reason, retry = CROWDED[crowded]
     held = Held(answer(204))
-    async with gatewayed(tmp_path, held, settings={**settings, "GATEWAY_HTTP_ENGINE": engine}) as gateway:
+    async with gatewayed(tmp_path, held, settings={**settings}) as gateway:
         first = asyncio.create_task(gateway.update("basecone"))
         await held.arrived.wait()
         refused = await gateway.error("basecone")
@@ -189,12 +188,11 @@ async def test_a_backend_that_hangs_does_not_starve_the_other(tmp_path: Path):
             assert {(await task)["extensions"]["outcome"] for task in stuck} == {"UNKNOWN"}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-async def test_a_redirection_reaches_no_other_host(code, engine, tmp_path: Path):
+async def test_a_redirection_reaches_no_other_host(code, tmp_path: Path):
     async with BadServer(status(204)) as other:
         script = status(code, b"", f"location: {other.url}/v1/customers/x")
-        async with gatewayed(tmp_path, script, settings={"GATEWAY_HTTP_ENGINE": engine}) as gateway:
+        async with gatewayed(tmp_path, script) as gateway:
             error = await gateway.error("basecone")
             assert gateway.server.puts == 1
         assert other.connections == 0

@@ -125,6 +125,7 @@ def zipped(code: int, body: bytes, coding: str = "gzip") -> bytes:
     return answer(code, body, f"content-encoding: {coding}", "content-type: application/json")
 
 
+HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: " + b"x" * 5000 + b"\r\n\r\n"
 CHUNKED = "transfer-encoding: chunked"
 GZIPPED = gzip.compress(b'{"a":1}' * 100)
 DEFLATED = zlib.compress(ERROR)

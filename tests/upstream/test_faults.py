@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import ssl
 from dataclasses import dataclass, replace
 from typing import Any
@@ -103,9 +104,9 @@ SENT = [
     Fault(
         "content-length that is no number",
         says(b"HTTP/1.1 200 OK\r\ncontent-length: abc\r\n\r\n"),
-        errors.CONNECTION_LOST,
+        errors.ANSWER_UNREADABLE,
     ),
-    Fault("two content-lengths", says(answer(200, SMALL, "content-length: 9999")), errors.CONNECTION_LOST),
+    Fault("two content-lengths", says(answer(200, SMALL, "content-length: 9999")), errors.ANSWER_UNREADABLE),
     Fault("no length, ended by closing", says(answer(200, SMALL, length=-1), then="close"), 200),
     Fault("chunks cut off", says(answer(200, b'7\r\n{"a"', CHUNKED), then="close"), errors.CONNECTION_LOST),
     Fault(
@@ -118,15 +119,11 @@ SENT = [
         faults.endless(answer(200, b"", CHUNKED), b"1\r\nx\r\n" * 9999),
         errors.ANSWER_TOO_LARGE,
     ),
-    Fault("endless headers", faults.endless(b"HTTP/1.1 200 OK\r\n", b"x-more: 1\r\n" * 100), errors.CONNECTION_LOST),
-    Fault("giant header", faults.endless(b"HTTP/1.1 200 OK\r\nx-big: ", b"x" * 65536), errors.CONNECTION_LOST),
+    Fault("endless headers", faults.endless(b"HTTP/1.1 200 OK\r\n", b"x-more: 1\r\n" * 100), errors.ANSWER_UNREADABLE),
+    Fault("giant header", faults.endless(b"HTTP/1.1 200 OK\r\nx-big: ", b"x" * 65536), errors.ANSWER_UNREADABLE),
     Fault("endless status line", faults.endless(b"HTTP/1.1 200 ", b"x" * 65536), errors.CONNECTION_LOST),
-    Fault(
-        "endless 1xx",
-        faults.endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99),
-        errors.ANSWER_TIMED_OUT,
-        limits=SHORT,
-    ),
+    Fault("endless 1xx", faults.endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99), errors.CONNECTION_LOST),
+    Fault("endless headers of 1xx", faults.endless(b"", faults.HINTS), errors.CONNECTION_LOST),
     Fault("1xx, then the answer", says(b"HTTP/1.1 102 Processing\r\n\r\n" + answer(200, SMALL)), 200),
     Fault("1xx, then nothing", says(b"HTTP/1.1 100 Continue\r\n\r\n", then="close"), errors.CONNECTION_LOST),
     Fault("101", says(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", then="hang"), errors.CONNECTION_LOST),
@@ -139,11 +136,38 @@ SENT = [
     Fault("gzip bomb", says(zipped(200, BOMB)), errors.ANSWER_TOO_LARGE),
     Fault("gzip bomb of a refusal", says(zipped(422, BOMB)), errors.UNDOCUMENTED_BAD_REQUEST, complete=False),
     Fault("gzip that nobody asked for", says(zipped(200, GZIPPED)), 200),
+    Fault("gzip of empty members", says(zipped(200, gzip.compress(b"") * 50_000)), errors.ANSWER_TOO_LARGE),
     Fault("gzip in several members", says(zipped(200, GZIPPED + GZIPPED)), 200),
     Fault("bad gzip", says(zipped(200, b"not gzip")), errors.ANSWER_UNREADABLE),
     Fault("gzip cut off", says(zipped(200, GZIPPED[:-9])), errors.ANSWER_UNREADABLE),
     Fault("a coding that nobody asked for", says(zipped(200, b"??", "br")), errors.ANSWER_UNREADABLE),
     Fault("several codings", says(zipped(200, GZIPPED, "gzip, gzip")), errors.ANSWER_UNREADABLE),
+    Fault("head cut off", says(b"HTTP/1.1 204 No Content\r\nx-a: b", then="close"), errors.ANSWER_UNREADABLE),
+    Fault("head reset", says(b"HTTP/1.1 200 OK\r\nx-a: b\r\n", then="reset"), errors.ANSWER_UNREADABLE),
+    Fault(
+        "head of a refusal cut off",
+        says(b"HTTP/1.1 404 Not Found\r\nx-a: b", then="close"),
+        errors.UNDOCUMENTED_NOT_FOUND,
+        complete=False,
+    ),
+    Fault("status line cut off", says(b"HTTP/1.1 204 No", then="close"), errors.CONNECTION_LOST),
+    Fault(
+        "endless headers of a refusal",
+        faults.endless(b"HTTP/1.1 400 Bad Request\r\n", b"x-more: 1\r\n" * 100),
+        errors.UNDOCUMENTED_BAD_REQUEST,
+        complete=False,
+    ),
+    Fault(
+        "two content-lengths of a refusal",
+        says(answer(422, ERROR, "content-length: 9999")),
+        errors.UNDOCUMENTED_BAD_REQUEST,
+        complete=False,
+    ),
+    Fault(
+        "a transfer coding that nobody asked for",
+        says(answer(200, b"x", "transfer-encoding: gzip, chunked")),
+        errors.ANSWER_UNREADABLE,
+    ),
     Fault("redirect to another host", says(answer(307, b"", "location: http://127.0.0.2:1/x")), errors.REDIRECTED),
     Fault("redirect to itself", says(answer(308, b"", "location: /")), errors.REDIRECTED),
     Fault("request time-out at the backend", says(answer(408)), errors.BACKEND_REQUEST_TIMEOUT),
@@ -174,6 +198,11 @@ def judged(result: Answer | GatewayError, expected: errors.DocumentedError | int
     return result.status if isinstance(expected, int) else undocumented("x", result)
 
 
+def as_met_here(fault: Fault) -> Fault:
+    """The other transport's table puts a function of its own here."""
+    return fault
+
+
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -181,6 +210,7 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 @pytest.mark.parametrize("fault", UNSENT + SENT, ids=lambda fault: fault.id)
 def test_each_fault_is_told_truthfully(fault: Fault, loop: str):
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        fault = as_met_here(fault)
         if fault.limits is SHORT:
             runner.run(given_time(lambda seconds: make_and_judge(fault, replace(SHORT, timeout=seconds)), 0.4))
         else:

@@ -1,0 +1,67 @@
+"""Reads a body that comes in chunks (RFC 9112 section 7.1); a line may end without CR, which llhttp refuses. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAX_LINE = 16 * 1024
+_MAX_TRAILERS = 100 * 1024
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
+
+
+class ChunksBrokenError(Exception):
+    """What arrived is no chunk."""
+
+
+class ChunkReader:
+    """Of one body. `complete` once its end was read, `surplus` where more came behind that."""
+
+    def __init__(self) -> None:
+        self._line = b""
+        self._left = 0  # bytes of the chunk that are still to come
+        self._behind_data = self._in_trailers = False
+        self._trailers = 0
+        self.complete = self.surplus = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The pieces of the body. Raises ChunksBrokenError."""
+        at = 0
+        while at < len(data) and not self.complete:
+            if self._left:
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._left -= len(piece)
+                yield piece
+                continue
+            end = data.find(b"\n", at)
+            line = self._line + (data[at:] if end < 0 else data[at:end])
+            if len(line) > _MAX_LINE:
+                raise ChunksBrokenError("a line of the framing is too long")
+            self._line = line if end < 0 else b""
+            if end < 0:
+                return
+            at = end + 1
+            self._take(line.removesuffix(b"\r"))
+        self.surplus = at < len(data)
+
+    def _take(self, line: bytes) -> None:
+        if self._in_trailers:
+            self._trailers += len(line)
+            if self._trailers > _MAX_TRAILERS:
+                raise ChunksBrokenError("the trailers are too large")
+            self.complete = not line
+        elif self._behind_data:
+            if line:
+                raise ChunksBrokenError("a chunk is longer than its size says")
+            self._behind_data = False
+        else:
+            size = _SIZE.fullmatch(line)
+            if size is None:
+                raise ChunksBrokenError("the size of a chunk is no number")
+            self._left = int(size[1], 16)
+            self._in_trailers = self._left == 0
+            self._behind_data = not self._in_trailers

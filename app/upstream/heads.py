@@ -1,0 +1,131 @@
+"""Reads the head of a response as RFC 9112 tells a client to, also one that is not strict. Pure; knows no socket.
+
+A folded line is a space (5.2), a line may end without CR (2.2), one content-length may stand twice, chunks win over a
+content-length (6.3). llhttp refuses these, and its refusal loses the status.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_BYTES = 100 * 1024  # of a head and all that came before it, as httpcore's
+_END = re.compile(rb"\n\r?\n")
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
+_START = b"HTTP/1."
+_LINE_END = b"\r\n"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_MAX_INTERIM = 100
+_SWITCHING = 101
+_LEAST_FINAL = 200
+_WITHOUT_BODY = frozenset({204, 304})
+
+
+class HeadUnreadableError(Exception):
+    """What arrived is no head, or says of its body what cannot be."""
+
+
+class Head(NamedTuple):
+    """`headers` has lower-case names and no cookies. `length` None, not `chunked`: the body ends by closing."""
+
+    status: int
+    headers: Mapping[str, str]
+    length: int | None
+    chunked: bool
+    keep: bool
+
+
+class HeadReader:
+    """Of one response. Interim responses (1xx) are passed over and count towards its size."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._received = self._interim = 0
+
+    @property
+    def status(self) -> int | None:
+        """The status of a head whose first line arrived, whatever follows it."""
+        line, end, _ = self._buffer.partition(b"\n")
+        match = _STATUS_LINE.fullmatch(line.decode("latin-1").rstrip("\r")) if end else None
+        return int(match[2]) if match is not None and int(match[2]) >= _LEAST_FINAL else None
+
+    def feed(self, data: bytes) -> tuple[Head | None, bytes]:
+        """The final head, once it is whole, and what stands behind it. Raises HeadUnreadableError."""
+        self._received += len(data)
+        buffer = self._buffer = (self._buffer + data).lstrip(_LINE_END)
+        searched = max(0, len(buffer) - len(data) - 3)
+        while (end := _END.search(buffer, searched)) is not None:
+            head = _parsed(buffer[: end.start()].decode("latin-1"))
+            rest = buffer[end.end() :]
+            self._bound(len(rest))
+            if head is not None:
+                return head, rest
+            self._interim += 1
+            buffer, searched = rest.lstrip(_LINE_END), 0
+            self._buffer = buffer
+        self._bound(0)
+        if not buffer.startswith(_START[: len(buffer)]):
+            raise HeadUnreadableError("what arrived is no HTTP/1 response")
+        return None, b""
+
+    def _bound(self, behind: int) -> None:
+        if self._received - behind > _MAX_BYTES or self._interim > _MAX_INTERIM:
+            raise HeadUnreadableError("the head of the response is too large")
+
+
+def _parsed(text: str) -> Head | None:
+    """None for an interim response."""
+    first, *lines = text.split("\n")
+    match = _STATUS_LINE.fullmatch(first.rstrip("\r"))
+    if match is None:
+        raise HeadUnreadableError("the status line cannot be read")
+    status = int(match[2])
+    if status == _SWITCHING:
+        raise HeadUnreadableError("the service switched protocols unasked")
+    if status < _LEAST_FINAL:
+        return None
+    headers, clean = _headers(lines)
+    options = headers.get("connection", "").lower()
+    keep = clean and "close" not in options and (match[1] == "1" or "keep-alive" in options)
+    length, chunked = (0, False) if status in _WITHOUT_BODY else _framing(headers)
+    if (length is None and not chunked) or (chunked and "content-length" in headers):
+        keep = False
+    headers.pop("set-cookie", None)
+    return Head(status, headers, length, chunked, keep)
+
+
+def _headers(lines: list[str]) -> tuple[dict[str, str], bool]:
+    """By lower-case name; and whether every line was one."""
+    headers: dict[str, str] = {}
+    name, clean = "", True
+    for line in lines:
+        if line[0] in " \t":
+            if name:
+                headers[name] = f"{headers[name]} {line.strip()}".strip()
+            continue
+        key, colon, value = line.partition(":")
+        name, value = key.rstrip(" \t").lower(), value.strip(" \t\r").replace("\r", " ")
+        if not colon or not _NAME.fullmatch(name):
+            name, clean = "", False
+            continue
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers, clean
+
+
+def _framing(headers: Mapping[str, str]) -> tuple[int | None, bool]:
+    """RFC 9112 section 6.3: the body's length, None where it is unknown; and whether it comes in chunks."""
+    codings = [coding.strip().lower() for coding in headers.get("transfer-encoding", "identity").split(",")]
+    if codings == ["chunked"]:
+        return None, True
+    if codings != ["identity"]:
+        raise HeadUnreadableError("a transfer coding that was not asked for")
+    if "content-length" not in headers:
+        return None, False
+    lengths = {length.strip() for length in headers["content-length"].split(",")}
+    if len(lengths) != 1 or not _LENGTH.fullmatch(length := lengths.pop()):
+        raise HeadUnreadableError("the content-length is none")
+    return int(length), False
