@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MAX_PIECES = 65_536
+_LEAST_REFUSAL = 400
 _DRAIN_SECONDS = 5.0
 
 
@@ -83,8 +84,8 @@ class Connection(asyncio.Protocol):
             self._waiter = None
 
     def take_status(self) -> None:
-        """The status of a head that did not arrive whole: its first line did."""
-        if self.status is None:
+        """A refusal or failure whose head did not arrive whole stands by its first line."""
+        if self.status is None and (self._heads.status or 0) >= _LEAST_REFUSAL:
             self.status = self._heads.status
 
     def finished(self) -> bool:
@@ -121,8 +122,7 @@ class Connection(asyncio.Protocol):
         if self.complete or self.error is not None:
             return
         if self.status is None and self._heads.status is not None:  # an answer, if one that cannot be used
-            error = BodyUnreadableError(f"the head broke off: {error}")
-        self.take_status()
+            self.status, error = self._heads.status, BodyUnreadableError(f"the head broke off: {error}")
         self.error = error
 
     # asyncio's side.

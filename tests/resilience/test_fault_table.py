@@ -103,7 +103,7 @@ async def test_an_update_that_was_applied_before_the_fault_is_a_success(fault: F
     """Nothing beside the record was asked for, so that the read-back proves all of it. One PUT, whatever broke."""
 
     async def attempt(folder: Path, settings: dict[str, str]) -> None:
-        async with made(fault, folder, "direct", settings, delivered=True) as gateway:
+        async with made(fault, folder, settings, delivered=True) as gateway:
             body = await update(gateway, fault, skip=True)
             assert applied(fault.api, body)
             assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
@@ -119,7 +119,7 @@ async def test_what_answers_too_much_costs_little_memory(tmp_path: Path):
         for number, fault in enumerate(large):
             folder = tmp_path / str(number)
             folder.mkdir()
-            gateways.append((await stack.enter_async_context(made(fault, folder, "direct", {})), fault))
+            gateways.append((await stack.enter_async_context(made(fault, folder, {})), fault))
         tracemalloc.start()
         try:
             await asyncio.gather(*(update(*pair) for pair in gateways for _ in range(4)))
