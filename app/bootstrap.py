@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 from starlette.applications import Starlette
@@ -160,6 +161,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         get_queries=given.get_queries,
         introspection=given.introspection,
         playground=given.playground,
+        rest_hosts={name: urlsplit(api.url).netloc for name, api in settings.apis.items() if api.mode == "rest"},
         cors_origins=given.cors_origins,
         allowed_hosts=given.allowed_hosts or _own_names(given),
         router_secret=None if given.router_secret is None else given.router_secret.get_secret_value(),

@@ -78,7 +78,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         simulation(apis, simulated or {}, production=settings.production),
         settings.request_seconds,
     )
-    playground = Playground(apis)
+    playground = Playground(apis, rest_hosts=settings.rest_hosts)
     endpoint = GraphQLEndpoint(
         engine, backends, callers, settings, page=playground.page, observer=observer, authenticator=authenticator
     )

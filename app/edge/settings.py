@@ -9,12 +9,16 @@ from app.edge.statuses import HttpStatuses
 from app.graphql.limits import DocumentLimits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings:
-    """`None` for `get_queries`, `introspection` and `playground` means: on in development, off in production."""
+    """`None` for `get_queries`, `introspection` and `playground` means: on in development, off in production.
+
+    `rest_hosts` are the hosts of the real services by API name, for the playground to show.
+    """
 
     production: bool = False
     max_body_bytes: int = 1_000_000
@@ -28,6 +32,7 @@ class EdgeSettings:
     http_statuses: HttpStatuses = field(default_factory=HttpStatuses)
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    rest_hosts: Mapping[str, str] = field(default_factory=dict)
     router_secret: str | None = field(default=None, repr=False)
     limits: DocumentLimits = field(default_factory=DocumentLimits)
     max_documents: int = 1000

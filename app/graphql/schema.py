@@ -90,12 +90,22 @@ def build_schema(apis: Sequence[Api]) -> Schema:
         federation_version="2.9",
     )
     _describe_federation(schema)
+    titles = " and ".join(api.title for api in apis)
+    schema._schema.description = _DESCRIPTION.format(titles=titles)  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
     schema.scopes = scopes_of(apis)
     schema.entity_scopes = guard(schema._schema, apis, roots)  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
     assert schema.entities is not None
     return schema
 
 
+_DESCRIPTION = """Records of {titles}, read and updated through one schema.
+
+* A query reads; a mutation sends one update. Several mutations of a document run one after another.
+* Each error has `extensions`: `code` (branch on it), `reason` (the precise cause), `input.path` (the place in the
+  arguments), `outcome` and `retry`. `errorCatalog` lists every one.
+* `outcome` says whether the write happened: `APPLIED`, `NOT_APPLIED` or `UNKNOWN`. After `UNKNOWN`, read the record
+  before you send the mutation again.
+"""
 _FEDERATION = {
     "_Any": "A representation of an entity: `__typename` and the members of its key.",
     "_Entity": "The entities of this subgraph.",

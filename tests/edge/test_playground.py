@@ -15,7 +15,7 @@ import pytest
 from starlette.applications import Starlette
 
 from app.apis import APIS
-from app.bootstrap import Backends
+from app.bootstrap import Backends, create_app
 from app.config import parse_settings
 from app.edge.application import build_app
 from app.edge.playground import Playground
@@ -82,6 +82,35 @@ def test_every_mutation_has_a_succeeding_tab_and_they_come_first() -> None:
         assert any(f" {mutation}(" in operation.query for operation in succeeding), mutation
 
 
+def test_the_page_opens_with_an_operation_that_writes_nothing() -> None:
+    assert not PREPARED[0].writes
+    assert {operation.writes for operation in PREPARED} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({}, ["<strong>Basecone: LOCAL STORE</strong>", "<strong>BokaMera: LOCAL STORE</strong>"]),
+        (
+            {
+                "GATEWAY_BASECONE_MODE": "rest",
+                "GATEWAY_BOKAMERA_MODE": "rest",
+                "GATEWAY_BOKAMERA_URL": "http://[::1]:8001/x",
+            },
+            [
+                '<strong class="rest">Basecone: REST api.basecone.com</strong>',
+                '<strong class="rest">BokaMera: REST [::1]:8001</strong>',
+            ],
+        ),
+    ],
+    ids=["local", "rest"],
+)
+async def test_the_page_says_where_it_writes(settings: dict[str, str], shown: list[str]) -> None:
+    async with client_of(create_app(parse_settings(APIS, settings))) as http:
+        page = await http.get("http://127.0.0.1/graphql", headers=HTML)
+    assert f">Writes go to {' '.join(shown)}</aside>" in page.text
+
+
 def test_some_failures_come_by_data_and_some_by_header() -> None:
     refused = [operation for operation in PREPARED if operation.reason is not None]
     assert {bool(operation.headers) for operation in refused} == {True, False}
@@ -138,7 +167,7 @@ async def test_page_has_neither_inline_code_nor_a_file_that_is_not_served(tmp_pa
     assert not re.search(r"\son\w+=|\sstyle=|<style", page.text)
     addresses = re.findall(r'<(?:script|link)[^>]+(?:src|href)="([^"]+)"', page.text)
     own = [address for address in addresses if not address.startswith("data:")]
-    assert len(own) == 4
+    assert len(own) == 5
     for address in own:
         assert not address.startswith("/"), "a gateway below a path of a proxy has its files below it too"
         assert (await opened.get(address)).status_code == 200

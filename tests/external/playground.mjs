@@ -1,11 +1,17 @@
 // Drives the playground in a real browser, every host but this machine out of reach, and prints what it saw as JSON.
-// Arguments: the page's address, a folder for pictures, light or dark, then for each step: the name of a tab.
+// Arguments: the page's address, a folder for pictures, light or dark, then for each step: the title of an operation.
+// WIDTH: of the window; below 760 it is a telephone's.
 // NETWORK: unset refuses at once, `silent` swallows what it is sent, and a file with {address: file} is a CDN.
 import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const [address, pictures, colorScheme, ...names] = process.argv.slice(2);
-const seen = { page: null, outside: [], complaints: [], tabs: [], answers: {}, schemaDocs: false, keyboard: null, barriers: null };
+const width = Number(process.env.WIDTH ?? 1280);
+const seen = {
+  page: null, outside: [], complaints: [], tabs: [], listed: [], answers: {}, said: {}, lost: "", writes: "",
+  schemaDocs: false, keyboard: null, barriers: null,
+};
+let losing = false; // whether the connection to the gateway is lost
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -20,9 +26,10 @@ const browser = await chromium.launch({
   ],
 });
 try {
-  const context = await browser.newContext({ colorScheme, viewport: { width: 1440, height: 860 } });
+  const context = await browser.newContext({ colorScheme, viewport: { width, height: width < 760 ? 844 : 860 } });
   await context.route("**/*", (route) => {
     const url = new URL(route.request().url());
+    if (losing && route.request().method() === "POST") return route.abort("connectionreset");
     if (url.protocol === "data:" || url.hostname === "127.0.0.1") return route.continue();
     seen.outside.push(url.href);
     const network = process.env.NETWORK;
@@ -42,6 +49,7 @@ try {
   page.on("pageerror", (error) => seen.complaints.push(String(error)));
   await page.goto(address, { waitUntil: "domcontentloaded" });
   await page.waitForSelector(".graphiql-container, #operation");
+  seen.writes = await page.locator("#writes").textContent();
   seen.page = (await page.$(".graphiql-container")) ? "graphiql" : "own";
   await (seen.page === "graphiql" ? graphiql(page) : own(page));
 } finally {
@@ -51,20 +59,42 @@ console.log(JSON.stringify(seen));
 
 async function graphiql(page) {
   const tabs = page.getByRole("tablist").locator("button[id]");
-  seen.tabs = await tabs.allTextContents();
+  const listed = page.locator(".prepared li > button");
+  const status = page.locator("#status");
+  await listed.first().waitFor();
+  seen.tabs = await tabs.allTextContents(); // GraphiQL shows none where there is but one
+  seen.first = await page.evaluate(() => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.getValue());
+  seen.listed = await listed.evaluateAll((buttons) => buttons.map((button) => button.firstChild.textContent));
   const answer = () => page.evaluate(() => document.querySelector(".result-window .CodeMirror")?.CodeMirror.getValue());
-  for (const name of names) {
+  // Before anything has the focus.
+  await page.keyboard.press("Control+Enter");
+  await status.waitFor();
+  seen.keyboard = (await status.textContent()).startsWith("HTTP 200 · no errors");
+  for (const [number, name] of names.entries()) {
     seen.answers[name] = await run(name);
-    await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-${name}.png` });
+    seen.said[name] = await status.textContent();
+    await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-${number}.png` });
   }
   // A tab that came back without its headers would do something else than it says.
   await page.reload({ waitUntil: "domcontentloaded" });
   await page.waitForSelector(".graphiql-container");
   seen.afterReload = await run(names.at(-1));
+  losing = true;
+  await choose(names.at(-1));
+  await page.getByRole("button", { name: /^Execute query/ }).click();
+  await status.filter({ hasText: "lost" }).waitFor();
+  seen.lost = `${await status.textContent()} ${await answer()}`;
+  await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-lost.png` });
+  losing = false;
+  seen.complaints = seen.complaints.filter((text) => !text.includes("ERR_CONNECTION_RESET"));
+
+  async function choose(name) {
+    await page.locator(".prepared li > button", { hasText: new RegExp(`^${name.replace(/[()]/g, "\\$&")}`) }).first().click();
+  }
 
   async function run(name) {
-    await tabs.filter({ hasText: new RegExp(`^${name}$`) }).click();
-    const answered = page.waitForResponse((response) => response.request().postData()?.includes(name));
+    await choose(name);
+    const answered = page.waitForResponse((response) => response.request().method() === "POST");
     await page.getByRole("button", { name: /^Execute query/ }).click();
     const { extensions } = (await (await answered).json()).errors?.[0] ?? {};
     await page.waitForFunction(
@@ -75,22 +105,39 @@ async function graphiql(page) {
   }
 
   await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
+  await page.getByText("Records of Basecone and BokaMera").waitFor();
+  await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-docs.png` });
   await page.getByRole("link", { name: "Mutation" }).first().click();
   await page.getByText("updateBookingCustomer").first().waitFor();
   seen.schemaDocs = true;
-  await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-docs.png` });
 }
 
 async function own(page) {
   const select = page.getByLabel("Prepared operation");
-  seen.tabs = await select.locator("option").allTextContents();
+  seen.listed = await select.locator("option").allTextContents();
+  await page.keyboard.press("Control+Enter");
+  await page.getByText(/^HTTP 200 · no errors/).waitFor();
   for (const name of names) {
     await select.selectOption({ label: name });
     await page.getByRole("button", { name: "Run" }).click();
     await page.getByText(/^HTTP \d+/).waitFor();
+    seen.said[name] = await page.locator("#status").textContent();
+    seen.inReach = await page.evaluate(() =>
+      ["run", "status"].every((id) => {
+        const { top, bottom } = document.getElementById(id).getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight;
+      }),
+    );
     seen.answers[name] = JSON.parse(await page.locator("#answer").textContent());
-    await page.screenshot({ path: `${pictures}/own-${colorScheme}-${names.indexOf(name)}.png` });
+    await page.screenshot({ path: `${pictures}/own-${colorScheme}-${width}-${names.indexOf(name)}.png` });
   }
+  losing = true;
+  await page.getByRole("button", { name: "Run" }).click();
+  await page.getByText(/^The connection was lost/).waitFor();
+  seen.lost = await page.locator("#status").textContent();
+  losing = false;
+  await page.screenshot({ path: `${pictures}/own-${colorScheme}-${width}-lost.png` });
+  seen.complaints = seen.complaints.filter((text) => !text.includes("ERR_CONNECTION_RESET"));
   await page.evaluate(readFileSync(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8"));
   const { violations } = await page.evaluate(() => window.axe.run());
   seen.barriers = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(", ")}`);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.external
 PREPARED = prepared(APIS)
 # One that succeeds, one refused by data, one by header: what a person would click on.
 CHOSEN = [
-    next(operation for operation in PREPARED if operation.reason is None),
+    next(operation for operation in PREPARED if operation.reason is None and operation.writes),
     next(operation for operation in PREPARED if operation.reason and not operation.headers),
     next(operation for operation in PREPARED if operation.reason and operation.headers),
 ]
@@ -41,8 +40,19 @@ def source_tree(folder: Path) -> Path:
     return folder
 
 
-def name_of(operation: Prepared) -> str:
-    return re.search(r"^(?:query|mutation) (\w+)", operation.query, re.MULTILINE)[1]
+TITLES = [operation.title for operation in PREPARED]
+BY_TITLE = {operation.title: operation for operation in CHOSEN}
+MAY_HAVE_HAPPENED = "The connection was lost. The write may have happened: read the record before you run it again."
+
+
+def check_lines(seen: dict) -> None:
+    """What stands above each answer."""
+    for title, operation in BY_TITLE.items():
+        line = seen["said"][title]
+        assert line.startswith("HTTP 200 · ")
+        assert (f"{operation.reason} NOT_APPLIED" if operation.reason else "no errors") in line
+    assert seen["lost"].startswith(MAY_HAVE_HAPPENED)
+    assert "at " not in seen["lost"].removeprefix(MAY_HAVE_HAPPENED)
 
 
 def check_answers(answers: dict, by_title: dict[str, Prepared]) -> None:
@@ -58,17 +68,18 @@ def test_graphiql_works_from_the_built_files(tools: Tools, browser: str, tmp_pat
     program = "from app.edge.playground.fetch import bring_in; print(bring_in())"
     said = subprocess.run([sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True)
     assert f"{len(WANTED)} files brought in" in said.stdout
-    chosen = {name_of(operation): operation for operation in CHOSEN}
     with serving(tmp_path, tree) as url:
-        seen = tools.node("playground.mjs", url, str(tmp_path), theme, *chosen, env={"CHROMIUM": browser})
+        seen = tools.node("playground.mjs", url, str(tmp_path), theme, *BY_TITLE, env={"CHROMIUM": browser})
     assert seen["page"] == "graphiql"
-    assert [name_of(operation) for operation in PREPARED] == seen["tabs"]
-    assert seen["schemaDocs"]
+    assert (seen["tabs"], seen["listed"]) == ([], TITLES)
+    assert seen["first"] == PREPARED[0].query
+    assert (seen["schemaDocs"], seen["keyboard"]) == (True, True)
+    check_lines(seen)
     # Nothing was asked of another host, and the content security policy stopped nothing.
     assert (seen["outside"], seen["complaints"]) == ([], [])
-    check_answers(seen["answers"], chosen)
-    last = list(chosen)[-1]
-    check_answers({last: seen["afterReload"]}, {last: chosen[last]})
+    check_answers(seen["answers"], BY_TITLE)
+    last = list(BY_TITLE)[-1]
+    check_answers({last: seen["afterReload"]}, {last: BY_TITLE[last]})
 
 
 def cdn(folder: Path, *, tampered: bool) -> str:
@@ -86,13 +97,12 @@ def cdn(folder: Path, *, tampered: bool) -> str:
 def test_graphiql_works_from_the_cdn(tools: Tools, browser: str, tmp_path: Path) -> None:
     """Digests, cross-origin loading and the content security policy fit together."""
     tree = source_tree(tmp_path / "tree")
-    chosen = {name_of(operation): operation for operation in CHOSEN}
     environment = {"CHROMIUM": browser, "NETWORK": cdn(tmp_path / "cdn", tampered=False)}
     with serving(tmp_path, tree) as url:
-        seen = tools.node("playground.mjs", url, str(tmp_path), "light", *chosen, env=environment)
+        seen = tools.node("playground.mjs", url, str(tmp_path), "light", *BY_TITLE, env=environment)
     assert (seen["page"], seen["complaints"]) == ("graphiql", [])
     assert set(seen["outside"]) == {f"{CDN}{file.package}@{file.version}/{file.path}" for file in WANTED}
-    check_answers(seen["answers"], chosen)
+    check_answers(seen["answers"], BY_TITLE)
 
 
 @pytest.mark.parametrize(("network", "theme"), [("", "light"), ("silent", "dark"), ("tampered", "light")])
@@ -100,19 +110,31 @@ def test_own_page_works_where_nothing_else_does(
     tools: Tools, browser: str, tmp_path: Path, network: str, theme: str
 ) -> None:
     tree = source_tree(tmp_path / "tree")
-    chosen = {operation.title: operation for operation in CHOSEN}
     found = cdn(tmp_path / "cdn", tampered=True) if network == "tampered" else network
     environment = {"CHROMIUM": browser, "NETWORK": found}
     with serving(tmp_path, tree) as url:
-        seen = tools.node("playground.mjs", url, str(tmp_path), theme, *chosen, env=environment)
+        seen = tools.node("playground.mjs", url, str(tmp_path), theme, *BY_TITLE, env=environment)
     assert seen["page"] == "own"
-    assert [operation.title for operation in PREPARED] == seen["tabs"]
+    assert seen["listed"] == TITLES
+    check_lines(seen)
     assert (seen["keyboard"], seen["barriers"]) == (True, [])
     assert len(WANTED) == len(seen["outside"])
     expected = {"": "ERR_INTERNET_DISCONNECTED", "silent": "", "tampered": "'integrity' attribute"}[network]
     assert [text for text in seen["complaints"] if not expected or expected not in text] == []
     assert bool(expected) == bool(seen["complaints"])
-    check_answers(seen["answers"], chosen)
+    check_answers(seen["answers"], BY_TITLE)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_narrow_window_has_the_own_page_with_run_and_answer_in_reach(
+    tools: Tools, browser: str, tmp_path: Path, theme: str
+) -> None:
+    environment = {"CHROMIUM": browser, "WIDTH": "390"}
+    with serving(tmp_path, basecone_mode="local", bokamera_mode="rest") as url:
+        seen = tools.node("playground.mjs", url, str(tmp_path), theme, *list(BY_TITLE)[:2], env=environment)
+    assert (seen["page"], seen["outside"], seen["inReach"]) == ("own", [], True)
+    assert seen["writes"] == "Writes go to Basecone: LOCAL STORE BokaMera: REST api.bokamera.se"
+    assert (seen["keyboard"], seen["barriers"], seen["complaints"]) == (True, [], [])
 
 
 @pytest.mark.parametrize("npm", [True, False])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -19,7 +20,7 @@ from app.edge.playground.fetch import ASSETS, HERE, WANTED, PackageFile, present
 from app.edge.playground.operations import Prepared, prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from app.apis.api import Api
 
 CDN = "https://cdn.jsdelivr.net/npm/"
-_OWN = ("page.css", "page.js", "list.js", "start.js")
+_OWN = ("page.css", "page.js", "list.js", "answer.js", "start.js")
 _UNTIL_OWN_PAGE = {"own": 20_000, "cdn": 4_000}
 # An address holds its content's digest, so a browser never has to ask again.
 _FOREVER = "public, max-age=31536000, immutable"
@@ -44,6 +45,7 @@ _PAGE = """<!DOCTYPE html>
 {scripts}
 </head>
 <body>
+<aside id="writes" aria-label="Where writes go">Writes go to {writes}</aside>
 <div id="playground"><p class="wait" role="status">Loading GraphiQL &hellip;</p></div>
 <noscript><p class="wait">This page needs JavaScript. The endpoint itself takes <code>POST</code> requests as GraphQL
 over HTTP describes them.</p></noscript>
@@ -53,10 +55,20 @@ over HTTP describes them.</p></noscript>
 
 
 class Playground:
-    """`page` answers `GET /graphql`; `routes` hold the files that it loads, at addresses relative to it."""
+    """`page` answers `GET /graphql`; `routes` hold the files that it loads, at addresses relative to it.
 
-    def __init__(self, apis: Iterable[Api], assets: Path = ASSETS, files: Sequence[PackageFile] = WANTED) -> None:
+    `rest_hosts` are the hosts of the real services, by API name; an API not named has a local store.
+    """
+
+    def __init__(
+        self,
+        apis: Sequence[Api],
+        assets: Path = ASSETS,
+        files: Sequence[PackageFile] = WANTED,
+        rest_hosts: Mapping[str, str] | None = None,
+    ) -> None:
         self.operations: Sequence[Prepared] = prepared(apis)
+        self._writes = " ".join(_written_to(api, (rest_hosts or {}).get(api.name)) for api in apis)
         self.served_from = "own" if present(assets, files) else "cdn"
         self._graphiql = files
         self._files = dict(_own_file(name) for name in _OWN)
@@ -89,7 +101,7 @@ class Playground:
         # In an element of script, only this character could end the data.
         data = json.dumps(settings, ensure_ascii=False).replace("<", "\\u003c")
         elements = "\n".join(f'<script src="{script}" defer></script>' for script in scripts)
-        return _PAGE.format(css=css, scripts=elements, settings=data)
+        return _PAGE.format(css=css, scripts=elements, settings=data, writes=self._writes)
 
     def _addresses(self) -> list[dict[str, Any]]:
         if self.served_from == "own":
@@ -117,6 +129,12 @@ class Playground:
                 "frame-ancestors 'none'",
             )
         )
+
+
+def _written_to(api: Api, rest_host: str | None) -> str:
+    if rest_host is None:
+        return f"<strong>{escape(api.title)}: LOCAL STORE</strong>"
+    return f'<strong class="rest">{escape(api.title)}: REST {escape(rest_host)}</strong>'
 
 
 def _own_file(name: str) -> tuple[str, bytes]:

@@ -33,13 +33,17 @@ query ErrorCatalogue($backend: Backend) {
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A tab, which GraphiQL names as the operation is named. `reason` is None where it succeeds."""
+    """An operation for a tab, which GraphiQL names as the operation is named. `reason` is None where it succeeds."""
 
     title: str
     query: str
     variables: Mapping[str, Any]
     headers: Mapping[str, str]
     reason: str | None
+
+    @property
+    def writes(self) -> bool:
+        return re.search(r"^mutation\b", self.query, re.MULTILINE) is not None
 
     def as_json(self) -> dict[str, str | None]:
         """What the editors hold, as texts."""
@@ -53,10 +57,10 @@ class Prepared:
 
 
 def prepared(apis: Iterable[Api]) -> tuple[Prepared, ...]:
-    """What succeeds comes first: one's eyes fall on it first."""
-    found = [_of_example(example) for api in apis for example in api.examples]
-    found.append(Prepared("Every error there is", _CATALOGUE, {"backend": None}, {}, None))
-    return tuple(sorted(found, key=lambda operation: operation.reason is not None))
+    """What works comes first, and of that what writes nothing: the first of all is what the page opens with."""
+    operations = [_of_example(example) for api in apis for example in api.examples]
+    operations.append(Prepared("Every error there is", _CATALOGUE, {"backend": None}, {}, None))
+    return tuple(sorted(operations, key=lambda operation: (operation.reason is not None, operation.writes)))
 
 
 def _of_example(example: Example) -> Prepared:

@@ -42,8 +42,8 @@ window.preparedOperations = (React, { useEditorContext }, operations) => {
       { className: "prepared" },
       h("h2", null, "Prepared operations"),
       h("p", null, "They work on the records that the local store holds on first start."),
-      group("It succeeds", (operation) => operation.reason === null),
-      group("It is refused", (operation) => operation.reason !== null),
+      group("Works", (operation) => operation.reason === null),
+      group("Fails on purpose", (operation) => operation.reason !== null),
     );
   }
 

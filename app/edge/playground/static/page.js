@@ -1,12 +1,12 @@
 // The own page: choose a prepared operation, change it, run it, read the answer. It needs no file but these.
 "use strict";
 
-window.showOwnPage = (root, operations, send, reason) => {
+window.showOwnPage = (root, operations, send, reason, narrow) => {
   root.innerHTML = `
     <header>
       <h1>GraphQL playground</h1>
       <label for="operation">Prepared operation</label>
-      <select id="operation"><optgroup label="It succeeds"></optgroup><optgroup label="It is refused"></optgroup></select>
+      <select id="operation"><optgroup label="Works"></optgroup><optgroup label="Fails on purpose"></optgroup></select>
       <button id="run" type="button" aria-keyshortcuts="Control+Enter Meta+Enter">Run <kbd>Ctrl Enter</kbd></button>
     </header>
     <main>
@@ -21,13 +21,13 @@ window.showOwnPage = (root, operations, send, reason) => {
       </section>
       <section aria-label="Answer">
         <div class="tall"><p class="label">Answer <output id="status" role="status">not run yet</output></p>
-          <pre id="answer" tabindex="0" aria-label="Answer"></pre></div>
+          <pre id="answer" tabindex="0"></pre></div>
       </section>
     </main>
     <footer></footer>`;
   const $ = (id) => document.getElementById(id);
   root.querySelector("footer").textContent =
-    `This is the plain page: GraphiQL was asked for, but ${reason}. All operations work here as well.`;
+    `This is the plain page, because ${reason}. All operations work here as well.`;
 
   const groups = root.querySelectorAll("optgroup");
   operations.forEach((operation, index) => {
@@ -41,6 +41,7 @@ window.showOwnPage = (root, operations, send, reason) => {
       if (name !== "query") fault(name, "");
     }
     $("status").textContent = "not run yet";
+    $("status").classList.remove("loud");
     $("answer").textContent = "";
   }
 
@@ -71,33 +72,18 @@ window.showOwnPage = (root, operations, send, reason) => {
     if ($("run").disabled || variables === undefined || headers === undefined) return;
     $("run").disabled = true;
     $("status").textContent = "running …";
-    const began = performance.now();
-    try {
-      const answer = await send({ query: $("query").value, variables }, headers);
-      const text = await answer.text();
-      const id = answer.headers.get("x-request-id");
-      const took = Math.round(performance.now() - began);
-      $("status").textContent = `HTTP ${answer.status}, ${took} ms${id ? `, request ${id}` : ""}`;
-      $("answer").textContent = indented(text);
-    } catch (error) {
-      $("status").textContent = "no answer";
-      $("answer").textContent = String(error);
-    } finally {
-      $("run").disabled = false;
-    }
-  }
-
-  function indented(text) {
-    try {
-      return JSON.stringify(JSON.parse(text), null, 2);
-    } catch {
-      return text;
-    }
+    const answer = await window.answers.ask(send, { query: $("query").value, variables }, headers);
+    $("run").disabled = false;
+    $("status").textContent = [answer.summary, answer.detail].filter(Boolean).join(" · ");
+    $("status").classList.toggle("loud", answer.loud);
+    $("answer").textContent = answer.text;
+    if (narrow) $("status").scrollIntoView({ block: "start" });
   }
 
   $("operation").addEventListener("change", choose);
   $("run").addEventListener("click", run);
-  root.addEventListener("keydown", (event) => {
+  // On the document: the keys work before anything has the focus.
+  document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       run();

@@ -90,12 +90,44 @@
     }
   }
 
+  function usable({ text, summary }) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return { errors: [{ message: summary }] };
+    }
+  }
+
+  /** Above GraphiQL's JSON: a line of ours, which React does not know and leaves where it is. */
+  function say({ summary, detail, loud }) {
+    let line = document.getElementById("status");
+    if (!line) {
+      line = document.createElement("output");
+      line.id = "status";
+      line.setAttribute("role", "status");
+      document.querySelector(".graphiql-response")?.prepend(line);
+    }
+    line.textContent = summary;
+    line.title = detail;
+    line.classList.toggle("loud", loud);
+  }
+
+  // GraphiQL knows the keys only while one of its editors has the focus.
+  function runByKeys(event) {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.target.closest?.(".CodeMirror")) return;
+    event.preventDefault();
+    document.querySelector(".graphiql-execute-button")?.click();
+  }
+
   function showGraphiQL() {
+    document.addEventListener("keydown", runByKeys);
     const { React, ReactDOM, GraphiQL } = window;
     const fetcher = async ({ operationName, ...params }, options) => {
       // GraphiQL learns of a tab's operation a moment after it showed the tab; the tab before has no say in this one.
       const named = operationName && new RegExp(`\\b${operationName}\\b`).test(params.query);
-      return (await send(named ? { ...params, operationName } : params, options?.headers)).json();
+      const answer = await window.answers.ask(send, named ? { ...params, operationName } : params, options?.headers);
+      if (operationName !== "IntrospectionQuery") say(answer);
+      return usable(answer);
     };
     const list = window.preparedOperations(React, GraphiQL.React, settings.operations);
     seedFirstTab();
@@ -106,9 +138,10 @@
         {
           fetcher,
           storage,
-          defaultTabs: settings.operations.map(({ query, variables, headers }) => ({ query, variables, headers })),
+          defaultTabs: settings.operations.slice(0, 1).map(({ query, variables, headers }) => ({ query, variables, headers })),
           defaultEditorToolsVisibility: true,
           plugins: [list],
+          schemaDescription: true,
           shouldPersistHeaders: true,
           showPersistHeadersSettings: false,
           visiblePlugin: list.title,
@@ -118,7 +151,12 @@
     );
   }
 
-  load()
-    .then(showGraphiQL)
-    .catch((error) => window.showOwnPage(root, settings.operations, send, error.message));
+  // GraphiQL's three columns are of no use on a telephone.
+  if (matchMedia("(max-width: 760px)").matches) {
+    window.showOwnPage(root, settings.operations, send, "the window is narrow", true);
+  } else {
+    load()
+      .then(showGraphiQL)
+      .catch((error) => window.showOwnPage(root, settings.operations, send, `GraphiQL was asked for, but ${error.message}`));
+  }
 })();
