@@ -123,6 +123,7 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.detail = detail
         self.passing = False
+        self.current_revision: str | None = None
         self.undocumented: Undocumented | None = None
 
     def changed(
@@ -143,6 +144,7 @@ class GatewayError(Exception):
             detail=self.detail,
         )
         other.passing, other.undocumented = self.passing, self.undocumented
+        other.current_revision = self.current_revision
         other.__cause__ = self
         return other
 
@@ -159,6 +161,8 @@ class GatewayError(Exception):
             members["backend"] = self.backend.as_extension()
         if self.input_path is not None:
             members["input"] = {"path": list(self.input_path)}
+        if self.current_revision is not None:
+            members["currentRevision"] = self.current_revision
         retry: dict[str, Any] = {}
         if self.outcome is not None:
             members["outcome"] = self.outcome.value
@@ -232,6 +236,14 @@ NULL_NOT_SUPPORTED = _own(
 )
 VALUE_NOT_SUPPORTED = _own(
     "VALUE_NOT_SUPPORTED", Code.BAD_USER_INPUT, "The value cannot be expressed in a request to the backend."
+)
+RECORD_NOT_EXPRESSIBLE = _own(
+    "RECORD_NOT_EXPRESSIBLE",
+    Code.BAD_USER_INPUT,
+    "The record holds something that an update cannot say, so that a patch would lose it; nothing was sent.",
+)
+REVISION_MISMATCH = _own(
+    "REVISION_MISMATCH", Code.CONFLICT, "The record is another one than the expected revision says; nothing was sent."
 )
 CREDENTIALS_MISSING = _own(
     "CREDENTIALS_MISSING",

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from app.errors import GatewayError
+from app.graphql.refusals import SCOPE_MISSING
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
     from app.call import Call
-    from app.errors import GatewayError
 
 
 class Context(Struct):
@@ -20,7 +22,8 @@ class Context(Struct):
     `entities` holds the look-ups of `_entities`, so that one record is read once per request; `representations` counts
     what was asked for and `look_ups` bounds how many run at a time, all `_entities` fields together.
 
-    `faults_as_data` are the faults that a payload tells, each with the path of its field.
+    `faults_as_data` are the faults that a payload tells, each with the path of its field;
+    `previews` are the response keys of dry runs.
 
     `caller` names who called, None where callers are not told apart. `scopes` None means that everything is allowed.
     """
@@ -33,7 +36,20 @@ class Context(Struct):
     entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict)
     representations: int = 0
     look_ups: asyncio.Semaphore | None = None
+    previews: list[str | int] = field(default_factory=list)
     faults_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
+
+    def demand(self, scope: str) -> None:
+        """Raises SCOPE_MISSING where the caller lacks a scope that only these arguments need."""
+        if (error := refusal_for(self, scope)) is not None:
+            raise error
 
     def __repr__(self) -> str:
         return f"Context(call={self.call!r}, caller={self.caller!r})"
+
+
+def refusal_for(context: Context, scope: str) -> GatewayError | None:
+    """None where the caller has the scope."""
+    if context.scopes is None or scope in context.scopes:
+        return None
+    return GatewayError(SCOPE_MISSING, f"The bearer token lacks the scope {scope}.")

@@ -17,8 +17,8 @@ from graphql.pyutils import Undefined
 from strawberry.federation.schema_directives import Key
 
 from app.errors import GatewayError
+from app.graphql.context import refusal_for
 from app.graphql.refusals import REPRESENTATION_INVALID, TOO_MANY_REPRESENTATIONS
-from app.graphql.scopes import refusal_for
 
 if TYPE_CHECKING:
     from strawberry.schema.name_converter import NameConverter

@@ -55,7 +55,7 @@ class Request(Struct):
 class Result(Struct):
     """`refusal` is set when nothing was executed; then there is no data. `operation` is None when none was found.
 
-    `errors_as_data` are those that a payload tells.
+    `errors_as_data` are those that a payload tells, `previews` the response keys of dry runs.
 
     `way` is how it was run, or how it would have been: None where it was refused before that was decided.
     """
@@ -67,6 +67,7 @@ class Result(Struct):
     extensions: dict[str, Any] | None = None
     way: Way | None = None
     errors_as_data: list[dict[str, Any]] = []
+    previews: list[str | int] = []
 
     @property
     def all_errors(self) -> list[dict[str, Any]]:
@@ -127,6 +128,7 @@ class Engine:
         if trace is not None:
             result.extensions = trace.get_results()
         result.data = executed.data
+        result.previews = context.previews
         if context.faults_as_data:
             request_id = context.call.request_id
             result.errors_as_data = [told_as_data(fault, path, request_id) for path, fault in context.faults_as_data]

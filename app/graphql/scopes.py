@@ -9,21 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLSchema, get_named_type
 
-from app.errors import GatewayError
-from app.graphql.refusals import SCOPE_MISSING
+from app.graphql.context import refusal_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.apis.api import Api
-    from app.graphql.context import Context
-
-
-def refusal_for(context: Context, scope: str) -> GatewayError | None:
-    """None where the caller has the scope."""
-    if context.scopes is None or scope in context.scopes:
-        return None
-    return GatewayError(SCOPE_MISSING, f"The bearer token lacks the scope {scope}.")
 
 
 def scopes_of(apis: Sequence[Api]) -> dict[str, str]:

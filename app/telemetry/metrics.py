@@ -31,6 +31,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OK = "OK"
+PREVIEWED = "PREVIEWED"
 OTHER = "other"
 NONE = "none"
 
@@ -187,7 +188,7 @@ class Metrics:
         return self._tally.counted(self.operations, shown, code, self._reason(reason))
 
     def _reason(self, reason: str) -> str:
-        return reason if reason in self._reasons or reason == OK else OTHER
+        return reason if reason in self._reasons or reason in {OK, PREVIEWED} else OTHER
 
     def call(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
         """A call to a backend, under its status, or under what came in place of one."""

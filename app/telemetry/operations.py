@@ -17,7 +17,7 @@ from graphql import FieldNode, OperationDefinitionNode, StringValueNode, ValueNo
 from app import notes
 from app.errors import INTERNAL, Outcome
 from app.telemetry.logs import tell
-from app.telemetry.metrics import NONE, Metrics
+from app.telemetry.metrics import NONE, OK, PREVIEWED, Metrics
 
 if TYPE_CHECKING:
     from app.call import Call
@@ -66,6 +66,7 @@ class Operation(Protocol):
 class Result(Protocol):
     refusal: Any
     operation: Any
+    previews: list[str | int]
 
     @property
     def all_errors(self) -> list[dict[str, Any]]: ...
@@ -134,7 +135,7 @@ class Operations:
     def _ended(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
-            faults = tuple(_faults(result)) if result.all_errors else ()
+            faults = tuple(_faults(result)) if result.all_errors or result.previews else ()
             self.metrics.operated(summary, result.way, faults, seconds, refused=result.refusal is not None)
         except Exception:
             log.exception("an operation could not be counted; its answer stands")
@@ -171,7 +172,7 @@ class Operations:
             "status": _joined([call.reason if call.status is None else call.status for call in calls]),
             "code": _joined([item["code"] for item in extensions]),
             "reason": _joined([item["reason"] for item in extensions]),
-            "outcome": _joined(_outcomes(operation, extensions)),
+            "outcome": _joined(_outcomes(operation, extensions, result.previews)),
             "duration_ms": round(seconds * _MILLISECONDS, 3),
             "backend_ms": round(waited * _MILLISECONDS, 3),
             "detail": _joined(noted.details),
@@ -220,17 +221,21 @@ def _faults(result: Result) -> Iterator[tuple[str, str, str]]:
     for error in result.all_errors:
         path = error.get("path") or ("",)
         yield path[0], error["extensions"]["code"], error["extensions"]["reason"]
+    for key in result.previews:
+        yield str(key), OK, PREVIEWED
 
 
 def _backends(extensions: Sequence[Mapping[str, Any]], calls: Sequence[BackendCall]) -> list[str]:
     return [item["backend"]["name"] for item in extensions if "backend" in item] + [call.backend for call in calls]
 
 
-def _outcomes(operation: Any, extensions: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+def _outcomes(operation: Any, extensions: Sequence[Mapping[str, Any]], previews: Sequence[Any]) -> Sequence[str]:
     """Of a mutation; without an error it was applied."""
     if operation is None or not operation.mutation:
         return ()
-    return [item["outcome"] for item in extensions if "outcome" in item] if extensions else _APPLIED
+    if not extensions and not previews:
+        return _APPLIED
+    return [item["outcome"] for item in extensions if "outcome" in item] + [PREVIEWED for _ in previews]
 
 
 def _joined(values: Sequence[Any]) -> str | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from app.errors import refusal
+from app.json_codec import encode_json
+from app.store.records import UniqueConflictError, VersionConflictError
+from app.updates.change import compare, mismatch
+from app.upstream.exchange import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from app.call import Call
     from app.mapping.wire import Wire
@@ -28,6 +33,52 @@ class LocalCall:
         await self._store.commit(writes, deadline=self.deadline)
 
 
+class _GuardedCall(LocalCall):
+    """Writes only over the expected revision.
+
+    The record is read once more here, and the commit fails where it is not at the version that the rules read: so what
+    is compared is what is written over.
+    """
+
+    def __init__(self, plain: LocalCall, store: Store, rules: Rules, request: UpdateRequest) -> None:
+        super().__init__(store, plain.headers, plain.deadline)
+        self._rules = rules
+        self._request = request
+
+    async def _compare(self, *, changed: bool = False) -> None:
+        request = self._request
+        read = await self._rules.read(request.resource, request.id, request.options, self)
+        if read is None:
+            raise refusal(next(iter(request.resource.unknown)))
+        compare(request.resource, request, read)
+        if changed:
+            # Changed and changed back while it was looked at.
+            raise mismatch(request.resource, str(request.expected_revision))
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        await self._compare()
+        try:
+            await super().commit(writes)
+        except VersionConflictError:
+            await self._compare(changed=True)
+
+
+class _Previewed(Exception):  # noqa: N818 - it ends a dry run, which is no error
+    """Ends a dry run in place of its commit; never leaves this file."""
+
+
+class _DryCall(LocalCall):
+    """Refuses what a commit would refuse, and writes nothing."""
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            unique = write.record.unique
+            holder = None if unique is None else await self._store.find(write.collection, write.record.owner, unique)
+            if holder is not None and holder.id != write.record.id:
+                raise UniqueConflictError(write)
+        raise _Previewed
+
+
 class Rules(Protocol):
     """The documented rules of an API over its records. Both raise GatewayError(s) of the API's rows."""
 
@@ -36,8 +87,18 @@ class Rules(Protocol):
     async def read(self, resource: Resource, record_id: str, options: Options, call: LocalCall) -> Wire | None: ...
 
 
+class ClientRules(Rules, Protocol):
+    """Of an API with members of a request that only some clients may send."""
+
+    async def omitted(self, resource: Resource, names: Collection[str], call: LocalCall) -> Collection[str]:
+        """Of `names`, those that the calling user may not send."""
+        ...
+
+
 class LocalBackend:
     """`defaults` are the credentials of a call that brings none: a demo user's in the gateway, none in the sandbox."""
+
+    compares_revisions = True
 
     def __init__(self, api: str, rules: Rules, store: Store, defaults: Mapping[str, str]) -> None:
         self._api = api
@@ -49,7 +110,25 @@ class LocalBackend:
         row = request.resource.simulated(call.simulate)
         if row is not None:
             raise refusal(row)
-        return await self._rules.update(request, self._local(call))
+        local = self._local(call)
+        if request.expected_revision is not None:
+            local = _GuardedCall(local, self._store, self._rules, request)
+        return await self._rules.update(request, local)
+
+    async def previewed(self, request: UpdateRequest, *, call: Call) -> Request:
+        local = self._local(call)
+        if request.expected_revision is not None:
+            read = await self._rules.read(request.resource, request.id, request.options, local)
+            if read is not None:
+                compare(request.resource, request, read)
+        with contextlib.suppress(_Previewed):
+            await self._rules.update(request, _DryCall(self._store, local.headers, local.deadline))
+        assert request.resource.put is not None
+        path, query = request.resource.put(request.id, request.options)
+        return Request("PUT", request.resource.base_path + path, query, {}, encode_json(request.body))
+
+    async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:
+        return await cast("ClientRules", self._rules).omitted(resource, names, self._local(call))
 
     async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
         return await self._rules.read(resource, record_id, options, self._local(call))

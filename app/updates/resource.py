@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from strawberry import UNSET
 
 from app.mapping.wire import Wire
+from app.updates.expression import merged_members
 from app.updates.judging import body_of_json, only_record
 
 if TYPE_CHECKING:
     from app.call import Call
     from app.errors import DocumentedError, GatewayError, GatewayErrors
+    from app.updates.change import Patch
     from app.updates.table import ErrorTable
     from app.upstream.exchange import Answer
+    from app.upstream.exchange import Request as BackendRequest
 
 # The values of a resource's further arguments by their Python names; null and absent ones are left out.
 Options = Mapping[str, Any]
@@ -52,13 +55,20 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
-    """One update as plain values. `body` is the vendor's JSON, made from the Strawberry `input`."""
+    """One update as plain values. `body` is the vendor's JSON, made from the Strawberry `input`.
+
+    `patch` is what the caller sent where that was a patch: `input` is then the whole that was made of it.
+    `read` is the record as it was read before, if it was.
+    """
 
     resource: Resource
     id: str
     body: Any
     options: Options
     input: Any = None
+    expected_revision: str | None = None
+    patch: Any = None
+    read: Wire | None = None
 
 
 class Backend(Protocol):
@@ -73,6 +83,19 @@ class Backend(Protocol):
 
     async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
         """The whole record, None for an unknown id."""
+        ...
+
+    async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:
+        """Of `names`, members of a request that only some clients may send: those that this call's may not."""
+        ...
+
+    async def previewed(self, request: UpdateRequest, *, call: Call) -> BackendRequest:
+        """The request that `update` would send. Raises what is known to be refused without writing."""
+        ...
+
+    @property
+    def compares_revisions(self) -> bool:
+        """Whether `update` itself compares the expected revision, in the transaction that writes."""
         ...
 
 
@@ -96,6 +119,10 @@ class Resource:
     Proof: `completed` fetches what a comparison needs beside the record; `shows` says whether a record is what a
     request makes of it; `provable` says whether that proves the whole update.
     `check` raises for what the request cannot express.
+
+    `patch` says how the record is patched, where an update replaces it. `no_state` names members that are no part of a
+    revision. `after` gives the record's members before and after an update, under GraphQL names, from a read of it.
+    `base_path` is the path of the vendor's base URL.
     """
 
     api: str
@@ -125,6 +152,14 @@ class Resource:
     completed: Callable[[Any, Backend, Call], Awaitable[Any]] = _as_read
     shows: Callable[[UpdateRequest, Any], bool] = lambda _request, _record: False
     provable: Callable[[UpdateRequest], bool] = lambda _request: True
+    patch: Patch | None = None
+    no_state: Collection[str] = ()
+    after: Callable[[Wire, UpdateRequest], tuple[Mapping[str, Any], Mapping[str, Any]]] = merged_members
+    base_path: str = ""
+
+    @property
+    def mutations(self) -> tuple[str, ...]:
+        return (self.mutation,) if self.patch is None else (self.mutation, self.patch.mutation)
 
     def simulated(self, reason: str | None) -> DocumentedError | None:
         """The row that `x-simulate` asks of this resource's update."""

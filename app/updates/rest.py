@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
@@ -18,7 +19,7 @@ from app.updates.judging import judge_read, judge_update
 from app.upstream.exchange import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from app.call import Call
     from app.mapping.wire import Wire
@@ -39,10 +40,22 @@ class Media:
 
 
 class RestBackend:
-    """The vendor itself, or the sandbox, over HTTP."""
+    """The vendor itself, or the sandbox, over HTTP.
 
-    def __init__(self, upstream: Upstream, credentials: Credentials, media: Media | None = None) -> None:
+    `omits` gives, for the headers of a call, the members of a resource's requests that its client may not send.
+    """
+
+    compares_revisions = False
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        credentials: Credentials,
+        media: Media | None = None,
+        omits: Callable[[Mapping[str, str]], Collection[str]] = lambda _headers: (),
+    ) -> None:
         self.credentials = credentials
+        self._omits = omits
         self._upstream = upstream
         self._media = media or Media()
         self._read_headers = {"accept": self._media.accept}
@@ -65,6 +78,16 @@ class RestBackend:
         sent = self.built(request, headers)
         with self._dropping(token, call):
             return await self._upstream.send(sent, call, partial(judge_update, request))
+
+    async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:  # noqa: ARG002 - the port's
+        credentials, _ = await self.credentials.headers(call)
+        omitted = self._omits(credentials)
+        return [name for name in names if name in omitted]
+
+    async def previewed(self, request: UpdateRequest, *, call: Call) -> Request:
+        await self.credentials.headers(call)  # refuses a call without any
+        built = self.built(request, {})
+        return Request(built.method, urlsplit(self._upstream.base_url).path + built.path, built.query, {}, built.body)
 
     def built(self, request: UpdateRequest, headers: Mapping[str, str]) -> Request:
         """The PUT of an update: what is sent, and what a preview shows."""

@@ -13,17 +13,38 @@ from strawberry import UNSET, Info
 
 from app.errors import GatewayError, GatewayErrors
 from app.mapping.scalars import UUID
+from app.updates.change import Change
+from app.updates.preview import UpdatePreview, preview
 from app.updates.reading import backend_of, read_record
+from app.updates.resource import Argument
 from app.updates.run import update
 from app.updates.user_errors import as_data, wanted
 
 if TYPE_CHECKING:
-    from app.updates.resource import Argument, Options, Resource
+    from app.updates.resource import Options, Resource
     from app.updates.user_errors import UserErrors
 
 _NONE = inspect.Parameter.empty
 _USER_ERRORS = (
     "What went wrong with this update. Where it is selected, these faults are here and not in the response's `errors`."
+)
+_REPLAYED = "True where the idempotency key was used before: this is what became of that update; nothing was sent now."
+_PREVIEW = "With `dryRun`: what would be sent and what would change. Otherwise null."
+_PATCH = "What is to change. A member that is left out stays, null clears it; a list is replaced whole."
+_GUARDS = (
+    Argument(
+        name="expected_revision",
+        type=str | None,
+        description="`revision` of the record that the change was decided on. The record is read first, and nothing is "
+        "sent where it is another by now. Over REST a moment remains between that read and the update, since the "
+        "vendor has no condition.",
+    ),
+    Argument(
+        name="dry_run",
+        type=bool,
+        description="True writes nothing and answers `preview`: what would be sent, and what would change.",
+        default=False,
+    ),
 )
 
 
@@ -43,15 +64,23 @@ def roots_of(*resources: Resource) -> Roots:
         resource.record.resolve_reference = classmethod(_resolve_reference(resource))  # type: ignore[attr-defined]
     return Roots(
         query=lambda: _root("Query", {_snake(item.name): _query(item) for item in resources}),
-        mutation=lambda errors: _root(
-            "Mutation", {_snake(item.mutation): _mutation(item, errors) for item in resources}
-        ),
-        mutations=tuple(item.mutation for item in resources),
+        mutation=lambda errors: _root("Mutation", _mutations(resources, errors)),
+        mutations=tuple(name for item in resources for name in item.mutations),
         scopes={
-            **{item.mutation: f"{item.scope}:write" for item in resources},
+            **{name: f"{item.scope}:write" for item in resources for name in item.mutations},
             **{item.name: f"{item.scope}:read" for item in resources},
         },
     )
+
+
+def _mutations(resources: Sequence[Resource], errors: UserErrors) -> dict[str, Any]:
+    fields = {}
+    for resource in resources:
+        payload = _payload(resource, errors)
+        fields[_snake(resource.mutation)] = _mutation(resource, payload, errors, patches=False)
+        if resource.patch is not None:
+            fields[_snake(resource.patch.mutation)] = _mutation(resource, payload, errors, patches=True)
+    return fields
 
 
 def _snake(name: str) -> str:
@@ -72,30 +101,59 @@ def _query(resource: Resource) -> Any:
     return _field(strawberry.field, read, arguments, resource.record, resource.texts.query)
 
 
-def _mutation(resource: Resource, errors: UserErrors) -> Any:
-    payload = _payload(resource, errors)
+def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: bool) -> Any:
     field = _snake(resource.name)
 
-    async def change(info: Info, id: str, input: Any, **arguments: Any) -> Any:  # noqa: A002 - the arguments' names
-        try:
-            record = await update(resource, info, id, input, _options(arguments))
-        except (GatewayError, GatewayErrors) as failure:
-            if as_data(failure) is None or not wanted(info):
-                raise
-            record = failure
-        faults = as_data(record)
-        if faults is None or not wanted(info):
-            return payload(**{field: record})
+    async def answered(info: Info, change: Change) -> Any:
         context = info.context
-        context.faults_as_data += [(info.path, fault) for fault in faults]
-        return payload(user_errors=errors.shown(faults, context.call.request_id))
+        if change.patches or change.dry_run or change.expected_revision is not None:
+            context.demand(f"{resource.scope}:read")
+        if change.dry_run:
+            return payload(preview=await preview(resource, info, change))
+        record = await update(resource, info, change)
+        if not as_data(record) or not wanted(info):
+            return payload(**{field: record})
+        raise record
+
+    async def change(
+        info: Info,
+        id: str,  # noqa: A002 - the argument's name
+        input: Any = None,  # noqa: A002 - the argument's name
+        patch: Any = None,
+        expected_revision: Any = None,
+        dry_run: bool = False,
+        **arguments: Any,
+    ) -> Any:
+        change = Change(
+            id=id,
+            input=patch if patches else input,
+            options=_options(arguments),
+            expected_revision=None if expected_revision is UNSET else expected_revision,
+            dry_run=dry_run,
+            patches=patches,
+        )
+        try:
+            return await answered(info, change)
+        except (GatewayError, GatewayErrors) as failure:
+            faults = as_data(failure)
+            if faults is None or not wanted(info):
+                raise
+            info.context.faults_as_data += [(info.path, fault) for fault in faults]
+            return payload(user_errors=errors.shown(faults, info.context.call.request_id))
 
     texts = resource.texts
     assert texts is not None
     before = [_parameter(item) for item in resource.arguments if item.before_input]
     after = [_parameter(item) for item in resource.arguments if not item.before_input]
-    given = _named("input", Annotated[resource.input, strawberry.argument(description=texts.input)])
-    return _field(strawberry.mutation, change, [_id(resource), *before, given, *after], payload, texts.mutation)
+    if patches:
+        assert resource.patch is not None
+        values = _named("patch", Annotated[resource.patch.input, strawberry.argument(description=_PATCH)])
+        text = resource.patch.description
+    else:
+        values = _named("input", Annotated[resource.input, strawberry.argument(description=texts.input)])
+        text = texts.mutation
+    arguments = [_id(resource), *before, values, *after, *map(_parameter, _GUARDS)]
+    return _field(strawberry.mutation, change, arguments, payload, text)
 
 
 def _options(arguments: Mapping[str, Any]) -> Options:
@@ -108,9 +166,16 @@ def _payload(resource: Resource, errors: UserErrors) -> Any:
     assert texts is not None
     name, field = resource.mutation[0].upper() + resource.mutation[1:] + "Payload", _snake(resource.name)
     members = {
-        "__annotations__": {field: resource.record | None, "user_errors": list[errors.type]},  # type: ignore[name-defined]
+        "__annotations__": {
+            field: resource.record | None,
+            "user_errors": list[errors.type],  # type: ignore[name-defined]
+            "replayed": bool,
+            "preview": UpdatePreview | None,
+        },
         field: strawberry.field(default=None, description=texts.record),
         "user_errors": strawberry.field(default_factory=list, description=_USER_ERRORS),
+        "replayed": strawberry.field(default=False, description=_REPLAYED),
+        "preview": strawberry.field(default=None, description=_PREVIEW),
     }
     return strawberry.type(type(name, (), members), description=texts.payload)
 

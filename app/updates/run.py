@@ -2,7 +2,7 @@
 
 | step | here | what it makes |
 |---|---|---|
-| plan | `planned` | plain values: the request that would be sent |
+| plan | `change.planned` | plain values: the request that would be sent; a patch and an expected revision read first |
 | send | `sent` | one PUT, or the local store's commit |
 | settle | `settled` | judged by the rows; an UNKNOWN outcome is read back once |
 | answer | `answered` | from the vendor's answer, the accepted request or one read |
@@ -15,31 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, GatewayErrors, Outcome, locate
 from app.mapping.selection import described, selection_of
-from app.mapping.wire import arguments_of, to_wire
+from app.mapping.wire import arguments_of
+from app.updates.change import planned
 from app.updates.reading import backend_of, read_record, record_of
 from app.updates.reconciliation import reconcile
-from app.updates.resource import UpdateRequest
+from app.updates.revision import REVISION
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.call import Call
-    from app.updates.resource import Backend, Options, Resource
+    from app.updates.change import Change
+    from app.updates.resource import Backend, Resource, UpdateRequest
 
 
-async def update(resource: Resource, info: Any, record_id: str, input_: Any, options: Options) -> Any:
+async def update(resource: Resource, info: Any, change: Change) -> Any:
     """The record to put into the payload, or the exception that stands for it. Raises GatewayError(s)."""
-    request = planned(resource, record_id, input_, options)
     backend, call = backend_of(info, resource.api), info.context.call
+    request = await planned(resource, change, backend, call)
     try:
         record = await sent(request, backend, call)
     except (GatewayError, GatewayErrors) as failure:
         record = await settled(request, failure, backend, call)
     return await answered(request, record, info, backend, call)
-
-
-def planned(resource: Resource, record_id: str, input_: Any, options: Options) -> UpdateRequest:
-    """Raises what the request cannot express: nothing was sent then."""
-    resource.check(input_)
-    return UpdateRequest(resource, record_id, to_wire(input_), options, input_)
 
 
 async def sent(request: UpdateRequest, backend: Backend, call: Call) -> Any:
@@ -53,7 +51,7 @@ async def settled(request: UpdateRequest, failure: GatewayError | GatewayErrors,
     """The record, where one read-back proves that the update was applied after all. Raises the failure otherwise."""
     faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
     for fault in faults:
-        _locate(fault, request)
+        placed(fault, request)
     if all(fault.outcome is not Outcome.UNKNOWN for fault in faults):
         raise failure
     try:
@@ -64,23 +62,44 @@ async def settled(request: UpdateRequest, failure: GatewayError | GatewayErrors,
         raise GatewayErrors([error, *faults[1:]]) from error
 
 
-def _locate(fault: GatewayError, request: UpdateRequest) -> None:
+def placed(fault: GatewayError, request: UpdateRequest) -> None:
     """A row names members, never positions: these are found where the arguments decide them."""
     path = fault.input_path
-    if path is not None and request.input is not None and all(isinstance(step, str) for step in path):
-        names = [str(step) for step in path]
+    if path is None or request.input is None or not all(isinstance(step, str) for step in path):
+        return
+    names = [str(step) for step in path]
+    if request.patch is None or names[0] != "input":
         arguments = {"id": request.id, "input": arguments_of(request.input, only=names[1:2])}
         fault.input_path = locate(names, arguments)
+        return
+    patch = arguments_of(request.patch, only=names[1:2])
+    if _holds(patch, names[1:]):
+        fault.input_path = locate(["patch", *names[1:]], {"patch": patch})
+    else:
+        fault.input_path = None
+        fault.message += " The value is the record's own, not the patch's."
+
+
+def _holds(value: Any, names: Sequence[str]) -> bool:
+    """Whether a patch gives a value at a place; a list is given whole."""
+    for name in names:
+        if not isinstance(value, dict):
+            break
+        if name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 async def answered(request: UpdateRequest, record: Any, info: Any, backend: Backend, call: Call) -> Any:
     """One state of the record for all its aliases. A failed read-back never makes an applied update a failure."""
-    if record is not None:
-        return record
     resource = request.resource
     below = selection_of(info._raw_info).fields.get(resource.name)  # noqa: SLF001 - Strawberry's Info hides the fragments
     if below is None:
-        return None
+        return record
+    if record is not None and REVISION not in below.fields:
+        return record
+    # A revision is of a whole read, never of an update's answer.
     record = described(resource.record, request.input, below, id=request.id)
     return record if record is not None else await _read_back(request, backend, call)
 

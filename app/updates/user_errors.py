@@ -45,6 +45,7 @@ class UserErrors:
             "outcome": (outcome | None, "Whether the write happened."),
             "retry_safe": (bool, "Whether the same mutation may be sent again unchanged."),
             "retry_after_seconds": (int | None, "Seconds to wait before that."),
+            "current_revision": (str | None, "The record's revision by now, where another one was expected."),
             "backend": (backend | None, "The backend that answered; null for a fault of the gateway's own."),
             "request_id": (str, "Leads to the line in the gateway's log."),
         }
@@ -68,6 +69,7 @@ class UserErrors:
             outcome=None if fault.outcome is None else self.outcome[fault.outcome.value],
             retry_safe=fault.retry_safe,
             retry_after_seconds=fault.retry_after,
+            current_revision=fault.current_revision,
             backend=None
             if answer is None
             else self.backend(name=answer.name, status=answer.status, code=answer.code, message=answer.message),
@@ -87,8 +89,14 @@ def wanted(info: Any) -> bool:
 
 
 def as_data(failure: Any) -> tuple[GatewayError, ...] | None:
-    """The faults of a failure that a client may select as data; None for a surprise, and for what is no failure."""
+    """The faults of a failure that a client may select as data; None for what is no failure.
+
+    None as well for a surprise, and for what the gateway itself has against its caller.
+    """
     faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
-    if not all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults):
-        return None
-    return tuple(faults)
+    data = all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults)
+    return tuple(faults) if data and not any(_of_the_caller(fault) for fault in faults) else None
+
+
+def _of_the_caller(fault: GatewayError) -> bool:
+    return fault.row.reason == "SCOPE_MISSING" or fault.row.reason.startswith("CALLER_")

@@ -53,6 +53,16 @@ def basic_header(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+def basic_user(header: str) -> str:
+    """The user of a Basic header; empty for any other."""
+    scheme, _, encoded = header.partition(" ")
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True).decode()
+    except ValueError:
+        return ""
+    return decoded.partition(":")[0] if scheme.casefold() == "basic" else ""
+
+
 def basic(api: str, user: str | None, password: SecretStr | None) -> Credentials:
     """HTTP Basic, RFC 7617."""
     if user is None or password is None:

@@ -104,10 +104,42 @@ def _customer(title: str, reason: str | None = None, headers: dict[str, str] | N
     return Example(title=title, operation=UPDATE_CUSTOMER, variables=variables, headers=headers or {}, reason=reason)
 
 
+PATCH_SUPPLIER = """mutation ChangeSupplier($id: UUID!, $patch: SupplierPatch!) {
+  patchSupplier(id: $id, patch: $patch) {
+    supplier { id name email revision }
+    userErrors { message inputPath outcome retrySafe }
+  }
+}"""
+PATCH_CUSTOMER = """mutation ChangeCustomer($id: UUID!, $patch: CustomerPatch!) {
+  patchCustomer(id: $id, patch: $patch) {
+    customer { id name phone revision }
+    userErrors { message inputPath outcome retrySafe }
+  }
+}"""
+PREVIEW_SUPPLIER = """mutation PreviewSupplier($id: UUID!, $patch: SupplierPatch!) {
+  patchSupplier(id: $id, patch: $patch, dryRun: true) {
+    preview { method path body changes { path before after } }
+    userErrors { message inputPath outcome }
+  }
+}"""
+
 EXAMPLES = (
-    _customer("Update a customer"),
     Example(
-        title="Update a supplier", operation=UPDATE_SUPPLIER, variables={"id": SUPPLIER_ID, "input": SUPPLIER_INPUT}
+        title="Change a supplier",
+        operation=PATCH_SUPPLIER,
+        variables={"id": SUPPLIER_ID, "patch": {"email": "orders@example.com"}},
+    ),
+    Example(
+        title="Change a customer", operation=PATCH_CUSTOMER, variables={"id": CUSTOMER_ID, "patch": {"phone": "+31 6"}}
+    ),
+    Example(
+        title="What a change would send",
+        operation=PREVIEW_SUPPLIER,
+        variables={"id": SUPPLIER_ID, "patch": {"email": "orders@example.com", "address": {"city": "Utrecht"}}},
+    ),
+    _customer("Replace a customer"),
+    Example(
+        title="Replace a supplier", operation=UPDATE_SUPPLIER, variables={"id": SUPPLIER_ID, "input": SUPPLIER_INPUT}
     ),
     Example(title="Read a customer", operation=READ_CUSTOMER, variables={"id": CUSTOMER_ID}),
     _customer("Unknown VAT code", "VAT_CODE_INVALID", vatCode={"code": "NL99"}),

@@ -10,12 +10,26 @@ from typing import TYPE_CHECKING, Any
 from app.apis.basecone.errors import TABLE, parse, row_of
 from app.apis.basecone.kinds import CUSTOMER, NAME, SUPPLIER, Kind
 from app.apis.basecone.ledgers import ledger_code
-from app.apis.basecone.types import Customer, GeneralLedger, Supplier, UpdateCustomerInput, UpdateSupplierInput
+from app.apis.basecone.types import (
+    Customer,
+    CustomerPatch,
+    GeneralLedger,
+    Supplier,
+    SupplierPatch,
+    UpdateCustomerInput,
+    UpdateSupplierInput,
+)
+from app.updates.change import Patch
+from app.updates.expression import expressed, named
 from app.updates.reconciliation import agrees
 from app.updates.resource import Argument, Resource, Texts
+from app.upstream.answers import member
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.call import Call
+    from app.mapping.wire import Wire
     from app.updates.resource import Backend, Options, Target, UpdateRequest
 
 _SKIP = Argument(
@@ -36,7 +50,50 @@ async def _with_ledger_code(record: Any, backend: Backend, call: Call) -> Any:
     return record
 
 
-def _resource(kind: Kind, record: type, input_: type) -> Resource:
+# Members of a read that are no part of an update. `externalId` and `substitutionGeneralLedger` of the record cannot be
+# sent, and are presumed kept (assumed).
+_LEFT_OUT = frozenset({
+    "_links",
+    "customerid",
+    "supplierid",
+    "companycode",
+    "paymentconditionid",
+    "paycollecttypeid",
+    "generalledgerid",
+    "externalid",
+    "substitutiongeneralledger",
+})  # fmt: skip
+
+
+async def _with_code(read: Wire, backend: Backend, call: Call) -> Wire:
+    """A read with the code of the discount's general ledger, which it names by id."""
+    discount = member(read, "paymentDiscount")
+    ledger = member(discount, "generalLedger")
+    ledger_id = member(ledger, "generalLedgerId")
+    if member(ledger, "code") is not None or not isinstance(ledger_id, str):
+        return read
+    ledger = {**ledger, "code": await ledger_code(backend, call, ledger_id)}
+    return _with(read, "paymentDiscount", _with(discount, "generalLedger", ledger))
+
+
+def _with(data: Wire, name: str, value: Any) -> Wire:
+    others = {key: item for key, item in data.items() if key.casefold() != name.casefold()}
+    return {**others, name: value}
+
+
+def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The update replaces the record, but for what only some clients may send."""
+    resource = request.resource
+    assert resource.patch is not None
+    before = named(resource.input, expressed(resource.input, read, resource.patch.left_out)[0])
+    after = named(resource.input, request.body)
+    for name in resource.patch.client_members:
+        if name not in after:
+            before.pop(name, None)
+    return before, after
+
+
+def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
     def put(record_id: str, options: Options) -> Target:
         skip = "true" if options.get(_SKIP.name) else "false"
         return f"/{kind.plural}/{record_id}", (("skipCreationInAccountingSystem", skip),)
@@ -65,9 +122,24 @@ def _resource(kind: Kind, record: type, input_: type) -> Resource:
         completed=_with_ledger_code,
         shows=lambda request, read: agrees(request.body, read),
         provable=provable,
+        patch=Patch(
+            mutation=f"patch{kind.singular.capitalize()}",
+            input=patch,
+            description=f"Changes a {kind.singular} and leaves the rest of it: the record is read, the patch is put "
+            "over it (RFC 7396, JSON Merge Patch), and the whole is sent as one update. What somebody else changes "
+            "between that read and the update is written over; `expectedRevision` makes that moment short.",
+            left_out=_LEFT_OUT,
+            # Only WKBelgium clients may send it, as the page says of customers.
+            client_members=("code",) if kind is CUSTOMER else (),
+            expressible=_with_code,
+        ),
+        no_state=("knownCode",),
+        after=_after,
+        base_path="/v1",
         texts=Texts(
             query=f"A {kind.singular} as Basecone has it now; null for an unknown id.",
-            mutation=f"Replaces a {kind.singular} of a company in Basecone: what the input leaves out is cleared.",
+            mutation=f"Replaces a {kind.singular} of a company in Basecone: what the input leaves out is cleared. "
+            f"To change only some members, use patch{kind.singular.capitalize()}.",
             id=f"Id of the {kind.singular}, as Basecone's list of {kind.plural} gives it.",
             input=f"The {kind.singular} as it is to be, whole.",
             payload=f"What an update of a {kind.singular} answers.",
@@ -76,6 +148,6 @@ def _resource(kind: Kind, record: type, input_: type) -> Resource:
     )
 
 
-CUSTOMERS = _resource(CUSTOMER, Customer, UpdateCustomerInput)
-SUPPLIERS = _resource(SUPPLIER, Supplier, UpdateSupplierInput)
+CUSTOMERS = _resource(CUSTOMER, Customer, UpdateCustomerInput, CustomerPatch)
+SUPPLIERS = _resource(SUPPLIER, Supplier, UpdateSupplierInput, SupplierPatch)
 RESOURCES = (CUSTOMERS, SUPPLIERS)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, field_validator
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from app.apis.api import ApiSettings
 from app.apis.basecone.kinds import NAME
 from app.updates.rest import RestBackend
-from app.upstream.credentials import basic
+from app.upstream.credentials import basic, basic_user
 from app.upstream.upstream import Upstream
 
 # What `check` names for a reason that Basecone answers.
@@ -18,6 +21,10 @@ BLAME = {
     "UNDOCUMENTED_UNAUTHENTICATED": ("client_identifier", "api_access_key"),
     "CREDENTIALS_MALFORMED": ("client_identifier", "api_access_key"),
 }
+
+
+def _separated(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class BaseconeSettings(ApiSettings):
@@ -33,6 +40,12 @@ class BaseconeSettings(ApiSettings):
         default=None, description="API access key of the user and app, for Basic authentication."
     )
 
+    wkbelgium_clients: Annotated[tuple[str, ...], BeforeValidator(_separated)] = Field(
+        default=("*",),
+        description="Client identifiers of WKBelgium, comma-separated, `*` for all: a patch sends a customer's `code` "
+        "as it was read for these clients alone.",
+    )
+
     @field_validator("client_identifier")
     @classmethod
     def _no_colon(cls, value: str | None) -> str | None:
@@ -43,4 +56,10 @@ class BaseconeSettings(ApiSettings):
 
 
 def rest(settings: BaseconeSettings, upstream: Upstream) -> RestBackend:
-    return RestBackend(upstream, basic(NAME, settings.client_identifier, settings.api_access_key))
+    clients = {name.casefold() for name in settings.wkbelgium_clients}
+
+    def omits(headers: Mapping[str, str]) -> Collection[str]:
+        sends = "*" in clients or basic_user(headers.get("authorization", "")).casefold() in clients
+        return () if sends else ("code",)
+
+    return RestBackend(upstream, basic(NAME, settings.client_identifier, settings.api_access_key), omits=omits)

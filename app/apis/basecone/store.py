@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Collection as Names
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,11 @@ class BaseconeRules:
             raise _refused(kind, "CONCURRENT_REQUEST") from error
         except UniqueConflictError as error:
             raise _refused(kind, "CODE_EXISTS") from error
+
+    async def omitted(self, resource: Resource, names: Names[str], call: LocalCall) -> Names[str]:
+        """Only a WKBelgium client may send a customer's code."""
+        user = await self._user(resource.kind, _credentials(resource.kind, call))
+        return () if user.document["wkBelgium"] else names
 
     async def read(self, resource: Resource, record_id: str, _options: Options, call: LocalCall) -> Wire | None:
         kind = resource.kind

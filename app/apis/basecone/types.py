@@ -17,14 +17,14 @@ from app.apis.basecone.kinds import NAME
 from app.apis.basecone.ledgers import ledger_code
 from app.mapping.scalars import UUID, Decimal, StringMap
 from app.mapping.wire import wire
+from app.updates.change import REPLACED, patch_type
 from app.updates.reading import backend_of
-
-_REPLACED = " Basecone's PUT replaces the whole record: left out, a stored value is cleared."
+from app.updates.revision import revision_field
 
 
 def _given(name: str, description: str) -> Any:
     """An optional member of an update."""
-    return strawberry.field(default=UNSET, description=description + _REPLACED, metadata=wire(name))
+    return strawberry.field(default=UNSET, description=description + REPLACED, metadata=wire(name))
 
 
 def _part(name: str, description: str) -> Any:
@@ -34,6 +34,11 @@ def _part(name: str, description: str) -> Any:
 
 def _needed(name: str, description: str) -> Any:
     return strawberry.field(description=description, metadata=wire(name))
+
+
+def _sure(description: str) -> Any:
+    """A member that an object of a read always has: the request that made it had to."""
+    return strawberry.field(description=description)
 
 
 def _read(description: str) -> Any:
@@ -113,11 +118,11 @@ class PaymentDiscountInput:
 @strawberry.input(description="All the information a Basecone customer is to have: what is left out is cleared.")
 class UpdateCustomerInput:
     company: CompanyInput = _needed("company", "Company that the customer belongs to.")
-    name: str = _needed("name", "Name of the customer.")
     code: str | None = _given("code", "Code of the customer, unique in its company. Only for WKBelgium API clients.")
     address: AddressInput | None = _given("address", "Postal address.")
     pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
+    name: str = _needed("name", "Name of the customer.")
     vat_number: str | None = _given(
         "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
     )
@@ -133,11 +138,11 @@ class UpdateCustomerInput:
 @strawberry.input(description="All the information a Basecone supplier is to have: what is left out is cleared.")
 class UpdateSupplierInput:
     company: CompanyInput = _needed("company", "Company that the supplier belongs to.")
-    name: str = _needed("name", "Name of the supplier.")
     code: str | None = _given("code", "Code of the supplier, unique in its company.")
     address: AddressInput | None = _given("address", "Postal address.")
     pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
     vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
+    name: str = _needed("name", "Name of the supplier.")
     vat_number: str | None = _given(
         "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
     )
@@ -152,15 +157,37 @@ class UpdateSupplierInput:
     metadata: StringMap | None = _given("Metadata", "Free key-value pairs, the whole map.")
 
 
+_STAYS = "A member that is left out stays, null clears it."
+_AddressPatch = patch_type(AddressInput, "AddressPatch", f"What is to change of an address. {_STAYS}", (), {})
+_DiscountPatch = patch_type(
+    PaymentDiscountInput, "PaymentDiscountPatch", f"What is to change of a payment discount. {_STAYS}", (), {}
+)
+# The company is the record's own.
+CustomerPatch = patch_type(
+    UpdateCustomerInput,
+    "CustomerPatch",
+    f"What is to change of a customer. {_STAYS} A list is replaced whole.",
+    ("company",),
+    {"address": _AddressPatch},
+)
+SupplierPatch = patch_type(
+    UpdateSupplierInput,
+    "SupplierPatch",
+    f"What is to change of a supplier. {_STAYS} A list and `metadata` are replaced whole.",
+    ("company",),
+    {"address": _AddressPatch, "payment_discount": _DiscountPatch},
+)
+
+
 @strawberry.type(description="The Basecone company that a record belongs to.")
 class Company:
-    company_id: UUID | None = _read("Id of the company.")
+    company_id: UUID = _sure("Id of the company.")
     company_code: str | None = _read("Code of the company.")
 
 
 @strawberry.type(description="A country by its code.")
 class Country:
-    code: str | None = _read("ISO 3166-1 alpha-2 code.")
+    code: str = _sure("ISO 3166-1 alpha-2 code.")
 
 
 @strawberry.type(description="A postal address.")
@@ -174,17 +201,17 @@ class Address:
 
 @strawberry.type(description="How the amount is paid or collected.")
 class PayCollect:
-    code: str | None = _read("Code in the company.")
+    code: str = _sure("Code in the company.")
 
 
 @strawberry.type(description="A VAT code of the company.")
 class VatCode:
-    code: str | None = _read("Code in the company.")
+    code: str = _sure("Code in the company.")
 
 
 @strawberry.type(description="A payment condition of the company.")
 class PaymentCondition:
-    code: str | None = _read("Code in the company.")
+    code: str = _sure("Code in the company.")
 
 
 @strawberry.type(description="A general ledger account of the company.")
@@ -205,7 +232,7 @@ class GeneralLedger:
 
 @strawberry.type(description="A bank account.")
 class BankAccount:
-    default: bool | None = _read("Whether this is the account used by default.")
+    default: bool = _sure("Whether this is the account used by default.")
     external_id: str | None = _read("Id of the account outside Basecone.")
     number: str | None = _read("Account number.")
     iban: str | None = _read("IBAN.")
@@ -251,6 +278,7 @@ class Relation:
     payment_condition: PaymentCondition | None = _read("Payment condition.")
     email: str | None = _read("E-mail address.")
     metadata: StringMap | None = _read("Free key-value pairs.")
+    revision: str = revision_field("knownCode")
 
 
 @strawberry.federation.type(keys=["id"], description="A customer of a company in Basecone.")

@@ -9,17 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE, parse, success_of
 from app.apis.bokamera.proof import provable, shows
-from app.apis.bokamera.types import BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
+from app.apis.bokamera.types import NO_STATE, BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
+from app.mapping.members import members
 from app.mapping.scalars import UUID
+from app.updates.expression import named
 from app.updates.judging import is_record, unreadable
 from app.updates.resource import Argument, Resource, Texts
 from app.upstream.answers import member
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.mapping.wire import Wire
-    from app.updates.resource import Options, Target
+    from app.updates.resource import Options, Target, UpdateRequest
     from app.upstream.exchange import Answer
 
+# What an update can change, by the names of the record.
+_CHANGED = (
+    "firstname",
+    "lastname",
+    "phone",
+    "email",
+    "customFieldValues",
+    "accessKeys",
+    "subscribedToNewsletter",
+    "invoiceAddress",
+)
 # Members of a list's items that have to be asked for, and the flag that asks.
 INCLUDED = {
     "CustomFields": "IncludeCustomFields",
@@ -59,6 +74,28 @@ def _pick(answer: Answer, data: Any, customer_id: str) -> Wire | None:
     return record
 
 
+def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Before and after a merge: texts as they are sent, fields and access keys by their ids."""
+    sent = named(UpdateBookingCustomerInput, request.body)
+    before = named(BookingCustomer, {item.name: member(read, item.name) for item in members(BookingCustomer)})
+    before = {name: before.get(name) for name in _CHANGED}
+    after = {**before, **{name: sent[name] for name in sent.keys() & before.keys()}}
+    after["invoiceAddress"] = {**(before["invoiceAddress"] or {}), **(sent.get("invoiceAddress") or {})}
+    values = {item["id"]: {"id": item["id"], "value": item["value"]} for item in before["customFieldValues"] or []}
+    before["customFieldValues"] = list(values.values())
+    values |= {item["id"]: item for item in sent.get("customFields") or [] if item.get("value") is not None}
+    after["customFieldValues"] = list(values.values())
+    deleted = {item.get("id") for item in sent.get("accessKeysToDelete") or []}
+    keys = {item["id"]: item for item in before["accessKeys"] or [] if item["id"] not in deleted}
+    created = [item for item in sent.get("accessKeys") or [] if item.get("id") is None]
+    keys |= {
+        item["id"]: {**keys.get(item["id"], {}), **item} for item in sent.get("accessKeys") or [] if item.get("id")
+    }
+    after["accessKeys"] = [*keys.values(), *created]
+    before["accessKeys"] = before["accessKeys"] or []
+    return before, after
+
+
 BOOKING_CUSTOMERS = Resource(
     api=NAME,
     name="bookingCustomer",
@@ -95,6 +132,8 @@ BOOKING_CUSTOMERS = Resource(
         ),
     ),
     check=refuse_inexpressible,
+    no_state=NO_STATE,
+    after=_after,
     shows=lambda request, record: shows(request.body, record),
     provable=lambda request: provable(request.body),
     texts=Texts(

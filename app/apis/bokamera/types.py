@@ -13,10 +13,13 @@ from strawberry import UNSET
 from app.errors import NULL_NOT_SUPPORTED, VALUE_NOT_SUPPORTED, GatewayError, GatewayErrors, InputPath
 from app.mapping.scalars import UUID, DateTime
 from app.mapping.wire import arguments_of, wire
+from app.updates.revision import revision_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The company's definitions are no state of a customer.
+NO_STATE = ("customFields",)
 _MERGED = " Left out, it stays as it is; an empty text clears it; null is refused."
 _KEPT = " Left out, nothing of it changes; null is refused."
 _PART = " Null is refused."
@@ -190,6 +193,7 @@ class BookingCustomer:
     created: DateTime | None = _read("When the customer was created.")
     subscribed_to_newsletter: bool | None = _read("Whether the customer receives the newsletter.")
     invoice_address: InvoiceAddress | None = _read("Where invoices to the customer go.")
+    revision: str = revision_field(*NO_STATE)
 
 
 def refuse_inexpressible(value: UpdateBookingCustomerInput) -> None:

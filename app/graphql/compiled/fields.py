@@ -13,8 +13,8 @@ from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.inputs import ABSENT, Inputs, NotCompiledError, RawVariables, Source
 from app.graphql.compiled.running import CompletionFallbackError, Info, Place, Run, is_awaitable, key_of
 from app.graphql.compiled.ways import Way
+from app.graphql.context import refusal_for
 from app.graphql.formatting import FieldError
-from app.graphql.scopes import refusal_for
 from app.mapping.selection import selected
 
 if TYPE_CHECKING:

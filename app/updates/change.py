@@ -1,0 +1,185 @@
+"""What a caller asks of one record, and the plan made of it: from a whole input, or from a patch of what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import strawberry
+from strawberry import UNSET
+
+from app.errors import (
+    NULL_NOT_SUPPORTED,
+    RECORD_NOT_EXPRESSIBLE,
+    REVISION_MISMATCH,
+    BackendAnswer,
+    GatewayError,
+    GatewayErrors,
+    Outcome,
+    refusal,
+)
+from app.mapping.members import members_of
+from app.mapping.wire import from_wire, to_wire
+from app.updates.expression import expressed, merged, remaining
+from app.updates.reading import record_of
+from app.updates.resource import UpdateRequest
+from app.updates.revision import revision_of
+
+if TYPE_CHECKING:
+    from app.call import Call
+    from app.mapping.wire import Wire
+    from app.updates.resource import Backend, Options, Resource
+
+
+# What an input's description adds to a member of an update that replaces; it is not true of a patch.
+REPLACED = (
+    " The update replaces the record: left out, a stored value is cleared (documented for a sibling resource, "
+    "inferred for this one)."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The arguments of an update's field. `patches` says that `input` is a patch of the record."""
+
+    id: str
+    input: Any
+    options: Options
+    expected_revision: str | None = None
+    dry_run: bool = False
+    patches: bool = False
+
+    @property
+    def place(self) -> str:
+        return "patch" if self.patches else "input"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """How a record of an API whose PUT replaces is patched.
+
+    `left_out` names, case folded, members of a read that are no part of a request. `client_members` are those of a
+    request that only some clients may send. `expressible` fetches what a request needs beside the record.
+    """
+
+    mutation: str
+    input: type
+    description: str
+    left_out: Collection[str] = ()
+    client_members: Collection[str] = ()
+    expressible: Callable[[Wire, Backend, Call], Awaitable[Wire]] | None = None
+
+
+def patch_type(cls: type, name: str, description: str, without: Collection[str], merged: Mapping[str, type]) -> Any:
+    """The input type of a patch of the input class `cls`: its members, none of them required.
+
+    `without` and `merged` name attributes: those that a patch cannot change, and those that are merged member by
+    member, with their patch types. Any other value is given whole.
+    """
+    hints = get_type_hints(cls, include_extras=True)
+    annotations: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for item in cls.__strawberry_definition__.fields:  # type: ignore[attr-defined]
+        attribute = item.python_name
+        if attribute not in without:
+            annotations[attribute] = (merged.get(attribute) or hints[attribute]) | None
+            text = (item.description or "").removesuffix(REPLACED)
+            fields[attribute] = strawberry.field(default=UNSET, description=text, metadata=item.metadata)
+    made = type(name, (), {"__annotations__": annotations, **fields})
+    return strawberry.input(made, description=description)
+
+
+async def planned(resource: Resource, change: Change, backend: Backend, call: Call) -> UpdateRequest:
+    """The request that would be sent. Raises GatewayError(s), and nothing was sent then."""
+    if not change.patches:
+        resource.check(change.input)
+        read = None
+        if change.expected_revision is not None and not backend.compares_revisions:
+            read = await read_before(resource, change.id, change.options, backend, call)
+            compare(resource, change, read)
+        body = to_wire(change.input)
+        return UpdateRequest(
+            resource, change.id, body, change.options, change.input, change.expected_revision, read=read
+        )
+    patch = resource.patch
+    assert patch is not None
+    refuse_nulls(resource, change)
+    read = await read_before(resource, change.id, change.options, backend, call)
+    if change.expected_revision is not None:
+        compare(resource, change, read)
+    body, problems, replaced = _patched(resource, patch, read, change.input)
+    if problems and patch.expressible is not None:
+        with _NotSent():
+            read = await patch.expressible(read, backend, call)
+        body, problems, replaced = _patched(resource, patch, read, change.input)
+    for place, problem in problems.items():
+        raise GatewayError(
+            RECORD_NOT_EXPRESSIBLE,
+            f"The record's {'.'.join(place)} cannot be said in an update: {problem}. Nothing was sent.",
+            input_path=(change.place, *place),
+            backend=BackendAnswer(resource.api, 200),
+        )
+    if patch.client_members:
+        kept = [name for name in patch.client_members if (name,) not in replaced]
+        for name in await backend.omitted(resource, kept, call=call) if kept else ():
+            body.pop(name, None)
+    whole: Any = from_wire(resource.input, body, absent=UNSET)
+    return UpdateRequest(
+        resource, change.id, to_wire(whole), change.options, whole, change.expected_revision, change.input, read
+    )
+
+
+def _patched(resource: Resource, patch: Patch, read: Wire, values: Any) -> tuple[Wire, dict[Any, str], set[Any]]:
+    body, problems = expressed(resource.input, read, patch.left_out)
+    body, replaced = merged(resource.input, body, values)
+    return body, remaining(problems, replaced), replaced
+
+
+def refuse_nulls(resource: Resource, change: Change) -> None:
+    """A member that every request needs cannot be cleared."""
+    for member in members_of(resource.input).required:
+        if getattr(change.input, member.attribute, UNSET) is None:
+            text = f"{member.graphql_name} cannot be cleared: an update needs it. Nothing was sent."
+            raise GatewayError(NULL_NOT_SUPPORTED, text, input_path=(change.place, member.graphql_name))
+
+
+async def read_before(resource: Resource, record_id: str, options: Options, backend: Backend, call: Call) -> Wire:
+    """The record as it is before the update. An unknown id is the backend's documented answer to that."""
+    with _NotSent():
+        read = await backend.read(resource, record_id, options, call=call)
+    if read is None:
+        raise refusal(next(iter(resource.unknown)))
+    return read
+
+
+def compare(resource: Resource, change: Change | UpdateRequest, read: Wire) -> None:
+    """Raises REVISION_MISMATCH where the record is another by now."""
+    with _NotSent():
+        current = revision_of(record_of(resource, change.id, read), resource.no_state)
+    if current != change.expected_revision:
+        raise mismatch(resource, current)
+
+
+def mismatch(resource: Resource, current: str) -> GatewayError:
+    error = GatewayError(REVISION_MISMATCH, backend=BackendAnswer(resource.api))
+    error.current_revision = current
+    return error
+
+
+class _NotSent:
+    """A read before an update failed: whatever that says, nothing was written."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, GatewayErrors):
+            raise GatewayErrors([_unsent(fault) for fault in error.errors]) from error
+        if isinstance(error, GatewayError):
+            raise _unsent(error) from error
+
+
+def _unsent(error: GatewayError) -> GatewayError:
+    path = error.input_path
+    place = ("id",) if path is not None and path[:1] == ("input",) else path
+    return error.changed(outcome=Outcome.NOT_APPLIED, input_path=place)

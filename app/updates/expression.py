@@ -1,0 +1,148 @@
+"""A record that was read, as a request that says the same; and a merge patch of it. Pure, and knows no vendor.
+
+Read and request differ in shape. What a request cannot say is named, never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from strawberry import UNSET
+
+from app.mapping.members import Member, members, members_of
+from app.mapping.readers import STRICT
+from app.mapping.wire import to_wire
+
+if TYPE_CHECKING:
+    from app.mapping.wire import Wire
+    from app.updates.resource import UpdateRequest
+
+# By a member's place, under GraphQL names: why a request cannot say it.
+Problems = dict[tuple[str, ...], str]
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+def expressed(
+    cls: type, read: Mapping[str, Any], left_out: Collection[str], place: tuple[str, ...] = ()
+) -> tuple[Wire, Problems]:
+    """The members of the input class `cls`, in its order and spelling, as the record `read` has them.
+
+    `left_out` names, case folded, members of a read that are no part of a request. Null and absent are alike.
+    """
+    body: Wire = {}
+    problems: Problems = {}
+    known = members_of(cls)
+    by_name: dict[str, list[Any]] = {}
+    for key, item in read.items():
+        by_name.setdefault(str(key).casefold(), []).append(item)
+        if str(key).casefold() not in {*known.folded, *left_out} and item not in _NOTHING:
+            problems[*place, str(key)] = "an update has no such member"
+    for member in known.all:
+        here = (*place, member.graphql_name)
+        items = by_name.get(member.folded, [])
+        item = items[0] if items else None
+        if len(items) > 1:
+            problems[here] = "it stands twice"
+        elif item is not None and not (item == "" and member.nested):
+            body[member.name] = _member(member, item, left_out, here, problems)
+        elif member.required:
+            problems[here] = "it is missing"
+    return body, problems
+
+
+def _member(member: Member, item: Any, left_out: Collection[str], place: tuple[str, ...], problems: Problems) -> Any:
+    if not member.is_list:
+        return _item(member, item, left_out, place, problems)
+    if not isinstance(item, list):
+        problems[place] = "it is no list"
+        return None
+    return [_item(member, part, left_out, place, problems) for part in item]
+
+
+def _item(member: Member, item: Any, left_out: Collection[str], place: tuple[str, ...], problems: Problems) -> Any:
+    if member.nested is None:
+        try:
+            return STRICT[member.scalar](item)
+        except ValueError as error:
+            problems[place] = str(error)
+            return None
+    if isinstance(item, str) and members_of(member.nested).has_code:
+        item = {"code": item}
+    if not isinstance(item, Mapping):
+        problems[place] = "it is no object"
+        return None
+    body, below = expressed(member.nested, item, left_out, place)
+    if below and all(value in _NOTHING for value in item.values()):
+        return None  # an object of nulls says nothing, and lacks what a request demands
+    problems |= below
+    return body
+
+
+def merged(cls: type, body: Mapping[str, Any], patch: Any) -> tuple[Wire, set[tuple[str, ...]]]:
+    """`body`, a request of the input class `cls`, with a patch of it; and the places that the patch replaced.
+
+    https://www.rfc-editor.org/rfc/rfc7396: absent stays, null clears. Only an object whose patch has a type of its own
+    is merged member by member; any other value is replaced whole.
+    """
+    result = dict(body)
+    replaced: set[tuple[str, ...]] = set()
+    targets = members_of(cls).named
+    written = to_wire(patch)
+    for member in members(type(patch)):
+        value = getattr(patch, member.attribute)
+        if value is UNSET:
+            continue
+        target = targets[member.graphql_name]
+        here = (member.graphql_name,)
+        if value is None or target.nested is None or member.nested is target.nested:
+            result[target.name] = written[member.name]
+            replaced.add(here)
+            continue
+        below, places = merged(target.nested, result.get(target.name) or {}, value)
+        emptied = all(item in _NOTHING for item in below.values())
+        result[target.name] = None if emptied else below
+        replaced |= {here} if emptied else {here + place for place in places}
+    return {member.name: result[member.name] for member in members(cls) if member.name in result}, replaced
+
+
+def remaining(problems: Problems, replaced: Collection[tuple[str, ...]]) -> Problems:
+    """The problems at places that a patch did not replace."""
+    return {
+        place: problem
+        for place, problem in problems.items()
+        if not any(place[:length] in replaced for length in range(1, len(place) + 1))
+    }
+
+
+def named(cls: type, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request of the input class `cls` under GraphQL names; decimals as text."""
+    result = {}
+    for member in members(cls):
+        if member.name not in body:
+            continue
+        item = body[member.name]
+        nested = member.nested
+        if nested is not None and item is not None:
+            parts = [named(nested, part) for part in (item if member.is_list else [item])]
+            item = parts if member.is_list else parts[0]
+        result[member.graphql_name] = str(item) if isinstance(item, Decimal) else item
+    return result
+
+
+def merged_members(read: Mapping[str, Any], request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Before and after an update that merges: the members that were sent, in the record and in the request."""
+    by_name = {str(key).casefold(): item for key, item in read.items()}
+    sent = [member for member in members(request.resource.input) if member.name in request.body]
+    before = {member.name: by_name.get(member.folded) for member in sent}
+    return named(request.resource.input, before), named(request.resource.input, request.body)
+
+
+def changes(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Where two states differ: path, before, after. Objects are gone through, lists are told whole; null is absent."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in dict.fromkeys([*after, *before]):
+            yield from changes(before.get(name), after.get(name), (*path, name))
+    elif before != after:
+        yield path, before, after

@@ -1,0 +1,67 @@
+"""A dry run of an update: the request that would be sent, and what it would change. Nothing is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import strawberry
+from strawberry.scalars import JSON
+
+from app.errors import GatewayError, GatewayErrors
+from app.mapping.selection import selection_of
+from app.updates.change import planned, read_before
+from app.updates.expression import changes
+from app.updates.reading import backend_of
+from app.updates.run import placed
+
+if TYPE_CHECKING:
+    from app.call import Call
+    from app.updates.change import Change
+    from app.updates.resource import Backend, Resource, UpdateRequest
+
+FIELD = "preview"
+
+
+@strawberry.type(description="A member that an update would change.")
+class FieldChange:
+    path: list[str] = strawberry.field(description="Where the member is in the record, by the schema's names.")
+    before: JSON | None = strawberry.field(description="Its value now; null where there is none. A list is told whole.")
+    after: JSON | None = strawberry.field(description="Its value after the update; null where there is none.")
+
+
+@strawberry.type(description="What an update would send, and what it would change. Never a credential.")
+class UpdatePreview:
+    method: str = strawberry.field(description="Method of the HTTP request.")
+    path: str = strawberry.field(description="Path and query of the request, without the host.")
+    body: str = strawberry.field(description="Body of the request, exactly as it would be sent.")
+    changes: list[FieldChange] = strawberry.field(
+        description="What would change. The record is read for it, only where this is selected."
+    )
+
+
+async def preview(resource: Resource, info: Any, change: Change) -> UpdatePreview:
+    """Raises what is known to be refused without writing."""
+    backend, call = backend_of(info, resource.api), info.context.call
+    request = await planned(resource, change, backend, call)
+    try:
+        sent = await backend.previewed(request, call=call)
+    except (GatewayError, GatewayErrors) as failure:
+        for fault in failure.errors if isinstance(failure, GatewayErrors) else (failure,):
+            placed(fault, request)
+        raise
+    query = f"?{urlencode(sent.query)}" if sent.query else ""
+    below = selection_of(info._raw_info).fields.get(FIELD)  # noqa: SLF001 - Strawberry's Info hides the fragments
+    wanted = below is not None and "changes" in below.fields
+    changed = await _changes(request, backend, call) if wanted else []
+    info.context.previews.append(info.path.key)
+    return UpdatePreview(method=sent.method, path=sent.path + query, body=(sent.body or b"").decode(), changes=changed)
+
+
+async def _changes(request: UpdateRequest, backend: Backend, call: Call) -> list[FieldChange]:
+    resource = request.resource
+    read = request.read or await read_before(resource, request.id, request.options, backend, call)
+    if resource.patch is not None and resource.patch.expressible is not None:
+        read = await resource.patch.expressible(read, backend, call)
+    before, after = resource.after(read, request)
+    return [FieldChange(path=list(path), before=was, after=becomes) for path, was, becomes in changes(before, after)]

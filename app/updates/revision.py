@@ -1,0 +1,69 @@
+"""The revision of a record: a digest of the members that the schema has, the same in every wiring and process."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import strawberry
+
+from app.json_codec import encode_json
+from app.mapping.members import members
+from app.mapping.scalars import DateTime
+from app.mapping.scalars import Decimal as DecimalScalar
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+REVISION = "revision"
+_VERSION = "v1:"
+_DIGEST_BYTES = 16
+
+
+def revision_of(record: Any, without: Collection[str] = ()) -> str:
+    """Of a whole read. `without` names members, by their GraphQL names, that are no part of the record's state.
+
+    Raises what stands in place of a member that cannot be read.
+    """
+    content = _object(record, without)
+    return _VERSION + hashlib.blake2b(encode_json(content), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _object(value: Any, without: Collection[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for member in members(type(value)):
+        item = getattr(value, member.attribute)
+        if item is not None and member.graphql_name not in without:
+            result[member.graphql_name] = _value(item, member.scalar, without)
+    return dict(sorted(result.items()))
+
+
+def _value(value: Any, scalar: Any, without: Collection[str]) -> Any:
+    if isinstance(value, Exception):
+        raise value  # two states that cannot be read are not told apart
+    if isinstance(value, list):
+        return [_value(item, scalar, without) for item in value]
+    if isinstance(value, dict):
+        return dict(sorted(value.items()))
+    if hasattr(type(value), "__strawberry_definition__"):
+        return _object(value, without)
+    if scalar is DecimalScalar:
+        return format(Decimal(value).normalize() or Decimal(0), "f")
+    if scalar is DateTime:
+        return datetime.fromisoformat(value).astimezone(UTC).isoformat()
+    return value
+
+
+def revision_field(*without: str) -> Any:
+    """The field `revision` of a record; `without` as for `revision_of`."""
+
+    def revision(self: Any) -> str:
+        return revision_of(self, without)
+
+    return strawberry.field(
+        resolver=revision,
+        description="Changes whenever the record does. Sent back as `expectedRevision`, it keeps an update from "
+        "writing over what somebody else changed meanwhile.",
+    )
