@@ -238,13 +238,9 @@ VALUE_NOT_SUPPORTED = _own(
     "VALUE_NOT_SUPPORTED", Code.BAD_USER_INPUT, "The value cannot be expressed in a request to the backend."
 )
 RECORD_NOT_EXPRESSIBLE = _own(
-    "RECORD_NOT_EXPRESSIBLE",
-    Code.BAD_USER_INPUT,
-    "The record holds something that an update cannot say, so that a patch would lose it; nothing was sent.",
+    "RECORD_NOT_EXPRESSIBLE", Code.BAD_USER_INPUT, "An update cannot say what the record holds; nothing was sent."
 )
-REVISION_MISMATCH = _own(
-    "REVISION_MISMATCH", Code.CONFLICT, "The record is another one than the expected revision says; nothing was sent."
-)
+REVISION_MISMATCH = _own("REVISION_MISMATCH", Code.CONFLICT, "The record has changed since that revision.")
 CREDENTIALS_MISSING = _own(
     "CREDENTIALS_MISSING",
     Code.UNAUTHENTICATED,
@@ -260,17 +256,13 @@ TOKEN_UNAVAILABLE = _own(
     "The token endpoint could not be reached or gave no token; nothing was sent to the backend.",
     safe=True,
 )
-NOT_CONNECTED = _own(
-    "NOT_CONNECTED", Code.BACKEND_UNAVAILABLE, "The backend could not be reached; nothing was sent.", safe=True
-)
+_UNSENT = Code.BACKEND_UNAVAILABLE
+NOT_CONNECTED = _own("NOT_CONNECTED", _UNSENT, "The backend could not be reached; nothing was sent.", safe=True)
 NO_FREE_CONNECTION = _own(
-    "NO_FREE_CONNECTION",
-    Code.BACKEND_UNAVAILABLE,
-    "No connection to the backend became free in time; nothing was sent.",
-    safe=True,
+    "NO_FREE_CONNECTION", _UNSENT, "No connection to the backend became free in time; nothing was sent.", safe=True
 )
 DEADLINE_BEFORE_SENDING = _own(
-    "DEADLINE_BEFORE_SENDING", Code.BACKEND_UNAVAILABLE, "The deadline passed before anything was sent.", safe=True
+    "DEADLINE_BEFORE_SENDING", _UNSENT, "The deadline passed before anything was sent.", safe=True
 )
 BREAKER_OPEN = _own(
     "BREAKER_OPEN",
@@ -326,9 +318,7 @@ CONNECTION_LOST = _own(
     "The connection was lost after the request may have been sent.",
     Outcome.UNKNOWN,
 )
-ANSWER_TIMED_OUT = _own(
-    "ANSWER_TIMED_OUT", Code.BACKEND_TIMEOUT, "The backend did not answer in time.", Outcome.UNKNOWN
-)
+ANSWER_TIMED_OUT = _own("ANSWER_TIMED_OUT", Code.BACKEND_TIMEOUT, "There was no answer in time.", Outcome.UNKNOWN)
 ANSWER_UNREADABLE = _own(
     "ANSWER_UNREADABLE", Code.BACKEND_ERROR, "The backend's answer cannot be understood.", Outcome.UNKNOWN
 )

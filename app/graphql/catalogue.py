@@ -119,6 +119,8 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
         description="One row of the tables that every error of this gateway is built from.",
     )
     names = {api.name: list(api.mutations) for api in apis}
+    # A row of an update is a row of its patch.
+    alike = {resource.mutation: resource.mutations for api in apis for resource in api.resources}
     everything = [name for api in apis for name in api.mutations]
 
     def present(row: DocumentedError) -> Any:
@@ -130,7 +132,8 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
             vendor_code=row.vendor_code,
             text=row.text,
             input_path=list(row.input_path) if row.input_path is not None else None,
-            mutations=list(row.mutations) or (names[row.backend] if row.backend else everything),
+            mutations=[name for update in row.mutations for name in alike.get(update, (update,))]
+            or (names[row.backend] if row.backend else everything),
             outcome=outcome[row.outcome.value] if row.outcome else None,
             retry_safe=row.retry_safe,
         )
