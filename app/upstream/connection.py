@@ -9,6 +9,7 @@ asyncio connects, sends and does TLS; `heads.py` and `chunks.py` read.
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 from typing import TYPE_CHECKING, cast
 
@@ -35,6 +36,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", None)
         self._poll = select.poll()
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._end, self._watched = 0.0, math.inf
         self._heads = HeadReader()
         self._chunks: ChunkReader | None = None
         self._left: int | None = None
@@ -75,13 +78,28 @@ class Connection(asyncio.Protocol):
         """Until the response is complete or broken, or at the event loop's time `end`. May be called again."""
         if self.complete or self.error is not None:
             return
+        self._end = end
+        if end < self._watched:
+            self._watch(end)
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(end, self._wake)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _watch(self, end: float) -> None:
+        """One timer for the connection: it is set anew only when the time of a call could be over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watched = end
+        self._timer = self._loop.call_at(end, self._look)
+
+    def _look(self) -> None:
+        self._timer, self._watched = None, math.inf
+        if self._waiter is not None and self._end > self._loop.time():
+            self._watch(self._end)
+        else:
+            self._wake()
 
     def take_status(self) -> None:
         """A refusal or failure whose head did not arrive whole stands by its first line."""
@@ -155,6 +173,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._busy:
             self._forget(self)
             return

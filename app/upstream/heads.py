@@ -7,6 +7,7 @@ content-length (6.3). llhttp refuses these, and its refusal loses the status.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _LINE_END = b"\r\n"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _MAX_INTERIM = 100
+_KNOWN, _KNOWN_LENGTH = 512, 128
 _SWITCHING = 101
 _LEAST_FINAL = 200
 _WITHOUT_BODY = frozenset({204, 304})
@@ -107,13 +109,22 @@ def _headers(lines: list[str]) -> tuple[dict[str, str], bool]:
             if name:
                 headers[name] = f"{headers[name]} {line.strip()}".strip()
             continue
-        key, colon, value = line.partition(":")
-        name, value = key.rstrip(" \t").lower(), value.strip(" \t\r").replace("\r", " ")
-        if not colon or not _NAME.fullmatch(name):
-            name, clean = "", False
+        name, value = _known_field(line) if len(line) < _KNOWN_LENGTH else _field(line)
+        if not name:
+            clean = False
             continue
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers, clean
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    name = name.rstrip(" \t").lower()
+    return (name, value.strip(" \t\r").replace("\r", " ")) if colon and _NAME.fullmatch(name) else ("", "")
+
+
+# A service's answers repeat most of their short lines.
+_known_field = lru_cache(_KNOWN)(_field)
 
 
 def _framing(headers: Mapping[str, str]) -> tuple[int | None, bool]:
