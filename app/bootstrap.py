@@ -18,19 +18,21 @@ from starlette.routing import BaseRoute, Mount
 from app.apis import APIS
 from app.apis.api import Api, ApiSettings
 from app.config import (
-    GatewaySettings,
     Settings,
     SettingsError,
     authenticates,
     check_settings,
     is_loopback,
     is_loopback_host,
+    known_scopes,
 )
 from app.edge.application import build_app
-from app.edge.authentication import KeysUnavailableError
-from app.edge.issuer import Entrance
+from app.edge.auth.authenticator import KeysUnavailableError
+from app.edge.auth.entrance import Entrance
+from app.edge.auth.static import TokensFileError
 from app.edge.settings import EdgeSettings
 from app.edge.statuses import HttpStatuses
+from app.gateway_settings import GatewaySettings
 from app.graphql.catalogue import all_rows
 from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import ManifestError
@@ -163,6 +165,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         playground=given.playground,
         rest_hosts={name: urlsplit(api.url).netloc for name, api in settings.apis.items() if api.mode == "rest"},
         cors_origins=given.cors_origins,
+        cors_headers=given.cors_headers,
         allowed_hosts=given.allowed_hosts or _own_names(given),
         router_secret=None if given.router_secret is None else given.router_secret.get_secret_value(),
         limits=DocumentLimits(
@@ -174,6 +177,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
             max_alias_length=given.max_alias_length,
             max_root_fields=given.max_root_fields,
             max_directives=given.max_directives,
+            max_list=given.max_list,
         ),
         max_documents=given.max_documents,
         compiled=given.compiled,
@@ -202,16 +206,16 @@ def create_app(
     """The gateway. Raises SettingsError for settings that do not go together."""
     check_settings(settings, apis)
     backends = backends or Backends(settings, apis)
-    entrance = entrance_of(settings.gateway, limits_of(settings))
+    entrance = entrance_of(settings, apis)
     schema = build_schema(apis)
     telemetry = backends.telemetry = Telemetry(settings, apis, schema, backends, traces)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
         try:
             await backends.open()
             telemetry.metrics.watch(backends.upstreams)
-            yield
+            yield {"reload": entrance.reload}
         finally:
             await telemetry.aclose()
             await backends.aclose()
@@ -235,6 +239,7 @@ def create_app(
         raise SettingsError(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
     telemetry.metrics.watch({}, app.state.engine.documents)
     _trace_requests(app, telemetry.traces)
+    app.state.reload = entrance.reload
     return app
 
 
@@ -287,19 +292,30 @@ class Telemetry:
             await asyncio.to_thread(self.traces.shutdown)
 
 
-def entrance_of(given: GatewaySettings, limits: Limits, transport: httpx.AsyncBaseTransport | None = None) -> Entrance:
-    """Who may call. Raises SettingsError for an unusable file of keys."""
+def entrance_of(settings: Settings, apis: Sequence[Api], transport: httpx.AsyncBaseTransport | None = None) -> Entrance:
+    """Who may call. Raises SettingsError for an unusable file of keys or tokens."""
+    given = settings.gateway
+    signed: dict[str, Any] = {
+        "issuer": given.jwt_issuer,
+        "audience": given.jwt_audience,
+        "algorithm": given.jwt_algorithm,
+        "audience_claim": given.jwt_audience_claim,
+        "scope_claims": given.jwt_scope_claim,
+        "scope_prefix": given.jwt_scope_prefix or "",
+    }
     try:
         return Entrance(
             tokens=given.caller_tokens,
-            issuer=given.jwt_issuer,
-            audience=given.jwt_audience,
-            algorithm=given.jwt_algorithm,
+            tokens_file=given.caller_tokens_file,
+            known_scopes=known_scopes(apis),
+            signed=None if given.jwt_issuer is None or given.jwt_audience is None else signed,
             jwks_url=given.jwt_jwks_url,
             key_file=given.jwt_key_file,
-            limits=limits,
+            limits=limits_of(settings),
             transport=transport,
         )
+    except TokensFileError as error:
+        raise SettingsError(f"GATEWAY_CALLER_TOKENS_FILE: {error}") from error
     except KeysUnavailableError as error:
         raise SettingsError(f"GATEWAY_JWT_KEY_FILE: {error}") from error
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from app.bootstrap import create_app, entrance_of, limits_of
 from app.call import Call
 from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
-from app.edge.authentication import KeysUnavailableError
+from app.edge.auth.authenticator import KeysUnavailableError
 from app.errors import Code, GatewayError, GatewayErrors
 from app.server.listening import ServerError, bound_socket
 from app.store.engine import look_at, open_store
@@ -94,7 +94,7 @@ async def findings(
     skews: dict[str, float] = {}
     # One after another, so that the lines of a failure stand together in the log.
     found += [await _backend(settings, api, (transports or {}).get(api.name), skews) for api in apis]
-    return [*found, _clock(skews), await _callers(settings, transports), _router(settings), *_traces(settings)]
+    return [*found, _clock(skews), await _callers(settings, apis, transports), _router(settings), *_traces(settings)]
 
 
 def _without_traces(settings: Settings) -> Settings:
@@ -192,14 +192,16 @@ def _clock(skews: Mapping[str, float]) -> Finding:
     )
 
 
-async def _callers(settings: Settings, transports: Mapping[str, httpx.AsyncBaseTransport] | None) -> Finding:
+async def _callers(
+    settings: Settings, apis: Sequence[Api], transports: Mapping[str, httpx.AsyncBaseTransport] | None
+) -> Finding:
     given = settings.gateway
     if not authenticates(given):
         if is_loopback(f"http://{given.host}"):
             return Finding("callers", "ok", "anyone on this machine may call")
         text = "anyone who reaches this machine may call; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER"
         return Finding("callers", "warning", text, ("GATEWAY_CALLER_TOKENS",))
-    entrance = entrance_of(given, limits_of(settings), (transports or {}).get("issuer"))
+    entrance = entrance_of(settings, apis, (transports or {}).get("issuer"))
     try:
         if entrance.keys is not None:
             await entrance.keys.get(None)
@@ -207,7 +209,7 @@ async def _callers(settings: Settings, transports: Mapping[str, httpx.AsyncBaseT
         return Finding("callers", "failed", f"{error}", ("GATEWAY_JWT_JWKS_URL",))
     finally:
         await entrance.aclose()
-    names = list(dict.fromkeys(token.caller.name for token in given.caller_tokens))
+    names = list(dict.fromkeys(token.caller.name for token in entrance.tokens))
     kinds = [f"static tokens of {', '.join(names)}"] if names else []
     kinds += [f"tokens of {urlsplit(given.jwt_issuer).hostname or given.jwt_issuer}"] if given.jwt_issuer else []
     return Finding("callers", "ok", f"authenticated by {' and '.join(kinds)}")

@@ -10,9 +10,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
 from app.apis import APIS
-from app.config import PREFIX, GatewaySettings
-from app.edge.authentication import METRICS_SCOPE
+from app.config import PREFIX
+from app.edge.auth.authenticator import METRICS_SCOPE
 from app.errors import OWN_ROWS, DocumentedError
+from app.gateway_settings import GatewaySettings
 from app.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent

@@ -28,7 +28,7 @@ ALLOWED = {
     "app.journal": {"app.journal", "app.store", "app.errors", "app.json_codec"},
     "app.upstream": {"app.upstream", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec"},
     "app.telemetry": {"app.telemetry", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.store"},
-    "app.apis": {"app.apis", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.mapping", "app.updates", "app.sandbox", "app.store.records", "app.upstream"},
+    "app.apis": {"app.apis", "app.settings", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.mapping", "app.updates", "app.sandbox", "app.store.records", "app.upstream"},
     "app.graphql": {"app.graphql", "app.apis", "app.updates", "app.errors", "app.call", "app.notes", "app.mapping"},
     "app.edge": {"app.edge", "app.graphql", "app.apis", "app.errors", "app.call", "app.json_codec", "app.upstream", "app.telemetry", "app.server.exchange"},
     "app.server": {"app.server"},

@@ -187,7 +187,10 @@ LOCALLY = {
     "an unknown setting": ({"GATEWAY_PROT": "1"}, "GATEWAY_PROT"),
     "a malformed one": ({"GATEWAY_PORT": "x"}, "GATEWAY_PORT"),
     "one of an API": ({"GATEWAY_BASECONE_MODE": "remote"}, "GATEWAY_BASECONE_MODE"),
-    "production without callers": ({"GATEWAY_PRODUCTION": "true"}, "GATEWAY_PRODUCTION"),
+    "production without callers": (
+        {"GATEWAY_PRODUCTION": "true", "GATEWAY_BASECONE_MODE": "local", "GATEWAY_BOKAMERA_MODE": "local"},
+        "GATEWAY_PRODUCTION",
+    ),
     "no documents": ({"GATEWAY_TRUSTED_DOCUMENTS": "/no/such/folder"}, "GATEWAY_TRUSTED_DOCUMENTS"),
     "no file of keys": (
         {"GATEWAY_JWT_ISSUER": "https://i", "GATEWAY_JWT_AUDIENCE": "a", "GATEWAY_JWT_KEY_FILE": "/no/such"},

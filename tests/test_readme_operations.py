@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from app.apis import APIS
-from app.config import GatewaySettings, check_settings, parse_settings
+from app.config import check_settings, parse_settings
+from app.gateway_settings import GatewaySettings
 from tests.processes import ROOT, program, run
 from tests.telemetry.running import CUSTOMER, update
 from tests.test_readme import EXPORT, TEXT, TRANSCRIPT, check, marked

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.edge.authentication import AUTHORIZATION, METRICS_SCOPE, Authenticator
-from app.edge.caller import REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, Callers, simulation
+from app.edge.auth.authenticator import AUTHORIZATION, METRICS_SCOPE, Authenticator
+from app.edge.caller import Callers, simulation
+from app.edge.cors import Cors
 from app.edge.envelope import Envelope, error_response
 from app.edge.graphql_http import GraphQLEndpoint, Observer
-from app.edge.incoming import PREFLIGHT_HEADERS
 from app.edge.playground import Playground
 from app.edge.settings import EdgeSettings
 from app.graphql.execution import Engine
@@ -139,7 +138,7 @@ class _Application(Starlette):
     def direct(self) -> GraphQLEndpoint | None:
         """What needs no ASGI, where it knows all that the layers around it would do."""
         layers: set[object] = {layer.cls for layer in self.user_middleware}
-        known = layers <= {Envelope, CORSMiddleware}
+        known = layers <= {Envelope, Cors}
         return self._endpoint if known else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -163,7 +162,9 @@ def _for_callers(
         try:
             caller = await authenticator.caller(request.headers.getlist(AUTHORIZATION))
         except RefusedRequestError as refusal:
-            return error_response(refusal.row, refusal.row.http_status or 401, identifier, refusal.headers)
+            return error_response(
+                refusal.row, refusal.row.http_status or 401, identifier, refusal.headers, refusal.detail
+            )
         if not caller.may(METRICS_SCOPE):
             challenge = f'Bearer realm="gateway", error="insufficient_scope", scope="{METRICS_SCOPE}"'
             return error_response(SCOPE_MISSING, 403, identifier, {"www-authenticate": challenge})
@@ -199,27 +200,10 @@ async def _nothing(_app: Starlette) -> AsyncIterator[None]:
 
 
 def _layers(apis: Sequence[Api], settings: EdgeSettings) -> list[Middleware]:
-    layers = [Middleware(Envelope, allowed_hosts=settings.allowed_hosts)]
-    if settings.cors_origins:
-        named = [name for api in apis for name in api.caller_headers]
-        layers.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_methods=("GET", "POST"),
-                allow_headers=(
-                    "content-type",
-                    "authorization",
-                    REQUEST_ID,
-                    REQUEST_TIMEOUT,
-                    SIMULATE,
-                    *PREFLIGHT_HEADERS,
-                    *named,
-                ),
-                expose_headers=(REQUEST_ID,),
-            )
-        )
-    return layers
+    return [
+        Middleware(Envelope, allowed_hosts=settings.allowed_hosts),
+        Middleware(Cors, settings=settings, apis=apis),
+    ]
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

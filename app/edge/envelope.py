@@ -38,17 +38,21 @@ REQUEST_ID_NAME = REQUEST_ID.encode()
 _ANY_HOST = frozenset({"/health/live", "/health/ready"})
 
 
-def log_refusal(row: DocumentedError, status: int, request_id: str) -> None:
+def log_refusal(row: DocumentedError, status: int, request_id: str, detail: str | None = None) -> None:
     """Of a request that became no operation. Nothing that the caller wrote is told: not even the path."""
-    told = {"request_id": request_id, "status": str(status), "code": row.code.value, "reason": row.reason}
-    tell(log, logging.INFO, "request refused", told)
+    members = {"request_id": request_id, "status": str(status), "code": row.code.value, "reason": row.reason}
+    tell(log, logging.INFO, "request refused", members if detail is None else members | {"detail": detail})
 
 
 def error_response(
-    row: DocumentedError, status: int, request_id: str, headers: dict[str, str] | None = None
+    row: DocumentedError,
+    status: int,
+    request_id: str,
+    headers: dict[str, str] | None = None,
+    detail: str | None = None,
 ) -> Response:
     """An answer outside GraphQL in the shape of a GraphQL one, and its line in the log."""
-    log_refusal(row, status, request_id)
+    log_refusal(row, status, request_id, detail)
     body = {"errors": [Fault(row, row.text or row.reason).formatted(request_id)]}
     return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
 

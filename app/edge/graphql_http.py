@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.call import Call
-    from app.edge.authentication import Authenticator, Caller
+    from app.edge.auth.authenticator import Authenticator, Caller
     from app.edge.settings import EdgeSettings
     from app.graphql.execution import Engine, Request, Result
     from app.server.exchange import Exchange
@@ -199,7 +199,7 @@ class GraphQLEndpoint:
             understood: _Understood | None = exchange.understood
             if understood is None or exchange.late:
                 ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
-                answer = await self._answer(exchange, ask, partial(_unless_given_up, exchange), counted=True)
+                answer = await self._answer(exchange, ask, partial(_unless_given_up, exchange), exchange.task)
             else:
                 answer = await self._at_once(exchange, understood)
         except _GivenUpError:
@@ -215,7 +215,7 @@ class GraphQLEndpoint:
         """As `_answer` does, where the headers are known to be right, and there is room."""
         media, trusted = understood.media, understood.trusted
         try:
-            caller = None if self._authenticator is None else await self._authenticator.caller(exchange.authorizations)
+            caller = await self._caller(exchange.authorizations, exchange.task)
             request = requests_of(exchange.body, exchange.headers, self._settings)
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, exchange.identifier)
@@ -253,10 +253,9 @@ class GraphQLEndpoint:
         given: _Given,
         ask: Callable[[], Awaitable[Request | list[Request]]],
         run: _Run,
-        *,
-        counted: bool = False,
+        task: asyncio.Task[Any] | None = None,
     ) -> Answer:
-        """`counted`: it was found to have room before, and is among those in flight itself."""
+        """`task` is among those in flight, where there was found to be room for it."""
         media = JSON
         headers = given.headers
         try:
@@ -264,15 +263,29 @@ class GraphQLEndpoint:
             if accepted is None:
                 raise refused(NOT_ACCEPTABLE)
             media = accepted
-            if not counted and self.overloaded(0):
+            if task is None and self.overloaded(0):
                 raise _busy()
-            caller = None if self._authenticator is None else await self._authenticator.caller(given.authorizations)
+            caller = await self._caller(given.authorizations, task)
             requests = await ask()
+            if task is None and self.overloaded(0):  # both have waited
+                raise _busy()
             asked = self._callers.asked(headers)
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, given.identifier)
         call = asked.call(given.identifier, given.arrived)
         return await self._answered(requests, call, caller, media, run, trusted=self._trusts(headers))
+
+    async def _caller(self, authorizations: Sequence[str], task: asyncio.Task[Any] | None) -> Caller | None:
+        """Who calls. `task` is not in flight while it waits for an issuer's keys: anyone can make it wait."""
+        if self._authenticator is None:
+            return None
+        self.in_flight.discard(task)
+        caller = await self._authenticator.caller(authorizations)
+        if task is not None:
+            if self.overloaded(0):
+                raise _busy()
+            self.in_flight.add(task)
+        return caller
 
     def _trusts(self, headers: Mapping[str, str]) -> bool:
         return is_router(headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
@@ -320,7 +333,7 @@ class GraphQLEndpoint:
     def _refused(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
         """Of a request that became no operation."""
         answer = self._refusal(refusal, media, request_id)
-        log_refusal(refusal.row, answer.status, request_id)
+        log_refusal(refusal.row, answer.status, request_id, refusal.detail)
         if self._observer is not None:
             self._observer.refused(refusal.row.code.value, refusal.row.reason)
         return answer

@@ -31,6 +31,7 @@ class EdgeSettings:
     playground: bool | None = None
     http_statuses: HttpStatuses = field(default_factory=HttpStatuses)
     cors_origins: tuple[str, ...] = ()
+    cors_headers: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     rest_hosts: Mapping[str, str] = field(default_factory=dict)
     router_secret: str | None = field(default=None, repr=False)

@@ -214,12 +214,18 @@ class Fault:
 
 
 class RefusedRequestError(Exception):
-    """A request that is not executed. All faults share one HTTP status; `headers` go with the answer."""
+    """A request that is not executed. All faults share one HTTP status; `headers` go with the answer.
 
-    def __init__(self, faults: Sequence[Fault], headers: dict[str, str] | None = None) -> None:
+    `detail` is for the log alone.
+    """
+
+    def __init__(
+        self, faults: Sequence[Fault], headers: dict[str, str] | None = None, detail: str | None = None
+    ) -> None:
         super().__init__(faults[0].message)
         self.faults = tuple(faults)
         self.headers = headers or {}
+        self.detail = detail
 
     @property
     def row(self) -> DocumentedError:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,19 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.jws import JWSRegistry
 
 from app.apis import APIS
 from app.bootstrap import create_app
 from app.config import SettingsError, check_settings, parse_settings
-from app.edge.authentication import (
-    Authenticator,
-    FetchedKeys,
-    FixedKeys,
-    KeysUnavailableError,
-    SignedTokens,
-    StaticToken,
-    StaticTokens,
-    read_keys,
-)
+from app.edge.auth.authenticator import Authenticator, KeysUnavailableError, TokenRefusedError
+from app.edge.auth.keys import FetchedKeys, FixedKeys, read_keys
+from app.edge.auth.signed import SignedTokens
+from app.edge.auth.static import StaticToken, StaticTokens
+from app.edge.settings import EdgeSettings
 from app.graphql.refusals import RefusedRequestError
 from app.graphql.schema import build_schema
+from tests.edge.serving import notebook_app, serve
 from tests.telemetry.running import BOOKING_CUSTOMER, CUSTOMER, SUPPLIER, running, update
 
 ISSUER, AUDIENCE = "https://issuer.example", "gateway"
@@ -51,7 +49,8 @@ def claims(**changes: Any) -> dict[str, Any]:
 def signed(key: Any = KEY, algorithm: str = "RS256", header: dict[str, Any] | None = None, **changes: Any) -> str:
     head = {"alg": algorithm, "kid": "one", **(header or {})}
     head = {name: value for name, value in head.items() if value is not None}
-    return jwt.encode(head, claims(**changes), key, algorithms=[algorithm])
+    registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
+    return jwt.encode(head, claims(**changes), key, registry=registry)
 
 
 def unsigned(header: dict[str, Any], signature: str = "") -> str:
@@ -120,8 +119,42 @@ WRONG = {
 }
 
 
+UNKNOWN = "unknown token: no static token has its hash; "
+CAUSES = {
+    "no token": "missing",
+    "empty": "malformed",
+    "another scheme": "malformed",
+    "no scheme": "malformed",
+    "an unknown static token": UNKNOWN + "malformed",
+    "the hash instead of the token": UNKNOWN + "malformed",
+    "two tokens": "malformed",
+    "not a JWT": UNKNOWN + "malformed",
+    "a token cut off": UNKNOWN + "signature",
+    "expired": UNKNOWN + "expired",
+    "not yet valid": UNKNOWN + "not yet valid",
+    "without expiry": UNKNOWN + "expired",
+    "signed by another key": UNKNOWN + "signature",
+    "an unknown key": UNKNOWN + "unknown key: the issuer has no RSA key two",
+    "alg none": UNKNOWN + "algorithm",
+    "alg None with a signature": UNKNOWN + "algorithm",
+    "no alg": UNKNOWN + "malformed",
+    "HMAC with the public key": UNKNOWN + "algorithm",
+    "another algorithm of the same key": UNKNOWN + "algorithm: RS512",
+    "wrong audience": UNKNOWN + "audience: aud is another",
+    "no audience": UNKNOWN + "audience",
+    "wrong issuer": UNKNOWN + "issuer: iss is https://other.example",
+    "a changed payload": UNKNOWN + "signature",
+    "a critical header": UNKNOWN + "malformed",
+    "a key inside the header": UNKNOWN + "signature",
+    "far too long": UNKNOWN + "malformed",
+}
+
+
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_wrong_token_is_refused_alike_and_calls_no_backend(wrong: str, tmp_path: Path, key_file: Path):
+async def test_a_wrong_token_is_refused_alike_and_calls_no_backend(
+    wrong: str, tmp_path: Path, key_file: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
     given = {**jwt_settings(key_file), "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}"}
     headers = {} if WRONG[wrong] is None else {"authorization": WRONG[wrong]}
     async with running(tmp_path, given, rest=True) as gateway:
@@ -134,6 +167,10 @@ async def test_a_wrong_token_is_refused_alike_and_calls_no_backend(wrong: str, t
         assert error["extensions"]["code"] == "UNAUTHENTICATED"
         assert set(error["extensions"]) == {"code", "reason", "requestId"}
         assert gateway.requests == []
+    (line,) = [record for record in caplog.records if record.getMessage() == "request refused"]
+    assert line.members["detail"].startswith(CAUSES[wrong])
+    assert line.levelno == logging.INFO
+    assert SECRET not in line.members["detail"]
 
 
 async def test_two_authorization_headers_are_refused(tmp_path: Path):
@@ -148,6 +185,9 @@ RIGHT = {
     "signed, audience among several": lambda: signed(aud=["other", AUDIENCE]),
     "signed, scopes as a list": lambda: signed(scope=None, scp=ALL.split()),
     "signed, without a key id": lambda: signed(header={"kid": None}),
+    "signed, of more than 8 KB": lambda: signed(groups=[f"group-{index}" for index in range(2000)]),
+    "signed, with a long header of unknown members": lambda: signed(header={"nonce": "n" * 2000, "x5c": ["MII" * 700]}),
+    "signed, not before a fraction": lambda: signed(nbf=time.time() - 1.5),
     "signed, just expired within the leeway": lambda: signed(exp=int(time.time()) - 5),
 }
 
@@ -293,10 +333,15 @@ REST = {
     "GATEWAY_BASECONE_CLIENT_IDENTIFIER": "id",
     "GATEWAY_BASECONE_API_ACCESS_KEY": "key",
 }
+MODES = {"GATEWAY_BASECONE_MODE": "local", "GATEWAY_BOKAMERA_MODE": "local"}
 STARTS = {
     "credentials beyond loopback": ({**REST, "GATEWAY_HOST": EVERYWHERE}, "GATEWAY_HOST"),
     "credentials on every IPv6 address": ({**REST, "GATEWAY_HOST": "::"}, "GATEWAY_HOST"),
-    "production": ({"GATEWAY_PRODUCTION": "true"}, "GATEWAY_PRODUCTION"),
+    "production": ({"GATEWAY_PRODUCTION": "true", **MODES}, "GATEWAY_PRODUCTION"),
+    "production without modes": (
+        {"GATEWAY_PRODUCTION": "true", **token_for("customers:read")},
+        "GATEWAY_BASECONE_MODE",
+    ),
     "an issuer alone": ({"GATEWAY_JWT_ISSUER": ISSUER}, "GATEWAY_JWT_AUDIENCE"),
     "no issuer": ({"GATEWAY_JWT_AUDIENCE": AUDIENCE, "GATEWAY_JWT_JWKS_URL": "https://x/"}, "GATEWAY_JWT_ISSUER"),
     "keys without https": (
@@ -346,7 +391,9 @@ def test_an_unusable_key_file_stops_the_start(content: str, tmp_path: Path):
 
 
 async def test_production_turns_off_what_is_for_development(tmp_path: Path):
-    async with running(tmp_path, {"GATEWAY_PRODUCTION": "true", "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}"}) as gateway:
+    async with running(
+        tmp_path, {"GATEWAY_PRODUCTION": "true", **MODES, "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}"}
+    ) as gateway:
         bearer = {"authorization": f"Bearer {SECRET}"}
         page = await gateway.client.get("/graphql", headers={"accept": "text/html", **bearer})
         assert page.status_code == 405
@@ -442,8 +489,8 @@ async def test_an_issuer_out_of_reach_matters_only_without_keys():
     with pytest.raises(RefusedRequestError) as refused:
         await asked(source, signed())
     assert refused.value.row.http_status == 503
-    assert refused.value.headers == {"retry-after": "30"}
-    assert refused.value.faults[0].formatted("r")["extensions"]["retry"] == {"afterSeconds": 30}
+    assert refused.value.headers == {"retry-after": "5"}
+    assert refused.value.faults[0].formatted("r")["extensions"]["retry"] == {"afterSeconds": 5}
     issuer.keys, issuer.now = (KEY,), 31.0
     await asked(source, signed())
     issuer.keys, issuer.now = (), 10_000.0
@@ -482,14 +529,13 @@ async def test_the_jwks_url_of_the_settings_is_fetched():
         return httpx.Response(200, content=jwks(KEY))
 
     from app.bootstrap import entrance_of
-    from app.upstream.limits import Limits
 
     given = {
         "GATEWAY_JWT_ISSUER": ISSUER,
         "GATEWAY_JWT_AUDIENCE": AUDIENCE,
         "GATEWAY_JWT_JWKS_URL": "https://issuer.example/realm/keys",
     }
-    callers = entrance_of(parse_settings(APIS, given).gateway, Limits(), httpx.MockTransport(answer))
+    callers = entrance_of(parse_settings(APIS, given), APIS, httpx.MockTransport(answer))
     assert callers.authenticator is not None
     assert (await callers.authenticator.caller([f"Bearer {signed()}"])).scopes
     assert [str(request.url) for request in seen] == ["https://issuer.example/realm/keys"]
@@ -501,3 +547,144 @@ async def test_static_tokens_are_all_compared():
     for index in range(3):
         assert (await asked(StaticTokens(tokens), f"{index}")).name == f"t{index}"
     assert DIGEST not in repr(StaticToken.parse(f"app:{DIGEST}"))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_hanging_issuer_holds_nobody_but_those_with_unknown_keys(chunked: bool):
+    """On a socket, by both ways in: they took every place, and known callers got 503."""
+    issuer = Issuer(KEY)
+    source = FetchedKeys(issuer.fetch, wait=600, clock=lambda: issuer.now)
+    await source.get(KEY.kid)
+    issuer.let.clear()
+    issuer.now = 60.0
+    authenticator = Authenticator([StaticTokens([StaticToken.parse(f"app:{DIGEST}")]), checker(source)])
+    app = notebook_app(EdgeSettings(max_operations=3), authenticator=authenticator)
+    body = b'{"query": "{ __typename }"}'
+
+    async def status(token: str) -> int:
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        answer = await http.post("/graphql", headers=headers, content=chunks(body) if chunked else body)
+        return answer.status_code
+
+    async with serve(app) as (url, _), httpx.AsyncClient(base_url=url, timeout=600) as http:
+        waiting = []
+        for index in range(20):
+            waiting.append(asyncio.create_task(status(signed(header={"kid": f"forged-{index}"}))))
+            while source._waiting <= index:
+                await asyncio.sleep(0)
+        assert [await status(known) for known in (SECRET, signed())] == [200, 200]
+        issuer.let.set()
+        assert set(await asyncio.gather(*waiting)) == {401}
+    assert issuer.asked == 2
+
+
+async def chunks(body: bytes):
+    yield body
+
+
+async def test_waiting_for_a_key_has_an_end_and_so_has_the_number_of_those_who_wait():
+    issuer = Issuer(KEY)
+    issuer.let.clear()
+    source = FetchedKeys(issuer.fetch, wait=0.01, clock=lambda: issuer.now)
+    tasks = [asyncio.create_task(asked(checker(source), signed(header={"kid": f"k{n}"}))) for n in range(150)]
+    refusals = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {refusal.row.http_status for refusal in refusals} == {503}
+    assert len([item for item in refusals if "too many" in item.detail]) == 50
+    assert issuer.asked == 1
+    issuer.let.set()
+    await asyncio.sleep(0)
+
+
+async def test_a_key_id_that_was_unknown_does_not_ask_again_for_a_while_and_others_are_bounded():
+    issuer = Issuer(KEY)
+    source = FetchedKeys(issuer.fetch, clock=lambda: issuer.now)
+    for index in range(1500):
+        issuer.now += 10.0
+        await source.get(f"forged-{index % 2}") if index < 4 else source._remember_unknown(f"k{index}")
+    assert issuer.asked == 2
+    assert len(source._unknown) == 1000
+
+
+SCOPES = {
+    "scope as a text": ({}, {"scope": "customers:read suppliers:read"}, {"customers:read", "suppliers:read"}),
+    "scp as a list": ({}, {"scp": ["customers:read"]}, {"customers:read"}),
+    "both": ({}, {"scope": "customers:read", "scp": ["suppliers:read"]}, {"customers:read", "suppliers:read"}),
+    "roles": ({"scope_claims": ("roles",)}, {"roles": ["customers:read"], "scope": "suppliers:read"}, {"customers:read"}),
+    "permissions": ({"scope_claims": ("permissions",)}, {"permissions": ["customers:read", 7]}, {"customers:read"}),
+    "a prefix": (
+        {"scope_prefix": "https://api.example/"},
+        {"scope": "https://api.example/customers:read suppliers:read https://other.example/customers:write"},
+        {"customers:read"},
+    ),
+    "neither list nor text": ({}, {"scope": {"customers:read": True}}, set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "changes", "scopes"), SCOPES.values(), ids=SCOPES)
+async def test_scopes_are_read_as_issuers_write_them(
+    options: dict[str, Any], changes: dict[str, Any], scopes: set[str]
+):
+    source = SignedTokens(
+        issuer=ISSUER, audience=AUDIENCE, algorithm="RS256", keys=FixedKeys(read_keys(jwks(KEY))), **options
+    )
+    assert (await source.find(signed(**{"scope": None, **changes}))).scopes == scopes
+
+
+async def test_the_audience_may_stand_in_another_claim():
+    keys = FixedKeys(read_keys(jwks(KEY)))
+    source = SignedTokens(issuer=ISSUER, audience=AUDIENCE, algorithm="RS256", keys=keys, audience_claim="client_id")
+    assert (await source.find(signed(aud=None, client_id=AUDIENCE))).name == AUDIENCE
+    for changes in ({"aud": AUDIENCE}, {"aud": AUDIENCE, "client_id": "another"}):
+        with pytest.raises(TokenRefusedError, match=r"^audience"):
+            await source.find(signed(**changes))
+
+
+def entry(token: str, scopes: str = "") -> str:
+    return f"{token}:{hashlib.sha256(token.encode()).hexdigest()}{scopes}"
+
+
+BAD_FILES = {
+    "nothing": "",
+    "comments alone": "# none\n\n",
+    "a token instead of its hash": "app:a-static-token\n",
+    "an unknown scope": entry("one", ":customers:raed"),
+    "one token twice": entry("one") + "\n" + entry("one"),
+    "a token of the setting": entry("given"),
+    "not UTF-8": "\udcff",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_FILES)
+async def test_the_file_of_tokens_is_read_again_and_a_bad_one_is_not_taken(
+    bad: str, tmp_path: Path, key_file: Path, caplog: pytest.LogCaptureFixture
+):
+    path = tmp_path / "tokens"
+    path.write_bytes(
+        f"\ufeff# who may call\r\n{entry('one')}  # the first\r\n\r\n{entry('two', ':customers:read')}\r\n".encode()
+    )
+    given = jwt_settings(key_file) | {"GATEWAY_CALLER_TOKENS": entry("given"), "GATEWAY_CALLER_TOKENS_FILE": str(path)}
+    new = RSAKey.generate_key(2048, parameters={"kid": "new"})
+
+    async def statuses(*tokens: str) -> list[int]:
+        return [
+            (await gateway.post({"query": "{ __typename }"}, authorization=f"Bearer {token}")).status_code
+            for token in tokens
+        ]
+
+    async with running(tmp_path, given) as gateway:
+        tokens = ("given", "one", "two", "three", signed(), signed(new, header={"kid": "new"}))
+        assert await statuses(*tokens) == [200, 200, 200, 401, 200, 401]
+        path.write_bytes(BAD_FILES[bad].encode("utf-8", "surrogateescape"))
+        key_file.write_bytes(b"{}")
+        gateway.app.state.reload()
+        assert await statuses(*tokens) == [200, 200, 200, 401, 200, 401]
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert [line.partition(":")[0] for line in errors] == ["GATEWAY_CALLER_TOKENS_FILE", "GATEWAY_JWT_KEY_FILE"]
+        assert "a-static-token" not in caplog.text
+        path.write_text(entry("three"))
+        key_file.write_bytes(jwks(new))
+        gateway.app.state.reload()
+        assert await statuses(*tokens) == [200, 401, 401, 200, 401, 200]
+    path.write_bytes(BAD_FILES[bad].encode("utf-8", "surrogateescape"))
+    with pytest.raises(SettingsError, match="GATEWAY_CALLER_TOKENS_FILE"):
+        create_app(parse_settings(APIS, given))

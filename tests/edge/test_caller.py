@@ -4,11 +4,12 @@ import asyncio
 import base64
 import logging
 
+import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
 from app.edge.settings import EdgeSettings
-from tests.edge.serving import client, notebook_app
+from tests.edge.serving import client, notebook_app, serve
 from tests.graphql.asking import UPDATE
 from tests.graphql.notebook import FIRST, LocalNotebook
 
@@ -155,6 +156,39 @@ async def test_cors_answers_the_listed_origins_only():
     async with client() as http:
         answer = await http.post("/graphql", json=OK, headers={"origin": "https://app.example"})
         assert "access-control-allow-origin" not in answer.headers
+
+
+USUAL = (
+    "traceparent, tracestate, baggage, sentry-trace, apollographql-client-name, apollographql-client-version, "
+    "x-requested-with, idempotency-key, x-language, content-type, authorization, x-request-id, x-request-timeout, "
+    "x-simulate, apollo-require-preflight, x-apollo-operation-name, accept-language, x-notebook-authorization"
+)
+APP = ("https://app.example",)
+PREFLIGHTS = {
+    "what clients send": (APP, (), "https://app.example", USUAL, None),
+    "further ones": (APP, ("x-own",), "https://app.example", "X-Own,content-type", None),
+    "another header": (APP, (), "https://app.example", "x-own", "GATEWAY_CORS_HEADERS"),
+    "another origin": (APP, (), "https://evil.example", "content-type", "GATEWAY_CORS_ORIGINS"),
+    "no origins": ((), (), "https://app.example", "content-type", "GATEWAY_CORS_ORIGINS"),
+    "an origin that no log can show": ((), (), "https://a\u00e9.example", "content-type", "GATEWAY_CORS_ORIGINS"),
+}
+
+
+@pytest.mark.parametrize(("origins", "headers", "origin", "asked", "setting"), PREFLIGHTS.values(), ids=PREFLIGHTS)
+async def test_a_refused_preflight_is_logged_once_with_its_setting(origins, headers, origin, asked, setting, caplog):
+    caplog.set_level(logging.WARNING)
+    sent = {
+        "origin": origin.encode("latin-1"),
+        "access-control-request-method": "POST",
+        "access-control-request-headers": asked,
+    }
+    app = notebook_app(EdgeSettings(cors_origins=origins, cors_headers=headers))
+    async with serve(app) as (url, _), httpx.AsyncClient(base_url=url) as http:
+        answers = [await http.options("/graphql", headers=sent) for _ in range(20)]
+    assert {answer.status_code < 300 for answer in answers} == {setting is None}
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ([] if setting is None else [f"a browser's preflight was refused; {setting} decides"])
+    assert all("\u00e9" not in record.origin for record in caplog.records)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.edge.authentication import Authenticator, Caller
+from app.edge.auth.authenticator import Authenticator, Caller
 from app.edge.settings import EdgeSettings
 from app.server.connection import Connection as Direct
 from app.server.exchange import Admission, Exchange

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import ssl
+from dataclasses import replace
 
 import pytest
 import trustme
@@ -13,7 +14,7 @@ from app.apis import APIS
 from app.bootstrap import entrance_of, limits_of
 from app.call import Call
 from app.config import SettingsError, check_settings, read_settings
-from app.edge.authentication import KeysUnavailableError
+from app.edge.auth.authenticator import KeysUnavailableError
 from app.errors import NOT_CONNECTED, TOKEN_UNAVAILABLE, GatewayError, Outcome
 from app.upstream.exchange import Request
 from app.upstream.tokens import TokenSource
@@ -108,7 +109,7 @@ async def token_endpoint(url: str, settings) -> None:
 
 async def issuer(url: str, settings) -> None:
     given = settings.gateway.model_copy(update={"jwt_issuer": "i", "jwt_audience": "a", "jwt_jwks_url": f"{url}/keys"})
-    entrance = entrance_of(given, limits_of(settings))
+    entrance = entrance_of(replace(settings, gateway=given), APIS)
     try:
         with contextlib.suppress(KeysUnavailableError):
             await entrance.keys.get(None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
 from app.apis.api import ApiSettings
 from app.apis.basecone.kinds import NAME
+from app.settings import BaseUrl, Key, SecretKey, Words
 from app.updates.rest import RestBackend
 from app.upstream.credentials import basic, basic_user
 from app.upstream.upstream import Upstream
@@ -23,24 +23,19 @@ BLAME = {
 }
 
 
-def _separated(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
 class BaseconeSettings(ApiSettings):
-    url: str = Field(
+    url: BaseUrl = Field(
         default="https://api.basecone.com/v1",
         description="Base URL of the REST API, with its version.",
-        pattern=r"^https?://[^\s?#]+$",
     )
-    client_identifier: str | None = Field(
+    client_identifier: Key | None = Field(
         default=None, description="Client identifier of the registered app, for Basic authentication.", repr=False
     )
-    api_access_key: SecretStr | None = Field(
+    api_access_key: SecretKey | None = Field(
         default=None, description="API access key of the user and app, for Basic authentication."
     )
 
-    wkbelgium_clients: Annotated[tuple[str, ...], BeforeValidator(_separated)] = Field(
+    wkbelgium_clients: Words = Field(
         default=("*",),
         description="Client identifiers of WKBelgium, comma-separated, `*` for all: a patch sends a customer's `code` "
         "as it was read for these clients alone.",

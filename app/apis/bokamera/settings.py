@@ -10,6 +10,7 @@ from app.apis.api import ApiSettings
 from app.apis.bokamera import jsv
 from app.apis.bokamera.errors import NAME
 from app.json_codec import encode_json
+from app.settings import BaseUrl, SecretKey, Url, Word
 from app.updates.rest import Media, RestBackend
 from app.upstream.credentials import key_and_bearer
 from app.upstream.tokens import TokenSource
@@ -37,20 +38,17 @@ BLAME = {
 
 
 class BokameraSettings(ApiSettings):
-    url: str = Field(
-        default="https://api.bokamera.se", description="Base URL of the REST API.", pattern=r"^https?://[^\s?#]+$"
-    )
-    api_key: SecretStr | None = Field(default=None, description="API key of the company, sent as `x-api-key`.")
+    url: BaseUrl = Field(default="https://api.bokamera.se", description="Base URL of the REST API.")
+    api_key: SecretKey | None = Field(default=None, description="API key of the company, sent as `x-api-key`.")
     format: Literal["json", "jsv"] = Field(
         default="json", description="What requests and answers are written in: `json`, or `jsv` (text/jsv)."
     )
-    token_url: str | None = Field(
+    token_url: Url | None = Field(
         default=None,
         description="OpenID Connect token endpoint for a bearer of the gateway's own; needs the three settings below.",
-        pattern=r"^https?://[^\s?#]+$",
         repr=False,
     )
-    client_id: str | None = Field(
+    client_id: Word | None = Field(
         default=None, description="Client id at the token endpoint, for instance bm-external-api-users."
     )
     username: str | None = Field(default=None, description="User name at the token endpoint.", repr=False)

@@ -1,0 +1,87 @@
+"""Asks each checker whose token it is, and refuses. The answer never says why; the log does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from app.graphql.refusals import (
+    CALLER_KEYS_UNAVAILABLE,
+    CALLER_UNAUTHENTICATED,
+    Fault,
+    RefusedRequestError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AUTHORIZATION = "authorization"
+METRICS_SCOPE = "metrics:read"
+
+# RFC 6750 section 2.1. Its length has no bound of its own: GATEWAY_MAX_HEAD_BYTES has it.
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
+_CHALLENGE = 'Bearer realm="gateway"'
+RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`name` stands in the log. `scopes` None means everything."""
+
+    name: str
+    scopes: frozenset[str] | None = None
+
+    def may(self, scope: str) -> bool:
+        return self.scopes is None or scope in self.scopes
+
+
+class TokenRefusedError(Exception):
+    """A token that is not taken; the text is the cause, for the log alone."""
+
+
+class KeysUnavailableError(Exception):
+    """The issuer's keys cannot be had; the text is for the log and the terminal."""
+
+
+class Checker(Protocol):
+    """One way to know a token."""
+
+    async def find(self, token: str) -> Caller:
+        """Raises TokenRefusedError, or KeysUnavailableError."""
+        ...
+
+
+class Authenticator:
+    """Asked with a request's `Authorization` headers, before anything else of the request is read."""
+
+    def __init__(self, checkers: Sequence[Checker]) -> None:
+        self._checkers = tuple(checkers)
+
+    async def caller(self, authorizations: Sequence[str]) -> Caller:
+        """Raises RefusedRequestError: one answer for every wrong token, and the cause as its `detail`."""
+        if not authorizations:
+            raise _refused(_CHALLENGE, "missing: no Authorization header")
+        causes: list[str] = []
+        match = _BEARER.fullmatch(authorizations[0].strip()) if len(authorizations) == 1 else None
+        if match is not None:
+            for checker in self._checkers:
+                try:
+                    return await checker.find(match[1])
+                except TokenRefusedError as refusal:
+                    causes.append(str(refusal))
+                except KeysUnavailableError as error:
+                    row = CALLER_KEYS_UNAVAILABLE
+                    fault = Fault(row, row.text or row.reason, retry_after=RETRY_SECONDS)
+                    headers = {"retry-after": str(RETRY_SECONDS)}
+                    raise RefusedRequestError([fault], headers, f"unknown key: {error}") from None
+        elif len(authorizations) > 1:
+            causes.append("malformed: several Authorization headers")
+        else:
+            causes.append("malformed: the Authorization header is not Bearer and one token")
+        raise _refused(f'{_CHALLENGE}, error="invalid_token"', "; ".join(causes))
+
+
+def _refused(challenge: str, detail: str) -> RefusedRequestError:
+    row = CALLER_UNAUTHENTICATED
+    return RefusedRequestError([Fault(row, row.text or row.reason)], {"www-authenticate": challenge}, detail)

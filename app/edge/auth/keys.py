@@ -1,0 +1,156 @@
+"""The issuer's keys: of a file, or behind a URL. Knows no token but its key id."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
+
+from app.edge.auth.authenticator import KeysUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+_KINDS: dict[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_MAX_WAITING = 100
+_MAX_UNKNOWN = 1000
+
+
+class Keys(Protocol):
+    async def get(self, kid: str | None) -> KeySet:
+        """The keys to check with; asked for an unknown `kid`, perhaps newer ones. Raises KeysUnavailableError."""
+        ...
+
+
+def read_keys(content: bytes) -> KeySet:
+    """A JWKS, or one public key as PEM; keys that check no signature are left out. Raises KeysUnavailableError."""
+    try:
+        if content.lstrip().startswith(b"-----BEGIN"):
+            return KeySet([_pem(content)])
+        entries = json.loads(content.decode("utf-8-sig"))["keys"]
+        signing = [item for item in entries if isinstance(item, dict) and item.get("use", "sig") == "sig"]
+        return KeySet([key for item in signing if (key := _imported(item)) is not None])
+    except (JoseError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise KeysUnavailableError(f"neither a JWKS nor a public key in PEM: {type(error).__name__}") from None
+
+
+def _pem(content: bytes) -> RSAKey | ECKey | OKPKey:
+    for kind in _KINDS.values():
+        try:
+            return kind.import_key(content)
+        except (JoseError, ValueError, TypeError, AttributeError):
+            continue
+    raise ValueError("no key of a known type")
+
+
+def _imported(item: dict[str, Any]) -> RSAKey | ECKey | OKPKey | None:
+    try:
+        return _KINDS[item["kty"]].import_key(item)
+    except (JoseError, ValueError, TypeError, KeyError):  # RFC 7517 section 5: a key not understood is ignored
+        return None
+
+
+class FixedKeys:
+    """Keys of a file; `keys` may be replaced while requests are answered."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self.keys = keys
+
+    async def get(self, kid: str | None) -> KeySet:  # noqa: ARG002 - the protocol's
+        return self.keys
+
+
+class FetchedKeys:
+    """Keys behind a URL, fetched by `fetch`: kept for `lifetime`, one fetch at a time, at most one in `pause` seconds.
+
+    Anyone can write a token with a key id that nobody knows. Such an id asks again once, and waits `wait` seconds at
+    most, together with at most 100 others; the same id does not ask again for `lifetime` / 10. While the issuer cannot
+    be reached the keys that are known stay, and who brings one of them never waits.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[bytes]],
+        *,
+        lifetime: float = 600.0,
+        pause: float = 5.0,
+        wait: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fetch = fetch
+        self._lifetime = lifetime
+        self._pause = pause
+        self._wait = wait
+        self._clock = clock
+        self._keys: KeySet | None = None
+        self._fetched_at = 0.0
+        self._asked_at: float | None = None
+        self._fetching: asyncio.Task[None] | None = None
+        self._failed = False
+        self._waiting = 0
+        self._unknown: dict[str | None, float] = {}  # until when, oldest first
+
+    async def get(self, kid: str | None) -> KeySet:
+        known = self._knows(kid)
+        if not known or self._clock() - self._fetched_at >= self._lifetime:
+            self._ask(kid, known=known)
+        if not known and self._fetching is not None and not self._is_unknown(kid):
+            await self._wait_for(self._fetching)
+            if not self._knows(kid) and not self._failed:
+                self._remember_unknown(kid)
+        if self._keys is None or (self._failed and not self._knows(kid)):
+            raise KeysUnavailableError("the issuer's keys could not be fetched")
+        return self._keys
+
+    def _knows(self, kid: str | None) -> bool:
+        return self._keys is not None and (kid is None or any(key.kid == kid for key in self._keys))
+
+    def _ask(self, kid: str | None, *, known: bool) -> None:
+        now = self._clock()
+        if self._fetching is not None or (self._asked_at is not None and now - self._asked_at < self._pause):
+            return
+        if not known and self._is_unknown(kid):
+            return
+        self._asked_at = now
+        self._fetching = asyncio.create_task(self._refresh())
+
+    def _is_unknown(self, kid: str | None) -> bool:
+        return self._unknown.get(kid, 0.0) > self._clock()
+
+    def _remember_unknown(self, kid: str | None) -> None:
+        self._unknown.pop(kid, None)
+        if len(self._unknown) >= _MAX_UNKNOWN:
+            del self._unknown[next(iter(self._unknown))]
+        self._unknown[kid] = self._clock() + self._lifetime / 10
+
+    async def _wait_for(self, fetching: asyncio.Task[None]) -> None:
+        if self._waiting >= _MAX_WAITING:
+            raise KeysUnavailableError("too many callers wait for the issuer's keys")
+        self._waiting += 1
+        try:
+            # A caller that goes away must not end what the others wait for.
+            await asyncio.wait_for(asyncio.shield(fetching), self._wait)
+        except TimeoutError:
+            raise KeysUnavailableError(f"the issuer did not answer in {self._wait:g} s") from None
+        finally:
+            self._waiting -= 1
+
+    async def _refresh(self) -> None:
+        try:
+            keys = read_keys(await self._fetch())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the keys that are known stay
+            # A failed call's detail tells more than its text, which is made for clients.
+            why = getattr(error, "detail", None) or error
+            self._failed = True
+            log.warning("the keys to check callers' tokens with could not be fetched: %s", why)
+        else:
+            self._keys, self._fetched_at, self._failed = keys, self._clock(), False
+        finally:
+            self._fetching = None
