@@ -241,6 +241,7 @@ RECORD_NOT_EXPRESSIBLE = _own(
     "RECORD_NOT_EXPRESSIBLE", Code.BAD_USER_INPUT, "An update cannot say what the record holds; nothing was sent."
 )
 REVISION_MISMATCH = _own("REVISION_MISMATCH", Code.CONFLICT, "The record has changed since that revision.")
+LIST_TOO_LONG = _own("LIST_TOO_LONG", Code.BAD_USER_INPUT, "A list or map of the input has too many members.")
 CREDENTIALS_MISSING = _own(
     "CREDENTIALS_MISSING",
     Code.UNAUTHENTICATED,

@@ -24,6 +24,7 @@ class Context(Struct):
 
     `faults_as_data` are the faults that a payload tells, each with the path of its field;
     `previews` are the response keys of dry runs.
+    `too_long` are the errors of the root fields whose arguments hold too long a list, by response key.
 
     `caller` names who called, None where callers are not told apart. `scopes` None means that everything is allowed.
     """
@@ -37,6 +38,7 @@ class Context(Struct):
     representations: int = 0
     look_ups: asyncio.Semaphore | None = None
     previews: list[str | int] = field(default_factory=list)
+    too_long: dict[str, GatewayError] = field(default_factory=dict)
     faults_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
 
     def demand(self, scope: str) -> None:

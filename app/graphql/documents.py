@@ -27,6 +27,7 @@ from graphql.validation import ValidationContext
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 
 from app.graphql.limits import RULES, DocumentLimits, DocumentSize
+from app.graphql.lists import has_long_literal
 from app.graphql.refusals import (
     DOCUMENT_INVALID,
     DOCUMENT_TOO_DEEP,
@@ -82,6 +83,7 @@ class Operation:
     root_names: frozenset[str]
     root_fields: Mapping[str, str]
     never_null: tuple[str, ...]
+    long_literals: bool = False
     # What is counted of it, as one value.
     summary: tuple[Any, ...] = field(init=False)
     # What `app.graphql.compiled` made of it. It is dropped with the document.
@@ -204,6 +206,7 @@ class Documents:
             return tuple(_validation_fault(ast, error) for error in errors)
         context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)
         nodes = [item for item in ast.definitions if isinstance(item, OperationDefinitionNode)]
+        long_literals = has_long_literal(ast, self._limits.max_list)
         operations = [
             Operation(
                 node,
@@ -212,6 +215,7 @@ class Documents:
                 size.root_names(node),
                 _root_fields(node, size.root_names(node)),
                 _never_null(context, node),
+                long_literals,
             )
             for node in nodes
         ]

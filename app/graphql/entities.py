@@ -18,6 +18,7 @@ from strawberry.federation.schema_directives import Key
 
 from app.errors import GatewayError
 from app.graphql.context import refusal_for
+from app.graphql.lists import MAX_REPRESENTATIONS
 from app.graphql.refusals import REPRESENTATION_INVALID, TOO_MANY_REPRESENTATIONS
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from app.graphql.context import Context
 
-# A router splits its own batches long before this; the bound is for whoever is not a router.
-MAX_REPRESENTATIONS = 1000
 # Of one request at a time. All at once would be more than an upstream takes: it refuses the rest, and other requests.
 MAX_LOOK_UPS = 32
 
@@ -111,6 +110,8 @@ async def resolve_entities(
     `scopes` names the scope that reading an entity needs.
     """
     context: Context = info.context
+    if (too_long := context.too_long.get(info.path.key)) is not None:
+        raise too_long
     context.representations += len(representations)
     if context.representations > MAX_REPRESENTATIONS:
         raise GatewayError(

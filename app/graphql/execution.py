@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from graphql import OperationType
 from graphql.execution import ExecutionResult, Executor
 from msgspec import Struct, field
+from msgspec.structs import replace
 from strawberry.execution import optimized_is_awaitable
 
 from app.graphql.compiled import CompiledOperations, Executed, Way
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import format_errors, told_as_data
 from app.graphql.limits import DocumentLimits
+from app.graphql.lists import any_long, refuse_long
 from app.graphql.persisted import PersistedDocuments
 from app.graphql.refusals import (
     MUTATION_OVER_GET,
@@ -102,6 +104,7 @@ class Engine:
             self._graphql, limits or DocumentLimits(), introspection=introspection, max_cached=max_documents
         )
         self.persisted = persisted if persisted is not None else PersistedDocuments()
+        self._max_list = (limits or DocumentLimits()).max_list
         self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)
         self._router_secret_set = router_secret_set
         self._compiled = CompiledOperations(schema) if compiled else None
@@ -112,6 +115,8 @@ class Engine:
         executed: Executed | ExecutionResult | None = None
         try:
             document, operation = self._chosen(request, context, result)
+            if operation.long_literals or any_long(request.variables, self._max_list):
+                request = self._without_long(document, operation, request, context)
             trace = FederatedTrace() if request.traced and context.trusted_router else None
             if trace is not None:
                 result.way = Way.TRACED
@@ -152,6 +157,12 @@ class Engine:
         if operation.kind in self._absent:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
         return document, operation
+
+    def _without_long(self, document: Document, operation: Operation, request: Request, context: Context) -> Request:
+        context.too_long, variables = refuse_long(
+            self._graphql, document.ast, operation.node, request.variables, self._max_list
+        )
+        return replace(request, variables=variables)
 
     async def _by_graphql_core(
         self, document: Document, operation: Operation, request: Request, context: Context, trace: FederatedTrace | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from graphql import GraphQLError, ValueNode
 from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
 from app.graphql.refusals import ARGUMENT_INVALID, shortened
 from app.notes import note_detail
+from app.updates.user_errors import capped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # Aliases are the client's own words, of any length.
 _MAX_PLACE = 200
+_MAX_ERRORS = 1000
 
 
 @dataclass(slots=True)
@@ -37,11 +40,18 @@ def format_errors(
     errors: Sequence[GraphQLError | FieldError], *, mutation: bool, request_id: str
 ) -> list[dict[str, Any]]:
     """The errors of an executed operation. Several faults of one field stand in place, in the backend's order."""
-    return [
-        _format(error, fault, mutation=mutation, request_id=request_id)
-        for error in errors
-        for fault in _faults(error, request_id)
-    ]
+    formatted: list[dict[str, Any]] = []
+    reasons: Counter[str] = Counter()
+    for error in errors:
+        for fault in capped(_faults(error, request_id)):
+            if len(formatted) < _MAX_ERRORS:
+                formatted.append(_format(error, fault, mutation=mutation, request_id=request_id))
+            else:
+                reasons[fault.row.reason] += 1
+    if reasons:
+        formatted[-1]["message"] += f" There are {reasons.total()} more errors; the log has them."
+        note_detail("more errors: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
+    return formatted
 
 
 def told_as_data(fault: GatewayError, path: Path, request_id: str) -> dict[str, Any]:

@@ -58,6 +58,9 @@ class DocumentLimits:
     max_errors: int = 20
 
 
+# Few bytes ask for these, and the answers are large and always the same: aliases would only repeat them.
+_LARGE = frozenset({"sdl", "__schema", "errorCatalog"})
+_MAX_LARGE = 5
 # In graphql-core's units; its own bound is 500,000, which is most of a second.
 _COMPARISONS = 100_000
 
@@ -105,6 +108,7 @@ class _Size:
     alias_length: int = 0
     directives: int = 0
     root_fields: int = 0
+    large: int = 0
     root_names: frozenset[str] = frozenset()
 
     def add(self, other: _Size, *, root: bool) -> None:
@@ -114,6 +118,7 @@ class _Size:
         self.aliases += other.aliases
         self.alias_length = max(self.alias_length, other.alias_length)
         self.directives += other.directives
+        self.large += other.large
         if root:
             self.root_fields += other.root_fields
             self.root_names |= other.root_names
@@ -163,6 +168,7 @@ class DocumentSize:
                 below = self._selections(node.selection_set)
                 below.depth += 1
                 below.fields += 1
+                below.large += node.name.value in _LARGE
                 if node.alias is not None:
                     below.aliases += 1
                     below.alias_length = max(below.alias_length, len(node.alias.value))
@@ -189,6 +195,7 @@ class DocumentSize:
                 TOO_MANY_ROOT_FIELDS,
                 "root fields",
             ),
+            (_most(everything, "large"), _MAX_LARGE, TOO_MANY_FIELDS, "fields of the whole schema or catalogue"),
             (_most(everything, "directives"), limits.max_directives, TOO_MANY_DIRECTIVES, "directives"),
         )
         # The answer repeats an alias for each item of a list, and each error does.

@@ -41,7 +41,8 @@ def guard(schema: GraphQLSchema, apis: Sequence[Api], roots: Sequence[tuple[type
                 found = root.fields[name]
                 if root is schema.query_type:
                     by_type[get_named_type(found.type).name] = scopes[name]
-                found.resolve = _guarded(found.resolve, scopes[name])
+                resolver = getattr(field.base_resolver, "wrapped_func", None)
+                found.resolve = _guarded(found.resolve, scopes[name], tells_itself=tells_long_lists(resolver))
     return by_type
 
 
@@ -50,12 +51,19 @@ def schema_name(python_name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-def _guarded(resolve: Callable[..., Any] | None, scope: str) -> Callable[..., Any]:
+def tells_long_lists(resolver: Any) -> bool:
+    """Whether a resolver tells itself what `Context.too_long` holds: a mutation's faults may be data."""
+    return getattr(resolver, "tells_long_lists", False)
+
+
+def _guarded(resolve: Callable[..., Any] | None, scope: str, *, tells_itself: bool) -> Callable[..., Any]:
     assert resolve is not None
 
     def checked(source: Any, info: Any, /, **arguments: Any) -> Any:
         if info.context.scopes is not None and (error := refusal_for(info.context, scope)) is not None:
             raise error
+        if info.context.too_long and not tells_itself and info.path.key in info.context.too_long:
+            raise info.context.too_long[info.path.key]
         return resolve(source, info, **arguments)
 
     # What a compiled operation, which calls Strawberry's resolvers itself, has to check before it does.

@@ -79,7 +79,7 @@ def places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
     places: dict[str, Place] = {}
     for field in operation.selection_set.selections:
         if isinstance(field, FieldNode):
-            for place, node in _values(field):
+            for place, node in values_of(field):
                 if isinstance(node, VariableNode):
                     places.setdefault(node.name.value, place)
     return places
@@ -89,13 +89,13 @@ def place_of_value(operation: OperationDefinitionNode, wanted: Any) -> Place | N
     """Where a value of the document stands in the arguments of a root field."""
     for field in operation.selection_set.selections:
         if isinstance(field, FieldNode):
-            for place, node in _values(field):
+            for place, node in values_of(field):
                 if node is wanted:
                     return place
     return None
 
 
-def _values(field: FieldNode) -> Iterator[tuple[Place, Any]]:
+def values_of(field: FieldNode) -> Iterator[tuple[Place, Any]]:
     """Every value below the arguments of a field, and the nodes that name them."""
     pending: list[tuple[Place, ValueNode]] = []
     for argument in field.arguments or ():

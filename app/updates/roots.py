@@ -18,7 +18,7 @@ from app.updates.preview import UpdatePreview, preview
 from app.updates.reading import backend_of, read_record
 from app.updates.resource import Argument
 from app.updates.run import update
-from app.updates.user_errors import as_data, wanted
+from app.updates.user_errors import as_data, capped, wanted
 
 if TYPE_CHECKING:
     from app.updates.resource import Options, Resource
@@ -108,6 +108,8 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         context = info.context
         if change.patches or change.dry_run or change.expected_revision is not None:
             context.demand(f"{resource.scope}:read")
+        if (too_long := context.too_long.get(info.path.key)) is not None:
+            raise too_long
         if change.dry_run:
             return payload(preview=await preview(resource, info, change))
         record = await update(resource, info, change)
@@ -138,9 +140,11 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
             faults = as_data(failure)
             if faults is None or not wanted(info):
                 raise
+            faults = tuple(capped(faults))
             info.context.faults_as_data += [(info.path, fault) for fault in faults]
             return payload(user_errors=errors.shown(faults, info.context.call.request_id))
 
+    change.tells_long_lists = True  # type: ignore[attr-defined]  # the guard of every root field leaves it to this one
     texts = resource.texts
     assert texts is not None
     before = [_parameter(item) for item in resource.arguments if item.before_input]

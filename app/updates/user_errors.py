@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,7 @@ from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.mapping.selection import selection_of
 
 FIELD = "userErrors"
-MOST = 100
+MOST = 100  # of one field
 
 _BACKEND = {
     "name": (str, "The backend, `basecone` or `bokamera`."),
@@ -19,6 +21,17 @@ _BACKEND = {
     "code": (str | None, "The vendor's own error code."),
     "message": (str | None, "The vendor's documented text."),
 }
+
+
+def capped(faults: Sequence[GatewayError]) -> Sequence[GatewayError]:
+    """The first MOST of a field's faults; the last of them says how many more there are, and tells the log what."""
+    if len(faults) <= MOST:
+        return faults
+    last, more = faults[MOST - 1], faults[MOST:]
+    reasons = Counter(fault.row.reason for fault in more)
+    told = last.changed(message=f"{last.message} There are {len(more)} more faults; the log has them.")
+    told.detail = f"{len(more)} more faults: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return (*faults[: MOST - 1], told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +65,8 @@ class UserErrors:
         text = "A fault of an update, as `extensions` of an error has it."
         return cls(_type("UserError", text, members), backend, reason, code, outcome)
 
-    def shown(self, faults: tuple[GatewayError, ...], request_id: str) -> list[Any]:
-        """At most 100; the message of the last says how many more there are."""
-        shown = [self._one(fault, fault.message, request_id) for fault in faults[:MOST]]
-        if len(faults) > MOST:
-            shown[-1].message += f" There are {len(faults) - MOST} more faults; the log has them."
-        return shown
+    def shown(self, faults: Sequence[GatewayError], request_id: str) -> list[Any]:
+        return [self._one(fault, fault.message, request_id) for fault in faults]
 
     def _one(self, fault: GatewayError, message: str, request_id: str) -> Any:
         answer = fault.backend

@@ -15,6 +15,7 @@ from app.graphql.compiled.running import CompletionFallbackError, Info, Place, R
 from app.graphql.compiled.ways import Way
 from app.graphql.context import refusal_for
 from app.graphql.formatting import FieldError
+from app.graphql.scopes import tells_long_lists
 from app.mapping.selection import selected
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Resolved:
         self._call = resolver.wrapped_func
         if not callable(self._call):
             raise NotCompiledError(Way.RESOLVER)
+        self._tells_long_lists = self.field_name == "_entities" or tells_long_lists(self._call)
         self._takes_source = resolver.self_parameter is not None
         source_parameters = (resolver.parent_parameter, resolver.root_parameter)
         self._source_names = tuple(parameter.name for parameter in source_parameters if parameter is not None)
@@ -135,6 +137,10 @@ class Resolved:
                 missing = refusal_for(run.context, self.scope)
                 if missing is not None:
                     return self._failed(missing, run, place)
+            if run.context.too_long and place[0] is None and not self._tells_long_lists:
+                too_long = run.context.too_long.get(self.key)
+                if too_long is not None:
+                    return self._failed(too_long, run, place)
             for name in self._source_names:
                 values[name] = source
             if self._info_name is not None:

@@ -1,0 +1,165 @@
+"""Lists and maps of an input that are too long: found before they are coerced, and told as the errors of their fields.
+
+A field whose argument holds one is not run; what its variables held there is left out, so that its items cost nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLSchema,
+    ListValueNode,
+    ObjectValueNode,
+    VariableNode,
+    get_nullable_type,
+    is_input_object_type,
+    is_list_type,
+    type_from_ast,
+)
+
+from app.errors import LIST_TOO_LONG, GatewayError
+from app.graphql.refusals import TOO_MANY_REPRESENTATIONS
+from app.graphql.variables import values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from graphql import DocumentNode, OperationDefinitionNode, SelectionSetNode
+
+    from app.graphql.variables import Place
+
+# A router splits its own batches long before this; the bound is for whoever is not a router.
+MAX_REPRESENTATIONS = 1000
+_REPRESENTATIONS = "representations"
+
+
+def has_long(value: Any, limit: int) -> bool:
+    """Whether anything inside a variable's value, whatever its type, has more than `limit` members."""
+    if len(value) > limit:
+        return True
+    for item in value.values() if isinstance(value, dict) else value:
+        if type(item) in _CONTAINERS and has_long(item, limit):
+            return True
+    return False
+
+
+_CONTAINERS = frozenset({dict, list})
+
+
+def any_long(variables: Mapping[str, Any], limit: int) -> bool:
+    return any(type(value) in _CONTAINERS and has_long(value, limit) for value in variables.values())
+
+
+def has_long_literal(ast: DocumentNode, limit: int) -> bool:
+    """A list of a document needs a token for each member."""
+    if ast.token_count <= limit:
+        return False
+    pending: list[Any] = [ast]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ListValueNode | ObjectValueNode) and len(_members(node)) > limit:
+            return True
+        for key in node.keys:
+            child = getattr(node, key, None)
+            pending += child if isinstance(child, list | tuple) else [child] if hasattr(child, "keys") else []
+    return False
+
+
+def refuse_long(
+    schema: GraphQLSchema,
+    ast: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    limit: int,
+) -> tuple[dict[str, GatewayError], dict[str, Any]]:
+    """The errors by response key, and the variables without what is too long."""
+    fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
+    definitions = {item.variable.name.value: item for item in operation.variable_definitions or ()}
+    errors: dict[str, GatewayError] = {}
+    kept = dict(variables)
+
+    def fault(node: Any, place: Place) -> GatewayError | None:
+        bound = MAX_REPRESENTATIONS if place == (_REPRESENTATIONS,) else limit
+        if isinstance(node, ListValueNode | ObjectValueNode):
+            return _error(place, bound) if len(_members(node)) > bound else None
+        if not isinstance(node, VariableNode):
+            return None
+        name = node.name.value
+        if name not in variables:
+            default = definitions[name].default_value if name in definitions else None
+            return _error(place, bound) if default is not None and _default_is_long(default, bound) else None
+        type_ = type_from_ast(schema, definitions[name].type) if name in definitions else None
+        if place[:1] == (_REPRESENTATIONS,):
+            value = variables[name]
+            inner: Place | None = () if isinstance(value, list) and len(value) > bound else None
+            kept[name] = [] if inner == () else value
+        else:
+            inner, kept[name] = _without_long(variables[name], type_, bound)
+        return None if inner is None else _error((*place, *inner), bound)
+
+    for field in _root_fields(operation.selection_set, fragments, set()):
+        key = (field.alias or field.name).value
+        for place, node in values_of(field):
+            if key not in errors and (error := fault(node, place)) is not None:
+                errors[key] = error
+    return errors, kept
+
+
+def _error(place: Place, limit: int) -> GatewayError:
+    if place == (_REPRESENTATIONS,):
+        return GatewayError(
+            TOO_MANY_REPRESENTATIONS, f"At most {limit} representations are looked up in one request.", input_path=place
+        )
+    return GatewayError(LIST_TOO_LONG, f"At most {limit} members are taken here.", input_path=place)
+
+
+def _members(node: ListValueNode | ObjectValueNode) -> Sequence[Any]:
+    return node.values if isinstance(node, ListValueNode) else node.fields
+
+
+def _default_is_long(node: Any, limit: int) -> bool:
+    if not isinstance(node, ListValueNode | ObjectValueNode):
+        return False
+    members = _members(node)
+    return len(members) > limit or any(_default_is_long(getattr(item, "value", item), limit) for item in members)
+
+
+def _root_fields(
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], seen: set[str]
+) -> Iterator[FieldNode]:
+    for node in selections.selections:
+        if isinstance(node, FieldNode):
+            yield node
+        elif not isinstance(node, FragmentSpreadNode):
+            inline: Any = node
+            yield from _root_fields(inline.selection_set, fragments, seen)
+        elif node.name.value not in seen:
+            seen.add(node.name.value)
+            yield from _root_fields(fragments[node.name.value].selection_set, fragments, seen)
+
+
+def _without_long(value: Any, type_: Any, limit: int) -> tuple[Place | None, Any]:
+    """The first place that is too long, None for none, and the value without any. An unknown member is coercion's."""
+    type_ = get_nullable_type(type_)
+    if is_input_object_type(type_):
+        if not isinstance(value, dict):
+            return None, value
+        members = {name: type_.fields[name].type for name in value if name in type_.fields}
+    elif isinstance(value, dict | list):
+        if len(value) > limit:
+            return (), type(value)()
+        inner = type_.of_type if is_list_type(type_) else None
+        members = dict.fromkeys(value if isinstance(value, dict) else range(len(value)), inner)
+    else:
+        return None, value
+    first: Place | None = None
+    kept: Any = value.copy()
+    for name, member in members.items():
+        place, kept[name] = _without_long(value[name], member, limit)
+        if first is None and place is not None:
+            first = (name, *place)
+    return first, kept
