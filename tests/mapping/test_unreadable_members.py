@@ -122,7 +122,10 @@ class Case:
     path: tuple[Any, ...]
 
 
-def cases(cls: type, json_path: tuple[Any, ...] = (), path: tuple[Any, ...] = ()) -> Iterator[Case]:
+def cases(
+    cls: type, json_path: tuple[Any, ...] = (), path: tuple[Any, ...] = (), nullable: tuple[Any, ...] = ()
+) -> Iterator[Case]:
+    """`nullable` is the nearest place above that may be null: a required member nulls that."""
     fields = {attribute: name for name, attribute in attributes_of(cls).items()}
     for attribute, name in list(fields.items()):
         if attribute.startswith("known_") and name != "code":
@@ -131,16 +134,18 @@ def cases(cls: type, json_path: tuple[Any, ...] = (), path: tuple[Any, ...] = ()
         if member.attribute == "id" and not path:
             continue  # who the record is: below
         here, shown = (*json_path, member.name), (*path, fields.get(member.attribute, "code"))
+        nulled = nullable if member.required else shown
         odd = ODD_LISTS if member.is_list else ODD[member.scalar]
+        odd = [*odd, None] if member.required else odd
         for value in odd:
             if value != "" or not member.code_as_text:
-                yield Case(here, value, shown, shown)
+                yield Case(here, value, nulled, shown)
         if member.is_list:
             for value in ODD_ITEMS:
-                yield Case((*here, 1), value, shown, (*shown, 1))
+                yield Case((*here, 1), value, nulled, (*shown, 1))
         if member.nested is not None:
             item = (0,) if member.is_list else ()
-            yield from cases(member.nested, (*here, *item), (*shown, *item))
+            yield from cases(member.nested, (*here, *item), (*shown, *item), nulled)
 
 
 def put_at(data: Any, path: tuple[Any, ...], value: Any) -> Any:
