@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 # Of the time that is left, so much is kept from a write for reading the record back when its outcome is unknown.
@@ -33,6 +33,7 @@ class Call:
     deadline: float | None = None
     simulate: str | None = None
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    accept_language: str | None = None
 
     def for_write(self, now: float) -> Self:
         """The same call with a deadline that leaves time for one read-back."""
@@ -40,4 +41,4 @@ class Call:
             return self
         left = self.deadline - now
         reserve = min(_READ_BACK_SECONDS, left * _READ_BACK_SHARE) if left > 0 else 0.0
-        return type(self)(self.request_id, self.credentials, self.deadline - reserve, self.simulate, self.trace_headers)
+        return replace(self, deadline=self.deadline - reserve)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REQUEST_ID = "x-request-id"
 REQUEST_TIMEOUT = "x-request-timeout"
 SIMULATE = "x-simulate"
+ACCEPT_LANGUAGE = "accept-language"
 TRACE_PARENT = "traceparent"
 TRACE_STATE = "tracestate"
 ROUTER_AUTHORIZATION = "router-authorization"
@@ -106,6 +107,7 @@ class Callers:
             _seconds(headers.get(REQUEST_TIMEOUT), self.seconds),
             self.simulation.accept(headers.get(SIMULATE)),
             _trace(headers),
+            headers.get(ACCEPT_LANGUAGE),
         )
 
 
@@ -117,10 +119,12 @@ class Asked:
     seconds: float
     simulate: str | None
     trace_headers: Mapping[str, str]
+    accept_language: str | None = None
 
     def call(self, request_id: str, arrived: float) -> Call:
         """`arrived` is the event loop's time."""
-        return Call(request_id, self.credentials, arrived + self.seconds, self.simulate, self.trace_headers)
+        deadline = arrived + self.seconds
+        return Call(request_id, self.credentials, deadline, self.simulate, self.trace_headers, self.accept_language)
 
 
 def _trace(headers: Mapping[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from app.call import Call
     from app.mapping.wire import Wire
+    from app.updates.languages import Languages
     from app.updates.resource import Options, Resource, UpdateRequest
     from app.upstream.credentials import Credentials
     from app.upstream.upstream import Upstream
@@ -53,11 +54,13 @@ class RestBackend:
         credentials: Credentials,
         media: Media | None = None,
         omits: Callable[[Mapping[str, str]], Collection[str]] = lambda _headers: (),
+        languages: Languages | None = None,
     ) -> None:
         self.credentials = credentials
         self._omits = omits
         self._upstream = upstream
         self._media = media or Media()
+        self._languages = languages
         self._read_headers = {"accept": self._media.accept}
         self._update_headers = {**self._read_headers, "content-type": self._media.content_type}
         # Records of a resource that is kept, by credential: nobody sees what only another caller may read.
@@ -71,7 +74,7 @@ class RestBackend:
     async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
         resource = request.resource
         credentials, token = await self.credentials.headers(call)
-        headers = {**self._update_headers, **credentials}
+        headers = {**self._update_headers, **credentials, **self._language(call)}
         if call.simulate is not None and (resource.simulated(call.simulate) or is_fault(call.simulate)):
             # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
             headers["x-simulate"] = call.simulate
@@ -88,6 +91,9 @@ class RestBackend:
         await self.credentials.headers(call)  # refuses a call without any
         built = self.built(request, {})
         return Request(built.method, urlsplit(self._upstream.base_url).path + built.path, built.query, {}, built.body)
+
+    def _language(self, call: Call) -> dict[str, str]:
+        return {} if self._languages is None else self._languages.headers(call.accept_language)
 
     def built(self, request: UpdateRequest, headers: Mapping[str, str]) -> Request:
         """The PUT of an update: what is sent, and what a preview shows."""
@@ -128,7 +134,7 @@ class RestBackend:
         call: Call,
     ) -> Wire | None:
         path, query = resource.get(record_id, options)
-        request = Request("GET", path, query, {**self._read_headers, **credentials})
+        request = Request("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
         with self._dropping(token, call):
             return await self._upstream.send(request, call, partial(judge_read, resource, record_id))
 

@@ -11,6 +11,7 @@ from app.apis.bokamera import jsv
 from app.apis.bokamera.errors import NAME
 from app.json_codec import encode_json
 from app.settings import BaseUrl, SecretKey, Url, Word
+from app.updates.languages import Languages
 from app.updates.rest import Media, RestBackend
 from app.upstream.credentials import key_and_bearer
 from app.upstream.tokens import TokenSource
@@ -22,6 +23,7 @@ _MEDIA = {
     "json": Media("application/json", "application/json", encode_json),
     "jsv": Media("text/jsv", "text/jsv", jsv.encode),
 }
+_LANGUAGES = Languages("x-language", ("sv", "en"))
 # What `check` names for a reason that BokaMera answers.
 BLAME = {
     # The token was issued a moment ago, so that the other credential is the wrong one.
@@ -84,4 +86,4 @@ def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource
 
 def rest(settings: BokameraSettings, upstream: Upstream, tokens: TokenSource | None = None) -> RestBackend:
     credentials = key_and_bearer(NAME, settings.api_key, tokens or _token_source(settings, upstream))
-    return RestBackend(upstream, credentials, _MEDIA[settings.format])
+    return RestBackend(upstream, credentials, _MEDIA[settings.format], languages=_LANGUAGES)

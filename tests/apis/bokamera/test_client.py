@@ -278,6 +278,37 @@ async def test_x_simulate_is_passed_on_with_the_put_alone():
     assert seen == ["FIELD_EMPTY", None, "HTML-500", None]
 
 
+# accept-language -> x-language.
+LANGUAGES = {
+    None: None,
+    "": None,
+    "sv": "sv",
+    "EN": "en",
+    "sv-SE,sv;q=0.9,en;q=0.8": "sv",
+    "de, en-GB;q=0.5, sv;q=0.7": "sv",
+    "en;q=0.7,sv;q=0.7": "en",
+    "en ; q=1.000 , sv": "en",
+    "de-DE,de;q=0.9": None,
+    "*": None,
+    "sv;q=0": None,
+    "sv;q=0,en;q=0.001": "en",
+    "sv;q=2, en;q=0.1": "en",
+    "svenska": None,
+    "sv\tx": None,
+    "sv," + "en," * 1000: None,
+}
+
+
+@pytest.mark.parametrize(("accepted", "sent"), LANGUAGES.items())
+async def test_the_best_language_of_the_caller_is_asked_for(accepted, sent):
+    service = Service(saved(), httpx.Response(200, json=[]))
+    backend = service.backend(api_key="k")
+    call = Call("r", accept_language=accepted)
+    await backend.update(ID, None, {}, call=call)
+    await backend.read(ID, None, call=call.for_write(0.0))
+    assert [request.headers.get("x-language") for request in service.requests] == [sent, sent]
+
+
 def test_settings_show_no_secret_and_belong_together():
     settings = BokameraSettings(
         api_key="hush-1", token_url="https://id.example/t", client_id="c", username="u", password="hush-2"
