@@ -69,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _configure_logs(settings)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server knows what to do with it
         return _serve(settings) if command == "serve" else _sandbox(settings)
-    except (SettingsError, ServerError, StoreUnavailableError) as error:
+    except SettingsError as error:
+        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+        return 2
+    except (ServerError, StoreUnavailableError) as error:
         name = "GATEWAY_STORE_URL: " if isinstance(error, StoreUnavailableError) else ""
         sys.stderr.write(f"{name}{error}\n")
         return 2

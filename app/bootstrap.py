@@ -257,7 +257,11 @@ def traces_of(settings: Settings, service: str) -> Traces | None:
     try:
         from app.telemetry.traces import Traces, provider_from_environment  # noqa: PLC0415 - see above
     except ImportError as error:
-        raise SettingsError("GATEWAY_TRACES: OpenTelemetry is not installed; install the extra `traces`") from error
+        text = "GATEWAY_TRACES: OpenTelemetry is not installed; install the extra `traces`"
+        if settings.gateway.traces:
+            raise SettingsError(text) from error
+        log.warning("%s. Traces that a variable OTEL_... asks for are not exported", text)  # a platform may set it
+        return None
     return Traces(provider_from_environment(service))
 
 

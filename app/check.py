@@ -221,7 +221,8 @@ def _traces(settings: Settings) -> Iterator[Finding]:
     if all(_installed(name) for name in _OF_TRACES):
         yield Finding("traces", "ok", "exported as the variables OTEL_… say; whether they arrive was not tried")
     else:
-        yield Finding("traces", "failed", "OpenTelemetry is not installed; install the extra `traces`", _TRACES)
+        state: Literal["failed", "warning"] = "failed" if settings.gateway.traces else "warning"
+        yield Finding("traces", state, "OpenTelemetry is not installed; install the extra `traces`", _TRACES)
 
 
 def _installed(name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import ipaddress
 import os
 import re
@@ -21,6 +20,7 @@ from app.edge.auth.authenticator import METRICS_SCOPE
 from app.edge.auth.static import unknown_scope
 from app.gateway_settings import GatewaySettings
 from app.graphql.scopes import scopes_of
+from app.setting_errors import guess, in_words
 from app.settings import cleaned
 from app.store.engine import passwords_in
 from app.upstream.tls import Trust, unreadable
@@ -123,15 +123,19 @@ def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
         by_api[api.name] = _validated(api.settings, prefix, values, problems)
     for variable in remaining:
         if variable not in known:
-            near = difflib.get_close_matches(variable, known, 1, 0.7)
-            problems.append(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+            near = guess(variable.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known])
+            problems.append(f"{variable} is not a setting" + (f"; did you mean {PREFIX}{near}?" if near else ""))
     values = {
         variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items() if variable in known
     }
     gateway = _validated(GatewaySettings, PREFIX, values, problems)
+    settings = Settings(gateway, by_api, trust=Trust(further=gateway.ca_file))
     if problems:
-        raise SettingsError(*problems)
-    return Settings(gateway, by_api, trust=Trust(further=gateway.ca_file))
+        # A person who starts it sees all at once, what no single setting can show among them.
+        named = {problem.partition(":")[0] for problem in problems}
+        further = [problem for problem in _problems(settings, list(apis)) if problem.partition(":")[0] not in named]
+        raise SettingsError(*problems, *further)
+    return settings
 
 
 def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
@@ -167,15 +171,18 @@ def _lines(path: Path, lines: TextIO) -> Iterator[tuple[str, str | None]]:
 
 
 def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems: list[str]) -> S:
-    """The settings of a model. What cannot be used is added to `problems`; the result is of no use then."""
+    """The settings of a model. What cannot be used is added to `problems`, and its default stands in for it."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        for found in error.errors(include_input=False, include_url=False, include_context=False):
-            name = "_".join(str(part) for part in found["loc"][:1]).upper()
-            message = found["msg"].removeprefix("Value error, ")
-            problems.append(f"{prefix}{name or '*'}: {message}")
-        return model.model_construct()
+        wrong = set()
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            name = "_".join(str(part) for part in fault["loc"][:1])
+            wrong.add(name)
+            field = model.model_fields.get(name)
+            problems.append(f"{prefix}{name.upper() or '*'}: {in_words(fault, field and field.description)}")
+        rest = {name: value for name, value in values.items() if name not in wrong}
+        return _validated(model, prefix, rest, []) if len(rest) < len(values) else model.model_construct()
 
 
 def is_loopback(url: str) -> bool:

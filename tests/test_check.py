@@ -258,8 +258,16 @@ sys.meta_path.insert(0, Nothing())
 from app.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
-    for arguments, code in ((["check"], 1), ([], 2)):
-        variables = environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    platform, own = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, {"GATEWAY_TRACES": "true"}
+    # A variable that a platform sets for every program is no reason not to start: the next fault ends this start.
+    taken = {"GATEWAY_PORT": "1", "GATEWAY_HOST": "192.0.2.1"}
+    for arguments, settings, code in (
+        (["check"], platform, 0),
+        (["check"], own, 1),
+        ([], own, 2),
+        ([], platform | taken, 2),
+    ):
+        variables = environment(settings)
         ended = subprocess.run(
             [sys.executable, "-c", program, *arguments],
             cwd=tmp_path,
@@ -271,6 +279,7 @@ sys.exit(main(sys.argv[1:]))
         assert ended.returncode == code
         assert "OpenTelemetry is not installed" in ended.stdout + ended.stderr
         assert "GATEWAY_TRACES" in ended.stdout + ended.stderr
+        assert ("cannot listen" in ended.stderr) == (settings == platform | taken)
 
 
 def test_the_command_writes_a_table_or_json_and_says_by_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -92,6 +92,32 @@ def test_help_version_and_schema_answer(tmp_path):
     assert run(tmp_path, "nonsense").returncode == 2
 
 
+WORDS = {
+    "GATEWAY_PORT=x": "GATEWAY_PORT: must be a whole number",
+    "GATEWAY_PORT=-1": "GATEWAY_PORT: must be greater than or equal to 0",
+    "GATEWAY_HEAD_SECONDS=soon": "GATEWAY_HEAD_SECONDS: must be a number",
+    "GATEWAY_TRACES=perhaps": "GATEWAY_TRACES: must be true or false",
+    "GATEWAY_LOG_LEVEL=loud": "GATEWAY_LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error'",
+    "GATEWAY_BASECONE_URL=ftp://x": "GATEWAY_BASECONE_URL: has another form than it needs (Base URL of the REST API",
+    "GATEWAY_HOSTS=x": "GATEWAY_HOSTS is not a setting; did you mean GATEWAY_HOST?",
+    "GATEWAY_PROXY=x": "GATEWAY_PROXY is not a setting; did you mean GATEWAY_PROXY_URL?",
+    "GATEWAY_TIMEOUT=3": "GATEWAY_TIMEOUT is not a setting",
+    "GATEWAY_BASECONE_PASSWORD=x": "GATEWAY_BASECONE_PASSWORD is not a setting",
+}
+
+
+def test_a_start_tells_every_wrong_setting_at_once_and_in_words(tmp_path):
+    settings = dict(setting.split("=", 1) for setting in WORDS if not setting.endswith("-1"))
+    ended = run(tmp_path, GATEWAY_PRODUCTION="true", **settings)
+    lines = ended.stderr.splitlines()
+    expected = [text for setting, text in WORDS.items() if not setting.endswith("-1")]
+    assert ended.returncode == 2
+    assert len(lines) == len(expected) + 1  # and that production needs callers
+    for text in expected:
+        assert [line for line in lines if line == text or (line.startswith(text) and "(" in text)], text
+    assert any(line.startswith("GATEWAY_PRODUCTION: callers must be") for line in lines)
+
+
 def test_every_help_text_spells_names_as_they_are(capsys):
     texts = []
     for arguments in ([], *([command] for command in COMMANDS)):

@@ -1,0 +1,34 @@
+"""What a person is told of a setting that cannot be used: words for pydantic's faults, a guess for an unknown name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails
+
+_WORDS = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+}
+_CLOSE = 0.75
+
+
+def in_words(fault: ErrorDetails, description: str | None) -> str:
+    """Never the value. `description` is the setting's; it stands in for a pattern."""
+    if fault["type"] == "string_pattern_mismatch":
+        return f"has another form than it needs ({description or 'see the documentation'})"
+    words = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    return words.replace("Input should be", "must be").replace("Input should", "must").replace("String should", "must")
+
+
+def guess(name: str, known: Sequence[str]) -> str | None:
+    """The name that was probably meant. Names have no common prefix here, which would make all of them alike."""
+    if close := difflib.get_close_matches(name, known, 1, _CLOSE):
+        return close[0]
+    longer = [other for other in known if other.startswith(f"{name}_")]
+    return longer[0] if len(longer) == 1 else None
