@@ -98,7 +98,7 @@ WORDS = {
     "GATEWAY_HEAD_SECONDS=soon": "GATEWAY_HEAD_SECONDS: must be a number",
     "GATEWAY_TRACES=perhaps": "GATEWAY_TRACES: must be true or false",
     "GATEWAY_LOG_LEVEL=loud": "GATEWAY_LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error'",
-    "GATEWAY_BASECONE_URL=ftp://x": "GATEWAY_BASECONE_URL: has another form than it needs (Base URL of the REST API",
+    "GATEWAY_BASECONE_URL=ftp://x": "GATEWAY_BASECONE_URL: is no URL: write https:// and a host",
     "GATEWAY_HOSTS=x": "GATEWAY_HOSTS is not a setting; did you mean GATEWAY_HOST?",
     "GATEWAY_PROXY=x": "GATEWAY_PROXY is not a setting; did you mean GATEWAY_PROXY_URL?",
     "GATEWAY_TIMEOUT=3": "GATEWAY_TIMEOUT is not a setting",
@@ -114,7 +114,7 @@ def test_a_start_tells_every_wrong_setting_at_once_and_in_words(tmp_path):
     assert ended.returncode == 2
     assert len(lines) == len(expected) + 1  # and that production needs callers
     for text in expected:
-        assert [line for line in lines if line == text or (line.startswith(text) and "(" in text)], text
+        assert text in lines
     assert any(line.startswith("GATEWAY_PRODUCTION: callers must be") for line in lines)
 
 
