@@ -179,8 +179,7 @@ def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems:
         for fault in error.errors(include_input=False, include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"][:1])
             wrong.add(name)
-            field = model.model_fields.get(name)
-            problems.append(f"{prefix}{name.upper() or '*'}: {in_words(fault, field and field.description)}")
+            problems.append(f"{prefix}{name.upper() or '*'}: {in_words(fault)}")
         rest = {name: value for name, value in values.items() if name not in wrong}
         return _validated(model, prefix, rest, []) if len(rest) < len(values) else model.model_construct()
 

@@ -18,10 +18,8 @@ _WORDS = {
 _CLOSE = 0.75
 
 
-def in_words(fault: ErrorDetails, description: str | None) -> str:
-    """Never the value. `description` is the setting's; it stands in for a pattern."""
-    if fault["type"] == "string_pattern_mismatch":
-        return f"has another form than it needs ({description or 'see the documentation'})"
+def in_words(fault: ErrorDetails) -> str:
+    """Never the value."""
     words = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     return words.replace("Input should be", "must be").replace("Input should", "must").replace("String should", "must")
 
