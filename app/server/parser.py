@@ -61,9 +61,10 @@ class RequestParser:
                 )
         piece = data[at:end]
         try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            self._without_offer()
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade:
+                self._without_offer()
         except httptools.HttpParserError:
             raise RefusedError(*_NO_REQUEST) from None
         if in_head and self.head:
