@@ -176,6 +176,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
             max_aliases=given.max_aliases,
             max_alias_length=given.max_alias_length,
             max_root_fields=given.max_root_fields,
+            max_page=given.max_page,
             max_directives=given.max_directives,
             max_list=given.max_list,
         ),

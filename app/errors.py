@@ -50,8 +50,8 @@ class DocumentedError:
 
     `backend` is None for the gateway's own rows. `text` None or `any_text` means that the row stands for any text.
     `input_path` is the place in the mutation's arguments, without list positions (`locate` adds them).
-    `meaning` says in our words what the row is about where the vendor publishes no text.
-    `source` is the page or the assumption that the row rests on.
+    `meaning` says what it is about where the vendor publishes no text; `source` is the page or assumption behind it.
+    `mutations` are those that it can come from, () for all; a row `of_reads` comes from none.
     """
 
     reason: str
@@ -66,6 +66,7 @@ class DocumentedError:
     mutations: tuple[str, ...] = ()
     outcome: Outcome | None = Outcome.NOT_APPLIED
     retry_safe: bool = False
+    of_reads: bool = False
     source: str = ""
 
 
@@ -257,6 +258,8 @@ TOKEN_UNAVAILABLE = _own(
     "The token endpoint could not be reached or gave no token; nothing was sent to the backend.",
     safe=True,
 )
+PAGE_SIZE_INVALID = _own("PAGE_SIZE_INVALID", Code.BAD_USER_INPUT, "The page is larger than the gateway reads at once.")
+CURSOR_INVALID = _own("CURSOR_INVALID", Code.BAD_USER_INPUT, "The cursor was not given by this gateway.")
 _UNSENT = Code.BACKEND_UNAVAILABLE
 NOT_CONNECTED = _own("NOT_CONNECTED", _UNSENT, "The backend could not be reached; nothing was sent.", safe=True)
 NO_FREE_CONNECTION = _own(
@@ -266,22 +269,14 @@ DEADLINE_BEFORE_SENDING = _own(
     "DEADLINE_BEFORE_SENDING", _UNSENT, "The deadline passed before anything was sent.", safe=True
 )
 BREAKER_OPEN = _own(
-    "BREAKER_OPEN",
-    Code.BACKEND_UNAVAILABLE,
-    "The backend failed repeatedly and is not called for a while; nothing was sent.",
-    safe=True,
+    "BREAKER_OPEN", _UNSENT, "The backend failed repeatedly and is not called for a while; nothing was sent.", safe=True
 )
-OVERLOADED = _own(
-    "OVERLOADED", Code.BACKEND_UNAVAILABLE, "Too many calls to the backend are in flight; nothing was sent.", safe=True
-)
+OVERLOADED = _own("OVERLOADED", _UNSENT, "Too many calls to the backend are in flight; nothing was sent.", safe=True)
 BACKEND_PAUSED = _own(
-    "BACKEND_PAUSED",
-    Code.BACKEND_UNAVAILABLE,
-    "The backend asked for a pause that is not over; nothing was sent.",
-    safe=True,
+    "BACKEND_PAUSED", _UNSENT, "The backend asked for a pause that is not over; nothing was sent.", safe=True
 )
 STORE_UNAVAILABLE = _own(
-    "STORE_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, "The local store cannot be reached; nothing was written.", safe=True
+    "STORE_UNAVAILABLE", _UNSENT, "The local store cannot be reached; nothing was written.", safe=True
 )
 IDEMPOTENCY_KEY_MALFORMED = _own(
     "IDEMPOTENCY_KEY_MALFORMED",

@@ -180,6 +180,7 @@ class _OwnSettings(BaseModel):
     )
     max_aliases: Count = Field(_DOCUMENT.max_aliases, description="Most aliases in a document.")
     max_alias_length: Count = Field(_DOCUMENT.max_alias_length, description="Longest alias, in characters.")
+    max_page: Count = Field(_DOCUMENT.max_page, description="Most records of a list's page.")
     max_root_fields: Count = Field(_DOCUMENT.max_root_fields, description="Most root fields of an operation.")
     max_list: Count = Field(_DOCUMENT.max_list, description="Most members of a list or map in an input.")
     max_directives: Count = Field(_DOCUMENT.max_directives, description="Most directives in a document.")

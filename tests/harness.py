@@ -132,10 +132,14 @@ async def serving(app: Starlette, **options: Any) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    wiring: str, folder: Path, apis: Sequence[Api] = APIS, extra: Mapping[str, str] | None = None
+    wiring: str,
+    folder: Path,
+    apis: Sequence[Api] = APIS,
+    extra: Mapping[str, str] | None = None,
+    url_of_store: str | None = None,
 ) -> AsyncIterator[Gateway]:
-    """The gateway in one wiring over a fresh store in `folder`."""
-    store_url = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}"}
+    """The gateway in one wiring over a fresh store in `folder`, or over another one."""
+    store_url = {"GATEWAY_STORE_URL": url_of_store or f"sqlite:///{folder / 'gateway.db'}"}
     local = parse_settings(apis, {**store_url})
     async with contextlib.AsyncExitStack() as stack:
         if wiring == "local":

@@ -9,11 +9,14 @@ import shlex
 import subprocess
 import tomllib
 
+import httpx
 import pytest
 import yaml
+from graphql import parse, validate
 
 from app.apis import APIS
 from app.apis.basecone.examples import SUPPLIER_INPUT
+from app.graphql.schema import build_schema
 from tests.processes import ROOT, program
 from tests.readme_tables import ENV_EXAMPLE, README, env_example, filled
 
@@ -115,6 +118,8 @@ def test_every_snippet_parses(number):
                 line.removeprefix("$ ") for line in body.splitlines() if language == "sh" or line.startswith("$ ")
             )
             assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+        case "graphql":
+            assert not validate(build_schema(APIS)._schema, parse(body))
         case "toml":
             tomllib.loads(body)
         case "yaml":
@@ -130,3 +135,31 @@ def test_resetting_the_store_names_its_files():
 def test_links_inside_the_readme_lead_somewhere():
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])
+def test_a_forms_whole_way_is_the_readmes(request, wiring):
+    """Find the company, find the supplier, read it, offer the codes, change it: each id and code from the step before."""
+    started = request.getfixturevalue(wiring)
+
+    def ask(name, **variables):
+        sent = {"query": marked("way"), "operationName": name, "variables": variables}
+        body = httpx.post(f"{started.url}/graphql", json=sent).json()
+        assert "errors" not in body, body
+        return body["data"]
+
+    companies = ask("Companies")["companies"]
+    assert not companies["pageInfo"]["hasNextPage"]
+    [company] = [item["companyId"] for item in companies["nodes"] if item["name"] == "Alpha Trading BV"]
+    [found] = [
+        item for item in ask("Suppliers", companyId=company)["suppliers"]["nodes"] if item["name"] == "Blue Bikes"
+    ]
+    supplier = ask("Supplier", id=found["id"])["supplier"]
+    assert (supplier["code"], supplier["company"]["companyId"]) == (found["code"], company)
+    codes = {item["code"] for item in ask("Codes", companyId=company)["vatCodes"]["nodes"]}
+    [chosen] = codes & {"SE25"}
+    assert supplier["vatCode"]["code"] in codes - {chosen}
+    wanted = {"company": {"companyId": company}, "name": supplier["name"], "vatCode": {"code": chosen}}
+    changed = ask("Change", id=found["id"], input=wanted)["updateSupplier"]["supplier"]
+    assert changed == {"id": found["id"], "name": "Blue Bikes", "vatCode": {"code": chosen}}
+    assert ask("Supplier", id=found["id"])["supplier"]["vatCode"] == {"code": chosen}

@@ -132,7 +132,9 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
             vendor_code=row.vendor_code,
             text=row.text,
             input_path=list(row.input_path) if row.input_path is not None else None,
-            mutations=[name for update in row.mutations for name in alike.get(update, (update,))]
+            mutations=[]
+            if row.of_reads
+            else [name for update in row.mutations for name in alike.get(update, (update,))]
             or (names[row.backend] if row.backend else everything),
             outcome=outcome[row.outcome.value] if row.outcome else None,
             retry_safe=row.retry_safe,

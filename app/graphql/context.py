@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 class Context(Struct):
     """One per operation.
 
-    `entities` holds the look-ups of `_entities`, so that one record is read once per request; `representations` counts
-    what was asked for and `look_ups` bounds how many run at a time, all `_entities` fields together.
+    `entities` holds the look-ups of `_entities`, so that one record is read once per request; `look_ups` bounds
+    how many run at a time, all `_entities` fields together.
+
+    `max_page` bounds a list's `first`; `record_reads` bounds how many records of all lists are read at a time.
 
     `faults_as_data` are the faults that a payload tells, each with the path of its field;
     `previews` are the response keys of dry runs.
@@ -35,10 +37,11 @@ class Context(Struct):
     caller: str | None = None
     scopes: frozenset[str] | None = None
     entities: dict[tuple[str, tuple[Any, ...]], asyncio.Future[Any]] = field(default_factory=dict)
-    representations: int = 0
     look_ups: asyncio.Semaphore | None = None
     previews: list[str | int] = field(default_factory=list)
     too_long: dict[str, GatewayError] = field(default_factory=dict)
+    max_page: int = 100
+    record_reads: asyncio.Semaphore | None = None
     faults_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
 
     def demand(self, scope: str) -> None:

@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -105,11 +106,14 @@ class Document:
 
     ast: DocumentNode
     operations: Mapping[str | None, Operation]
+    fragments: Mapping[str, FragmentDefinitionNode] = field(init=False, repr=False, compare=False)
     _only: Operation | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         operations = list(self.operations.values())
         object.__setattr__(self, "_only", operations[0] if len(operations) == 1 else None)
+        fragments = {item.name.value: item for item in self.ast.definitions if isinstance(item, FragmentDefinitionNode)}
+        object.__setattr__(self, "fragments", fragments)
 
     def operation(self, name: str | None) -> Operation:
         """The operation to run; an empty name counts as none. Raises RefusedRequestError."""

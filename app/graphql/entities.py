@@ -18,8 +18,7 @@ from strawberry.federation.schema_directives import Key
 
 from app.errors import GatewayError
 from app.graphql.context import refusal_for
-from app.graphql.lists import MAX_REPRESENTATIONS
-from app.graphql.refusals import REPRESENTATION_INVALID, TOO_MANY_REPRESENTATIONS
+from app.graphql.refusals import REPRESENTATION_INVALID
 
 if TYPE_CHECKING:
     from strawberry.schema.name_converter import NameConverter
@@ -112,11 +111,6 @@ async def resolve_entities(
     context: Context = info.context
     if (too_long := context.too_long.get(info.path.key)) is not None:
         raise too_long
-    context.representations += len(representations)
-    if context.representations > MAX_REPRESENTATIONS:
-        raise GatewayError(
-            TOO_MANY_REPRESENTATIONS, f"At most {MAX_REPRESENTATIONS} representations are looked up in one request."
-        )
     context.look_ups = context.look_ups or asyncio.Semaphore(MAX_LOOK_UPS)
     answers: list[Awaitable[Any] | Exception] = []
     for representation in representations:

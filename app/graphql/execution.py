@@ -21,6 +21,7 @@ from app.graphql.formatting import format_errors, told_as_data
 from app.graphql.limits import DocumentLimits
 from app.graphql.lists import any_long, refuse_long
 from app.graphql.persisted import PersistedDocuments
+from app.graphql.records import Records
 from app.graphql.refusals import (
     MUTATION_OVER_GET,
     OPERATION_NOT_FOUND,
@@ -100,11 +101,12 @@ class Engine:
     ) -> None:
         self.schema = schema
         self._graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
-        self.documents = Documents(
-            self._graphql, limits or DocumentLimits(), introspection=introspection, max_cached=max_documents
-        )
+        limits = limits or DocumentLimits()
+        self._max_page = limits.max_page
+        self._records = Records(self._graphql, limits.max_page)
+        self.documents = Documents(self._graphql, limits, introspection=introspection, max_cached=max_documents)
         self.persisted = persisted if persisted is not None else PersistedDocuments()
-        self._max_list = (limits or DocumentLimits()).max_list
+        self._max_list = limits.max_list
         self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)
         self._router_secret_set = router_secret_set
         self._compiled = CompiledOperations(schema) if compiled else None
@@ -115,6 +117,8 @@ class Engine:
         executed: Executed | ExecutionResult | None = None
         try:
             document, operation = self._chosen(request, context, result)
+            self._records.check(document, operation, request.variables)
+            context.max_page = self._max_page
             if operation.long_literals or any_long(request.variables, self._max_list):
                 request = self._without_long(document, operation, request, context)
             trace = FederatedTrace() if request.traced and context.trusted_router else None

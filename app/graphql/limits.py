@@ -53,6 +53,7 @@ class DocumentLimits:
     max_aliases: int = 50
     max_alias_length: int = 200
     max_root_fields: int = 50
+    max_page: int = 100
     max_directives: int = 50
     max_list: int = 200
     max_errors: int = 20

@@ -22,7 +22,6 @@ from graphql import (
 )
 
 from app.errors import LIST_TOO_LONG, GatewayError
-from app.graphql.refusals import TOO_MANY_REPRESENTATIONS
 from app.graphql.variables import values_of
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 
     from app.graphql.variables import Place
 
-# A router splits its own batches long before this; the bound is for whoever is not a router.
-MAX_REPRESENTATIONS = 1000
+# How many there are is `app.graphql.records`' to tell.
 _REPRESENTATIONS = "representations"
 
 
@@ -83,23 +81,19 @@ def refuse_long(
     kept = dict(variables)
 
     def fault(node: Any, place: Place) -> GatewayError | None:
-        bound = MAX_REPRESENTATIONS if place == (_REPRESENTATIONS,) else limit
+        if place == (_REPRESENTATIONS,):
+            return None
         if isinstance(node, ListValueNode | ObjectValueNode):
-            return _error(place, bound) if len(_members(node)) > bound else None
+            return _error(place, limit) if len(_members(node)) > limit else None
         if not isinstance(node, VariableNode):
             return None
         name = node.name.value
         if name not in variables:
             default = definitions[name].default_value if name in definitions else None
-            return _error(place, bound) if default is not None and _default_is_long(default, bound) else None
+            return _error(place, limit) if default is not None and _default_is_long(default, limit) else None
         type_ = type_from_ast(schema, definitions[name].type) if name in definitions else None
-        if place[:1] == (_REPRESENTATIONS,):
-            value = variables[name]
-            inner: Place | None = () if isinstance(value, list) and len(value) > bound else None
-            kept[name] = [] if inner == () else value
-        else:
-            inner, kept[name] = _without_long(variables[name], type_, bound)
-        return None if inner is None else _error((*place, *inner), bound)
+        inner, kept[name] = _without_long(variables[name], type_, limit)
+        return None if inner is None else _error((*place, *inner), limit)
 
     for field in _root_fields(operation.selection_set, fragments, set()):
         key = (field.alias or field.name).value
@@ -110,10 +104,6 @@ def refuse_long(
 
 
 def _error(place: Place, limit: int) -> GatewayError:
-    if place == (_REPRESENTATIONS,):
-        return GatewayError(
-            TOO_MANY_REPRESENTATIONS, f"At most {limit} representations are looked up in one request.", input_path=place
-        )
     return GatewayError(LIST_TOO_LONG, f"At most {limit} members are taken here.", input_path=place)
 
 

@@ -71,11 +71,11 @@ REPRESENTATION_INVALID = _row(
     400,
     "An entity representation names no entity of this subgraph or has no usable key.",
 )
-TOO_MANY_REPRESENTATIONS = _row(
-    "TOO_MANY_REPRESENTATIONS",
+TOO_MANY_RECORDS = _row(
+    "TOO_MANY_RECORDS",
     Code.BAD_USER_INPUT,
     400,
-    "More entity representations than the gateway looks up in one request.",
+    "The lists and entities of a request ask for more records than the gateway reads for one.",
 )
 ROUTER_NOT_TRUSTED = _row(
     "ROUTER_NOT_TRUSTED", Code.UNAUTHENTICATED, 401, "_service and _entities are answered to the trusted router only."

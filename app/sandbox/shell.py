@@ -16,6 +16,7 @@ from app.errors import GatewayError, GatewayErrors, refusal
 from app.json_codec import decode_json, encode_json
 from app.mapping.scalars import parse_uuid
 from app.sandbox.faults import fault_of
+from app.updates.listing import Listing, ListPage, ListRequest
 from app.updates.resource import Resource, UpdateRequest
 from app.upstream.exchange import Answer
 
@@ -58,6 +59,7 @@ class Sandbox:
 
     `headers` carry credentials, and every request brings them. `decode` raises ValueError. `bind` makes the body and
     the options of an update of what was decoded. `shown` is the data of a read's answer, `write` that answer.
+    `asked` reads what is asked of a list, `shown_page` is the data of its answer.
     `render` makes the answer of a refusal, `failed` that of a store that failed, `unreadable` the refusal of a body,
     `bad_id` that of an id which is none, by the name of its parameter. `suffixes` of a path choose a format.
     """
@@ -74,21 +76,38 @@ class Sandbox:
     write: Callable[[Request, Any], Answer] = _in_json
     bad_id: Callable[[Resource, str, str], GatewayError | GatewayErrors] = _unknown
     suffixes: Sequence[str] = ()
+    listings: Sequence[Listing] = ()
+    asked: Callable[[Request, Listing], ListRequest] = lambda _request, listing: ListRequest(listing, {}, 0)
+    shown_page: Callable[[Request, ListRequest, ListPage], Any] = lambda _request, _asked, page: page.items
 
     def routes(self, backend: Backend) -> list[Route]:
         """The routes are those that the resources build their own requests for."""
+        lists = {listing.get(ListRequest(listing, {}, 0))[0]: listing for listing in self.listings}
+        pages = {path: partial(self._page, backend, listing) for path, listing in lists.items()}
         routes = []
         for resource in self.resources:
             path, query = resource.get(_ID, {})
             name = next((name for name, value in query if value == _ID), None)
-            read = self._answered(partial(self._read, backend, resource, name))
-            paths = [path] if name is None else [path, *(path + suffix for suffix in self.suffixes)]
+            reading = partial(self._read, backend, resource, name)
+            if name is not None and path in pages:
+                reading = partial(_either, name, reading, pages.pop(path))
+            read = self._answered(reading)
+            paths = [path] if name is None else self._spelled(path)
             routes += [Route(path, read, methods=["GET"]) for path in paths]
             if resource.put is not None:
                 path, _ = resource.put(_ID, {})
                 update = self._answered(partial(self._update, backend, resource))
                 routes.append(Route(path, update, methods=["PUT"]))
+        for path, page in pages.items():
+            routes += [Route(item, self._answered(page), methods=["GET"]) for item in self._spelled(path)]
         return routes
+
+    def _spelled(self, path: str) -> list[str]:
+        return [path, *(path + suffix for suffix in self.suffixes)]
+
+    async def _page(self, backend: Backend, listing: Listing, request: Request, call: Call) -> Answer:
+        asked = self.asked(request, listing)
+        return self.write(request, self.shown_page(request, asked, await backend.page(asked, call=call)))
 
     async def _update(self, backend: Backend, resource: Resource, request: Request, call: Call) -> Answer:
         record_id = self._id(resource, request, None)
@@ -148,6 +167,18 @@ class Sandbox:
         credentials = {name: request.headers[name] for name in self.headers if name in request.headers}
         simulate = request.headers.get("x-simulate", "").upper() if request.method == "PUT" else ""
         return Call(request.headers.get("x-request-id", ""), {self.api: credentials}, simulate=simulate or None)
+
+
+async def _either(name: str, read: _Handler, page: _Handler, request: Request, call: Call) -> Answer:
+    """A read that is a list with a filter: without the filter it is the list."""
+    return await (read if name.casefold() in query_of(request) else page)(request, call)
+
+
+def whole_number(text: str | None, otherwise: int, most: int) -> int:
+    """A count of a query. What is none is taken as left out."""
+    if text is None or not (text.isascii() and text.isdigit()):
+        return otherwise
+    return min(int(text[:10]), most)
 
 
 def query_of(request: Request) -> dict[str, str]:

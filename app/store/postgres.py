@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.store.holds import AdvisoryHold
 from app.store.migrations import Seed, collections_in, migrate
-from app.store.pages import Pages, placed
+from app.store.pages import Pages
 from app.store.records import (
     Collection,
     Place,
@@ -156,7 +156,7 @@ class PostgresStore:
         self._idle = asyncio.Event()
         self._idle.set()
         self._statements = statements(collections, _DIALECT)
-        self._pages = Pages(_DIALECT)
+        self._pages = Pages(_DIALECT, lambda query: self._fetch(query.sql, *query.parameters))
         self._get_many_sql = functools.cache(self._select_many)
 
     @classmethod
@@ -211,20 +211,11 @@ class PostgresStore:
         after: Place | None = None,
         descending: bool = False,
     ) -> list[tuple[Record, Place]]:
-        query = self._pages.page(
-            self._statements[collection].table,
-            selection,
-            limit=limit,
-            offset=offset,
-            after=after,
-            descending=descending,
-        )
-        return placed(await self._fetch(query.sql, *query.parameters))
+        table = self._statements[collection].table
+        return await self._pages.page(table, selection, limit=limit, offset=offset, after=after, descending=descending)
 
     async def count(self, collection: Collection, selection: Selection) -> int:
-        query = self._pages.count(self._statements[collection].table, selection)
-        [row] = await self._fetch(query.sql, *query.parameters)
-        return int(row[0])
+        return await self._pages.count(self._statements[collection].table, selection)
 
     async def commit(
         self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
@@ -232,6 +223,7 @@ class PostgresStore:
         """All of `writes` durably, or none."""
         if prepared := prepare(writes, self._statements):
             await self._in_time(_Commit(prepared, also), deadline)
+            self._pages.forget(writes)
 
     async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
         return await self._in_time(_Commit([], statements), deadline)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.store.holds import FileHold
 from app.store.migrations import Seed, collections_in, migrate
-from app.store.pages import Pages, placed
+from app.store.pages import Pages
 from app.store.records import (
     Collection,
     Place,
@@ -102,7 +102,7 @@ class SqliteStore:
         self._path = path
         self.dialect: Dialect = sqlite_dialect(paramstyle="qmark")
         self._statements = statements(collections, self.dialect)
-        self._pages = Pages(self.dialect)
+        self._pages = Pages(self.dialect, lambda query: self._read(lambda reader: reader.execute(*query).fetchall()))
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(path, writer, self._loop)
         self._writer.start()
@@ -151,20 +151,11 @@ class SqliteStore:
         after: Place | None = None,
         descending: bool = False,
     ) -> list[tuple[Record, Place]]:
-        query = self._pages.page(
-            self._statements[collection].table,
-            selection,
-            limit=limit,
-            offset=offset,
-            after=after,
-            descending=descending,
-        )
-        return placed(await self._read(lambda reader: reader.execute(*query).fetchall()))
+        table = self._statements[collection].table
+        return await self._pages.page(table, selection, limit=limit, offset=offset, after=after, descending=descending)
 
     async def count(self, collection: Collection, selection: Selection) -> int:
-        query = self._pages.count(self._statements[collection].table, selection)
-        [row] = await self._read(lambda reader: reader.execute(*query).fetchall())
-        return int(row[0])
+        return await self._pages.count(self._statements[collection].table, selection)
 
     async def commit(
         self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
@@ -172,6 +163,7 @@ class SqliteStore:
         """All of `writes` durably, or none. Cancelled before its transaction begins it writes nothing, later all."""
         if prepared := prepare(writes, self._statements):
             await self._commit(prepared, also, deadline)
+            self._pages.forget(writes)
 
     async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
         return await self._commit([], statements, deadline)

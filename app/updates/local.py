@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from app.errors import refusal
 from app.json_codec import encode_json
-from app.store.records import UniqueConflictError, VersionConflictError
+from app.store.records import Place, UniqueConflictError, VersionConflictError
 from app.updates.change import compare, mismatch
+from app.updates.listing import ListPage
 from app.upstream.exchange import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Collection as Names
 
     from app.call import Call
     from app.mapping.wire import Wire
-    from app.store.records import Store, Write
+    from app.store.records import Collection, Record, Selection, Store, Write
+    from app.updates.listing import ListRequest
     from app.updates.resource import Options, Resource, UpdateRequest
 
 
@@ -80,17 +83,42 @@ class _DryCall(LocalCall):
 
 
 class Rules(Protocol):
-    """The documented rules of an API over its records. Both raise GatewayError(s) of the API's rows."""
+    """The documented rules of an API over its records. All raise GatewayError(s) of the API's rows."""
 
     async def update(self, request: UpdateRequest, call: LocalCall) -> Wire | None: ...
 
     async def read(self, resource: Resource, record_id: str, options: Options, call: LocalCall) -> Wire | None: ...
 
+    async def page(self, request: ListRequest, call: LocalCall) -> ListPage: ...
+
+
+async def page_of(
+    store: Store, collection: Collection, selection: Selection, request: ListRequest, item: Callable[[Record], Any]
+) -> ListPage:
+    """A page of the selected records, each as the vendor's list has it. The total is counted only if asked for."""
+    after = None if request.after is None else Place(*request.after)
+    records = await store.page(
+        collection,
+        selection,
+        limit=request.limit + 1,
+        offset=0 if after else request.offset,
+        after=after,
+        descending=request.descending,
+    )
+    total = await store.count(collection, selection) if request.counts else None
+    page = records[: request.limit]
+    return ListPage(
+        [item(record) for record, _ in page],
+        more=len(records) > len(page),
+        total=total,
+        places=[(place.sort_key, place.record_id) for _, place in page],
+    )
+
 
 class ClientRules(Rules, Protocol):
     """Of an API with members of a request that only some clients may send."""
 
-    async def omitted(self, resource: Resource, names: Collection[str], call: LocalCall) -> Collection[str]:
+    async def omitted(self, resource: Resource, names: Names[str], call: LocalCall) -> Names[str]:
         """Of `names`, those that the calling user may not send."""
         ...
 
@@ -127,11 +155,14 @@ class LocalBackend:
         path, query = request.resource.put(request.id, request.options)
         return Request("PUT", request.resource.base_path + path, query, {}, encode_json(request.body))
 
-    async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:
+    async def omitted(self, resource: Resource, names: Names[str], *, call: Call) -> Names[str]:
         return await cast("ClientRules", self._rules).omitted(resource, names, self._local(call))
 
     async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
         return await self._rules.read(resource, record_id, options, self._local(call))
+
+    async def page(self, request: ListRequest, *, call: Call) -> ListPage:
+        return await self._rules.page(request, self._local(call))
 
     def _local(self, call: Call) -> LocalCall:
         callers: Any = call.credentials.get(self._api)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.call import Call
     from app.errors import DocumentedError, GatewayError, GatewayErrors
     from app.updates.change import Patch
+    from app.updates.listing import ListPage, ListRequest
     from app.updates.table import ErrorTable
     from app.upstream.exchange import Answer
     from app.upstream.exchange import Request as BackendRequest
@@ -97,6 +98,8 @@ class Backend(Protocol):
     def compares_revisions(self) -> bool:
         """Whether `update` itself compares the expected revision, in the transaction that writes."""
         ...
+
+    async def page(self, request: ListRequest, *, call: Call) -> ListPage: ...
 
 
 async def _as_read(record: Any, _backend: Backend, _call: Call) -> Any:

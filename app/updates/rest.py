@@ -16,6 +16,7 @@ from app.call import is_fault
 from app.errors import VALUE_NOT_SUPPORTED, Code, GatewayError, GatewayErrors
 from app.json_codec import encode_json
 from app.updates.judging import judge_read, judge_update
+from app.updates.listing import judge_page
 from app.upstream.exchange import Request
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from app.call import Call
     from app.mapping.wire import Wire
     from app.updates.languages import Languages
+    from app.updates.listing import ListPage, ListRequest
     from app.updates.resource import Options, Resource, UpdateRequest
     from app.upstream.credentials import Credentials
     from app.upstream.upstream import Upstream
@@ -137,6 +139,13 @@ class RestBackend:
         request = Request("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
         with self._dropping(token, call):
             return await self._upstream.send(request, call, partial(judge_read, resource, record_id))
+
+    async def page(self, request: ListRequest, *, call: Call) -> ListPage:
+        credentials, token = await self.credentials.headers(call)
+        path, query = request.listing.get(request)
+        sent = Request("GET", path, query, {**self._read_headers, **credentials})
+        with self._dropping(token, call):
+            return judge_page(request, await self._upstream.send(sent, call))
 
     @contextmanager
     def _dropping(self, token: str | None, call: Call) -> Iterator[None]:

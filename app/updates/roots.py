@@ -14,6 +14,7 @@ from strawberry import UNSET, Info
 from app.errors import GatewayError, GatewayErrors
 from app.mapping.scalars import UUID
 from app.updates.change import Change
+from app.updates.connections import AFTER, CHANGING, DEFAULT_PAGE, FIRST, connection, connection_types
 from app.updates.preview import UpdatePreview, preview
 from app.updates.reading import backend_of, read_record
 from app.updates.resource import Argument
@@ -21,6 +22,7 @@ from app.updates.run import update
 from app.updates.user_errors import as_data, capped, wanted
 
 if TYPE_CHECKING:
+    from app.updates.listing import Listing
     from app.updates.resource import Options, Resource
     from app.updates.user_errors import UserErrors
 
@@ -58,17 +60,24 @@ class Roots:
     scopes: Mapping[str, str]
 
 
-def roots_of(*resources: Resource) -> Roots:
-    """The roots of an API's resources, in their order; each record gets its `resolve_reference`."""
+def roots_of(*resources: Resource, listings: Sequence[Listing] = ()) -> Roots:
+    """The roots of an API's resources and lists, in their order; each record gets its `resolve_reference`."""
     for resource in resources:
         resource.record.resolve_reference = classmethod(_resolve_reference(resource))  # type: ignore[attr-defined]
     return Roots(
-        query=lambda: _root("Query", {_snake(item.name): _query(item) for item in resources}),
+        query=lambda: _root(
+            "Query",
+            {
+                **{_snake(item.name): _query(item) for item in resources},
+                **{_snake(item.name): _list(item) for item in listings},
+            },
+        ),
         mutation=lambda errors: _root("Mutation", _mutations(resources, errors)),
         mutations=tuple(name for item in resources for name in item.mutations),
         scopes={
             **{name: f"{item.scope}:write" for item in resources for name in item.mutations},
             **{item.name: f"{item.scope}:read" for item in resources},
+            **{item.name: f"{item.scope}:read" for item in listings},
         },
     )
 
@@ -99,6 +108,18 @@ def _query(resource: Resource) -> Any:
     assert resource.texts is not None
     arguments = [_id(resource), *(_parameter(item) for item in resource.arguments if item.of_reads)]
     return _field(strawberry.field, read, arguments, resource.record, resource.texts.query)
+
+
+def _list(listing: Listing) -> Any:
+    async def page(info: Info, first: int = DEFAULT_PAGE, after: Any = UNSET, **arguments: Any) -> Any:
+        return await connection(listing, info, first, None if after is UNSET else after, _options(arguments))
+
+    parameters = [
+        *(_parameter(item) for item in listing.arguments),
+        _named("first", FIRST, DEFAULT_PAGE),
+        _named("after", AFTER, UNSET),
+    ]
+    return _field(strawberry.field, page, parameters, connection_types(listing)[0], listing.description + CHANGING)
 
 
 def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: bool) -> Any:

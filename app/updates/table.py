@@ -50,6 +50,10 @@ class ErrorTable:
         row = self.recognise(mutation, answer.status, vendor_code or "", text or "")
         if row is None:
             return undocumented(self.name, answer, code=vendor_code, message=text)
+        return self.refusal(row, answer, text)
+
+    def refusal(self, row: DocumentedError, answer: Answer, text: str | None) -> GatewayError:
+        """The error of a row that an answer was recognised as."""
         log_body(self.name, answer)  # what a client is not shown of it
         # The documented text itself holds nothing that would have to go.
         error = refusal(row, row.text if text == row.text else cleaned(text or "", answer.secrets) or row.text)

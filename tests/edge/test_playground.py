@@ -111,6 +111,21 @@ async def test_the_page_says_where_it_writes(settings: dict[str, str], shown: li
     assert f">Writes go to {' '.join(shown)}</aside>" in page.text
 
 
+async def test_the_first_tabs_lead_from_one_to_the_next(client: httpx.AsyncClient) -> None:
+    """Find, read, change: the ids of the next tab are those that the one before shows, also when it was changed."""
+    assert [operation.title for operation in PREPARED[:3]] == ["Find a supplier", "Read it", "Change it"]
+    for _ in range(2):
+        answers = [
+            (await client.post("/graphql", json={"query": tab.query, "variables": tab.variables})).json()["data"]
+            for tab in PREPARED[:3]
+        ]
+        [found, read, changed] = answers
+        [supplier_id] = {tab.variables["id"] for tab in PREPARED[1:3]}
+        assert supplier_id in {node["id"] for node in found["suppliers"]["nodes"]}
+        assert read["supplier"]["id"] == changed["patchSupplier"]["supplier"]["id"] == supplier_id
+        assert read["supplier"]["company"]["companyId"] == PREPARED[0].variables["companyId"]
+
+
 def test_some_failures_come_by_data_and_some_by_header() -> None:
     refused = [operation for operation in PREPARED if operation.reason is not None]
     assert {bool(operation.headers) for operation in refused} == {True, False}

@@ -125,14 +125,38 @@ async def test_texts_without_end_are_sorted_and_matched_all_the_same(listed):
     assert await listed.count(LISTED, Selection("o", search=long[:20])) == 1
 
 
+async def test_a_position_is_that_of_now_after_a_commit_of_ones_own(listed):
+    """The place at an offset is remembered, and forgotten when the list changes."""
+    for number in range(3):
+        first = names(await listed.page(LISTED, OF_O, limit=3))
+        assert (
+            names(await listed.page(LISTED, OF_O, limit=1, offset=3))
+            == names(await listed.page(LISTED, OF_O, limit=4))[3:]
+        )
+        record = (await listed.page(LISTED, OF_O, limit=1))[0][0]
+        renamed = dataclasses.replace(record, document={"name": f"zzz {number}"})
+        await listed.commit([Write(LISTED, renamed, record.version)])
+        assert (
+            names(await listed.page(LISTED, OF_O, limit=2, offset=3))
+            == names(await listed.page(LISTED, OF_O, limit=5))[3:]
+        )
+        assert names(await listed.page(LISTED, OF_O, limit=3)) != first
+
+
+async def test_a_total_is_that_of_now_after_a_commit_of_ones_own(listed):
+    for number in range(3):
+        assert await listed.count(LISTED, OF_O) == len(NAMES) + number
+        await listed.commit([Write(LISTED, Record(f"new {number}", {"name": "n"}, owner="o"), None)])
+
+
 async def test_every_page_and_count_is_by_index(listed, url):
     table = listed._statements[LISTED].table
     selections = [OF_O, Selection(), Selection("o", search="x"), Selection("o", match="x"), Selection("o", ids=("1",))]
     selections.append(Selection(any_owner=True, match="x"))
-    queries = [listed._pages.count(table, selection) for selection in selections]
+    queries = [listed._pages.queries.count(table, selection) for selection in selections]
     for after in (None, Place("a", "1")):
         queries += [
-            listed._pages.page(table, selection, limit=5, offset=0, after=after, descending=False)
+            listed._pages.queries.page(table, selection, limit=5, offset=0, after=after, descending=False)
             for selection in selections
         ]
     if url.startswith("sqlite"):

@@ -4,6 +4,7 @@ from app.apis.api import Api
 from app.apis.basecone.errors import ROWS
 from app.apis.basecone.examples import EXAMPLES
 from app.apis.basecone.kinds import NAME
+from app.apis.basecone.lists import LISTINGS
 from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.sandbox import routes, settings_for
 from app.apis.basecone.seed import COLLECTIONS, seed
@@ -16,7 +17,7 @@ API = Api(
     name=NAME,
     title="Basecone",
     errors=ROWS,
-    roots=roots_of(*RESOURCES),
+    roots=roots_of(*RESOURCES, listings=LISTINGS),
     resources=RESOURCES,
     settings=BaseconeSettings,
     caller_headers={"x-basecone-authorization": "authorization"},

@@ -198,8 +198,32 @@ GENERAL = (
     ),
 )
 
+
+def _of_ledger_list(reason: str, vendor_code: str, code: Code, meaning: str) -> DocumentedError:
+    return DocumentedError(
+        reason=reason,
+        code=code,
+        backend=NAME,
+        http_status=400,
+        vendor_code=vendor_code,
+        meaning=meaning,
+        any_text=True,
+        input_path=("companyId",),
+        of_reads=True,
+        source="https://developers.basecone.com/ApiReference/GeneralLedgersCollection",
+    )
+
+
+LEDGER_COMPANY_UNKNOWN = _of_ledger_list(
+    "COMPANY_NOT_FOUND", "CompanyDoesNotExist", Code.BAD_USER_INPUT, "The company provided does not exist."
+)
+LEDGER_COMPANY_DENIED = _of_ledger_list(
+    "COMPANY_ACCESS_DENIED", "NoAccessToCompany", Code.FORBIDDEN, "User does not have access to the company provided."
+)
+_LEDGER_LIST = (LEDGER_COMPANY_UNKNOWN, LEDGER_COMPANY_DENIED)
+
 DOCUMENTED = {CUSTOMER: _shared(CUSTOMER), SUPPLIER: _shared(SUPPLIER) + _SUPPLIER_ONLY}
-ROWS: tuple[DocumentedError, ...] = (*DOCUMENTED[CUSTOMER], *DOCUMENTED[SUPPLIER], *GENERAL)
+ROWS: tuple[DocumentedError, ...] = (*DOCUMENTED[CUSTOMER], *DOCUMENTED[SUPPLIER], *GENERAL, *_LEDGER_LIST)
 
 TABLE = ErrorTable(NAME, ROWS)
 
@@ -212,6 +236,15 @@ def parse(kind: Kind, answer: Answer) -> GatewayError:
     """The error of an answer that is no success. Nothing is lost, nothing is invented."""
     data = parsed(answer.body)
     return TABLE.error(kind.mutation, answer, text_member(data, "code"), text_member(data, "message"))
+
+
+def parse_ledger_list(answer: Answer) -> GatewayError:
+    """As `parse`, for the list of general ledgers, which has codes of its own."""
+    code = (text_member(parsed(answer.body), "code") or "").casefold()
+    for row in _LEDGER_LIST:
+        if answer.status == row.http_status and code == (row.vendor_code or "").casefold():
+            return TABLE.refusal(row, answer, text_member(parsed(answer.body), "message"))
+    return parse(SUPPLIER, answer)
 
 
 def render(error: GatewayError | GatewayErrors) -> Answer:

@@ -51,6 +51,35 @@ READ_CUSTOMER = """query Customer($id: UUID!) {
   }
 }"""
 
+FIND_COMPANY = """query Companies($first: Int!, $after: String) {
+  companies(first: $first, after: $after) {
+    nodes { companyId name accountingSystem { companyCode } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+FIND_SUPPLIER = """query Suppliers($companyId: UUID!, $first: Int!, $after: String) {
+  suppliers(companyId: $companyId, first: $first, after: $after) {
+    nodes { id code name }
+    totalCount
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+READ_SUPPLIER = """query Supplier($id: UUID!) {
+  supplier(id: $id) {
+    id
+    code
+    name
+    company { companyId companyCode }
+    address { streetName streetNumber city postalCode country { code } }
+    vatCode { code }
+    bankAccounts { iban default }
+  }
+}"""
+CODES = """query Codes($companyId: UUID!) {
+  vatCodes(companyId: $companyId, first: 100) { nodes { code name vatCodeType } }
+  generalLedgers(companyId: $companyId, first: 100) { nodes { code name } }
+}"""
+
 _RELATION: dict[str, Any] = {
     "company": {"companyId": COMPANY_A},
     "code": "C001",
@@ -123,12 +152,19 @@ PREVIEW_SUPPLIER = """mutation PreviewSupplier($id: UUID!, $patch: SupplierPatch
   }
 }"""
 
+# One leads to the next: the ids are those that the one before shows.
 EXAMPLES = (
     Example(
-        title="Change a supplier",
+        title="Find a supplier", operation=FIND_SUPPLIER, variables={"companyId": COMPANY_A, "first": 50, "after": None}
+    ),
+    Example(title="Read it", operation=READ_SUPPLIER, variables={"id": SUPPLIER_ID}),
+    Example(
+        title="Change it",
         operation=PATCH_SUPPLIER,
         variables={"id": SUPPLIER_ID, "patch": {"email": "orders@example.com"}},
     ),
+    Example(title="Find a company", operation=FIND_COMPANY, variables={"first": 10, "after": None}),
+    Example(title="Codes for a drop-down", operation=CODES, variables={"companyId": COMPANY_A}),
     Example(
         title="Change a customer", operation=PATCH_CUSTOMER, variables={"id": CUSTOMER_ID, "patch": {"phone": "+31 6"}}
     ),

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from app.apis.basecone.errors import render, row_of
 from app.apis.basecone.kinds import KINDS, NAME, SUPPLIER, Kind
 from app.apis.basecone.ledgers import LEDGER
+from app.apis.basecone.lists import LISTINGS
 from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.seed import DEMO
 from app.apis.basecone.store import BaseconeRules
 from app.errors import GatewayError, refusal
 from app.json_codec import encode_json
-from app.sandbox.shell import Sandbox, query_of
+from app.mapping.scalars import parse_uuid
+from app.sandbox.shell import Sandbox, query_of, whole_number
+from app.updates.listing import ListRequest
 from app.updates.local import LocalBackend
 from app.upstream.exchange import Answer
 
@@ -24,7 +27,13 @@ if TYPE_CHECKING:
     from app.apis.basecone.settings import BaseconeSettings
     from app.mapping.wire import Wire
     from app.store.records import Store
+    from app.updates.listing import Listing, ListPage
     from app.updates.resource import Options, Resource
+
+
+# Assumed: the pages say that a limit left out depends on the list, and show 10 and 20.
+_LIMIT = 20
+_MOST = 10_000
 
 
 def routes(_settings: BaseconeSettings, store: Store) -> Sequence[Route]:
@@ -60,6 +69,41 @@ def _shown(request: Request, resource: Resource, record: Wire | None) -> Wire:
     return record
 
 
+def _asked(request: Request, listing: Listing) -> ListRequest:
+    query = query_of(request)
+    arguments: dict[str, str] = {}
+    if query.get("externalid") is not None:
+        arguments["external_id"] = query["externalid"]
+    text = query.get("companyid", "")
+    if text:
+        try:
+            arguments["company_id"] = parse_uuid(text)
+        except ValueError as error:
+            raise refusal(row_of(SUPPLIER, "PROPERTIES_NOT_VALID")) from error
+    return ListRequest(
+        listing,
+        arguments,
+        limit=whole_number(query.get("limit"), _LIMIT, _MOST),
+        offset=whole_number(query.get("offset"), 0, 2**31 - 1),
+        members=query.get("fields", "").split(","),
+        counts=True,
+        descending=query.get("sort", "").startswith("-"),
+    )
+
+
+def _shown_page(request: Request, asked: ListRequest, page: ListPage) -> Wire:
+    modules = "modules" in asked.members
+    items = [
+        {**{name: value for name, value in item.items() if modules or name != "modules"}, "_links": []}
+        for item in page.items
+    ]
+    return {
+        asked.listing.name: items,
+        "_links": [{"rel": "self", "href": str(request.url)}],
+        "_metadata": {"total": page.total, "count": len(items)},
+    }
+
+
 def _failed(_request: Request) -> Answer:
     """Basecone's documented 500 has no code, and one object as metadata."""
     body = encode_json({"message": "An error has occurred.", "_metadata": {}})
@@ -76,4 +120,7 @@ SANDBOX = Sandbox(
     bind=_bind,
     shown=_shown,
     bad_id=_unknown,
+    listings=LISTINGS,
+    asked=_asked,
+    shown_page=_shown_page,
 )

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from app.apis.basecone.kinds import CUSTOMER, SUPPLIER, Kind
-from app.store.records import Collection, Record
+from app.store.records import Collection, Listing, Record
 
-COMPANIES = Collection("basecone_companies")
+_BY_NAME = Listing(sort=lambda document: document["name"], match=lambda document: document.get("externalId"))
+# Assumed: a company's `externalId` is the one that it has in its accounting system, since the list has no other.
+COMPANIES = Collection(
+    "basecone_companies",
+    Listing(
+        sort=lambda document: document["name"],
+        match=lambda document: (document.get("accountingSystem") or {}).get("externalId"),
+    ),
+)
 USERS = Collection("basecone_users")
-REFERENCE_CODES = Collection("basecone_reference_codes")
-GENERAL_LEDGERS = Collection("basecone_general_ledgers")
-CUSTOMERS = Collection("basecone_customers")
-SUPPLIERS = Collection("basecone_suppliers")
+REFERENCE_CODES = Collection("basecone_codes", succeeds="basecone_reference_codes")
+GENERAL_LEDGERS = Collection("basecone_ledgers", _BY_NAME, succeeds="basecone_general_ledgers")
+VAT_CODES = Collection("basecone_vat_codes", _BY_NAME)
+CUSTOMERS = Collection("basecone_customers", _BY_NAME)
+SUPPLIERS = Collection("basecone_suppliers", _BY_NAME)
 # The accounting system that a company is linked to: what was passed on to it, by the record's id.
 ACCOUNTING_SYSTEM_CUSTOMERS = Collection("basecone_accounting_system_customers")
 ACCOUNTING_SYSTEM_SUPPLIERS = Collection("basecone_accounting_system_suppliers")
@@ -26,6 +36,7 @@ COLLECTIONS = (
     USERS,
     REFERENCE_CODES,
     GENERAL_LEDGERS,
+    VAT_CODES,
     CUSTOMERS,
     SUPPLIERS,
     ACCOUNTING_SYSTEM_CUSTOMERS,
@@ -44,11 +55,8 @@ _COMPANIES = (
     (COMPANY_C, "C", "Gamma Services BV"),
 )
 _LEDGERS = (("4000", "Costs"), ("7000", "Purchases"), ("8000", "Revenue"))
-_CODES = {
-    "vatCode": ("NL21", "NL9", "NL0"),
-    "paymentCondition": ("NET14", "NET30"),
-    "payCollectType": ("BANK", "DIRECTDEBIT"),
-}
+_VAT_CODES = (("NL21", 21), ("NL9", 9), ("NL0", 0))
+_CODES = {"paymentCondition": ("NET14", "NET30"), "payCollectType": ("BANK", "DIRECTDEBIT")}
 _PLACES = (
     ("Anna Bakery", "Dorpsstraat", "1", "Baarn", "3741 AA", "NL91ABNA0417164300"),
     ("Blue Bikes", "Kerkweg", "22", "Utrecht", "3511 LX", "NL44RABO0123456789"),
@@ -56,6 +64,18 @@ _PLACES = (
     ("Delta Paints", "Molenlaan", "4", "Breda", "4811 CD", "NL91ABNA0417164300"),
     ("Eagle Prints", "Stationsplein", "5", "Zwolle", "8011 CW", "NL44RABO0123456789"),
 )
+
+# What the lists have beside that, made by rule: more than one page of each kind in company A, and of companies.
+_MORE_COMPANIES = range(1001, 1073)
+_MORE_RELATIONS = range(1001, 1086)
+_FAMILIES = ("Bakker", "De Boer", "De Jong", "De Vries", "Dekker", "Hendriks", "Jansen", "Mulder", "Van Dijk", "Visser")
+_TRADES = ("Advies", "Bouw", "Fietsen", "Groothandel", "Interieur", "Loodgieters", "Schilders", "Techniek", "Transport")
+_EU = (
+    *(("AT", 20, 10), ("BE", 21, 6), ("BG", 20, 9), ("CZ", 21, 12), ("DE", 19, 7), ("DK", 25, 0), ("EE", 22, 9)),
+    *(("ES", 21, 10), ("FR", 20, 10), ("HU", 27, 5), ("IE", 23, 9), ("IT", 22, 10), ("LU", 17, 8), ("SE", 25, 6)),
+)
+_ACCOUNTS = ("Cleaning", "Energy", "Freight", "Insurance", "Licences", "Maintenance", "Rent", "Training", "Travel")
+_PLACES_OF_COST = ("head office", "north", "east", "south", "west", "warehouse", "web shop")
 
 
 def key_digest(access_key: str) -> str:
@@ -69,28 +89,89 @@ def code_id(company_id: str, kind: str, code: str) -> str:
 
 
 def seed() -> Iterator[tuple[Collection, Record]]:
-    for index, (company_id, code, name) in enumerate(_COMPANIES, 1):
-        document = {"companyCode": code, "name": name, "accountingSystem": {"type": "demo", "companyCode": code}}
-        yield COMPANIES, Record(company_id, document)
+    for company_id, code, name in (*_COMPANIES, *_more_companies()):
+        system = {"type": "demo", "externalId": f"EXT-{code}", "companyCode": code}
+        email = f"administratie.{code.lower()}@example.com"
+        yield (
+            COMPANIES,
+            Record(company_id, {"companyCode": code, "name": name, "email": email, "accountingSystem": system}),
+        )
+    for index, (company_id, code, _) in enumerate(_COMPANIES, 1):
         for kind, codes in _CODES.items():
             for item in codes:
                 yield REFERENCE_CODES, Record(code_id(company_id, kind, item), {"code": item}, owner=company_id)
-        for number, (ledger, ledger_name) in enumerate(_LEDGERS, 1):
-            ledger_id = f"f{index:07}-0000-4000-8000-{number:012}"
-            yield GENERAL_LEDGERS, Record(ledger_id, {"code": ledger, "name": ledger_name}, owner=company_id)
-            yield (
-                REFERENCE_CODES,
-                Record(
-                    code_id(company_id, "generalLedger", ledger),
-                    {"code": ledger, "generalLedgerId": ledger_id},
-                    owner=company_id,
-                ),
-            )
+        yield from _vat_codes(company_id, index, _all_vat_codes() if code == "A" else _VAT_CODES)
+        yield from _ledgers(company_id, index, _all_ledgers() if code == "A" else _LEDGERS)
     yield _user(DEMO, wk_belgium=True, bank_accounts=True)
     yield _user(CLERK, wk_belgium=False, bank_accounts=False)
-    for number in range(1, 6):
+    for number in (*range(1, len(_PLACES) + 1), *_MORE_RELATIONS):
         yield _relation(CUSTOMER, "c0000000", "C", number)
         yield _relation(SUPPLIER, "50000000", "S", number)
+
+
+def _business(number: int) -> str:
+    """Ninety names, then the same again."""
+    return f"{_TRADES[number % len(_TRADES)]} {_FAMILIES[number % len(_FAMILIES)]}"
+
+
+def _more_companies() -> Iterator[tuple[str, str, str]]:
+    for number in _MORE_COMPANIES:
+        yield f"{COMPANY_A[:-12]}{number:012}", f"N{number}", f"{_business(number)} BV"
+
+
+def _all_vat_codes() -> Iterator[tuple[str, int]]:
+    yield from _VAT_CODES
+    for country, *rates in _EU:
+        for rate in rates:
+            yield f"{country}{rate}", rate
+
+
+def _vat_codes(company_id: str, index: int, codes: Any) -> Iterator[tuple[Collection, Record]]:
+    """Each code twice, for purchase and for sales, as the vendor has them."""
+    for number, ((code, rate), side) in enumerate(itertools.product(codes, ("purchase", "sales")), 1):
+        vat_code_id = f"7a{index:06}-0000-4000-8000-{number:012}"
+        external_id = f"EXT-{code}-{side[0].upper()}"
+        name = f"VAT {code[:2]} {rate}% {side}"
+        percentage = {
+            "id": f"7b{index:06}-0000-4000-8000-{number:012}",
+            "percentage": rate,
+            "startDate": "2019-01-01T00:00:00Z",
+            "externalId": external_id,
+            "name": f"{rate}%",
+        }
+        document = {
+            "code": code,
+            "name": name,
+            "externalId": external_id,
+            "percentages": [percentage],
+            "isIcp": code[:2] != "NL",
+            "vatCodeType": side,
+            "isExclusive": True,
+        }
+        yield VAT_CODES, Record(vat_code_id, document, owner=company_id, unique=f"{code}/{side}")
+        if side == "purchase":
+            yield REFERENCE_CODES, Record(code_id(company_id, "vatCode", code), {"code": code}, owner=company_id)
+
+
+def _all_ledgers() -> Iterator[tuple[str, str]]:
+    yield from _LEDGERS
+    for number, (account, place) in enumerate(itertools.product(_ACCOUNTS, _PLACES_OF_COST)):
+        yield str(4100 + 10 * number), f"{account}, {place}"
+
+
+def _ledgers(company_id: str, index: int, ledgers: Any) -> Iterator[tuple[Collection, Record]]:
+    for number, (code, name) in enumerate(ledgers, 1):
+        ledger_id = f"f{index:07}-0000-4000-8000-{number:012}"
+        document = {
+            "code": code,
+            "name": name,
+            "externalId": f"EXT-{code}",
+            "labels": [{"culture": "en-GB", "label": name}],
+            "metaData": {"group": code[0]},
+        }
+        yield GENERAL_LEDGERS, Record(ledger_id, document, owner=company_id, unique=code)
+        reference = {"code": code, "generalLedgerId": ledger_id}
+        yield REFERENCE_CODES, Record(code_id(company_id, "generalLedger", code), reference, owner=company_id)
 
 
 def _user(pair: tuple[str, str], *, wk_belgium: bool, bank_accounts: bool) -> tuple[Collection, Record]:
@@ -99,14 +180,17 @@ def _user(pair: tuple[str, str], *, wk_belgium: bool, bank_accounts: bool) -> tu
         "accessKeySha256": key_digest(access_key),
         "wkBelgium": wk_belgium,
         "mayChangeBankAccounts": bank_accounts,
-        "companies": [COMPANY_A, COMPANY_C],
+        "companies": [COMPANY_A, COMPANY_C, *(company_id for company_id, _, _ in _more_companies())],
         "accountingSystemCompanies": [COMPANY_A],
     }
     return USERS, Record(client_identifier, document)
 
 
 def _relation(kind: Kind, prefix: str, letter: str, number: int) -> tuple[Collection, Record]:
-    name, street, house, city, postal_code, iban = _PLACES[number - 1]
+    name, street, house, city, postal_code, iban = _PLACES[(number - 1) % len(_PLACES)]
+    if number in _MORE_RELATIONS:
+        # Customers and suppliers have different names, so that one is not taken for the other.
+        name, house = f"{_business(number)}{'' if kind is CUSTOMER else ' Leveranciers'}", str(number - 1000)
     company = {4: COMPANY_B, 5: COMPANY_C}.get(number, COMPANY_A)
     code = f"{letter}{number:03}"
     document: dict[str, Any] = {
@@ -124,8 +208,8 @@ def _relation(kind: Kind, prefix: str, letter: str, number: int) -> tuple[Collec
         "vatCode": {"code": "NL21"},
         "name": name,
         "vatNumber": "NL123456782B90",
-        "chamberOfCommerce": f"1234567{number}",
-        "phone": f"+31 20 000 000{number}",
+        "chamberOfCommerce": f"{12345670 + number}",
+        "phone": f"+31 20 000 {number:04}",
         "bankAccounts": [{"default": True, "iban": iban, "country": {"code": "NL"}}],
         "substitutionGeneralLedger": {"code": "8000" if kind is CUSTOMER else "4000"},
         "number": str(1000 + number),

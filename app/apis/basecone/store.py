@@ -11,7 +11,7 @@ from typing import Any
 
 import pycountry
 
-from app.apis.basecone import accounting
+from app.apis.basecone import accounting, store_lists
 from app.apis.basecone.errors import row_of
 from app.apis.basecone.kinds import KINDS, NAME, SUPPLIER, Kind
 from app.apis.basecone.seed import (
@@ -31,6 +31,7 @@ from app.errors import ANSWER_TIMED_OUT, GatewayError, refusal
 from app.mapping.scalars import parse_uuid
 from app.mapping.wire import Wire, WireMismatchError
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write, until
+from app.updates.listing import ListPage, ListRequest
 from app.updates.local import LocalBackend, LocalCall
 from app.updates.resource import Options, Resource, UpdateRequest
 from app.upstream.credentials import basic_header
@@ -110,6 +111,11 @@ class BaseconeRules:
             if kind in KINDS:
                 return await self._read(kind, record_id, call)
             return await self._general_ledger(record_id, call)
+
+    async def page(self, request: ListRequest, call: LocalCall) -> ListPage:
+        async with until(call.deadline, ANSWER_TIMED_OUT):
+            user = await self._user(SUPPLIER, _credentials(SUPPLIER, call))
+            return await store_lists.page(self._store, user, request)
 
     async def _read(self, kind: Kind, record_id: str, call: LocalCall) -> Wire | None:
         user = await self._user(kind, _credentials(kind, call))

@@ -3,6 +3,7 @@
 from app.apis.api import Api
 from app.apis.bokamera.errors import NAME, ROWS, is_servicestack
 from app.apis.bokamera.examples import EXAMPLES
+from app.apis.bokamera.lists import LISTINGS
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS
 from app.apis.bokamera.sandbox import routes, settings_for
 from app.apis.bokamera.seed import COLLECTIONS, seed
@@ -14,7 +15,7 @@ API = Api(
     name=NAME,
     title="BokaMera",
     errors=ROWS,
-    roots=roots_of(BOOKING_CUSTOMERS),
+    roots=roots_of(BOOKING_CUSTOMERS, listings=LISTINGS),
     resources=(BOOKING_CUSTOMERS,),
     settings=BokameraSettings,
     caller_headers={"x-bokamera-authorization": "authorization", "x-bokamera-api-key": "x-api-key"},

@@ -37,6 +37,14 @@ READ_BOOKING_CUSTOMER = """query BookingCustomer($id: UUID!, $companyId: UUID) {
   }
 }"""
 
+FIND_BOOKING_CUSTOMER = """query BookingCustomers($search: String, $first: Int!, $after: String) {
+  bookingCustomers(search: $search, first: $first, after: $after) {
+    nodes { id firstname lastname email }
+    totalCount
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
 INPUT: dict[str, Any] = {
     "firstname": "Anna",
     "lastname": "Svensson-Lind",
@@ -80,6 +88,11 @@ def _update(
 
 EXAMPLES = (
     _update("Update a booking customer", None, INPUT),
+    Example(
+        title="Find a booking customer",
+        operation=FIND_BOOKING_CUSTOMER,
+        variables={"search": "svensson", "first": 10, "after": None},
+    ),
     Example(title="Read a booking customer", operation=READ_BOOKING_CUSTOMER, variables={"id": CUSTOMER_ID}),
     _update("Mandatory field left empty", "FIELD_EMPTY", {"customFields": [{"id": 1, "value": ""}]}),
     _update("Not one's own record", "ACTION_NOT_ALLOWED", {"firstname": "Erika"}, customer_id=_WITH_ACCOUNT),

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from app.apis.bokamera import jsv
 from app.apis.bokamera.binding import bind
 from app.apis.bokamera.errors import NAME, SERIALIZATION_FAILED, Format, render, write
+from app.apis.bokamera.lists import LISTINGS
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
 from app.apis.bokamera.seed import ADMINISTRATOR, API_KEY, CLIENT_ID, PASSWORD
 from app.apis.bokamera.store import BokameraRules
@@ -18,7 +19,8 @@ from app.apis.bokamera.tokens import TokenEndpoint
 from app.errors import BackendAnswer, GatewayError, GatewayErrors, refusal
 from app.json_codec import decode_json
 from app.mapping.scalars import parse_uuid
-from app.sandbox.shell import Sandbox, query_of
+from app.sandbox.shell import Sandbox, query_of, whole_number
+from app.updates.listing import ListRequest
 from app.updates.local import LocalBackend
 from app.upstream.exchange import Answer
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from app.apis.bokamera.settings import BokameraSettings
     from app.mapping.wire import Wire
     from app.store.records import Store
+    from app.updates.listing import Listing, ListPage
     from app.updates.resource import Options, Resource
 
 
@@ -34,6 +37,11 @@ def routes(_settings: BokameraSettings, store: Store, tokens: TokenEndpoint | No
     tokens = tokens or TokenEndpoint(store)
     backend = LocalBackend(NAME, BokameraRules(store, issued=tokens.user_of), store, {})
     return [*SANDBOX.routes(backend), Route("/token", tokens.endpoint, methods=["POST"])]
+
+
+# Assumed: how many customers a page has where the request does not say, and at most.
+_TAKE = 100
+_MOST = 1000
 
 
 def _form(request: Request) -> Format:
@@ -80,21 +88,34 @@ def _invalid(_resource: Resource, name: str, text: str) -> GatewayErrors:
 
 
 def _shown(request: Request, _resource: Resource, record: Wire | None) -> Wire:
-    """The page of a list with one customer or none, with the members that were asked for."""
-    asked = query_of(request)
-    customers = (
-        []
-        if record is None
-        else [
-            {
-                name: value
-                for name, value in record.items()
-                if name != "ResponseStatus"
-                and (name not in INCLUDED or asked.get(INCLUDED[name].casefold(), "").casefold() == "true")
-            }
-        ]
-    )
+    """The page of a list with one customer or none."""
+    customers = [] if record is None else [_with_what_was_asked_for(request, record)]
     return {"Offset": 0, "Total": len(customers), "Results": customers}
+
+
+def _with_what_was_asked_for(request: Request, record: Wire) -> Wire:
+    asked = query_of(request)
+    return {
+        name: value
+        for name, value in record.items()
+        if name != "ResponseStatus"
+        and (name not in INCLUDED or asked.get(INCLUDED[name].casefold(), "").casefold() == "true")
+    }
+
+
+def _asked(request: Request, listing: Listing) -> ListRequest:
+    query = query_of(request)
+    text = query.get("companyid", "")
+    arguments = {"search": query["search"]} if query.get("search") else {}
+    if text:
+        arguments["company_id"] = _guid(text)
+    take = whole_number(query.get("take"), _TAKE, _MOST)
+    return ListRequest(listing, arguments, take, whole_number(query.get("skip"), 0, 2**31 - 1), counts=True)
+
+
+def _shown_page(request: Request, asked: ListRequest, page: ListPage) -> Wire:
+    customers = [_with_what_was_asked_for(request, item) for item in page.items]
+    return {"Offset": asked.offset, "Total": page.total, "Results": customers}
 
 
 def _failed(request: Request) -> Answer:
@@ -116,6 +137,9 @@ SANDBOX = Sandbox(
     shown=_shown,
     write=lambda request, data: write(data, 200, _form(request)),
     bad_id=_invalid,
+    listings=LISTINGS,
+    asked=_asked,
+    shown_page=_shown_page,
     suffixes=(".json", ".jsv"),
 )
 

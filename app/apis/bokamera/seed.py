@@ -5,18 +5,33 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from app.store.records import Collection, Record
+from app.store.records import Collection, Listing, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.mapping.wire import Wire
 
+
+def _full_name(document: Wire) -> str:
+    return f"{document.get('Firstname') or ''} {document.get('Lastname') or ''}".strip()
+
+
 API_KEYS = Collection("bokamera_api_keys")
 USERS = Collection("bokamera_users")
 BEARERS = Collection("bokamera_bearers")
 COMPANIES = Collection("bokamera_companies")
-CUSTOMERS = Collection("bokamera_customers")
+CUSTOMERS = Collection(
+    "bokamera_customers",
+    Listing(
+        sort=_full_name,
+        # Assumed: `Search` finds a part of a name, of the e-mail or of the phone.
+        search=lambda document: "\n".join(
+            (_full_name(document), str(document.get("Email") or ""), str(document.get("Phone") or ""))
+        ),
+        match=lambda document: document.get("Account"),
+    ),
+)
 COLLECTIONS = (API_KEYS, USERS, BEARERS, COMPANIES, CUSTOMERS)
 
 API_KEY = "e0000000-0000-4000-8000-000000000001"
@@ -33,6 +48,9 @@ _PEOPLE = (
     ("Erik", "Nilsson", COMPANY_1, USER, "ba5e0000-0000-4000-8000-000000000002"),
     ("Maja", "Lind", COMPANY_2, None, "ba5e0000-0000-4000-8000-000000000003"),
 )
+_FIRST_NAMES = ("Alva", "Björn", "Ebba", "Gustav", "Ingrid", "Lars", "Märta", "Nils", "Sigrid", "Åke")
+_LAST_NAMES = ("Andersson", "Berg", "Ekström", "Holm", "Lindqvist", "Nyström", "Sjöberg", "Wallin", "Öberg")
+_MORE_CUSTOMERS = range(1001, 1083)
 
 
 def digest(secret: str) -> str:
@@ -58,6 +76,13 @@ def seed() -> Iterator[tuple[Collection, Record]]:
             CUSTOMERS,
             Record(customer_id, _customer(customer_id, number, first, last, company, account, key), owner=company),
         )
+    # More than one page of them, made by rule. They have no account and no access key.
+    for number in _MORE_CUSTOMERS:
+        customer_id = f"b0000000-0000-4000-8000-{number:012}"
+        first, last = _FIRST_NAMES[number % len(_FIRST_NAMES)], _LAST_NAMES[number % len(_LAST_NAMES)]
+        document = _customer(customer_id, number, first, last, COMPANY_1, None, "")
+        plain = {"AccessKeys": [], "Comments": [], "Email": f"customer{number}@example.com"}
+        yield CUSTOMERS, Record(customer_id, document | plain, owner=COMPANY_1)
 
 
 def _customer(
@@ -84,7 +109,7 @@ def _customer(
         "Firstname": first,
         "Lastname": last,
         "Email": f"{first.lower()}@example.com",
-        "Phone": f"+46 8 000 00 0{number}",
+        "Phone": f"+46 8 000 00 {number:02}",
         "ImageUrl": f"https://images.example.com/{customer_id}.png",
         "Values": {"1": "Bring a towel", "4": "medium"},
         "Comments": [comment],
@@ -93,7 +118,7 @@ def _customer(
         "Created": _CREATED,
         "SubscribedToNewsletter": False,
         "InvoiceAddress": {
-            "CorporateIdentityNumber": f"556000-000{number}",
+            "CorporateIdentityNumber": f"556000-{number:04}",
             "InvoiceAddress1": f"Storgatan {number}",
             "InvoiceCity": "Stockholm",
             "InvoicePostalCode": "111 22",

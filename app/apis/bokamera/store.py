@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -28,14 +28,15 @@ from app.apis.bokamera.seed import (
     digest,
 )
 from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError, refusal
-from app.store.records import Record, Store, VersionConflictError, Write, until
-from app.updates.local import LocalBackend
+from app.store.records import Record, Selection, Store, VersionConflictError, Write, until
+from app.updates.local import LocalBackend, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.apis.bokamera.settings import BokameraSettings
     from app.mapping.wire import Wire
+    from app.updates.listing import ListPage, ListRequest
     from app.updates.local import LocalCall
     from app.updates.resource import Options, Resource, UpdateRequest
 
@@ -125,6 +126,26 @@ class BokameraRules:
         if company_id is not None and company_id != record.owner:
             return None
         return answered(customer_id, record.document, facts.company)
+
+    async def page(self, request: ListRequest, call: LocalCall) -> ListPage:
+        """Administrators see the customers of their company; assumed: others see those that have their account."""
+        asked = request.arguments.get("company_id")
+        async with until(call.deadline, ANSWER_TIMED_OUT):
+            user = (await self._facts("", call)).user
+            if user.administrator_of is None:
+                selection = Selection(asked, any_owner=asked is None, match=user.name)
+            elif asked is None or asked == user.administrator_of:
+                selection = Selection(user.administrator_of)
+            else:
+                raise refusal(ACTION_NOT_ALLOWED, input_path=("companyId",))
+            selection = replace(selection, search=request.arguments.get("search"))
+            page = await page_of(self._store, CUSTOMERS, selection, request, lambda record: record)
+            companies = await self._store.get_many((COMPANIES, str(record.owner)) for record in page.items)
+        items = [
+            answered(record.id, record.document, companies[COMPANIES, str(record.owner)].document)
+            for record in page.items
+        ]
+        return replace(page, items=items)
 
     async def _facts(self, customer_id: str, call: LocalCall) -> _Facts:
         """Who asks, and for what, in two look-ups.

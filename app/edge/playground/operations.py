@@ -57,10 +57,10 @@ class Prepared:
 
 
 def prepared(apis: Iterable[Api]) -> tuple[Prepared, ...]:
-    """What works comes first, and of that what writes nothing: the first of all is what the page opens with."""
+    """What works comes first, in the APIs' own order: the first of all is what the page opens with."""
     operations = [_of_example(example) for api in apis for example in api.examples]
     operations.append(Prepared("Every error there is", _CATALOGUE, {"backend": None}, {}, None))
-    return tuple(sorted(operations, key=lambda operation: (operation.reason is not None, operation.writes)))
+    return tuple(sorted(operations, key=lambda operation: operation.reason is not None))
 
 
 def _of_example(example: Example) -> Prepared:

@@ -198,7 +198,10 @@ async def test_a_list_holds_what_was_asked_for(client):
     }
     unknown = (await client.get("/customers", params={"CustomerId": ID.replace("1", "9")})).json()
     assert unknown == {"Offset": 0, "Total": 0, "Results": []}
-    assert (await client.get("/customers")).status_code == 400
+    every = (await client.get("/customers", params={"take": "3", "SKIP": "80"})).json()
+    assert (every["Offset"], every["Total"], len(every["Results"])) == (80, 84, 3)
+    assert set(every["Results"][0]) == set(plain["Results"][0])
+    assert (await client.get("/customers", params={"CustomerId": ""})).status_code == 400
 
 
 async def test_jsv_holds_raw_json_custom_fields(client):

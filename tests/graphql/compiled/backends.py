@@ -9,6 +9,7 @@ from typing import Any
 
 from app.apis import APIS
 from app.errors import CONNECTION_LOST, NOT_CONNECTED, BackendAnswer, GatewayError, GatewayErrors, refusal
+from app.updates.listing import ListPage
 
 _ROWS = {api.name: list(api.errors) for api in APIS}
 RECORD = {
@@ -118,3 +119,13 @@ class Scripted:
     async def read(self, resource: Any, record_id: str, options: Any, *, call: Any) -> Any:
         record = _RECORDS.get(resource.name, {"id": record_id, "code": "4000"})
         return await self.script.play(self.api, record, "read", resource.name, record_id, dict(options), call.simulate)
+
+    async def page(self, request: Any, *, call: Any) -> Any:
+        """Two records, the second without an id."""
+        record = BOOKING if self.api == "bokamera" else RECORD
+        asked = (request.listing.name, dict(request.arguments), request.limit, request.offset, sorted(request.members))
+        item = await self.script.play(self.api, record, "page", *asked, call.simulate)
+        if item is None:
+            return ListPage([], more=False)
+        named = dict.fromkeys(request.listing.id_members, "50000000-0000-4000-8000-00000000000c")
+        return ListPage([{**item, **named}, item][: request.limit], more=True, total=7)

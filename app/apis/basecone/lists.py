@@ -1,0 +1,133 @@
+"""Basecone's lists: what they are asked, and what is theirs in what they answer.
+
+https://developers.basecone.com/ApiReference/Collections, …/CompanyCollection, …/CustomersCollection and others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.apis.basecone.errors import parse, parse_ledger_list
+from app.apis.basecone.kinds import CUSTOMER, NAME, SUPPLIER, Kind
+from app.apis.basecone.list_types import CompanyDetails, GeneralLedgerDetails, VatCodeDetails
+from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
+from app.mapping.scalars import UUID
+from app.updates.listing import Listing, ListRequest, asked
+from app.updates.resource import Argument, Resource
+from app.upstream.answers import member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.mapping.wire import Wire
+    from app.updates.resource import Target
+
+_COMPANY = Argument(
+    name="company_id", type=UUID, description="Company whose list it is, as the list of companies gives its id."
+)
+_EXTERNAL = Argument(
+    name="external_id", type=str | None, description="Only what has this id outside Basecone; left out or null, all."
+)
+# The names of parameters differ from list to list.
+_PARAMETERS = {"vatCodes": {"company_id": "companyId"}}
+_NAMES = {"company_id": "companyid", "external_id": "externalId"}
+
+
+def _get(path: str) -> Callable[[ListRequest], Target]:
+    def get(request: ListRequest) -> Target:
+        names = _NAMES | _PARAMETERS.get(request.listing.name, {})
+        query = [(names[name], str(value)) for name, value in request.arguments.items()]
+        if "modules" in request.members:
+            query.append(("fields", "modules"))
+        page = (("sort", "name"), ("offset", str(request.offset)), ("limit", str(asked(request))))
+        return path, (*query, *page)
+
+    return get
+
+
+def _items(plural: str) -> Callable[[Any], tuple[list[Any], int | None]]:
+    def items(data: Any) -> tuple[list[Any], int | None]:
+        found = member(data, plural)
+        if not isinstance(found, list):
+            raise ValueError(f"the answer has no list {plural}")
+        total = member(member(data, "_metadata"), "total")
+        known = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
+        return found, total if known else None
+
+    return items
+
+
+def has_access(item: Wire) -> bool:
+    """However it is spelled: the vendor's sample has a text. Where nothing is said, the list is of those with it."""
+    value = member(item, "hasAccess")
+    return value is None or str(value).strip().casefold() not in {"false", "no", "0", ""}
+
+
+def _records(kind: Kind, resource: Resource) -> Listing:
+    return Listing(
+        api=NAME,
+        name=kind.plural,
+        noun=kind.plural,
+        scope=kind.plural,
+        description=f"The {kind.plural} of a company in Basecone, by name.",
+        record=resource.record,
+        # The page has the second spelling for customers; clients have seen the first.
+        id_members=(kind.id_member, f"{kind.plural}Id"),
+        get=_get(f"/{kind.plural}"),
+        refused=lambda answer: parse(kind, answer),
+        items=_items(kind.plural),
+        says_total=True,
+        resource=resource,
+        members={"id", "code", "name", "externalId"},
+        arguments=(_COMPANY, _EXTERNAL),
+    )
+
+
+COMPANIES = Listing(
+    api=NAME,
+    name="companies",
+    noun="companies",
+    scope="companies",
+    description="The Basecone companies that the calling user has access to, by name. "
+    "`totalCount` is the backend's: it may count companies without access, which are not shown.",
+    record=CompanyDetails,
+    id_members=("companyId",),
+    id_name="companyId",
+    get=_get("/companies"),
+    refused=lambda answer: parse(CUSTOMER, answer),
+    items=_items("companies"),
+    says_total=True,
+    prepare=lambda item: {**item, "hasAccess": True},
+    shown=has_access,
+    arguments=(_EXTERNAL,),
+)
+VAT_CODES = Listing(
+    api=NAME,
+    name="vatCodes",
+    noun="VAT codes",
+    scope="companies",
+    description="The VAT codes of a company in Basecone, by name. A code can stand in it twice: purchase and sales.",
+    record=VatCodeDetails,
+    id_members=("vatCodeUniqueId",),
+    id_name="vatCodeUniqueId",
+    get=_get("/vatcodes"),
+    refused=lambda answer: parse(SUPPLIER, answer),
+    items=_items("vatCodes"),
+    says_total=True,
+    arguments=(_COMPANY,),
+)
+GENERAL_LEDGERS = Listing(
+    api=NAME,
+    name="generalLedgers",
+    noun="general ledger accounts",
+    scope="companies",
+    description="The general ledger accounts of a company in Basecone, by name.",
+    record=GeneralLedgerDetails,
+    id_members=("id",),
+    get=_get("/generalLedgers"),
+    refused=parse_ledger_list,
+    items=_items("generalLedgers"),
+    says_total=True,
+    arguments=(_COMPANY, _EXTERNAL),
+)
+LISTINGS = (COMPANIES, _records(CUSTOMER, CUSTOMERS), _records(SUPPLIER, SUPPLIERS), VAT_CODES, GENERAL_LEDGERS)

@@ -1,0 +1,70 @@
+"""BokaMera's list of customers: what it is asked, and what is its own in the answer.
+
+https://github.com/freestream/python-bokamera-client: a bare list, or `{Offset, Total, Results}`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.apis.bokamera.errors import NAME, parse, success_of
+from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
+from app.mapping.members import members_of
+from app.mapping.scalars import UUID
+from app.updates.listing import Listing, ListRequest, asked
+from app.updates.resource import Argument
+from app.upstream.answers import member
+
+if TYPE_CHECKING:
+    from app.updates.resource import Target
+
+
+def _get(request: ListRequest) -> Target:
+    names = {"company_id": "CompanyId", "search": "Search"}
+    query = [(names[name], str(value)) for name, value in request.arguments.items()]
+    selected = {name.casefold() for name in request.members}
+    # What the vendor does not have is made of the whole record.
+    whole = not selected <= {member.folded for member in members_of(request.listing.record).named.values()}
+    flags = [(flag, "true") for name, flag in INCLUDED.items() if whole or name.casefold() in selected]
+    page = (("Skip", str(request.offset)), ("Take", str(asked(request))))
+    return "/customers", (*query, *flags, *page)
+
+
+def _items(data: Any) -> tuple[list[Any], int | None]:
+    items = data if isinstance(data, list) else member(data, "Results")
+    if not isinstance(items, list):
+        raise ValueError("the answer is no list")
+    total = None if isinstance(data, list) else member(data, "Total")
+    if isinstance(total, str) and total.isascii() and total.isdigit():
+        total = int(total)  # JSV writes every scalar as text
+    known = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
+    return items, total if known else None
+
+
+CUSTOMER_LIST = Listing(
+    api=NAME,
+    name="bookingCustomers",
+    noun="booking customers",
+    scope=BOOKING_CUSTOMERS.scope,
+    description="The customers of a company that takes bookings with BokaMera. "
+    "An administrator sees those of the own company; other users see themselves.",
+    record=BOOKING_CUSTOMERS.record,
+    id_members=("Id",),
+    get=_get,
+    refused=parse,
+    items=_items,
+    body=success_of,
+    arguments=(
+        Argument(
+            name="company_id",
+            type=UUID | None,
+            description="Booking company. Left out or null, an administrator's own company is used.",
+        ),
+        Argument(
+            name="search",
+            type=str | None,
+            description="Only those with this text in a name, the e-mail or the phone, in any case.",
+        ),
+    ),
+)
+LISTINGS = (CUSTOMER_LIST,)

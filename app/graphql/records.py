@@ -1,0 +1,83 @@
+"""How many records the lists and entities of a request ask for: counted before anything is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    GraphQLObjectType,
+    GraphQLSchema,
+    NamedTypeNode,
+    TypeNode,
+    VariableNode,
+    VariableValues,
+    value_from_ast,
+)
+from graphql.execution import get_variable_values
+from graphql.execution.collect_fields import FragmentDetails, collect_fields
+
+from app.graphql.refusals import TOO_MANY_RECORDS, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from graphql import FieldNode
+
+    from app.graphql.documents import Document, Operation
+
+MAX_RECORDS = 1000
+_ENTITIES = "_entities"
+
+
+class Records:
+    """The count of a schema's operations."""
+
+    def __init__(self, schema: GraphQLSchema, max_page: int) -> None:
+        self._schema = schema
+        self._max_page = max_page
+        root = schema.query_type
+        assert root is not None
+        self._root: GraphQLObjectType = root
+        lists = {name for name, field in root.fields.items() if {"first", "after"} <= set(field.args)}
+        self._counted = frozenset({*lists, _ENTITIES} & set(root.fields))
+
+    def check(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> None:
+        """Raises RefusedRequestError for more than `MAX_RECORDS`. Faults of variables are not this room's to tell."""
+        if operation.mutation or not operation.root_names & self._counted:
+            return
+        count = self._count(document, operation, given)
+        if count > MAX_RECORDS:
+            raise refused(
+                TOO_MANY_RECORDS,
+                f"The lists and entities of a request ask for at most {MAX_RECORDS} records together, not for {count}.",
+            )
+
+    def _count(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> int:
+        definitions = operation.node.variable_definitions or ()
+        # Only what a page's size and a condition can be: representations are counted without looking at them.
+        plain = [item for item in definitions if _named(item.type) in {"Int", "Boolean"}]
+        variables = get_variable_values(self._schema, plain, dict(given))
+        if not isinstance(variables, VariableValues):
+            return 0
+        fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
+        node = operation.node
+        collected = collect_fields(self._schema, fragments, variables, self._root, node, hide_suggestions=True)
+        groups = [fields[0].node for fields in collected.grouped_field_set.values()]
+        return sum(self._asked(field, variables, given) for field in groups if field.name.value in self._counted)
+
+    def _asked(self, node: FieldNode, variables: VariableValues, given: Mapping[str, Any]) -> int:
+        name = "representations" if node.name.value == _ENTITIES else "first"
+        argument = self._root.fields[node.name.value].args[name]
+        value = next((item.value for item in node.arguments or () if item.name.value == name), None)
+        if name == "representations":
+            listed = given.get(value.name.value) if isinstance(value, VariableNode) else getattr(value, "values", None)
+            return len(listed) if isinstance(listed, list | tuple) else 1
+        first = argument.default_value if value is None else value_from_ast(value, argument.type, variables.coerced)
+        # A page of another size is refused by its field, and nothing is read for it.
+        return first if isinstance(first, int) and 0 <= first <= self._max_page else 0
+
+
+def _named(type_: TypeNode) -> str:
+    while not isinstance(type_, NamedTypeNode):
+        type_ = type_.type  # type: ignore[attr-defined]  # a list or non-null type
+    return type_.name.value

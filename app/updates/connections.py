@@ -1,0 +1,203 @@
+"""Lists as Relay connections: pages, cursors and the reading of further members, once for every list.
+
+https://relay.dev/graphql/connections.htm
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendAnswer, GatewayError, GatewayErrors
+from app.mapping.members import members_of
+from app.mapping.scalars import parse_uuid
+from app.mapping.selection import selection_of
+from app.mapping.wire import from_wire
+from app.updates.cursors import Start, read, written
+from app.updates.listing import ListPage, ListRequest
+from app.updates.reading import backend_of, read_record
+from app.upstream.answers import member
+
+if TYPE_CHECKING:
+    from app.call import Call
+    from app.updates.listing import Listing
+    from app.updates.resource import Backend, Options
+
+DEFAULT_PAGE = 50
+_READS_AT_ONCE = 8
+
+CHANGING = (
+    " The backend pages by position: in a list that changes meanwhile a record may be shown twice, "
+    "or not at all; nothing else can happen."
+)
+FIRST = Annotated[int, strawberry.argument(description="Most records of the page: from 0 to GATEWAY_MAX_PAGE, 100.")]
+AFTER = Annotated[
+    str | None,
+    strawberry.argument(description="A cursor of this field with the same arguments: the page begins behind it."),
+]
+
+
+# Other subgraphs that follow Relay have this type, too.
+@strawberry.federation.type(shareable=True, description="Where a page stands in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether records follow the page.")
+    has_previous_page: bool = strawberry.field(description="Whether the page begins behind the list's first record.")
+    start_cursor: str | None = strawberry.field(description="Cursor of the page's first record.")
+    end_cursor: str | None = strawberry.field(
+        description="Cursor to go on with: give it as `after`. Null where no record was received."
+    )
+
+
+@functools.cache
+def connection_types(listing: Listing) -> tuple[Any, Any]:
+    """The connection, and its edge."""
+    record: Any = listing.record
+    name = record.__strawberry_definition__.name
+    edge: Any = _type(
+        f"{name}Edge",
+        f"One of the {listing.noun} of a page, with its cursor.",
+        cursor=(str, "Give it as `after` to get what follows."),
+        node=(record | None, "The record; null with an error where it could not be read."),
+    )
+    connection = _type(
+        f"{name}Connection",
+        f"A page of {listing.noun}.",
+        edges=(list[edge], "The records with their cursors."),
+        nodes=(list[record | None], "The records. One that could not be read is null, with an error at its place."),
+        page_info=(PageInfo, "Where the page stands in the list."),
+        total_count=(int | None, "How many there are in all; null where the backend does not say."),
+    )
+    return connection, edge
+
+
+def _type(name: str, description: str, **fields: tuple[Any, str]) -> Any:
+    members = {field: strawberry.field(description=text) for field, (_, text) in fields.items()}
+    annotations = {field: annotation for field, (annotation, _) in fields.items()}
+    return strawberry.type(type(name, (), {"__annotations__": annotations, **members}), description=description)
+
+
+async def connection(listing: Listing, info: Any, first: int, after: str | None, arguments: Options) -> Any:
+    """The page as its connection. Raises GatewayError(s), before anything is called where the arguments are wrong."""
+    context = info.context
+    if not 0 <= first <= context.max_page:
+        raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
+    start = read(listing.name, arguments, after)
+    below = selection_of(info._raw_info).fields  # noqa: SLF001 - Strawberry's Info hides the fragments
+    node = below["edges"].fields.get("node") if "edges" in below else None
+    chosen = {name for part in (below.get("nodes"), node) if part is not None for name in part.fields}
+    chosen.discard("__typename")
+    request = ListRequest(
+        listing, arguments, first, start.offset, start.after, members=chosen, counts="totalCount" in below
+    )
+    backend = backend_of(info, listing.api)
+    try:
+        page = await backend.page(request, call=context.call)
+    except GatewayError as error:
+        raise _placed(listing, error) from error
+    except GatewayErrors as several:
+        raise GatewayErrors([_placed(listing, error) for error in several.errors]) from several
+    if listing.members is None or chosen <= set(listing.members):
+        records = [_record(listing, item) for item in page.items]
+    else:
+        records = await _whole(listing, page, backend, context)
+    return _connection(listing, arguments, start, page, records)
+
+
+def _connection(listing: Listing, arguments: Options, start: Start, page: ListPage, records: list[Any]) -> Any:
+    cls, edge = connection_types(listing)
+    cursors = [
+        written(listing.name, arguments, Start(start.offset + number, place))
+        for number, place in enumerate(page.places or [None] * len(page.items), 1)
+    ]
+    # Not every item that was received is shown, but the next page begins behind all of them.
+    shown = [
+        edge(cursor=cursor, node=record)
+        for cursor, record, item in zip(cursors, records, page.items, strict=True)
+        if not isinstance(item, dict) or listing.shown(item)
+    ]
+    return cls(
+        edges=shown,
+        nodes=[item.node for item in shown],
+        page_info=PageInfo(
+            has_next_page=page.more,
+            has_previous_page=start.offset > 0,
+            start_cursor=shown[0].cursor if shown else None,
+            end_cursor=cursors[-1] if cursors else None,
+        ),
+        total_count=page.total,
+    )
+
+
+def _placed(listing: Listing, error: GatewayError) -> GatewayError:
+    """A row's place is one of an update's arguments; of those a list has at most the last one's name."""
+    last = error.input_path[-1] if error.input_path else None
+    names = {_camel(argument.name) for argument in listing.arguments}
+    placed = error.changed()
+    placed.input_path = (last,) if last in names else None
+    return placed
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _id(listing: Listing, item: Any) -> str | None:
+    """An item's id, however the vendor spells its name."""
+    for name in listing.id_members:
+        try:
+            return parse_uuid(member(item, name))
+        except ValueError:
+            continue
+    return None
+
+
+def _unreadable(listing: Listing, detail: str) -> GatewayError:
+    return GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(listing.api, 200), detail=detail)
+
+
+def _record(listing: Listing, item: Any) -> Any:
+    """The record that an item of a list is, or the error that stands in its place."""
+    record_id = _id(listing, item) if isinstance(item, dict) else None
+    if record_id is None:
+        return _unreadable(listing, f"an item of the list of {listing.noun} has no id")
+    id_member = members_of(listing.record).named[listing.id_name]
+    spelled = {name.casefold() for name in listing.id_members}
+    data = {name: value for name, value in listing.prepare(item).items() if name.casefold() not in spelled}
+    return from_wire(
+        listing.record, {**data, id_member.name: record_id}, unreadable=lambda detail: _unreadable(listing, detail)
+    )
+
+
+async def _whole(listing: Listing, page: ListPage, backend: Backend, context: Any) -> list[Any]:
+    """Each record read by itself; in its place the error of one that could not be read."""
+    context.record_reads = context.record_reads or asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def one(item: Any) -> Any:
+        record_id = _id(listing, item) if isinstance(item, dict) else None
+        if record_id is None:
+            return _record(listing, item)
+        async with context.record_reads:
+            return await _one(listing, record_id, backend, context.call)
+
+    return await asyncio.gather(*(one(item) for item in page.items), return_exceptions=True)
+
+
+async def _one(listing: Listing, record_id: str, backend: Backend, call: Call) -> Any:
+    assert listing.resource is not None
+    missing = next(iter(listing.resource.unknown))
+    answer: BackendAnswer | None = None
+    try:
+        record = await read_record(listing.resource, backend, call, record_id, {})
+    except GatewayError as error:
+        if error.backend is None or error.backend.status != missing.http_status:
+            raise _placed(listing, error) from error
+        record, answer = None, error.backend
+    if record is None:
+        raise GatewayError(
+            missing, backend=answer or BackendAnswer(listing.api, missing.http_status, missing.vendor_code)
+        )
+    return record

@@ -1,0 +1,104 @@
+"""A list of an API's records as plain values: what it is asked, what it answers. Knows no vendor and no GraphQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.updates.judging import body_of_json, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from app.errors import GatewayError, GatewayErrors
+    from app.mapping.wire import Wire
+    from app.updates.resource import Argument, Options, Resource, Target
+    from app.upstream.exchange import Answer
+
+# In local mode, where a record stands in its list: its sort key and its id.
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """One page. `arguments` are the field's own, by their Python names; `members` are those selected of a record.
+
+    It begins behind `after` where the backend knows places, else at `offset`. `counts` asks for the total.
+    """
+
+    listing: Listing
+    arguments: Options
+    limit: int
+    offset: int = 0
+    after: Place | None = None
+    members: Collection[str] = ()
+    counts: bool = False
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """`items` in the vendor's JSON, at most as many as were asked for. `more` says whether records follow them.
+
+    `total` is None where the backend does not say. `places` has one for each item, where the backend knows places.
+    """
+
+    items: Sequence[Any]
+    more: bool
+    total: int | None = None
+    places: Sequence[Place] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Listing:
+    """One root field of the schema that lists records.
+
+    `name` is the field's, `noun` its records'. `get` makes path and query of a request; where the vendor `says_total`,
+    no record more than the page is asked for. `refused` makes the error of an answer that is no success; `items` finds
+    the list and the total in a success's data and raises ValueError where there is none; `body` gives that data.
+
+    An item has its id under one of `id_members`, the schema under `id_name`. `members` are the GraphQL names that an
+    item has; None: all. Others are read by `resource`, record by record. `shown` says whether an item belongs into the
+    list, `prepare` gives it members of the documented types.
+    """
+
+    api: str
+    name: str
+    noun: str
+    scope: str
+    description: str
+    record: type
+    id_members: Sequence[str]
+    get: Callable[[ListRequest], Target]
+    refused: Callable[[Answer], GatewayError | GatewayErrors]
+    items: Callable[[Any], tuple[list[Any], int | None]]
+    body: Callable[[Answer], Any] = body_of_json
+    id_name: str = "id"
+    says_total: bool = False
+    resource: Resource | None = None
+    members: Collection[str] | None = None
+    prepare: Callable[[Wire], Wire] = lambda item: item
+    shown: Callable[[Wire], bool] = lambda _item: True
+    arguments: Sequence[Argument] = ()
+
+
+def asked(request: ListRequest) -> int:
+    """How many records a vendor is asked for: never none, and one more than the page where that tells what follows."""
+    return max(request.limit, 1) if request.listing.says_total else request.limit + 1
+
+
+def judge_page(request: ListRequest, answer: Answer) -> ListPage:
+    """The page of an answer. Raises GatewayError(s)."""
+    listing = request.listing
+    if answer.status != 200:  # noqa: PLR2004 - the one success that a list has
+        raise listing.refused(answer)
+    try:
+        items, total = listing.items(listing.body(answer))
+    except ValueError as error:
+        raise unreadable(listing.api, answer, str(error)) from None
+    page = items[: request.limit]
+    # A list that ends before its total has shrunk: nothing follows, else a client would ask for ever.
+    more = len(items) > len(page) or (total is not None and bool(items) and request.offset + len(page) < total)
+    if total is None and listing.says_total:
+        more = len(items) >= asked(request)
+    return ListPage(page, more, total)
