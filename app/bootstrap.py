@@ -37,8 +37,8 @@ from app.graphql.catalogue import all_rows
 from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import ManifestError
 from app.graphql.schema import Schema, build_schema
+from app.readiness import Readiness
 from app.store.engine import SqlStore, open_store
-from app.store.records import StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
 from app.telemetry.operations import Operations
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # The paths that a span shows as they are.
-_READY_SECONDS = 5
 _TRACED = frozenset({"/graphql", "/health/live", "/health/ready", "/metrics"})
 
 
@@ -76,6 +75,7 @@ class Backends:
         self._drift_store: SqlStore | None = None
         self._transports = transports or {}
         self._stack = AsyncExitStack()
+        self._readiness: Readiness | None = None
 
     def settings_of(self, api: Api) -> ApiSettings:
         return self.settings.apis[api.name]
@@ -119,23 +119,13 @@ class Backends:
             self._stack.push_async_callback(self._drift_store.aclose)
         return self._drift_store
 
-    async def ready(self) -> bool:
-        """Whether every store that is in use can be reached."""
+    async def ready(self) -> bool | str:
+        """True, or the name of the part that cannot be used."""
         if self.store is None:
             return bool(self.by_name)
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await self.store.ping()
-        except StoreUnavailableError as error:
-            log.warning("not ready: %s", error)
-            return False
-        except TimeoutError:
-            log.warning("not ready: the store did not answer in %d s", _READY_SECONDS)
-            return False
-        except Exception:
-            log.exception("not ready, for an unknown reason")
-            return False
-        return True
+        if self._readiness is None:
+            self._readiness = Readiness("store", self.store.try_writing)
+        return await self._readiness()
 
     async def aclose(self) -> None:
         await self._stack.aclose()

@@ -44,7 +44,7 @@ _GRAPHQL = "/graphql"
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
 
-async def _always() -> bool:
+async def _always() -> bool | str:
     return True
 
 
@@ -55,7 +55,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     settings: EdgeSettings | None = None,
     schema: Schema | None = None,
     simulated: Mapping[str, Literal["local", "sandbox", "refused"]] | None = None,
-    ready: Callable[[], Awaitable[bool]] = _always,
+    ready: Callable[[], Awaitable[bool | str]] = _always,
     metrics: Callable[[Request], Awaitable[Response]] | None = None,
     metrics_open: bool = False,
     authenticator: Authenticator | None = None,
@@ -87,8 +87,11 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 
     async def readiness(request: Request) -> Response:
         # The server says so in every request's state once it was told to stop.
-        usable = "stopping" not in request.scope["state"] and await ready()
-        return JSONResponse({"status": "ready" if usable else "not ready"}, 200 if usable else 503)
+        # True, or the name of the part that is not.
+        found = "gateway" if "stopping" in request.scope["state"] else await ready()
+        if found is True:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready"} | ({"part": found} if found else {}), 503)
 
     table: list[BaseRoute] = [
         Route(_GRAPHQL, endpoint),

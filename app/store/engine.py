@@ -65,6 +65,10 @@ class SqlStore(Store, Protocol):
         """Raises StoreUnavailableError while the database cannot be used."""
         ...
 
+    async def try_writing(self) -> None:
+        """Writes without a change to any record, and looks at each table. Raises StoreUnavailableError."""
+        ...
+
     async def aclose(self) -> None:
         """Finishes the commits in flight; later ones are refused. May be called again."""
         ...

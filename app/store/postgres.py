@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _POOL = 10  # connections of one process
 _CONNECT_TIMEOUT = 10.0  # seconds, also for a free connection
 _COMMAND_TIMEOUT = 30.0
+_LOCK_TIMEOUT = 10.0  # seconds
 _ATTEMPTS = 5
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
@@ -87,6 +88,11 @@ def _refused(error: BaseException) -> bool:
 
 async def _keep(_: Any) -> None:
     """In place of asyncpg's reset, which is a round trip for each use: no session state is ever changed here."""
+
+
+async def _bound_locks(connection: Any) -> None:
+    """A lock that another program holds fails the statement, which is certain; its time-out here would not be."""
+    await connection.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT:g}s'")
 
 
 async def _connect(url: str) -> Any:
@@ -170,6 +176,7 @@ class PostgresStore:
                 timeout=_CONNECT_TIMEOUT,
                 command_timeout=_COMMAND_TIMEOUT,
                 reset=_keep,
+                init=_bound_locks,
             )
         except DBAPIError as error:
             raise _of_driver(error) from None
@@ -257,6 +264,10 @@ class PostgresStore:
 
     async def ping(self) -> None:
         await self._fetch("SELECT version FROM gateway_schema")
+
+    async def try_writing(self) -> None:
+        tables = " ".join(f"PERFORM 1 FROM {collection.name} LIMIT 1;" for collection in self._statements)
+        await self._fetch(f"DO $$ BEGIN {tables} UPDATE gateway_schema SET version = version; END $$")  # noqa: S608 - our own names
 
     async def aclose(self) -> None:
         self._closed = True

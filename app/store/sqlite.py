@@ -32,6 +32,7 @@ from app.store.records import (
     Write,
     too_late,
 )
+from app.store.sqlite_trial import DamagedError, write_for_trial
 from app.store.sqlite_writer import Commit, Writer, patiently, unavailable
 from app.store.tables import PreparedWrite, Statements, key, prepare, record, statements
 
@@ -194,6 +195,14 @@ class SqliteStore:
     async def ping(self) -> None:
         self._writer.check_file()
         await self._read(lambda reader: reader.execute("SELECT version FROM gateway_schema").fetchone())
+
+    async def try_writing(self) -> None:
+        await self.ping()
+        tables = [collection.name for collection in self._statements]
+        try:
+            await asyncio.to_thread(write_for_trial, self._path, tables)
+        except (sqlite3.Error, DamagedError) as error:
+            raise unavailable(self._path, error, certain=True) from None
 
     async def aclose(self) -> None:
         if not self._closed:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BATCH = 256  # bounds how long the first of a batch waits for the last
-_PATIENCE = 60.0  # seconds of trying again after SQLite's own waiting, before a writer gives up
+_PATIENCE = 60.0  # seconds of trying again after SQLite's own waiting, before an opening gives up
+# Seconds that a commit waits for a lock that another process holds; after one that waited in vain the next wait less.
+_LOCK_SECONDS = 10.0
+_LOCKED_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -48,9 +51,9 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-def patiently(action: Callable[[], T], stopped: Callable[[], bool] = lambda: False) -> T:
+def patiently(action: Callable[[], T], stopped: Callable[[], bool] = lambda: False, patience: float = _PATIENCE) -> T:
     """`action`, again while another process holds the lock. SQLite's own waiting does not cover every lock."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + patience
     while True:
         try:
             return action()
@@ -71,6 +74,8 @@ class Writer(threading.Thread):
         self._path = path
         self._loop = loop
         self._connection = connection
+        self._connection.execute(f"PRAGMA busy_timeout = {_LOCKED_SECONDS * 1000:.0f}")
+        self._lock_seconds = _LOCK_SECONDS
         self._file = _identity(self._path)
         # What was committed is in this file alone until SQLite carries it over; it is there from the first use on.
         self._log_path = f"{path}-wal"
@@ -111,7 +116,7 @@ class Writer(threading.Thread):
         certain = True
         try:
             self.check_file()
-            patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self.closing.is_set)
+            self._begin_transaction()
             outcomes = [self._begin(commit) for commit in batch]
             certain = False  # a failed fsync may leave a valid commit in the log
             self._connection.execute("COMMIT")
@@ -123,6 +128,17 @@ class Writer(threading.Thread):
                     self._connection.execute("ROLLBACK")
             raise unavailable(self._path, error, certain=certain) from error
         return outcomes
+
+    def _begin_transaction(self) -> None:
+        try:
+            patiently(
+                lambda: self._connection.execute("BEGIN IMMEDIATE"), self.closing.is_set, patience=self._lock_seconds
+            )
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                self._lock_seconds = 0.0
+            raise
+        self._lock_seconds = _LOCK_SECONDS
 
     def _begin(self, commit: Commit) -> list[Row] | Exception:
         commit.begun = True

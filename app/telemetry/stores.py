@@ -82,6 +82,9 @@ class ObservedStore:
     async def ping(self) -> None:
         await self._inner.ping()
 
+    async def try_writing(self) -> None:
+        await self._inner.try_writing()
+
     async def aclose(self) -> None:
         await self._inner.aclose()
 

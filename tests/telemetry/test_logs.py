@@ -105,7 +105,12 @@ async def test_a_request_that_becomes_no_operation_is_one_line_and_a_count_all_t
         for line in lines(written, "app.edge.envelope")
     ]
     refused = {"level": "info", "message": "request refused"}
-    unknown = {"status": "401", "code": "UNAUTHENTICATED", "reason": "CALLER_UNAUTHENTICATED"}
+    unknown = {
+        "status": "401",
+        "code": "UNAUTHENTICATED",
+        "reason": "CALLER_UNAUTHENTICATED",
+        "detail": "unknown token: no static token has its hash",
+    }
     nowhere = {"status": "404", "code": "BAD_REQUEST", "reason": "PATH_NOT_FOUND"}
     assert told == [
         {**refused, "request_id": "request-4", **unknown},
@@ -274,11 +279,11 @@ async def test_operation_names_are_bounded_and_ids_are_uuids(written: io.StringI
     assert third["record"] == f"{CUSTOMER},{COMPANY}"
 
 
-async def test_a_store_that_is_gone_is_one_line_for_each_probe(written: io.StringIO, tmp_path: Path):
+async def test_a_store_that_is_gone_is_one_line(written: io.StringIO, tmp_path: Path):
     async with running(tmp_path) as gateway:
         (tmp_path / "gateway.db").unlink()
         assert (await gateway.client.get("/health/ready")).status_code == 503
-    (line,) = lines(written, "app.bootstrap")
+    (line,) = lines(written, "app.readiness")
     assert line["level"] == "warning"
     assert line["message"].startswith("not ready: the SQLite database")
     assert "exception" not in line

@@ -1,0 +1,79 @@
+"""Whether a SQLite file can be read and written this moment: looked at from outside, then written by a new connection.
+
+The connections that are open remember pages, so that they would not see a file that was overwritten or cut off.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LOCK_SECONDS = 3.0
+_MAGIC = b"SQLite format 3\0"
+_SETTLING_SECONDS = 0.05
+
+
+class DamagedError(Exception):
+    """The text says which file, and what is wrong with it."""
+
+
+def write_for_trial(path: Path, tables: Iterable[str]) -> None:
+    """A write that changes no record, and a look at each table. Raises sqlite3.Error or DamagedError."""
+    try:
+        _look(path)
+    except DamagedError:
+        time.sleep(_SETTLING_SECONDS)  # a checkpoint may be under way
+        _look(path)
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_LOCK_SECONDS, isolation_level=None)
+    with closing(connection):
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        for table in ("gateway_schema", *tables):
+            connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()  # noqa: S608 - our own names
+        # A number that is of no meaning to SQLite and to us. Writing what is there already would write nothing.
+        (number,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {(number + 1) % (1 << 31)}")
+        connection.execute("COMMIT")
+
+
+def _look(path: Path) -> None:
+    """Headers against sizes: https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html."""
+    header = _bytes(path, 0, 100)
+    if not header.startswith(_MAGIC):
+        raise DamagedError("the file was overwritten")
+    page = struct.unpack(">H", header[16:18])[0]
+    page = 65_536 if page == 1 else page
+    # The count of pages is right where the two change counters agree.
+    if header[24:28] == header[92:96] and path.stat().st_size < page * struct.unpack(">I", header[28:32])[0]:
+        raise DamagedError("the file was cut off")
+    index = _bytes(Path(f"{path}-shm"), 0, 96)
+    if len(index) < 96 or index[:48] != index[48:]:  # noqa: PLR2004 - its two copies; one of them is being written
+        return
+    frames = struct.unpack("=I", index[16:20])[0]
+    log = Path(f"{path}-wal")
+    if not frames:
+        return
+    last = 32 + (frames - 1) * (24 + page)
+    size = log.stat().st_size if log.exists() else 0
+    if size < last + 24 + page:
+        raise DamagedError("the log beside the file was cut off")
+    if not _bytes(log, 16, 8) == _bytes(log, last + 8, 8) == index[32:40]:
+        raise DamagedError("the log beside the file was overwritten")
+
+
+def _bytes(path: Path, offset: int, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(count)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise DamagedError(f"{path.name} cannot be read") from error
