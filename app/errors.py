@@ -44,6 +44,15 @@ class Outcome(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class ReadBack(StrEnum):
+    """What one read showed after an update whose outcome is unknown."""
+
+    SAME = "SAME"
+    DIFFERS = "DIFFERS"
+    MISSING = "MISSING"
+    FAILED = "FAILED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentedError:
     """One row of an error table, used in both directions: a client recognises it, a store raises it.
@@ -102,6 +111,7 @@ class GatewayError(Exception):
 
     `message` is for the client. `detail` is for the log alone and may name hosts; it never holds a credential.
     `passing` says that the gateway has removed the cause since: the same call may be sent again.
+    `read_back` is what one read showed after an unknown outcome.
     """
 
     def __init__(
@@ -126,6 +136,7 @@ class GatewayError(Exception):
         self.passing = False
         self.current_revision: str | None = None
         self.undocumented: Undocumented | None = None
+        self.read_back: ReadBack | None = None
 
     def changed(
         self,
@@ -133,8 +144,9 @@ class GatewayError(Exception):
         message: str | None = None,
         outcome: Outcome | None = None,
         input_path: Sequence[str | int] | None = None,
+        read_back: ReadBack | None = None,
     ) -> GatewayError:
-        """The same fault with another message, outcome or place; cause and traceback stay with the original."""
+        """The same fault with another message, outcome, place or read-back; cause and traceback stay with this one."""
         other = GatewayError(
             self.row,
             message or self.message,
@@ -146,6 +158,7 @@ class GatewayError(Exception):
         )
         other.passing, other.undocumented = self.passing, self.undocumented
         other.current_revision = self.current_revision
+        other.read_back = read_back or self.read_back
         other.__cause__ = self
         return other
 
@@ -172,6 +185,8 @@ class GatewayError(Exception):
             retry["afterSeconds"] = self.retry_after
         if retry:
             members["retry"] = retry
+        if self.read_back is not None:
+            members["readBack"] = self.read_back.value
         return members
 
 

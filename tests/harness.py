@@ -35,7 +35,7 @@ from tests.switch import COMPILED
 # How the operations of this process were run; none where they were refused before.
 WAYS: Counter[Way | None] = Counter()
 WIRINGS = ("local", "sandbox-in-process", "sandbox-over-socket")
-MEMBERS = {"code", "reason", "backend", "input", "currentRevision", "outcome", "retry", "requestId"}
+MEMBERS = {"code", "reason", "backend", "input", "currentRevision", "outcome", "retry", "readBack", "requestId"}
 _decode = msgspec.json.Decoder(float_hook=JsonNumber.of).decode
 _LEAKS = re.compile(r"https?://|127\.0\.0\.1|localhost|Traceback|\.py\b|Basic [A-Za-z0-9+/=]{8}|Bearer ")
 

@@ -124,7 +124,12 @@ class ClientRules(Rules, Protocol):
 
 
 class LocalBackend:
-    """`defaults` are the credentials of a call that brings none: a demo user's in the gateway, none in the sandbox."""
+    """The store's times are this machine's.
+
+    `defaults` are the credentials of a call that brings none: a demo user's in the gateway, none in the sandbox.
+    """
+
+    clock_ahead = 0.0
 
     compares_revisions = True
 

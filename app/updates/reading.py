@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.call import Call
+    from app.mapping.wire import Wire
     from app.updates.resource import Backend, Options, Resource
 
 
@@ -29,13 +30,18 @@ def record_of(resource: Resource, record_id: str, data: Mapping[str, Any]) -> An
     return record_from_wire(resource.record, record_id, data, unreadable)
 
 
-async def read_record(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Any:
-    """The record as the backend has it now, None for an unknown id. Raises GatewayError(s)."""
+async def read_data(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Wire | None:
+    """The record as the vendor writes it, None for an unknown id. Raises GatewayError(s)."""
     try:
-        data = await backend.read(resource, record_id, options, call=call)
+        return await backend.read(resource, record_id, options, call=call)
     except GatewayError as error:
         # A row's place is one of the update's arguments; a read has only the id.
         if error.input_path is not None and error.input_path[0] == "input":
             raise error.changed(input_path=("id",)) from error
         raise
+
+
+async def read_record(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Any:
+    """The record as the backend has it now, None for an unknown id. Raises GatewayError(s)."""
+    data = await read_data(resource, backend, call, record_id, options)
     return None if data is None else record_of(resource, record_id, data)

@@ -4,51 +4,60 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.errors import GatewayError, Outcome
-from app.mapping.wire import members
-from app.updates.reading import read_record
+from app.errors import Code, GatewayError, Outcome, ReadBack
+from app.updates.proof import Proof, Read
+from app.updates.reading import read_data, record_of
 
 if TYPE_CHECKING:
     from app.call import Call
     from app.updates.resource import Backend, UpdateRequest
 
-
-def agrees(sent: Any, read: Any) -> bool:
-    """Whether every member of a request, or of a part of it, is equal in the record that was read.
-
-    A member's counterpart is the one of the same name in any casing; without one nothing is shown.
-    """
-    if isinstance(sent, list):
-        return isinstance(read, list) and len(sent) == len(read) and all(map(agrees, sent, read))
-    if not isinstance(sent, dict) or not hasattr(type(read), "__strawberry_definition__"):
-        return bool(sent == read)
-    counterparts = {member.folded: member.attribute for member in members(type(read))}
-    return all(
-        name.casefold() in counterparts and agrees(value, getattr(read, counterparts[name.casefold()]))
-        for name, value in sent.items()
-    )
+# A proxy that waited in vain: the service behind it may still be at work. 524, 598 and 599 are proxies' own.
+_TIMED_OUT = frozenset({408, 504, 524, 598, 599})
+_SAYS = {
+    ReadBack.SAME: "The record was read back and equals what was sent; "
+    "whether the rest of the update happened is not known.",
+    ReadBack.DIFFERS: "The record was read back and differs from what was sent.",
+    ReadBack.MISSING: "The record was not found when it was read back.",
+    ReadBack.FAILED: "The record could not be read back:",
+}
+_ON_ITS_WAY = "The record was read back and equals what was sent, but the update may still be on its way."
 
 
-async def reconcile(request: UpdateRequest, error: GatewayError, backend: Backend, call: Call) -> Any:
+async def reconcile(request: UpdateRequest, error: GatewayError, begun: float, backend: Backend, call: Call) -> Any:
     """The record, where the read-back proves that the update was applied. Otherwise raises `error`, still UNKNOWN."""
     if error.outcome is not Outcome.UNKNOWN:
         raise error
-    resource = request.resource
     try:
-        record = await read_record(resource, backend, call, request.id, request.options)
-        if record is not None:
-            record = await resource.completed(record, backend, call)
+        record, proof = await _shown(request, begun, backend, call)
     except GatewayError as unread:
-        raise error.changed(message=f"{error.message} The record could not be read back: {unread.message}") from unread
-    if record is None:
-        raise error.changed(message=f"{error.message} The record was not found when it was read back.") from error
-    if not resource.shows(request, record):
-        raise error.changed(
-            message=f"{error.message} The record was read back and differs from what was sent."
-        ) from error
-    if not resource.provable(request):
-        raise error.changed(
-            message=f"{error.message} The record was read back and equals what was sent; "
-            "whether the rest of the update happened is not known."
-        ) from error
+        raise _told(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {unread.message}") from unread
+    if proof is None:
+        raise _told(error, ReadBack.MISSING) from error
+    if proof is Proof.DIFFERS:
+        raise _told(error, ReadBack.DIFFERS) from error
+    if timed_out(error):
+        raise _told(error, ReadBack.SAME, _ON_ITS_WAY) from error
+    if proof is Proof.SAME:
+        raise _told(error, ReadBack.SAME) from error
     return record
+
+
+def timed_out(error: GatewayError) -> bool:
+    """Whether the write may still be on its way: then no read proves anything yet."""
+    status = None if error.backend is None else error.backend.status
+    return error.row.code is Code.BACKEND_TIMEOUT or status in _TIMED_OUT
+
+
+async def _shown(request: UpdateRequest, begun: float, backend: Backend, call: Call) -> tuple[Any, Proof | None]:
+    """The record and what it proves; None where there is none. Raises GatewayError also for a member that is needed."""
+    resource = request.resource
+    data = await read_data(resource, backend, call, request.id, request.options)
+    if data is None:
+        return None, None
+    record = await resource.completed(record_of(resource, request.id, data), backend, call)
+    return record, resource.proves(request, Read(record, data, begun, backend.clock_ahead))
+
+
+def _told(error: GatewayError, read_back: ReadBack, text: str | None = None) -> GatewayError:
+    return error.changed(message=f"{error.message} {text or _SAYS[read_back]}", read_back=read_back)

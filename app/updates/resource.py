@@ -11,6 +11,7 @@ from strawberry import UNSET
 from app.mapping.wire import Wire
 from app.updates.expression import merged_members
 from app.updates.judging import body_of_json, only_record
+from app.updates.proof import Proof, Read, agrees
 
 if TYPE_CHECKING:
     from app.call import Call
@@ -78,6 +79,11 @@ class Backend(Protocol):
     Raises GatewayError, or GatewayErrors for several faults of one request; the outcome is what is certain.
     """
 
+    @property
+    def clock_ahead(self) -> float | None:
+        """By how many seconds the backend's clock is at most ahead of the gateway's; None where that is not known."""
+        ...
+
     async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
         """The record that the vendor answered; None where it answers nothing."""
         ...
@@ -106,6 +112,10 @@ async def _as_read(record: Any, _backend: Backend, _call: Call) -> Any:
     return record
 
 
+def _nothing(request: UpdateRequest, read: Read) -> Proof:
+    return Proof.SAME if agrees(request.body, read.record) else Proof.DIFFERS
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resource:
     """One kind of record of an API: what can be read, and what can be updated.
@@ -113,14 +123,15 @@ class Resource:
     `name` is the GraphQL name of the query and of the payload's field; `kind` is what the API's own rules call it.
     `get` and `put` make the request's path and query of an id and the options.
 
-    Answers: `refused` makes the error of an answer that is no success, `unknown` are the rows that say that there is
-    no such record. `updated_status` is a successful update's; 204 answers nothing, any other answers the record.
+    Answers: `refused` makes the error of an answer that is no success; `unknown` are the rows that say that there is
+    no such record, and `missing_status` is that answer's. `updated_status` is a successful update's: 204 answers
+    nothing, any other answers the record.
     `body` gives a success's data and raises where the data says that it is none; `pick` finds the asked record in
     the data of a read. A record is told from another object by one of `marks`; () asks for none of them.
     A read is kept for `kept_seconds`, by credential, if `keeps` says so.
 
-    Proof: `completed` fetches what a comparison needs beside the record; `shows` says whether a record is what a
-    request makes of it; `provable` says whether that proves the whole update.
+    Proof: `completed` fetches what a comparison needs beside the record; `proves` says what a record that was read
+    back proves of an update. Nothing, where an API does not say.
     `check` raises for what the request cannot express.
 
     `patch` says how the record is patched, where an update replaces it. `no_state` names members that are no part of a
@@ -136,6 +147,7 @@ class Resource:
     get: Callable[[str, Options], Target]
     refused: Callable[[Answer], GatewayError | GatewayErrors]
     unknown: Collection[DocumentedError] = ()
+    missing_status: int = 404
     marks: Sequence[str] = ()
     body: Callable[[Answer], Any] = body_of_json
     pick: Callable[[Answer, Any, str], Wire | None] = only_record
@@ -153,8 +165,7 @@ class Resource:
     updated_status: int = 200
     check: Callable[[Any], None] = lambda _input: None
     completed: Callable[[Any, Backend, Call], Awaitable[Any]] = _as_read
-    shows: Callable[[UpdateRequest, Any], bool] = lambda _request, _record: False
-    provable: Callable[[UpdateRequest], bool] = lambda _request: True
+    proves: Callable[[UpdateRequest, Read], Proof] = _nothing
     patch: Patch | None = None
     no_state: Collection[str] = ()
     after: Callable[[Wire, UpdateRequest], tuple[Mapping[str, Any], Mapping[str, Any]]] = merged_members

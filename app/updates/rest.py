@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ from app.errors import VALUE_NOT_SUPPORTED, Code, GatewayError, GatewayErrors
 from app.json_codec import encode_json
 from app.updates.judging import judge_read, judge_update
 from app.updates.listing import judge_page
+from app.upstream.clock import BackendClock
 from app.upstream.exchange import Request
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from app.updates.listing import ListPage, ListRequest
     from app.updates.resource import Options, Resource, UpdateRequest
     from app.upstream.credentials import Credentials
+    from app.upstream.exchange import Answer
     from app.upstream.upstream import Upstream
 
+T = TypeVar("T")
 _RECORDS_KEPT = 1024
 
 
@@ -61,6 +65,7 @@ class RestBackend:
         self.credentials = credentials
         self._omits = omits
         self._upstream = upstream
+        self._clock = BackendClock()
         self._media = media or Media()
         self._languages = languages
         self._read_headers = {"accept": self._media.accept}
@@ -68,6 +73,10 @@ class RestBackend:
         # Records of a resource that is kept, by credential: nobody sees what only another caller may read.
         self._kept: dict[Resource, TTLCache[Any, Wire]] = {}
         self._reading: WeakValueDictionary[Any, asyncio.Task[Wire | None]] = WeakValueDictionary()
+
+    @property
+    def clock_ahead(self) -> float | None:
+        return self._clock.ahead
 
     async def aclose(self) -> None:
         """The upstream belongs to whoever made it."""
@@ -82,7 +91,7 @@ class RestBackend:
             headers["x-simulate"] = call.simulate
         sent = self.built(request, headers)
         with self._dropping(token, call):
-            return await self._upstream.send(sent, call, partial(judge_update, request))
+            return await self._send(sent, call, partial(judge_update, request))
 
     async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:  # noqa: ARG002 - the port's
         credentials, _ = await self.credentials.headers(call)
@@ -138,14 +147,23 @@ class RestBackend:
         path, query = resource.get(record_id, options)
         request = Request("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
         with self._dropping(token, call):
-            return await self._upstream.send(request, call, partial(judge_read, resource, record_id))
+            return await self._send(request, call, partial(judge_read, resource, record_id))
+
+    async def _send(self, request: Request, call: Call, judge: Callable[[Answer], T]) -> T:
+        begun = time.time()
+
+        def judged(answer: Answer) -> T:
+            self._clock.note(answer.headers, begun)
+            return judge(answer)
+
+        return await self._upstream.send(request, call, judged)
 
     async def page(self, request: ListRequest, *, call: Call) -> ListPage:
         credentials, token = await self.credentials.headers(call)
         path, query = request.listing.get(request)
         sent = Request("GET", path, query, {**self._read_headers, **credentials})
         with self._dropping(token, call):
-            return judge_page(request, await self._upstream.send(sent, call))
+            return await self._send(sent, call, partial(judge_page, request))
 
     @contextmanager
     def _dropping(self, token: str | None, call: Call) -> Iterator[None]:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, GatewayErrors, Outcome, locate
@@ -33,10 +34,11 @@ async def update(resource: Resource, info: Any, change: Change) -> Any:
     """The record to put into the payload, or the exception that stands for it. Raises GatewayError(s)."""
     backend, call = backend_of(info, resource.api), info.context.call
     request = await planned(resource, change, backend, call)
+    begun = time.time()
     try:
         record = await sent(request, backend, call)
     except (GatewayError, GatewayErrors) as failure:
-        record = await settled(request, failure, backend, call)
+        record = await settled(request, failure, begun, backend, call)
     return await answered(request, record, info, backend, call)
 
 
@@ -47,7 +49,9 @@ async def sent(request: UpdateRequest, backend: Backend, call: Call) -> Any:
     return None if data is None else record_of(request.resource, request.id, data)
 
 
-async def settled(request: UpdateRequest, failure: GatewayError | GatewayErrors, backend: Backend, call: Call) -> Any:
+async def settled(
+    request: UpdateRequest, failure: GatewayError | GatewayErrors, begun: float, backend: Backend, call: Call
+) -> Any:
     """The record, where one read-back proves that the update was applied after all. Raises the failure otherwise."""
     faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
     for fault in faults:
@@ -55,11 +59,12 @@ async def settled(request: UpdateRequest, failure: GatewayError | GatewayErrors,
     if all(fault.outcome is not Outcome.UNKNOWN for fault in faults):
         raise failure
     try:
-        return await reconcile(request, faults[0], backend, call)
+        return await reconcile(request, faults[0], begun, backend, call)
     except GatewayError as error:
         if len(faults) == 1:
             raise
-        raise GatewayErrors([error, *faults[1:]]) from error
+        told = [fault.changed(read_back=error.read_back) for fault in faults[1:]]
+        raise GatewayErrors([error, *told]) from error
 
 
 def placed(fault: GatewayError, request: UpdateRequest) -> None:
@@ -112,5 +117,6 @@ async def _read_back(request: UpdateRequest, backend: Backend, call: Call) -> An
     except GatewayErrors as several:
         return GatewayErrors([error.changed(outcome=Outcome.APPLIED) for error in several.errors])
     if record is None:
-        return GatewayError(RECORD_NOT_READ_BACK, backend=BackendAnswer(request.resource.api))
+        missing = BackendAnswer(request.resource.api, request.resource.missing_status)
+        return GatewayError(RECORD_NOT_READ_BACK, backend=missing)
     return record

@@ -21,7 +21,7 @@ from app.apis.basecone.types import (
 )
 from app.updates.change import Patch
 from app.updates.expression import expressed, named
-from app.updates.reconciliation import agrees
+from app.updates.proof import Proof, Read, replaced
 from app.updates.resource import Argument, Resource, Texts
 from app.upstream.answers import member
 
@@ -98,8 +98,12 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
         skip = "true" if options.get(_SKIP.name) else "false"
         return f"/{kind.plural}/{record_id}", (("skipCreationInAccountingSystem", skip),)
 
-    def provable(request: UpdateRequest) -> bool:
-        return bool(request.options.get(_SKIP.name))
+    def proves(request: UpdateRequest, read: Read) -> Proof:
+        """Of a customer only a WKBelgium client sends the code, so that nobody else's update clears it (assumed)."""
+        if not replaced(input_, request.body, read.record, aside=("code",) if kind is CUSTOMER else ()):
+            return Proof.DIFFERS
+        # What the accounting system made of it is not shown.
+        return Proof.WHOLE if request.options.get(_SKIP.name) else Proof.SAME
 
     return Resource(
         api=NAME,
@@ -120,8 +124,7 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
         arguments=(_SKIP,),
         updated_status=204,
         completed=_with_ledger_code,
-        shows=lambda request, read: agrees(request.body, read),
-        provable=provable,
+        proves=proves,
         patch=Patch(
             mutation=f"patch{kind.singular.capitalize()}",
             input=patch,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE, parse, success_of
-from app.apis.bokamera.proof import provable, shows
+from app.apis.bokamera.proof import proves
 from app.apis.bokamera.types import NO_STATE, BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
 from app.mapping.members import members
 from app.mapping.scalars import UUID
@@ -106,6 +106,8 @@ BOOKING_CUSTOMERS = Resource(
     put=_put,
     refused=parse,
     unknown=(BOOKING_CUSTOMER_NOT_FOUND,),
+    # An empty list.
+    missing_status=200,
     # A customer is told from any other object by a member that only a record has.
     marks=(
         "Firstname",
@@ -134,8 +136,7 @@ BOOKING_CUSTOMERS = Resource(
     check=refuse_inexpressible,
     no_state=NO_STATE,
     after=_after,
-    shows=lambda request, record: shows(request.body, record),
-    provable=lambda request: provable(request.body),
+    proves=lambda request, read: proves(request.body, read),
     texts=Texts(
         query="A booking customer as BokaMera has it now; null for an unknown id.",
         mutation="Changes a customer of a company that takes bookings with BokaMera. What is left out stays. "

@@ -8,7 +8,7 @@ from strawberry import UNSET
 from app.apis.library.errors import BOOK_NOT_FOUND, MUTATION, NAME, TABLE, parse
 from app.mapping.scalars import UUID
 from app.mapping.wire import wire
-from app.updates.reconciliation import agrees
+from app.updates.proof import Proof, agrees
 from app.updates.resource import Resource, Texts
 
 
@@ -40,7 +40,7 @@ BOOKS = Resource(
     input=UpdateBookInput,
     mutation=MUTATION,
     scope="books",
-    shows=lambda request, book: agrees(request.body, book),
+    proves=lambda request, read: Proof.WHOLE if agrees(request.body, read.record) else Proof.DIFFERS,
     texts=Texts(
         query="A book as the library has it now; null for an unknown id.",
         mutation="Changes a book. What is left out stays.",

@@ -1,0 +1,107 @@
+"""What a record that was read back proves of an update. Pure; in doubt, nothing.
+
+Empty text, an empty list, null and absent are one here: a member without a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from app.mapping.members import Member, members
+
+if TYPE_CHECKING:
+    from app.mapping.wire import Wire
+
+
+class Proof(Enum):
+    """`WHOLE`: the record is exactly what the update makes of it, and nothing that a read cannot show was asked for."""
+
+    WHOLE = "whole"
+    SAME = "same"
+    DIFFERS = "differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A record that was read back: as the schema has it, and as the vendor wrote it.
+
+    `begun` is the gateway's time, in seconds since 1970, before the update was sent. `ahead` is by how many seconds
+    the backend's clock is at most ahead of it, None where that is not known.
+    """
+
+    record: Any
+    data: Wire
+    begun: float
+    ahead: float | None
+
+
+def readable(value: Any) -> Any:
+    """The value of a member. Raises the exception that stands for one that could not be read."""
+    if isinstance(value, Exception):
+        raise value
+    return value
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value, as it was sent or as it was read, is none."""
+    value = readable(value)
+    if isinstance(value, dict):
+        return all(is_empty(item) for item in value.values())
+    if hasattr(type(value), "__strawberry_definition__"):
+        return all(is_empty(getattr(value, member.attribute)) for member in members(type(value)))
+    return value is None or value in ("", [])
+
+
+def counterparts(read: Any) -> dict[str, str]:
+    """The attributes of a record, or of a part of it, by their names at the wire without regard to case."""
+    return {member.folded: member.attribute for member in members(type(read))}
+
+
+def agrees(sent: Any, read: Any) -> bool:
+    """Whether every member of a request, or of a part of it, is equal in the record that was read."""
+    read = readable(read)
+    if is_empty(sent):
+        return is_empty(read)
+    if isinstance(sent, list):
+        return isinstance(read, list) and len(sent) == len(read) and all(map(agrees, sent, read))
+    if not isinstance(sent, dict) or not hasattr(type(read), "__strawberry_definition__"):
+        return bool(sent == read)
+    names = counterparts(read)
+    return all(
+        name.casefold() in names and agrees(value, getattr(read, names[name.casefold()]))
+        for name, value in sent.items()
+    )
+
+
+def replaced(cls: type, sent: Any, read: Any, *, aside: Collection[str] = ()) -> bool:
+    """Whether a record is what a request that replaces it makes of it: equal where sent, without a value elsewhere.
+
+    `cls` is the input class. Members `aside`, by their GraphQL names, count only where they were sent.
+    """
+    read = readable(read)
+    if is_empty(sent) or is_empty(read):
+        return is_empty(sent) and is_empty(read)
+    if not isinstance(sent, dict):
+        return False
+    by_name = {name.casefold(): value for name, value in sent.items()}
+    names = counterparts(read)
+    if not by_name.keys() <= names.keys():
+        return False
+    return all(
+        _replaced(member, by_name.get(member.folded), getattr(read, names[member.folded], None))
+        for member in members(cls)
+        if member.folded in by_name or member.graphql_name not in aside
+    )
+
+
+def _replaced(member: Member, sent: Any, read: Any) -> bool:
+    if member.nested is None:
+        return agrees(sent, read)
+    if not member.is_list:
+        return replaced(member.nested, sent, read)
+    sent, read = sent or [], readable(read) or []
+    nested = member.nested
+    return len(sent) == len(read) and all(map(lambda one, other: replaced(nested, one, other), sent, read))

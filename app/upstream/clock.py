@@ -1,0 +1,31 @@
+"""By how much a backend's clock is ahead of this machine's, as far as its answers' `Date` says."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class BackendClock:
+    """`ahead` is the most that it can be ahead, in seconds; None where it is not known.
+
+    The second that a `Date` is cut to comes on top.
+    """
+
+    def __init__(self) -> None:
+        self.ahead: float | None = None
+
+    def note(self, headers: Mapping[str, str], begun: float) -> None:
+        """`begun` is this machine's time before the request was sent: the `Date` was written after it.
+
+        An answer with an `Age` is a cache's, and its `Date` is of another day (RFC 9111 section 5.1).
+        """
+        if "age" in headers:
+            return
+        try:
+            self.ahead = parsedate_to_datetime(headers.get("date", "")).timestamp() - begun
+        except (ValueError, TypeError, OverflowError):
+            return
