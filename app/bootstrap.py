@@ -22,7 +22,6 @@ from app.config import (
     SettingsError,
     authenticates,
     check_settings,
-    is_loopback,
     is_loopback_host,
     known_scopes,
 )
@@ -318,7 +317,7 @@ def entrance_of(settings: Settings, apis: Sequence[Api], transport: httpx.AsyncB
 def _simulation(settings: ApiSettings) -> Literal["local", "sandbox", "refused"]:
     if settings.mode == "local":
         return "local"
-    return "sandbox" if is_loopback(settings.url) else "refused"
+    return "sandbox" if settings.sandbox else "refused"
 
 
 def create_sandbox(

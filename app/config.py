@@ -185,7 +185,7 @@ def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a base URL names this machine itself: only such a backend may be the sandbox."""
+    """Whether a URL names this machine itself."""
     return is_loopback_host(urlsplit(url).hostname or "")
 
 
@@ -208,12 +208,21 @@ _JWT_NEEDS = (
 )
 
 
+def _sandbox_problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
+    for api in apis:
+        own = settings.apis[api.name]
+        host = urlsplit(own.url).hostname or ""
+        if own.sandbox and any(other.settings.is_vendors(host) for other in apis):
+            yield f"{PREFIX}{api.name}_SANDBOX".upper() + ": the URL is a vendor's own, which is no sandbox"
+
+
 def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
     given = settings.gateway
     if given.trusted_only and given.trusted_documents is None:
         yield "GATEWAY_TRUSTED_ONLY: needs GATEWAY_TRUSTED_DOCUMENTS"
     yield from _tls_problems(settings)
     yield from _of_signed_tokens(given)
+    yield from _sandbox_problems(settings, apis)
     yield from _without_effect(settings, apis)
     for token in given.caller_tokens:
         if problem := unknown_scope(token, known_scopes(apis)):

@@ -75,7 +75,7 @@ def as_data(mutation: str) -> str:
     payload = get_named_type(root_field(mutation).type).name
     asked = operation(mutation, "{ __typename }", f"... on {payload} @include(if: true) {{ ...Faults }}")
     return f"""{asked} fragment Faults on {payload} {{ faults: userErrors {{
-        message code reason inputPath outcome retrySafe retryAfterSeconds requestId
+        message code reason inputPath outcome retrySafe retryAfterSeconds readBack requestId
         backend {{ name status code message }}
     }} }}"""
 
@@ -92,6 +92,7 @@ def told(error: dict[str, Any]) -> dict[str, Any]:
         "outcome": shown.get("outcome"),
         "retrySafe": shown["retry"]["safe"],
         "retryAfterSeconds": shown["retry"].get("afterSeconds"),
+        "readBack": shown.get("readBack"),
         "requestId": shown["requestId"],
         "backend": backend and {name: backend.get(name) for name in ("name", "status", "code", "message")},
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +30,18 @@ class ApiSettings(BaseModel):
         description="`local`: the store on this machine, which behaves as documented. `rest`: the real service.",
     )
     url: str
+    sandbox: bool = Field(
+        default=False,
+        description="`true` says that the URL is a sandbox's, never a real service's: `x-simulate` is passed on there.",
+    )
+    vendor_domains: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def is_vendors(cls, host: str) -> bool:
+        """Whether a host is the vendor's own, by the default URL and `vendor_domains`."""
+        default = urlsplit(str(cls.model_fields["url"].default)).hostname or ""
+        host = host.casefold().rstrip(".")
+        return host == default or any(host == name or host.endswith(f".{name}") for name in cls.vendor_domains)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +66,8 @@ class Api:
     `resources` are its kinds of record, and `roots` their fields of the schema. `caller_headers` names the request
     headers that carry a caller's own credentials, and the header each becomes at the backend. `rest` and `local` build
     the two backends (one with a coroutine method `aclose` is closed with the gateway); `sandbox` builds the vendor's
-    routes over the local one, below `sandbox_path`; `sandbox_settings` are the settings that point a gateway at a
-    sandbox under a base URL. `examples` work on the seed.
+    routes over the local one, below `sandbox_path`; `sandbox_credentials` are the settings beside the mode that a
+    gateway needs for a sandbox under a base URL. `examples` work on the seed.
 
     For `python -m app check`, which reads a record of the first resource that does not exist: `recognises` tells an
     answer of this API from any other server's; `blame` names the settings that a reason points to, or a reason and
@@ -72,12 +85,16 @@ class Api:
     rest: Callable[[Any, Upstream], Any]
     local: Callable[[Any, Store], Any]
     sandbox: Callable[[Any, Store], Sequence[Route]]
-    sandbox_settings: Callable[[str], Mapping[str, str]]
+    sandbox_credentials: Callable[[str], Mapping[str, str]]
     resources: Sequence[Resource] = ()
     recognises: Callable[[Answer], bool] = bool
     blame: Mapping[str, Sequence[str]] = field(default_factory=dict)
     examples: Sequence[Example] = ()
     sandbox_path: str = ""
+
+    def sandbox_settings(self, url: str) -> Mapping[str, str]:
+        """The settings that point a gateway at the sandbox under `url`."""
+        return {"mode": "rest", "url": f"{url}{self.sandbox_path}", "sandbox": "true", **self.sandbox_credentials(url)}
 
     @property
     def mutations(self) -> Sequence[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import strawberry
 from strawberry import UNSET
 
-from app.errors import OWN_ROWS, Code, DocumentedError, Outcome
+from app.errors import OWN_ROWS, Code, DocumentedError, Outcome, ReadBack
 from app.graphql import refusals
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ _CODES = {
     Code.PERSISTED_QUERY_NOT_FOUND: "The persisted document is not known; nothing was executed.",
     Code.PERSISTED_QUERY_NOT_SUPPORTED: "Persisted documents are not supported; nothing was executed.",
 }
+_READ_BACKS = {
+    ReadBack.SAME: "The record is as asked; whether this update made it so, or the rest of it happened, is not known.",
+    ReadBack.DIFFERS: "The record is not, or not yet, what this update makes of it.",
+    ReadBack.MISSING: "There was no such record.",
+    ReadBack.FAILED: "The record could not be read.",
+}
 
 
 def all_rows(apis: Sequence[Api]) -> list[DocumentedError]:
@@ -58,6 +64,7 @@ class ErrorEnums(NamedTuple):
     reason: Any
     code: Any
     outcome: Any
+    read_back: Any
 
 
 def error_enums(apis: Sequence[Api]) -> ErrorEnums:
@@ -81,6 +88,11 @@ def error_enums(apis: Sequence[Api]) -> ErrorEnums:
             "Whether the write of a failed mutation happened.",
             {item.value: (item.value, _OUTCOMES[item]) for item in Outcome},
         ),
+        _enum(
+            "ReadBack",
+            "What one read of the record showed after an update whose outcome is unknown.",
+            {item.value: (item.value, _READ_BACKS[item]) for item in ReadBack},
+        ),
     )
 
 
@@ -91,7 +103,7 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
         "A backend API behind this gateway.",
         {api.name.upper(): (api.name, f"{api.title}.") for api in apis},
     )
-    reason, _, outcome = enums
+    reason, outcome = enums.reason, enums.outcome
     described: dict[str, tuple[Any, str]] = {
         "reason": (reason, "The precise cause, one value for each documented fault."),
         "code": (str, "The family of the cause, from a small set that does not change; enough to branch on."),

@@ -70,7 +70,7 @@ def _merge(name: str, description: str, types: Sequence[type]) -> type:
 def build_schema(apis: Sequence[Api]) -> Schema:
     """The schema of `apis`. Raises TypeError when two of them claim one field."""
     enums = error_enums(apis)
-    errors = UserErrors.of(reason=enums.reason, code=enums.code, outcome=enums.outcome)
+    errors = UserErrors.of(reason=enums.reason, code=enums.code, outcome=enums.outcome, read_back=enums.read_back)
     roots = [(api.roots.query(), api.roots.mutation(errors)) for api in apis]
     query = _merge(
         "Query",

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -46,6 +46,13 @@ class Media:
     encode: Callable[[Any], bytes] = encode_json
 
 
+class RestSettings(Protocol):
+    @property
+    def sandbox(self) -> bool:
+        """Whether the service is a sandbox, which alone may be asked for a simulated failure."""
+        ...
+
+
 class RestBackend:
     """The vendor itself, or the sandbox, over HTTP.
 
@@ -56,12 +63,14 @@ class RestBackend:
 
     def __init__(
         self,
+        settings: RestSettings,
         upstream: Upstream,
         credentials: Credentials,
         media: Media | None = None,
         omits: Callable[[Mapping[str, str]], Collection[str]] = lambda _headers: (),
         languages: Languages | None = None,
     ) -> None:
+        self._sandbox = settings.sandbox
         self.credentials = credentials
         self._omits = omits
         self._upstream = upstream
@@ -86,8 +95,10 @@ class RestBackend:
         resource = request.resource
         credentials, token = await self.credentials.headers(call)
         headers = {**self._update_headers, **credentials, **self._language(call)}
+        # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
         if call.simulate is not None and (resource.simulated(call.simulate) or is_fault(call.simulate)):
-            # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
+            if not self._sandbox:
+                raise GatewayError(VALUE_NOT_SUPPORTED, "A failure is simulated by a sandbox alone; nothing was sent.")
             headers["x-simulate"] = call.simulate
         sent = self.built(request, headers)
         with self._dropping(token, call):

@@ -43,9 +43,10 @@ class UserErrors:
     reason: Any
     code: Any
     outcome: Any
+    read_back: Any
 
     @classmethod
-    def of(cls, *, reason: Any, code: Any, outcome: Any) -> UserErrors:
+    def of(cls, *, reason: Any, code: Any, outcome: Any, read_back: Any) -> UserErrors:
         backend = _type("UserErrorBackend", "Who answered, and what.", _BACKEND)
         members = {
             "message": (str, "What went wrong, for a developer."),
@@ -59,11 +60,12 @@ class UserErrors:
             "retry_safe": (bool, "Whether the same mutation may be sent again unchanged."),
             "retry_after_seconds": (int | None, "Seconds to wait before that."),
             "current_revision": (str | None, "The record's revision by now, where another one was expected."),
+            "read_back": (read_back | None, "What a read showed after an unknown outcome; null where none was made."),
             "backend": (backend | None, "The backend that answered; null for a fault of the gateway's own."),
             "request_id": (str, "Leads to the line in the gateway's log."),
         }
         text = "A fault of an update, as `extensions` of an error has it."
-        return cls(_type("UserError", text, members), backend, reason, code, outcome)
+        return cls(_type("UserError", text, members), backend, reason, code, outcome, read_back)
 
     def shown(self, faults: Sequence[GatewayError], request_id: str) -> list[Any]:
         return [self._one(fault, fault.message, request_id) for fault in faults]
@@ -79,6 +81,7 @@ class UserErrors:
             retry_safe=fault.retry_safe,
             retry_after_seconds=fault.retry_after,
             current_revision=fault.current_revision,
+            read_back=None if fault.read_back is None else self.read_back[fault.read_back.value],
             backend=None
             if answer is None
             else self.backend(name=answer.name, status=answer.status, code=answer.code, message=answer.message),

@@ -178,5 +178,5 @@ API = Api(
     rest=lambda _settings, _upstream: LocalNotebook(),
     local=lambda _settings, _store: LocalNotebook(),
     sandbox=lambda _settings, _store: (),
-    sandbox_settings=lambda _base: {},
+    sandbox_credentials=lambda _base: {},
 )

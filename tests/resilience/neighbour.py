@@ -7,8 +7,11 @@ fault's script says. So what the gateway tells of a write can be compared with w
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ BOOKING_CUSTOMER = "b0000000-0000-4000-8000-000000000001"
 COMPANY = "a0000000-0000-4000-8000-000000000001"
 BEFORE = {"basecone": "Anna Bakery", "bokamera": "Anna"}
 AFTER = "Changed"
+_UPDATED = re.compile(rb'(?<="Updated":")(?!2026-01-15T10:00:00Z)[^"]+')
 _HEADERS = {"x-bokamera-authorization": f"Bearer {bearer_of('administrator')}"}
 _UPDATES = {
     "basecone": """mutation($id: UUID!, $input: UpdateCustomerInput!, $skip: Boolean!) {
@@ -50,13 +54,17 @@ def request(api: str, *, name: str = AFTER, skip: bool = False, **more: Any) -> 
 
 @dataclass
 class Neighbour:
-    """`put` answers each PUT after `delivered` said whether the sandbox hears of it first; `get` replaces its reads."""
+    """`put` answers each PUT after `delivered` said whether the sandbox hears of it first; `get` replaces its reads.
+
+    An update took `took` seconds: by so much later is the time that the record was changed at.
+    """
 
     put: Script
     sandbox: httpx.AsyncClient
     store: SqlStore
     delivered: bool = False
     get: Script | None = None
+    took: float = 0.0
     reads: int = 0
     written: list[int] = field(default_factory=list)
 
@@ -71,7 +79,14 @@ class Neighbour:
                 await self.get(exchange)
             else:
                 told = await self._relayed(exchange)
-                await exchange.send(answer(told.status_code, told.content, "content-type: application/json"))
+                date = format_datetime(datetime.now(UTC), usegmt=True)
+                content = _UPDATED.sub(self._later, told.content)
+                head = ("content-type: application/json", f"date: {date}")
+                await exchange.send(answer(told.status_code, content, *head))
+
+    def _later(self, match: re.Match[bytes]) -> bytes:
+        moment = datetime.fromisoformat(match[0].decode()) + timedelta(seconds=self.took)
+        return moment.isoformat().encode()
 
     async def _relayed(self, exchange: Exchange) -> httpx.Response:
         kept = {name: value for name, value in exchange.headers.items() if name not in {"host", "content-length"}}
@@ -124,6 +139,7 @@ async def gatewayed(
     *,
     delivered: bool = False,
     get: Script | None = None,
+    took: float = 0.0,
     url: str | None = None,
     raw: bool = False,
     eager: bool = True,
@@ -141,7 +157,7 @@ async def gatewayed(
         relay = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(sandbox), base_url="http://sandbox.test")
         )
-        neighbour = Neighbour(put, relay, store, delivered, get)
+        neighbour = Neighbour(put, relay, store, delivered, get, took)
         script = put if raw else neighbour.script
         server = await stack.enter_async_context(BadServer(script, raw=raw, eager=eager, tls=tls))
         base = server.url.replace("http:", "https:") if url == "https" else url or server.url

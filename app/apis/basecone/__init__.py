@@ -6,7 +6,7 @@ from app.apis.basecone.examples import EXAMPLES
 from app.apis.basecone.kinds import NAME
 from app.apis.basecone.lists import LISTINGS
 from app.apis.basecone.resources import RESOURCES
-from app.apis.basecone.sandbox import routes, settings_for
+from app.apis.basecone.sandbox import credentials_for, routes
 from app.apis.basecone.seed import COLLECTIONS, seed
 from app.apis.basecone.settings import BLAME, BaseconeSettings, rest
 from app.apis.basecone.store import local
@@ -26,7 +26,7 @@ API = Api(
     rest=rest,
     local=local,
     sandbox=routes,
-    sandbox_settings=settings_for,
+    sandbox_credentials=credentials_for,
     sandbox_path="/v1",
     # Every documented error has a code: https://developers.basecone.com/ApiReference/General.
     recognises=lambda answer: text_member(parsed(answer.body), "code") is not None,

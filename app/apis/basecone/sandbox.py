@@ -40,10 +40,10 @@ def routes(_settings: BaseconeSettings, store: Store) -> Sequence[Route]:
     return SANDBOX.routes(LocalBackend(NAME, BaseconeRules(store), store, {}))
 
 
-def settings_for(url: str) -> Mapping[str, str]:
-    """The settings that point a gateway at the sandbox under `url`."""
+def credentials_for(_url: str) -> Mapping[str, str]:
+    """The demo user's."""
     client_identifier, access_key = DEMO
-    return {"mode": "rest", "url": f"{url}/v1", "client_identifier": client_identifier, "api_access_key": access_key}
+    return {"client_identifier": client_identifier, "api_access_key": access_key}
 
 
 def _kind(resource: Resource) -> Kind:

@@ -24,6 +24,7 @@ BLAME = {
 
 
 class BaseconeSettings(ApiSettings):
+    vendor_domains = ("basecone.com",)
     url: BaseUrl = Field(
         default="https://api.basecone.com/v1",
         description="Base URL of the REST API, with its version.",
@@ -57,4 +58,5 @@ def rest(settings: BaseconeSettings, upstream: Upstream) -> RestBackend:
         sends = "*" in clients or basic_user(headers.get("authorization", "")).casefold() in clients
         return () if sends else ("code",)
 
-    return RestBackend(upstream, basic(NAME, settings.client_identifier, settings.api_access_key), omits=omits)
+    credentials = basic(NAME, settings.client_identifier, settings.api_access_key)
+    return RestBackend(settings, upstream, credentials, omits=omits)

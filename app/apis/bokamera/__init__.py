@@ -5,7 +5,7 @@ from app.apis.bokamera.errors import NAME, ROWS, is_servicestack
 from app.apis.bokamera.examples import EXAMPLES
 from app.apis.bokamera.lists import LISTINGS
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS
-from app.apis.bokamera.sandbox import routes, settings_for
+from app.apis.bokamera.sandbox import credentials_for, routes
 from app.apis.bokamera.seed import COLLECTIONS, seed
 from app.apis.bokamera.settings import BLAME, BokameraSettings, rest
 from app.apis.bokamera.store import local
@@ -24,7 +24,7 @@ API = Api(
     rest=rest,
     local=local,
     sandbox=routes,
-    sandbox_settings=settings_for,
+    sandbox_credentials=credentials_for,
     recognises=is_servicestack,
     blame=BLAME,
     examples=EXAMPLES,

@@ -144,11 +144,9 @@ SANDBOX = Sandbox(
 )
 
 
-def settings_for(base_url: str) -> Mapping[str, str]:
-    """The settings that point a gateway at this sandbox, as the demo administrator."""
+def credentials_for(base_url: str) -> Mapping[str, str]:
+    """The demo administrator's."""
     return {
-        "mode": "rest",
-        "url": base_url,
         "api_key": API_KEY,
         "token_url": f"{base_url}/token",
         "client_id": CLIENT_ID,

@@ -40,6 +40,8 @@ BLAME = {
 
 
 class BokameraSettings(ApiSettings):
+    # https://api.bookmore.com serves the same.
+    vendor_domains = ("bokamera.se", "bookmore.com", "bookmore.dev")
     url: BaseUrl = Field(default="https://api.bokamera.se", description="Base URL of the REST API.")
     api_key: SecretKey | None = Field(default=None, description="API key of the company, sent as `x-api-key`.")
     format: Literal["json", "jsv"] = Field(
@@ -86,4 +88,4 @@ def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource
 
 def rest(settings: BokameraSettings, upstream: Upstream, tokens: TokenSource | None = None) -> RestBackend:
     credentials = key_and_bearer(NAME, settings.api_key, tokens or _token_source(settings, upstream))
-    return RestBackend(upstream, credentials, _MEDIA[settings.format], languages=_LANGUAGES)
+    return RestBackend(settings, upstream, credentials, _MEDIA[settings.format], languages=_LANGUAGES)

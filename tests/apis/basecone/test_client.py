@@ -109,7 +109,7 @@ def rest(answer, **settings):
         return answer(request)
 
     upstream = Upstream("basecone", "https://backend.test/v1", transport=httpx.MockTransport(handle))
-    return Basecone(BaseconeSettings(mode="rest", **settings), upstream), seen
+    return Basecone(BaseconeSettings(mode="rest", sandbox=True, **settings), upstream), seen
 
 
 OWN = {"client_identifier": "own-client", "api_access_key": "own-key"}
@@ -157,6 +157,18 @@ async def test_x_simulate_is_passed_on_with_a_put_and_only_what_is_for_this_serv
     for reason in ("VAT_CODE_INVALID", "HTML-500", "FIELD_EMPTY", "METADATA_INVALID"):
         await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r", simulate=reason))
     assert [request.headers.get("x-simulate") for request in seen] == ["VAT_CODE_INVALID", "HTML-500", None, None]
+
+
+@pytest.mark.parametrize("reason", ["VAT_CODE_INVALID", "HTML-500", "TIMEOUT"])
+async def test_a_failure_is_simulated_by_a_sandbox_alone(reason):
+    seen = []
+    transport = httpx.MockTransport(lambda request: seen.append(request) or httpx.Response(204))
+    backend = Basecone(
+        BaseconeSettings(mode="rest", **OWN), Upstream("basecone", "https://backend.test", transport=transport)
+    )
+    with pytest.raises(GatewayError) as caught:
+        await backend.update(CUSTOMER, ID, {}, skip=True, call=Call("r", simulate=reason))
+    assert (caught.value.outcome, seen) == ("NOT_APPLIED", [])
 
 
 async def test_credentials_show_in_no_repr():

@@ -9,10 +9,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from app.apis.basecone import API
 from app.apis.basecone.errors import row_of
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
 from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
-from app.apis.basecone.sandbox import routes, settings_for
+from app.apis.basecone.sandbox import routes
 from app.apis.basecone.seed import CLERK, COLLECTIONS, COMPANY_A, CUSTOMERS, DEMO, seed
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
@@ -192,5 +193,5 @@ async def test_a_lost_store_is_the_documented_500_without_a_code(client, store):
 
 
 def test_the_settings_that_point_at_the_sandbox_are_valid():
-    given = settings_for("http://127.0.0.1:8001")
+    given = API.sandbox_settings("http://127.0.0.1:8001")
     assert BaseconeSettings(**given).url == "http://127.0.0.1:8001/v1"

@@ -186,7 +186,7 @@ class Service:
 
     def backend(self, tokens=None, **settings):
         upstream = Upstream("bokamera", "http://bokamera.invalid", transport=httpx.MockTransport(self))
-        return Bokamera.rest(BokameraSettings(mode="rest", **settings), upstream, tokens)
+        return Bokamera.rest(BokameraSettings(mode="rest", sandbox=True, **settings), upstream, tokens)
 
 
 def saved(firstname="Anna"):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
 
 from app.apis import APIS
 from app.apis.bokamera.errors import ROWS
-from app.apis.bokamera.proof import provable, shows
+from app.apis.bokamera.proof import proves, shows
 from app.apis.bokamera.settings import BokameraSettings, rest
 from app.call import Call
+from app.errors import GatewayError
 from app.graphql.context import Context
 from app.graphql.execution import Engine, Request
 from app.graphql.schema import build_schema
+from app.updates.proof import Read
 from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import booking_customer
 from tests.harness import gateway as open_gateway
@@ -259,11 +263,75 @@ SHOWN = {
 }
 
 
-def test_a_record_that_shows_every_member_proves_the_update():
-    assert shows(BODY, booking_customer(SHOWN, NO_ACCOUNT))
-    assert provable(BODY)
-    assert not provable({"AccessKeys": [{"Value": "new"}]})
-    assert shows({}, booking_customer(SHOWN, NO_ACCOUNT))
+SENT_AT = datetime(2026, 1, 15, 10, tzinfo=UTC).timestamp()
+LATER = "2026-01-15T10:00:05Z"
+
+
+def proof(body, data, *, ahead=0.0):
+    return proves(body, Read(booking_customer(data, NO_ACCOUNT), data, SENT_AT, ahead)).name
+
+
+def test_a_record_that_shows_every_member_and_was_changed_since_proves_the_update():
+    assert proof(BODY, SHOWN | {"Updated": LATER}) == "WHOLE"
+    assert proof(BODY, SHOWN | {"Updated": LATER, "Firstname": "Other"}) == "DIFFERS"
+
+
+@pytest.mark.parametrize(
+    ("updated", "ahead", "expected"),
+    [
+        (LATER, 0.0, "WHOLE"),
+        ("2026-01-15T11:00:05+01:00", 0.0, "WHOLE"),
+        ("2026-01-15T10:00:01.5Z", 0.0, "WHOLE"),
+        ("2026-01-15T10:00:01.0000001Z", 0.0, "SAME"),
+        ("2026-01-15T10:00:01Z", 0.0, "SAME"),
+        ("2026-01-15T10:00:00Z", 0.0, "SAME"),
+        ("2020-01-15T10:00:00Z", 0.0, "SAME"),
+        ("2026-01-15T10:00:05", 0.0, "SAME"),
+        ("2026-01-15", 0.0, "SAME"),
+        (f"/Date({int(SENT_AT) + 5}000+0000)/", 0.0, "WHOLE"),
+        (f"/Date({int(SENT_AT) + 5}000)/", 0.0, "SAME"),
+        ("", 0.0, "SAME"),
+        (None, 0.0, "SAME"),
+        (5, 0.0, "SAME"),
+        # By the backend's clock: an hour ahead, an hour behind, not known.
+        (LATER, 3600.0, "SAME"),
+        ("2026-01-15T11:00:05Z", 3600.0, "WHOLE"),
+        ("2026-01-15T09:00:05Z", -3600.0, "WHOLE"),
+        (LATER, None, "SAME"),
+    ],
+)
+def test_only_a_later_time_with_an_offset_proves_anything(updated, ahead, expected):
+    assert proof({"Firstname": "Anna"}, SHOWN | {"Updated": updated}, ahead=ahead) == expected
+    assert proof({"Firstname": "Anna"}, SHOWN, ahead=ahead) == "SAME"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"CustomFields": []},
+        {"CustomFields": [{}, {"Id": 1}]},
+        {"AccessKeys": []},
+        {"AccessKeysToDelete": []},
+        {"InvoiceAddress": {}},
+        {"AccessKeys": [{"Id": KEY}]},
+        # Whose key it is that is there now cannot be told.
+        {"AccessKeys": [{"Value": "new"}]},
+        {"Firstname": "Anna", "AccessKeys": [{"Value": "v", "AccessKeyTypeId": 1}]},
+    ],
+    ids=repr,
+)
+def test_what_a_read_cannot_show_is_not_proven(body):
+    assert proof(body, SHOWN | {"Updated": LATER}) == "SAME"
+
+
+@pytest.mark.parametrize(
+    "member", ["Firstname", "Email", "SubscribedToNewsletter", "CustomFieldValues", "AccessKeys", "InvoiceAddress"]
+)
+def test_a_needed_member_that_cannot_be_read_is_told_as_such(member):
+    with pytest.raises(GatewayError):
+        proof(BODY, SHOWN | {"Updated": LATER, member: [{"Id": {}}] if member.endswith("s") else [1]})
+    assert proof({"Lastname": ""}, SHOWN | {"Updated": LATER, member: 12.5}) == "WHOLE"
 
 
 @pytest.mark.parametrize(
@@ -297,11 +365,13 @@ def test_a_record_without_any_keys_does_not_show_that_one_is_gone(read):
 async def test_a_lost_answer_is_proven_or_stays_unknown(tmp_path, fault, form):
     async with open_gateway("sandbox-in-process", tmp_path, APIS, {"GATEWAY_BOKAMERA_FORMAT": form}) as opened:
         await update(opened, {"firstname": "Anna"})
-        same = await update(opened, {"firstname": "Anna"}, simulate=fault)
-        assert same["data"]["updateBookingCustomer"]["bookingCustomer"]["firstname"] == "Anna"
-        for input_ in ({"firstname": "Other"}, {"accessKeys": [{"accessKeyTypeId": 1, "value": "x"}]}):
+        for input_, read_back in (
+            ({"firstname": "Anna"}, "SAME"),
+            ({"firstname": "Other"}, "DIFFERS"),
+            ({"accessKeys": [{"accessKeyTypeId": 1, "value": "x"}]}, "SAME"),
+        ):
             (error,) = (await update(opened, input_, simulate=fault))["errors"]
-            assert error["extensions"]["code"] == "BACKEND_ERROR"
+            assert (error["extensions"]["code"], error["extensions"]["readBack"]) == ("BACKEND_ERROR", read_back)
             assert (error["extensions"]["outcome"], error["extensions"]["retry"]) == ("UNKNOWN", {"safe": False})
         assert opened.transports["bokamera"].count("PUT") == 4
 
@@ -316,7 +386,14 @@ class Service:
     def __call__(self, request):
         self.methods.append(request.method)
         if request.method == "GET":
-            return httpx.Response(200, json=[{"Id": NO_ACCOUNT, "Firstname": self.firstname}])
+            # The service's clock is an hour behind, and the update took five seconds.
+            now = datetime.now(UTC) - timedelta(hours=1)
+            record = {
+                "Id": NO_ACCOUNT,
+                "Firstname": self.firstname,
+                "Updated": (now + timedelta(seconds=5)).isoformat(),
+            }
+            return httpx.Response(200, json=[record], headers={"date": format_datetime(now, usegmt=True)})
         faults = [{"ErrorCode": code, "FieldName": "Firstname", "Message": "secret"} for code in ("A", "B")]
         return httpx.Response(500, json={"ResponseStatus": {"ErrorCode": "A", "Errors": faults}})
 
@@ -339,5 +416,7 @@ async def test_several_faults_of_a_failed_service_are_proven_wrong_or_stay_unkno
     assert (body["data"]["updateBookingCustomer"] is None) == bool(errors)
     found = body.get("errors", [])
     assert [error["extensions"]["backend"]["code"] for error in found] == ["A", "B"][:errors]
-    assert {error["extensions"]["outcome"] for error in found} <= {"UNKNOWN"}
+    assert [(error["extensions"]["outcome"], error["extensions"]["readBack"]) for error in found] == [
+        ("UNKNOWN", "DIFFERS")
+    ] * errors
     assert "secret" not in repr(body)

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from app.apis.bokamera import API, jsv
 from app.apis.bokamera.binding import bind
 from app.apis.bokamera.errors import JSON_MEMBERS
-from app.apis.bokamera.sandbox import routes, settings_for
+from app.apis.bokamera.sandbox import routes
 from app.apis.bokamera.seed import API_KEY, CLIENT_ID
 from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.tokens import TokenEndpoint
@@ -276,7 +276,7 @@ async def test_token_refusals_have_an_error_and_its_description(client, form, st
 
 
 def test_the_settings_that_point_at_the_sandbox_are_valid():
-    settings = BokameraSettings(**settings_for("http://127.0.0.1:8001"))
+    settings = BokameraSettings(**API.sandbox_settings("http://127.0.0.1:8001"))
     assert (settings.mode, settings.url) == ("rest", "http://127.0.0.1:8001")
 
 

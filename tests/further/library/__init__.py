@@ -3,8 +3,8 @@
 from app.apis.api import Api
 from app.apis.library.errors import NAME, ROWS
 from app.apis.library.resources import BOOKS
-from app.apis.library.sandbox import routes, settings_for
-from app.apis.library.seed import COLLECTIONS, EXAMPLES, seed
+from app.apis.library.sandbox import routes
+from app.apis.library.seed import API_KEY, COLLECTIONS, EXAMPLES, seed
 from app.apis.library.settings import LibrarySettings, rest
 from app.apis.library.store import local
 from app.updates.roots import roots_of
@@ -23,7 +23,7 @@ API = Api(
     rest=rest,
     local=local,
     sandbox=routes,
-    sandbox_settings=settings_for,
+    sandbox_credentials=lambda _url: {"api_key": API_KEY},
     sandbox_path="/library",
     recognises=lambda answer: text_member(parsed(answer.body), "code") is not None,
     blame={"LIBRARY_KEY_INVALID": ("api_key",)},

@@ -1,12 +1,11 @@
 """What is the library's own about its routes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from starlette.routing import Route
 
 from app.apis.library.errors import BODY_UNREADABLE, NAME, render
 from app.apis.library.resources import BOOKS
-from app.apis.library.seed import API_KEY
 from app.apis.library.settings import LibrarySettings
 from app.apis.library.store import LibraryRules
 from app.errors import refusal
@@ -25,7 +24,3 @@ _SANDBOX = Sandbox(
 
 def routes(_settings: LibrarySettings, store: Store) -> Sequence[Route]:
     return _SANDBOX.routes(LocalBackend(NAME, LibraryRules(store), store, {}))
-
-
-def settings_for(base_url: str) -> Mapping[str, str]:
-    return {"mode": "rest", "url": f"{base_url}/library", "api_key": API_KEY}

@@ -17,4 +17,4 @@ class LibrarySettings(ApiSettings):
 
 
 def rest(settings: LibrarySettings, upstream: Upstream) -> RestBackend:
-    return RestBackend(upstream, key(NAME, settings.api_key))
+    return RestBackend(settings, upstream, key(NAME, settings.api_key))
