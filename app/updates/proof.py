@@ -76,32 +76,43 @@ def agrees(sent: Any, read: Any) -> bool:
     )
 
 
-def replaced(cls: type, sent: Any, read: Any, *, aside: Collection[str] = ()) -> bool:
+def replaced(cls: type, sent: Any, read: Any, data: Any, *, aside: Collection[str] = ()) -> bool:
     """Whether a record is what a request that replaces it makes of it: equal where sent, without a value elsewhere.
 
-    `cls` is the input class. Members `aside`, by their GraphQL names, count only where they were sent.
+    `cls` is the input class. `read` and `data` are one and the same, as the schema has it and as the vendor wrote it.
+    Members `aside`, by their GraphQL names, count only where they were sent.
     """
+    if is_empty(sent) or is_empty(data):
+        return is_empty(sent) and is_empty(data)
     read = readable(read)
-    if is_empty(sent) or is_empty(read):
-        return is_empty(sent) and is_empty(read)
-    if not isinstance(sent, dict):
+    if not isinstance(sent, dict) or not hasattr(type(read), "__strawberry_definition__"):
         return False
-    by_name = {name.casefold(): value for name, value in sent.items()}
-    names = counterparts(read)
-    if not by_name.keys() <= names.keys():
-        return False
-    return all(
-        _replaced(member, by_name.get(member.folded), getattr(read, names[member.folded], None))
+    sent_members, names = _folded(sent), counterparts(read)
+    # A {code} object is read as its plain code as well.
+    read_members = _folded(data if isinstance(data, dict) else {"code": data})
+    return sent_members.keys() <= names.keys() and all(
+        _replaced(
+            member,
+            sent_members.get(member.folded),
+            getattr(read, names[member.folded], None),
+            read_members.get(member.folded),
+        )
         for member in members(cls)
-        if member.folded in by_name or member.graphql_name not in aside
+        if member.folded in sent_members or member.graphql_name not in aside
     )
 
 
-def _replaced(member: Member, sent: Any, read: Any) -> bool:
+def _folded(data: Wire) -> Wire:
+    return {name.casefold(): value for name, value in data.items()}
+
+
+def _replaced(member: Member, sent: Any, read: Any, data: Any) -> bool:
+    if is_empty(sent) or (is_empty(data) and not readable(read)):
+        return is_empty(sent) and is_empty(data)
     if member.nested is None:
         return agrees(sent, read)
     if not member.is_list:
-        return replaced(member.nested, sent, read)
-    sent, read = sent or [], readable(read) or []
-    nested = member.nested
-    return len(sent) == len(read) and all(map(lambda one, other: replaced(nested, one, other), sent, read))
+        return replaced(member.nested, sent, read, data)
+    if not isinstance(readable(read), list) or len(sent) != len(read):
+        return False
+    return all(replaced(member.nested, *parts) for parts in zip(sent, read, data, strict=True))

@@ -100,7 +100,7 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
 
     def proves(request: UpdateRequest, read: Read) -> Proof:
         """Of a customer only a WKBelgium client sends the code, so that nobody else's update clears it (assumed)."""
-        if not replaced(input_, request.body, read.record, aside=("code",) if kind is CUSTOMER else ()):
+        if not replaced(input_, request.body, read.record, read.data, aside=("code",) if kind is CUSTOMER else ()):
             return Proof.DIFFERS
         # What the accounting system made of it is not shown.
         return Proof.WHOLE if request.options.get(_SKIP.name) else Proof.SAME
