@@ -58,7 +58,7 @@ class DocumentedError:
     """One row of an error table, used in both directions: a client recognises it, a store raises it.
 
     `backend` is None for the gateway's own rows. `text` None or `any_text` means that the row stands for any text.
-    `input_path` is the place in the mutation's arguments, without list positions (`locate` adds them).
+    `input_path` is the place in the mutation's arguments, without list positions (`app.updates.placing` adds them).
     `meaning` says what it is about where the vendor publishes no text; `source` is the page or assumption behind it.
     `mutations` are those that it can come from, () for all; a row `of_reads` comes from none.
     """
@@ -207,35 +207,6 @@ def refusal(
     assert row.http_status is not None
     answer = BackendAnswer(row.backend, row.http_status, row.vendor_code, message)
     return GatewayError(row, message, backend=answer, input_path=input_path)
-
-
-def locate(path: Sequence[str], arguments: dict[str, Any]) -> InputPath:
-    """`path` with list positions, as far as `arguments` decides them.
-
-    A backend's text names a member, never a position. With one list element that has the member the position is
-    certain; with several, the path ends at the list rather than guess.
-    """
-    located: list[str | int] = []
-    value: Any = arguments
-    for depth, name in enumerate(path):
-        if isinstance(value, list):
-            rest = path[depth:]
-            holders = [index for index, item in enumerate(value) if _has(item, rest)]
-            if len(holders) != 1:
-                return tuple(located)
-            located.append(holders[0])
-            value = value[holders[0]]
-        located.append(name)
-        value = value.get(name) if isinstance(value, dict) else None
-    return tuple(located)
-
-
-def _has(value: Any, path: Sequence[str]) -> bool:
-    for name in path:
-        if not isinstance(value, dict) or value.get(name) is None:
-            return False
-        value = value[name]
-    return True
 
 
 def _own(

@@ -14,10 +14,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, GatewayErrors, Outcome, locate
+from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, GatewayErrors, Outcome
 from app.mapping.selection import described, selection_of
 from app.mapping.wire import arguments_of
 from app.updates.change import planned
+from app.updates.placing import locate
 from app.updates.reading import backend_of, read_record, record_of
 from app.updates.reconciliation import reconcile
 from app.updates.revision import REVISION

@@ -1,0 +1,39 @@
+"""Where in a mutation's arguments a fault is: the places of the rows, with list positions. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.errors import InputPath
+
+
+def locate(path: Sequence[str], arguments: dict[str, Any]) -> InputPath:
+    """`path` with list positions, as far as `arguments` decides them.
+
+    A backend's text names a member, never a position. With one list element that has the member the position is
+    certain; with several, the path ends at the list rather than guess.
+    """
+    located: list[str | int] = []
+    value: Any = arguments
+    for depth, name in enumerate(path):
+        if isinstance(value, list):
+            rest = path[depth:]
+            holders = [index for index, item in enumerate(value) if _has(item, rest)]
+            if len(holders) != 1:
+                return tuple(located)
+            located.append(holders[0])
+            value = value[holders[0]]
+        located.append(name)
+        value = value.get(name) if isinstance(value, dict) else None
+    return tuple(located)
+
+
+def _has(value: Any, path: Sequence[str]) -> bool:
+    for name in path:
+        if not isinstance(value, dict) or value.get(name) is None:
+            return False
+        value = value[name]
+    return True
