@@ -21,7 +21,16 @@ from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
 from app.call import Call
-from app.errors import DEADLINE_BEFORE_SENDING, TOKEN_REFUSED, TOKEN_UNAVAILABLE, BackendAnswer, GatewayError, Outcome
+from app.errors import (
+    ANSWER_UNREADABLE,
+    DEADLINE_BEFORE_SENDING,
+    TOKEN_REFUSED,
+    TOKEN_UNAVAILABLE,
+    BackendAnswer,
+    GatewayError,
+    Outcome,
+    family,
+)
 from app.redaction import cleaned
 from app.upstream.answers import parsed, retry_after, text_member
 from app.upstream.exchange import Answer, Request
@@ -40,6 +49,7 @@ log = logging.getLogger(__name__)
 _FORM = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
 # Assumed where `expires_in` is missing (RFC 6749 section 5.1 allows it); a public client of the service does the same.
 _ASSUMED_LIFETIME = 300.0
+_OK = 200
 _REFUSALS = frozenset({400, 401, 403})
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -171,19 +181,12 @@ class TokenSource:
         _, headers, form = self._client.prepare("POST", self._path, dict(_FORM), form)
         asked = self._clock()
         try:
-            answer = await self._upstream.send(Request("POST", self._path, headers=headers, body=form.encode()), call)
+            request = Request("POST", self._path, headers=headers, body=form.encode())
+            answer, data, access = await self._upstream.send(request, call, _judged)
         except GatewayError as error:
             return self._error(TOKEN_UNAVAILABLE, retry=error.retry_after, detail=f"{error.row.reason}: {error.detail}")
-        data = parsed(answer.body)
-        if answer.status in _REFUSALS:
+        if access is None:
             return self._refused(answer, data)
-        access = text_member(data, "access_token")
-        if answer.status != 200 or access is None or not _sendable(access):  # noqa: PLR2004 - RFC 6749 section 5.1
-            return self._error(
-                TOKEN_UNAVAILABLE,
-                retry=retry_after(answer.headers),
-                detail=f"the token endpoint answered {answer.status} without a token",
-            )
         self._tokens = self._issued(asked, access, data)
         self._refusal = None
         log.debug("a token was issued by the %s grant", grant)
@@ -228,6 +231,19 @@ class TokenSource:
     def _error(self, row: Any, *, retry: int | None = None, detail: str) -> GatewayError:
         backend = None if self._backend is None else BackendAnswer(self._backend)
         return GatewayError(row, backend=backend, outcome=Outcome.NOT_APPLIED, retry_after=retry, detail=detail)
+
+
+def _judged(answer: Answer) -> tuple[Answer, Any, str | None]:
+    """An issued token (RFC 6749 section 5.1), or None with a refusal. Raises GatewayError for anything else."""
+    data = parsed(answer.body)
+    access = text_member(data, "access_token")
+    if answer.status in _REFUSALS:
+        return answer, data, None
+    if answer.status == _OK and access is not None and _sendable(access):
+        return answer, data, access
+    row = ANSWER_UNREADABLE if answer.status == _OK else family(answer.status)
+    detail = f"the token endpoint answered {answer.status} without a token"
+    raise GatewayError(row, retry_after=retry_after(answer.headers), detail=detail)
 
 
 def _seconds(data: Any, name: str, default: float) -> float:

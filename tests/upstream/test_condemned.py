@@ -12,6 +12,7 @@ from app.errors import BackendAnswer, GatewayError, GatewayErrors
 from app.upstream.answers import undocumented
 from app.upstream.exchange import Answer, Request
 from app.upstream.limits import Limits
+from app.upstream.tokens import TokenSource
 from app.upstream.transport import Transport
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, Exchange, answer, in_turn, status
@@ -213,3 +214,15 @@ async def test_the_observer_is_told_the_status_of_a_judged_answer(engine):
         with pytest.raises(GatewayError):
             await upstream.send(get("a"), Call("r"), of_record("a"))
     assert heard == [("x", "GET", 302, None)]
+
+
+@pytest.mark.parametrize("data", [answer(200, b"<html>"), answer(200, b"{}"), answer(302), answer(202, b"{}")])
+async def test_the_token_endpoints_connections_too(engine, data):
+    token = answer(200, b'{"access_token": "t", "expires_in": 0}')
+    script = in_turn(lambda at: at.send(token), lambda at: at.send(data), lambda at: at.send(token))
+    async with BadServer(script) as server, TokenSource(f"{server.url}/token", "c", "u", "p") as source:
+        source._upstream = engine("x", server.url)
+        for _ in range(3):
+            with pytest.raises(GatewayError):
+                await source.bearer(Call("r"))
+        assert server.connections == 2

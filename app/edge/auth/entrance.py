@@ -13,7 +13,7 @@ from app.edge.auth.authenticator import Authenticator, Checker, KeysUnavailableE
 from app.edge.auth.keys import FetchedKeys, FixedKeys, Keys, read_keys
 from app.edge.auth.signed import SignedTokens
 from app.edge.auth.static import StaticToken, StaticTokens, TokensFileError, doubled, read_tokens
-from app.upstream.exchange import Request
+from app.upstream.exchange import Answer, Request
 from app.upstream.upstream import Limits, Upstream
 
 if TYPE_CHECKING:
@@ -100,16 +100,19 @@ class Entrance:
 
         async def fetch() -> bytes:
             deadline = asyncio.get_running_loop().time() + _FETCH_SECONDS
-            response = await upstream.send(request, Call("jwks", deadline=deadline))
-            if response.status != _OK:
-                raise KeysUnavailableError(f"the issuer answered with status {response.status}")
-            return response.body
+            return await upstream.send(request, Call("jwks", deadline=deadline), _keys_in)
 
         return FetchedKeys(fetch)
 
     async def aclose(self) -> None:
         if self._upstream is not None:
             await self._upstream.aclose()
+
+
+def _keys_in(response: Answer) -> bytes:
+    if response.status != _OK or not read_keys(response.body):
+        raise KeysUnavailableError(f"the issuer answered with status {response.status} and no keys")
+    return response.body
 
 
 def _of_file(path: Path) -> Any:

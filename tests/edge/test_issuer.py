@@ -1,0 +1,24 @@
+"""Fetching the keys of the callers' token issuer."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.edge.auth.authenticator import KeysUnavailableError
+from app.edge.auth.entrance import Entrance
+from tests.upstream.bad_server import BadServer, answer, in_turn
+
+
+@pytest.mark.parametrize("data", [answer(200, b"<html>"), answer(200, b"{}"), answer(302)])
+async def test_an_answer_without_keys_ends_its_connection(data):
+    keys = answer(
+        200, b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
+    )
+    async with BadServer(in_turn(lambda at: at.send(data), lambda at: at.send(keys))) as server:
+        entrance = Entrance(issuer="i", audience="a", algorithm="EdDSA", jwks_url=f"{server.url}/keys")
+        fetch = entrance.keys._fetch
+        with pytest.raises(KeysUnavailableError):
+            await fetch()
+        assert await fetch()
+        await entrance.aclose()
+        assert server.connections == 2
