@@ -15,7 +15,9 @@ async def test_an_answer_without_keys_ends_its_connection(data):
         200, b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
     )
     async with BadServer(in_turn(lambda at: at.send(data), lambda at: at.send(keys))) as server:
-        entrance = Entrance(issuer="i", audience="a", algorithm="EdDSA", jwks_url=f"{server.url}/keys")
+        entrance = Entrance(
+            signed={"issuer": "i", "audience": "a", "algorithm": "EdDSA"}, jwks_url=f"{server.url}/keys"
+        )
         fetch = entrance.keys._fetch
         with pytest.raises(KeysUnavailableError):
             await fetch()
