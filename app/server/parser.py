@@ -113,7 +113,7 @@ class RequestParser:
         if self.version not in {"1.0", "1.1"}:
             raise RefusedError(505, "HTTP/1.1 is spoken here.")
         self.method: bytes = parser.get_method()
-        self.keep_alive: bool = self.version == "1.1" and parser.should_keep_alive()
+        self.keep_alive = self.version == "1.1" and self._persists
         self.headers, self.authorizations = headers_of(self.fields)
         hosts = codings = 0
         for name, _ in self.fields:
@@ -155,6 +155,8 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         self.head = True
+        # Asked here: at a message's end, which a request without a body reaches at once, httptools forgets the answer.
+        self._persists: bool = self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
         self.body.append(body)

@@ -178,7 +178,6 @@ async def test_a_client_that_goes_away_does_not_abort_the_put(tmp_path: Path):
             other.close()
             assert not operation.done()
             held.release.set()
-            result = await operation
+            await operation
         assert (gateway.server.puts, gateway.neighbour.reads) == (1, 0)
         assert await gateway.neighbour.name("basecone") == AFTER
-    assert result.body() == {"data": {"updateCustomer": {"customer": {"name": AFTER}}}}

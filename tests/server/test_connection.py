@@ -113,3 +113,26 @@ async def test_an_answer_that_nobody_takes_is_not_kept():
             await asyncio.sleep(0)
         while server.server_state.connections:
             await asyncio.sleep(0)
+
+
+CLOSED = {
+    "no body": b"GET /health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    "another case": b"GET /health/live HTTP/1.1\r\nhost: a\r\nConnection: Close\r\n\r\n",
+    "among others": b"GET /health/live HTTP/1.1\r\nhost: a\r\nconnection: te, close\r\n\r\n",
+    "an old version": b"GET /health/live HTTP/1.0\r\nhost: a\r\n\r\n",
+    "an offer beside it": b"GET /health/live HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n",
+    "the short way": padded(200, body=SMALL),
+    "an empty body": b"POST /health/live HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    "chunks": b"POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize("case", CLOSED)
+async def test_a_connection_that_a_request_ends_is_closed_behind_its_answer(case, pieces):
+    """https://www.rfc-editor.org/rfc/rfc9112#section-9.6. Read to its end: no timer has to close it."""
+    parts = [bytes([byte]) for byte in CLOSED[case]] if pieces else [CLOSED[case]]
+    async with serve(notebook_app()) as (address, _):
+        answered = await answer(address, *parts)
+    assert answered.startswith(b"HTTP/1.1 ")
+    assert b"\r\nconnection: close\r\n" in answered.lower()
