@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import resource
@@ -57,6 +58,33 @@ async def test_every_worker_is_told_and_none_ends(tmp_path: Path):
                 assert (await client.get("/health/live")).status_code == 200
         assert workers_of(gateway.process.pid) == after
         assert workers[1] in after
+
+
+async def test_every_worker_reads_the_callers_tokens_again(tmp_path: Path):
+    def entry(token: str) -> str:
+        return f"{token}:{hashlib.sha256(token.encode()).hexdigest()}\n"
+
+    path = tmp_path / "tokens"
+    path.write_text("# who may call\n" + entry("old"))
+    with program(tmp_path, GATEWAY_WORKERS="2", GATEWAY_CALLER_TOKENS_FILE=str(path)) as gateway:
+        await says(gateway, "startup complete", 2)
+
+        async def statuses(token: str) -> set[int]:
+            """Each over a connection of its own, so that both workers are asked."""
+            headers = {"authorization": f"Bearer {token}", "connection": "close"}
+            async with httpx.AsyncClient(base_url=gateway.url, headers=headers) as client:
+                body = {"query": "{ __typename }"}
+                return {(await client.post("/graphql", json=body)).status_code for _ in range(20)}
+
+        assert (await statuses("old"), await statuses("new")) == ({200}, {401})
+        path.write_text("nobody\n")
+        gateway.process.send_signal(signal.SIGHUP)
+        await says(gateway, "the former tokens stay", 2)
+        assert await statuses("old") == {200}
+        path.write_text(entry("new"))
+        gateway.process.send_signal(signal.SIGHUP)
+        await says(gateway, "tokens was read again", 2)
+        assert (await statuses("old"), await statuses("new")) == ({401}, {200})
 
 
 async def test_the_hook_is_called_and_may_fail(caplog):
