@@ -6,8 +6,10 @@ Every line of the process goes through here, the server's too.
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -25,6 +27,11 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | 
 _QUIET = ("httpx", "httpcore", "asyncio", "urllib3", "opentelemetry", "hpack", "sqlalchemy", "asyncpg")
 # asyncpg writes a traceback every two seconds while its server is away; who asks for the store says so in one line.
 _SILENT = ("asyncpg.pool",)
+
+
+_COLUMNS = 120
+_INDENT = " " * 13  # below the level
+_COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
 class Told(logging.LogRecord):
@@ -89,15 +96,39 @@ class JsonFormatter(_Formatter):
 
 
 class TextFormatter(_Formatter):
-    """For a terminal: time, level, message, then the rest as name=value. Control characters are shown, not obeyed."""
+    """For a terminal: time, level, message, then the rest as name=value, the request's id last, in 120 columns.
+
+    What does not fit stands on further lines, indented. Control characters are shown, not obeyed.
+    """
+
+    def __init__(self, redaction: Redaction, *, colour: bool = False) -> None:
+        super().__init__(redaction)
+        self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
         members = self.members(record)
         exception = members.pop("exception", None)
-        head = f"{members.pop('time')[11:23]} {members.pop('level').upper():<7} {_shown(members.pop('message'))}"
+        level = members.pop("level").upper()
+        head = f"{members.pop('time')[11:23]} {level:<7} {_shown(members.pop('message'))}"
         del members["logger"]
-        line = " ".join([head, *(f"{name}={_shown(value)}" for name, value in members.items())])
+        if "request_id" in members:
+            members["request_id"] = members.pop("request_id")
+        line = _wrapped(head, [f"{name}={_shown(value)}" for name, value in members.items()])
+        if self._colour and level in _COLOURS:
+            line = line.replace(level, f"\x1b[{_COLOURS[level]}m{level}\x1b[0m", 1)
         return line if exception is None else f"{line}\n{exception}"
+
+
+def _wrapped(head: str, members: Sequence[str]) -> str:
+    lines = [head]
+    for member in members:
+        if len(lines[-1]) + 1 + len(member) <= _COLUMNS:
+            lines[-1] += f" {member}"
+        else:
+            lines += textwrap.wrap(
+                member, _COLUMNS, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False
+            )
+    return "\n".join(lines)
 
 
 def _shown(value: Any) -> str:
@@ -115,7 +146,9 @@ def configure(
     stream = stream or sys.stderr
     text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter((TextFormatter if text else JsonFormatter)(Redaction(secrets)))
+    colour = stream.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
+    redaction = Redaction(secrets)
+    handler.setFormatter(TextFormatter(redaction, colour=colour) if text else JsonFormatter(redaction))
     root = logging.getLogger()
     for former in root.handlers[:]:
         root.removeHandler(former)

@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.telemetry.processes import processes
 from app.telemetry.tally import TalliedHistogram, Tally
 
 if TYPE_CHECKING:
@@ -240,12 +241,13 @@ class Metrics:
         """The exposition of this process, or of all workers."""
         self.carry_over()
         if self._folder is None:
-            return generate_latest(self.registry)
+            return generate_latest(self.registry) + generate_latest(processes([os.getpid()]))
         for path in _of_dead_workers(self._folder):
             path.unlink(missing_ok=True)
         summed = CollectorRegistry()
         MultiProcessCollector(summed, path=str(self._folder))  # type: ignore[no-untyped-call]
-        return generate_latest(summed)
+        workers = {int(name[1]) for path in self._folder.iterdir() if (name := _LIVE_FILE.fullmatch(path.name))}
+        return generate_latest(summed) + generate_latest(processes(sorted(workers)))
 
 
 def _of_dead_workers(folder: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -245,6 +246,19 @@ def test_text_shows_control_characters_and_never_obeys_them():
     record.field = "c\r\nd"
     line = logs.TextFormatter(Redaction()).format(record)
     assert line.endswith(r"INFO    a\nb\x1b[31m field=c\r\nd")
+
+
+def test_text_fits_a_terminal_and_ends_with_the_requests_id():
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "operation refused", (), None)
+    record.request_id, record.record = "request-1", "c" * 36
+    record.detail = "the host api.example refused the connection after three attempts, the last of them at noon, " * 4
+    record.token = "x" * 300
+    lines = logs.TextFormatter(Redaction(), colour=True).format(record).splitlines()
+    plain = [re.sub("\x1b\\[[0-9]+m", "", line) for line in lines]
+    assert "\x1b[33mWARNING\x1b[0m operation refused" in lines[0]
+    assert max(map(len, plain)) <= 120
+    assert plain[-1].endswith("request_id=request-1")
+    assert "".join(plain).count("x") >= 300  # nothing is cut off
 
 
 @pytest.mark.parametrize(

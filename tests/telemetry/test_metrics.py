@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import Metrics
+from app.telemetry.processes import processes
 from app.upstream.breaker import BreakerState
 from tests.telemetry.running import COMPANY, CUSTOMER, Running, running, update
 
@@ -245,3 +248,19 @@ def test_what_cannot_be_counted_is_answered_and_logged_all_the_same(tmp_path: Pa
         "operation answered",
         "answered {}",
     ]
+
+
+def test_the_exposition_has_the_process_and_the_build():
+    def values(text: str) -> dict[str, float]:
+        return {name: float(value) for name, value in re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE)}
+
+    text = Metrics().render().decode()
+    assert re.search(
+        r'^gateway_build_info{implementation="\w+",python="3\.[\d.]+\w*",version=".+"} 1\.0$', text, re.MULTILINE
+    )
+    one = values(text)
+    assert {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"} <= one.keys()
+    two = values(generate_latest(processes([os.getpid(), os.getppid()])).decode())
+    assert two["process_resident_memory_bytes"] > one["process_resident_memory_bytes"]
+    assert two["process_start_time_seconds"] <= one["process_start_time_seconds"]
+    assert values(generate_latest(processes([2**22 + 1])).decode()) == {}

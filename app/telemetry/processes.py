@@ -1,0 +1,57 @@
+"""`process_*` of all workers together, and which build answers: what a person looks at when the rest is not enough."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from prometheus_client import Metric
+
+# Of several workers the first to start and the smallest room count; all else is a sum.
+_LEAST = ("process_start_time_seconds", "process_max_fds")
+
+
+class _Processes:
+    def __init__(self, ids: Sequence[int]) -> None:
+        self._ids = ids
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for process_id in self._ids:
+            collector = ProcessCollector(pid=lambda: process_id, registry=None)  # noqa: B023 - called in this turn
+            for family in collector.collect():
+                known = families.setdefault(family.name, family)
+                if known is not family:
+                    join = min if family.name in _LEAST else sum
+                    value = join((known.samples[0].value, family.samples[0].value))
+                    known.samples[0] = known.samples[0]._replace(value=value)
+        yield from families.values()
+
+
+def processes(ids: Sequence[int]) -> CollectorRegistry:
+    """Made anew for each exposition: workers come and go. A process that is gone has no samples."""
+    registry = CollectorRegistry()
+    registry.register(_Processes(ids))
+    build = Gauge("gateway_build_info", "Always 1; the labels say which build answers.", _BUILD, registry=registry)
+    build.labels(*_BUILD.values()).set(1)
+    return registry
+
+
+def _version() -> str:
+    try:
+        return version("rest-update-gateway")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+_BUILD = {
+    "version": _version(),
+    "python": platform.python_version(),
+    "implementation": platform.python_implementation(),
+}
