@@ -88,7 +88,7 @@ def worker_app() -> Starlette:
 
 
 def _configure_logs(settings: Settings) -> None:
-    logs.configure(settings.gateway.log_level, settings.gateway.log_format, settings.secrets)
+    logs.configure(settings.gateway.log_level, settings.gateway.log_format, settings.secrets, colour=settings.colour)
 
 
 def _serve(settings: Settings) -> int:

@@ -57,6 +57,7 @@ class Settings:
     apis: Mapping[str, ApiSettings]
     traces: bool = False
     metrics_folder: Path | None = None
+    colour: bool = True
     trust: Trust = field(default_factory=Trust)
 
     @property
@@ -80,6 +81,7 @@ def read_settings(
         settings,
         traces=_traces(settings.gateway, environment),
         metrics_folder=Path(folder) if folder else None,
+        colour=not environment.get("NO_COLOR"),  # https://no-color.org
         trust=replace(
             settings.trust,
             file=environment.get("SSL_CERT_FILE") or None,

@@ -6,7 +6,6 @@ Every line of the process goes through here, the server's too.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -138,7 +137,12 @@ def _shown(value: Any) -> str:
 
 
 def configure(
-    level: str, form: Literal["auto", "json", "text"], secrets: Iterable[str] = (), stream: TextIO | None = None
+    level: str,
+    form: Literal["auto", "json", "text"],
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+    *,
+    colour: bool = True,
 ) -> None:
     """All loggers to `stream` (standard error by default). `auto` is text for a terminal, JSON for anything else."""
     # No line tells of them: https://docs.python.org/3/howto/logging.html#optimization
@@ -146,9 +150,10 @@ def configure(
     stream = stream or sys.stderr
     text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    colour = stream.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
     redaction = Redaction(secrets)
-    handler.setFormatter(TextFormatter(redaction, colour=colour) if text else JsonFormatter(redaction))
+    handler.setFormatter(
+        TextFormatter(redaction, colour=colour and stream.isatty()) if text else JsonFormatter(redaction)
+    )
     root = logging.getLogger()
     for former in root.handlers[:]:
         root.removeHandler(former)

@@ -107,7 +107,7 @@ async def test_readiness_is_false_once_the_shutdown_has_begun(tmp_path: Path):
             gateway.process.send_signal(signal.SIGTERM)
             while (ready := await probing.get("/health/ready"))[0] == 200:
                 pass
-            assert ready == (503, {"status": "not ready"})
+            assert ready == (503, {"status": "not ready", "part": "gateway"})
             release.set()
             assert "errors" not in await update
             assert await asyncio.to_thread(gateway.process.wait, 20) == 0

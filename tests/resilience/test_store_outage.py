@@ -45,7 +45,7 @@ async def test_not_ready_while_the_store_cannot_be_reached(postgres: Path, postg
         # The first may still meet a dying connection.
         await client.get("/health/ready")
         ready = await client.get("/health/ready")
-        assert (ready.status_code, ready.json()) == (503, {"status": "not ready"})
+        assert (ready.status_code, ready.json()) == (503, {"status": "not ready", "part": "store"})
         assert (await client.get("/health/live")).status_code == 200
         for api in ("basecone", "bokamera"):
             [error] = (await client.post("/graphql", json=request(api))).json()["errors"]
