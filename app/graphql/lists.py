@@ -35,21 +35,23 @@ if TYPE_CHECKING:
 _REPRESENTATIONS = "representations"
 
 
-def has_long(value: Any, limit: int) -> bool:
-    """Whether anything inside a variable's value, whatever its type, has more than `limit` members."""
-    if len(value) > limit:
-        return True
-    for item in value.values() if isinstance(value, dict) else value:
-        if type(item) in _CONTAINERS and has_long(item, limit):
+def any_long(variables: Mapping[str, Any], limit: int) -> bool:
+    """Whether anything inside the variables' values, whatever its type, has more than `limit` members."""
+    for value in variables.values():
+        kind = type(value)
+        if (kind is dict or kind is list) and _has_long(value, limit):
             return True
     return False
 
 
-_CONTAINERS = frozenset({dict, list})
-
-
-def any_long(variables: Mapping[str, Any], limit: int) -> bool:
-    return any(type(value) in _CONTAINERS and has_long(value, limit) for value in variables.values())
+def _has_long(value: dict[str, Any] | list[Any], limit: int) -> bool:
+    if len(value) > limit:
+        return True
+    for item in value.values() if type(value) is dict else value:
+        kind = type(item)
+        if (kind is dict or kind is list) and _has_long(item, limit):
+            return True
+    return False
 
 
 def has_long_literal(ast: DocumentNode, limit: int) -> bool:
