@@ -44,7 +44,7 @@ def any_long(variables: Mapping[str, Any], limit: int) -> bool:
     return False
 
 
-def _has_long(value: dict[str, Any] | list[Any], limit: int) -> bool:
+def _has_long(value: Any, limit: int) -> bool:
     if len(value) > limit:
         return True
     for item in value.values() if type(value) is dict else value:
