@@ -1,4 +1,4 @@
-"""The command line: `python -m app [serve | sandbox | schema | typescript | check]`."""
+"""The command line: `python -m app [serve | sandbox | schema | typescript | check | journal]`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from app import history
 from app.apis import APIS
-from app.bootstrap import create_app, create_sandbox, open_store_for
+from app.bootstrap import Backends, create_app, create_sandbox, open_store_for
 from app.check import check, undocumented
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
@@ -38,6 +39,7 @@ COMMANDS = {
     "sandbox": "serve the vendors' REST APIs over the local store, to try REST mode without an account",
     "schema": "print the GraphQL schema",
     "typescript": "print a TypeScript module with the types of errors and functions for a page",
+    "journal": "list what became of the updates, the newest first",
     "check": "try the settings, the store and the backends without changing anything, and say what is wrong",
 }
 
@@ -53,19 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             added.add_argument(
                 "--undocumented", action="store_true", help="list the backends' answers that no documented row matches"
             )
+        if name == "journal":
+            history.add_arguments(added)
     given = parser.parse_args(arguments)
     command = given.command or "serve"
     try:
-        if command == "schema":
-            print(print_sdl(build_schema(APIS)))  # noqa: T201 - the command's output
-            return 0
-        if command == "typescript":
-            sys.stdout.write(print_typescript(build_schema(APIS)._schema, APIS))  # noqa: SLF001 - Strawberry's only handle
+        if command in {"schema", "typescript"}:
+            schema = build_schema(APIS)
+            # A page's module ends with its own line break.
+            sdl = f"{print_sdl(schema)}\n" if command == "schema" else print_typescript(schema._schema, APIS)  # noqa: SLF001 - Strawberry's only handle
+            sys.stdout.write(sdl)
             return 0
         if command == "check":
             logs.configure("error", "auto")
             return (undocumented if given.undocumented else check)(APIS, sys.stdout, as_json=given.json)
         settings = read_settings(APIS)
+        if command == "journal":
+            logs.configure("error", "auto")
+            return history.history(settings.gateway.store_url, given, sys.stdout)
         _configure_logs(settings)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server knows what to do with it
         return _serve(settings) if command == "serve" else _sandbox(settings)
@@ -100,6 +107,8 @@ def _serve(settings: Settings) -> int:
     if any(api.mode == "local" for api in settings.apis.values()):
         # Opened once here, so that a store that cannot be used ends the start with one line.
         asyncio.run(_open_and_close(settings))
+    elif given.journal:
+        asyncio.run(_journal_opens(settings))
     listening = bound_socket(given.host, given.port)
     modes = ", ".join(f"{api.title}: {_where(settings, api.name)}" for api in APIS)
     log.info("GraphQL gateway on %s/graphql (%s)", address_of(listening), modes)
@@ -149,6 +158,14 @@ def sandbox_settings(url: str) -> list[str]:
 async def _open_and_close(settings: Settings) -> None:
     store = await open_store_for(settings, APIS)
     await store.aclose()
+
+
+async def _journal_opens(settings: Settings) -> None:
+    backends = Backends(settings, ())
+    try:
+        await backends.any_store()
+    finally:
+        await backends.aclose()
 
 
 def _version() -> str:

@@ -36,12 +36,17 @@ from app.graphql.catalogue import all_rows
 from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import ManifestError
 from app.graphql.schema import Schema, build_schema
+from app.journal.journal import Journal
+from app.journal.keeping import Keeper
 from app.readiness import Readiness
 from app.store.engine import SqlStore, open_store
+from app.store.records import StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
 from app.telemetry.operations import Operations
 from app.telemetry.stores import ObservedStore
+from app.updates.closing import Closing
+from app.updates.recording import Recorder
 from app.upstream.limits import Limits
 from app.upstream.upstream import Upstream
 
@@ -71,10 +76,13 @@ class Backends:
         self.upstreams: dict[str, Upstream] = {}
         self.store: SqlStore | None = None
         self.telemetry: Telemetry | None = None
-        self._drift_store: SqlStore | None = None
+        self._further_store: SqlStore | None = None
+        own = settings.gateway
+        self.recorder = Recorder(shown=not authenticates(own) and is_loopback_host(own.host))
         self._transports = transports or {}
         self._stack = AsyncExitStack()
-        self._readiness: Readiness | None = None
+        self._readiness: list[Readiness] = []
+        self._opening = asyncio.Lock()
 
     def settings_of(self, api: Api) -> ApiSettings:
         return self.settings.apis[api.name]
@@ -97,6 +105,29 @@ class Backends:
             if hasattr(backend, "aclose"):
                 self._stack.push_async_callback(backend.aclose)
             self.by_name[api.name] = backend
+        if self.store is not None:
+            self._readiness.append(Readiness("store", self.store.try_writing))
+        if self.settings.gateway.journal is not False:
+            await self._open_journal()
+
+    async def _open_journal(self) -> None:
+        given = self.settings.gateway
+        try:
+            observer = None if self.telemetry is None else self.telemetry.metrics
+            settings = given.journal_settings(given.backend_seconds)
+            journal = await Journal.open(await self.any_store(), settings, observer)
+        except StoreUnavailableError as error:
+            if given.journal:
+                raise
+            log.warning("no journal is kept, and idempotency keys are refused: %s", error)
+            return
+        self.recorder.journal = journal
+        self._readiness.append(Readiness("journal", journal.check))
+        self._stack.push_async_callback(journal.aclose)
+        resources = [resource for api in self.apis for resource in api.resources]
+        keeper = Keeper(journal, Closing(journal, resources, self.by_name).prove)
+        self._stack.push_async_callback(keeper.aclose)
+        keeper.start()
 
     def _upstream(self, name: str, url: str) -> Upstream:
         told = self.telemetry
@@ -109,22 +140,22 @@ class Backends:
         told = self.telemetry
         return store if told is None else ObservedStore(store, told.metrics, told.traces)
 
-    async def drift_store(self) -> SqlStore:
-        """The store that undocumented answers are counted in; where no backend is local, opened for them alone."""
+    async def any_store(self) -> SqlStore:
+        """The store for the journal and undocumented answers; without a local backend opened for them alone."""
         if self.store is not None:
             return self.store
-        if self._drift_store is None:
-            self._drift_store = await open_store(self.settings.gateway.store_url, [UNDOCUMENTED], [])
-            self._stack.push_async_callback(self._drift_store.aclose)
-        return self._drift_store
+        async with self._opening:
+            if self._further_store is None:
+                self._further_store = await open_store(self.settings.gateway.store_url, [UNDOCUMENTED], [])
+                self._stack.push_async_callback(self._further_store.aclose)
+        return self._further_store
 
     async def ready(self) -> bool | str:
         """True, or the name of the part that cannot be used."""
-        if self.store is None:
-            return bool(self.by_name)
-        if self._readiness is None:
-            self._readiness = Readiness("store", self.store.try_writing)
-        return await self._readiness()
+        for part in self._readiness:
+            if (found := await part()) is not True:
+                return found
+        return bool(self.by_name)
 
     async def aclose(self) -> None:
         await self._stack.aclose()
@@ -222,6 +253,7 @@ def create_app(
             simulated={api.name: _simulation(settings.apis[api.name]) for api in apis},
             ready=backends.ready,
             authenticator=entrance.authenticator,
+            recorder=backends.recorder,
             metrics_open=settings.gateway.metrics_open,
             lifespan=lifespan,
         )
@@ -271,7 +303,7 @@ class Telemetry:
             [api.name for api in apis],
             settings.metrics_folder,
         )
-        self._drift = Drift(backends.drift_store) if settings.gateway.drift else None
+        self._drift = Drift(backends.any_store) if settings.gateway.drift else None
         owners = {field: api.name for api in apis for field in api.scopes}
         self.operations = Operations(self.metrics, owners, self._drift, self.traces)
 

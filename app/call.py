@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Protocol, Self
 
 # Of the time that is left, so much is kept from a write for reading the record back when its outcome is unknown.
 _READ_BACK_SHARE = 0.25
@@ -18,6 +18,18 @@ def is_fault(reason: str) -> bool:
     return reason.casefold() in FAULTS
 
 
+class Recording(Protocol):
+    """What is recorded of an update around the one moment at which it is sent or written."""
+
+    async def sending(self, deadline: float) -> None:
+        """Returns when it is durable that the update is about to be sent. Raises GatewayError: it must not be."""
+        ...
+
+    def committing(self) -> Sequence[Any]:
+        """The store's statements that belong into the transaction which writes the record."""
+        ...
+
+
 @dataclass(slots=True)
 class Call:
     """The travelling part of a request.
@@ -25,7 +37,8 @@ class Call:
     `credentials` holds, by API name, the caller's own backend headers (`{"basecone": {"authorization": "Basic …"}}`);
     an API not named is called with the gateway's own. They never show in a `repr`.
     `deadline` is a time of the event loop's clock, in seconds; None means that only the settings' timeouts hold.
-    `simulate` is the reason of the `x-simulate` header, in upper case.
+    `simulate` is the reason of the `x-simulate` header, in upper case. `idempotency_key` is that header as it came.
+    `recording` belongs to the one write that the call is for.
     """
 
     request_id: str
@@ -34,11 +47,13 @@ class Call:
     simulate: str | None = None
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     accept_language: str | None = None
+    idempotency_key: str | None = None
+    recording: Recording | None = None
 
-    def for_write(self, now: float) -> Self:
-        """The same call with a deadline that leaves time for one read-back."""
-        if self.deadline is None:
-            return self
-        left = self.deadline - now
-        reserve = min(_READ_BACK_SECONDS, left * _READ_BACK_SHARE) if left > 0 else 0.0
-        return replace(self, deadline=self.deadline - reserve)
+    def for_write(self, now: float, recording: Recording | None = None) -> Self:
+        """The same call for one write, with a deadline that leaves time for one read-back."""
+        deadline = self.deadline
+        if deadline is not None:
+            left = deadline - now
+            deadline -= min(_READ_BACK_SECONDS, left * _READ_BACK_SHARE) if left > 0 else 0.0
+        return replace(self, deadline=deadline, idempotency_key=None, recording=recording)

@@ -20,6 +20,7 @@ from app.edge.auth.authenticator import METRICS_SCOPE
 from app.edge.auth.static import unknown_scope
 from app.gateway_settings import GatewaySettings
 from app.graphql.scopes import scopes_of
+from app.graphql.updates import SCOPES as UPDATES_SCOPES
 from app.setting_errors import guess, in_words
 from app.settings import cleaned
 from app.store.engine import passwords_in
@@ -223,6 +224,7 @@ def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
     if given.trusted_only and given.trusted_documents is None:
         yield "GATEWAY_TRUSTED_ONLY: needs GATEWAY_TRUSTED_DOCUMENTS"
     yield from _tls_problems(settings)
+    yield from given.problems()
     yield from _of_signed_tokens(given)
     yield from _sandbox_problems(settings, apis)
     yield from _without_effect(settings, apis)
@@ -287,7 +289,7 @@ def _without_effect(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
 
 
 def known_scopes(apis: Sequence[Api]) -> set[str]:
-    return {METRICS_SCOPE, *scopes_of(apis).values()}
+    return {METRICS_SCOPE, *UPDATES_SCOPES, *scopes_of(apis).values()}
 
 
 def authenticates(given: GatewaySettings) -> bool:

@@ -135,6 +135,7 @@ class GatewayError(Exception):
         self.detail = detail
         self.passing = False
         self.current_revision: str | None = None
+        self.replayed = False  # told again, of an earlier request with the same idempotency key
         self.undocumented: Undocumented | None = None
         self.read_back: ReadBack | None = None
 
@@ -157,7 +158,7 @@ class GatewayError(Exception):
             detail=self.detail,
         )
         other.passing, other.undocumented = self.passing, self.undocumented
-        other.current_revision = self.current_revision
+        other.current_revision, other.replayed = self.current_revision, self.replayed
         other.read_back = read_back or self.read_back
         other.__cause__ = self
         return other
@@ -185,6 +186,8 @@ class GatewayError(Exception):
             retry["afterSeconds"] = self.retry_after
         if retry:
             members["retry"] = retry
+        if self.replayed:
+            members["replayed"] = True
         if self.read_back is not None:
             members["readBack"] = self.read_back.value
         return members

@@ -12,6 +12,7 @@ from app.edge.auth.static import StaticToken, doubled
 from app.edge.settings import EdgeSettings
 from app.edge.statuses import Release
 from app.graphql.limits import DocumentLimits
+from app.journal.settings import JournalFields
 from app.server.bounds import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
 from app.settings import (
     AllowedHosts,
@@ -200,5 +201,5 @@ class _OwnSettings(BaseModel):
     trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
 
 
-class GatewaySettings(UpstreamSettings, _OwnSettings):
+class GatewaySettings(JournalFields, UpstreamSettings, _OwnSettings):
     """Every setting that belongs to no API. A field is the environment variable `GATEWAY_<FIELD>`."""

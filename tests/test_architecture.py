@@ -22,15 +22,15 @@ ALLOWED = {
     "app.redaction": set(),
     "app.notes": {"app.errors"},
     "app.mapping": {"app.mapping", "app.json_codec"},
-    "app.updates": {"app.updates", "app.errors", "app.call", "app.redaction", "app.json_codec", "app.mapping", "app.store.records", "app.upstream"},
+    "app.updates": {"app.updates", "app.journal", "app.store.entry_table", "app.errors", "app.call", "app.redaction", "app.json_codec", "app.mapping", "app.store.records", "app.upstream"},
     "app.sandbox": {"app.sandbox", "app.updates", "app.errors", "app.call", "app.json_codec", "app.mapping", "app.upstream"},
     "app.store": {"app.store", "app.errors", "app.json_codec"},
     "app.journal": {"app.journal", "app.store", "app.errors", "app.json_codec"},
     "app.upstream": {"app.upstream", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec"},
     "app.telemetry": {"app.telemetry", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.store"},
     "app.apis": {"app.apis", "app.settings", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.mapping", "app.updates", "app.sandbox", "app.store.records", "app.upstream"},
-    "app.graphql": {"app.graphql", "app.apis", "app.updates", "app.errors", "app.call", "app.notes", "app.mapping"},
-    "app.edge": {"app.edge", "app.graphql", "app.apis", "app.errors", "app.call", "app.json_codec", "app.upstream", "app.telemetry", "app.server.exchange"},
+    "app.graphql": {"app.graphql", "app.journal", "app.store.entry_table", "app.json_codec", "app.apis", "app.updates", "app.errors", "app.call", "app.notes", "app.mapping"},
+    "app.edge": {"app.edge", "app.updates", "app.graphql", "app.apis", "app.errors", "app.call", "app.json_codec", "app.upstream", "app.telemetry", "app.server.exchange"},
     "app.server": {"app.server"},
 }  # fmt: skip
 # Inside an API: which of its files may not import which. Rules know no HTTP and no GraphQL, rows know neither.

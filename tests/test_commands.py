@@ -157,7 +157,12 @@ def test_every_line_of_the_log_is_json_and_no_query_is_in_it(tmp_path):
         gateway.process.wait(60)
     lines = [json.loads(line) for line in gateway.output().splitlines()]
     assert "Jansenius" not in gateway.output()
-    assert {line["logger"] for line in lines} == {"app", "app.telemetry.operations", "uvicorn.error"}
+    assert {line["logger"] for line in lines} == {
+        "app",
+        "app.journal.journal",
+        "app.telemetry.operations",
+        "uvicorn.error",
+    }
 
 
 def test_every_setting_is_described():

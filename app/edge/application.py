@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.apis.api import Api
+    from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     metrics: Callable[[Request], Awaitable[Response]] | None = None,
     metrics_open: bool = False,
     authenticator: Authenticator | None = None,
+    recorder: Recorder | None = None,
     observer: Observer | None = None,
     lifespan: Lifespan | None = None,
     routes: Sequence[BaseRoute] = (),
@@ -79,7 +81,14 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     )
     playground = Playground(apis, rest_hosts=settings.rest_hosts)
     endpoint = GraphQLEndpoint(
-        engine, backends, callers, settings, page=playground.page, observer=observer, authenticator=authenticator
+        engine,
+        backends,
+        callers,
+        settings,
+        page=playground.page,
+        observer=observer,
+        authenticator=authenticator,
+        recorder=recorder,
     )
 
     async def live(_request: Request) -> Response:

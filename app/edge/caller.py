@@ -20,6 +20,7 @@ REQUEST_ID = "x-request-id"
 REQUEST_TIMEOUT = "x-request-timeout"
 SIMULATE = "x-simulate"
 ACCEPT_LANGUAGE = "accept-language"
+IDEMPOTENCY_KEY = "idempotency-key"
 TRACE_PARENT = "traceparent"
 TRACE_STATE = "tracestate"
 ROUTER_AUTHORIZATION = "router-authorization"
@@ -108,6 +109,7 @@ class Callers:
             self.simulation.accept(headers.get(SIMULATE)),
             _trace(headers),
             headers.get(ACCEPT_LANGUAGE),
+            headers.get(IDEMPOTENCY_KEY),
         )
 
 
@@ -120,11 +122,20 @@ class Asked:
     simulate: str | None
     trace_headers: Mapping[str, str]
     accept_language: str | None = None
+    idempotency_key: str | None = None
 
     def call(self, request_id: str, arrived: float) -> Call:
         """`arrived` is the event loop's time."""
         deadline = arrived + self.seconds
-        return Call(request_id, self.credentials, deadline, self.simulate, self.trace_headers, self.accept_language)
+        return Call(
+            request_id,
+            self.credentials,
+            deadline,
+            self.simulate,
+            self.trace_headers,
+            self.accept_language,
+            self.idempotency_key,
+        )
 
 
 def _trace(headers: Mapping[str, str]) -> dict[str, str]:

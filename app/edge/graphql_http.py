@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from app.edge.settings import EdgeSettings
     from app.graphql.execution import Engine, Request, Result
     from app.server.exchange import Exchange
+    from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class GraphQLEndpoint:
         page: Callable[[HttpRequest], Response],
         observer: Observer | None = None,
         authenticator: Authenticator | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._engine = engine
         self._backends = backends
@@ -116,6 +118,7 @@ class GraphQLEndpoint:
         self._page = page
         self._observer = observer
         self._authenticator = authenticator
+        self._recorder = recorder
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self.in_flight: set[asyncio.Task[Any]] = set()
         self.most = min(_NOT_LARGE, settings.max_body_bytes)
@@ -312,9 +315,17 @@ class GraphQLEndpoint:
         self, request: Request, call: Call, caller: Caller | None, *, trusted: bool
     ) -> Coroutine[Any, Any, Result]:
         if caller is None:
-            context = Context(call, self._backends, trusted)
+            context = Context(call, self._backends, trusted, recorder=self._recorder)
         else:
-            context = Context(call, self._backends, trusted, caller.name, caller.scopes)
+            context = Context(
+                call,
+                self._backends,
+                trusted,
+                caller.name,
+                caller.scopes,
+                recorder=self._recorder,
+                subject=caller.subject,
+            )
         execution = self._engine.execute(request, context)
         return execution if self._observer is None else self._observer.operation(request, context, execution)
 

@@ -61,6 +61,7 @@ def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> An
 class ErrorEnums(NamedTuple):
     """What the errors of one schema are told by."""
 
+    backend: Any
     reason: Any
     code: Any
     outcome: Any
@@ -73,6 +74,11 @@ def error_enums(apis: Sequence[Api]) -> ErrorEnums:
         # One reason may stand for a row of each mutation, in its words.
         texts.setdefault(row.reason, {})[row.text or row.meaning] = None
     return ErrorEnums(
+        _enum(
+            "Backend",
+            "A backend API behind this gateway.",
+            {api.name.upper(): (api.name, f"{api.title}.") for api in apis},
+        ),
         _enum(
             "ErrorReason",
             "The precise cause of an error, as `extensions.reason` has it. May grow: treat an unknown one by its code.",
@@ -98,12 +104,7 @@ def error_enums(apis: Sequence[Api]) -> ErrorEnums:
 
 def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
     """A Query class with the one field `errorCatalog`, over all rows of `apis` and the gateway's own."""
-    backend = _enum(
-        "Backend",
-        "A backend API behind this gateway.",
-        {api.name.upper(): (api.name, f"{api.title}.") for api in apis},
-    )
-    reason, outcome = enums.reason, enums.outcome
+    backend, reason, outcome = enums.backend, enums.reason, enums.outcome
     described: dict[str, tuple[Any, str]] = {
         "reason": (reason, "The precise cause, one value for each documented fault."),
         "code": (str, "The family of the cause, from a small set that does not change; enough to branch on."),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.call import Call
+    from app.updates.recording import Recorder
 
 
 class Context(Struct):
@@ -27,6 +28,8 @@ class Context(Struct):
     `faults_as_data` are the faults that a payload tells, each with the path of its field;
     `previews` are the response keys of dry runs.
     `too_long` are the errors of the root fields whose arguments hold too long a list, by response key.
+
+    `recorder` leads to the journal, None where there is none. `subject` is the person in the caller's token.
 
     `caller` names who called, None where callers are not told apart. `scopes` None means that everything is allowed.
     """
@@ -43,6 +46,9 @@ class Context(Struct):
     max_page: int = 100
     record_reads: asyncio.Semaphore | None = None
     faults_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
+
+    recorder: Recorder | None = None
+    subject: str | None = None
 
     def demand(self, scope: str) -> None:
         """Raises SCOPE_MISSING where the caller lacks a scope that only these arguments need."""

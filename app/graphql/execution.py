@@ -18,6 +18,7 @@ from strawberry.execution import optimized_is_awaitable
 from app.graphql.compiled import CompiledOperations, Executed, Way
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import format_errors, told_as_data
+from app.graphql.idempotency import refuse_several
 from app.graphql.limits import DocumentLimits
 from app.graphql.lists import any_long, refuse_long
 from app.graphql.persisted import PersistedDocuments
@@ -160,6 +161,8 @@ class Engine:
             raise refused(ROUTER_NOT_TRUSTED)
         if operation.kind in self._absent:
             raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
+        if context.call.idempotency_key is not None and operation.mutation:
+            refuse_several(self._graphql, document, operation, request.variables)
         return document, operation
 
     def _without_long(self, document: Document, operation: Operation, request: Request, context: Context) -> Request:

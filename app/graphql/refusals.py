@@ -150,6 +150,19 @@ GATEWAY_OVERLOADED = _row(
     "The gateway runs as many operations as it can; nothing was done.",
 )
 HEADER_MALFORMED = _row("HEADER_MALFORMED", Code.BAD_REQUEST, 400, "A request header cannot be understood.")
+JOURNAL_NOT_AVAILABLE = _row("JOURNAL_NOT_AVAILABLE", Code.BACKEND_UNAVAILABLE, 503, "This gateway keeps no journal.")
+JOURNAL_NOT_OPEN = _row(
+    "JOURNAL_NOT_OPEN",
+    Code.FORBIDDEN,
+    403,
+    "Where callers are not authenticated, the journal is shown on this machine alone.",
+)
+IDEMPOTENCY_KEY_NOT_SINGLE = _row(
+    "IDEMPOTENCY_KEY_NOT_SINGLE",
+    Code.BAD_REQUEST,
+    400,
+    "The header idempotency-key is for an operation with one update; nothing was executed.",
+)
 HOST_NOT_ALLOWED = _row(
     "HOST_NOT_ALLOWED",
     Code.BAD_REQUEST,

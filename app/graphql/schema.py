@@ -16,6 +16,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from app.graphql.catalogue import catalogue_query, error_enums
 from app.graphql.entities import Entity, entities_of, resolve_entities
 from app.graphql.scopes import guard, scopes_of
+from app.graphql.updates import updates_query
 from app.mapping.scalars import schema_config
 from app.updates.user_errors import UserErrors
 
@@ -75,7 +76,7 @@ def build_schema(apis: Sequence[Api]) -> Schema:
     query = _merge(
         "Query",
         "Reading records, and the catalogue of errors.",
-        [*(query for query, _ in roots), catalogue_query(apis, enums)],
+        [*(query for query, _ in roots), updates_query(enums), catalogue_query(apis, enums)],
     )
     mutation = _merge(
         "Mutation",

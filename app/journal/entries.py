@@ -98,7 +98,7 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
     frees_key: bool = False
 
     @classmethod
-    def failed(cls, error: GatewayError | GatewayErrors, at: int, read_back: str | None = None) -> End:
+    def failed(cls, error: GatewayError | GatewayErrors, at: int) -> End:
         """A `NOT_APPLIED` whose cause may pass frees the key."""
         faults = error.errors if isinstance(error, GatewayErrors) else (error,)
         outcomes = {fault.outcome for fault in faults}
@@ -109,7 +109,7 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
             outcome=outcome.value,
             faults=tuple(map(Fault.of, faults)),
             status=None if answer is None else answer.status,
-            read_back=read_back,
+            read_back=None if faults[0].read_back is None else faults[0].read_back.value,
             frees_key=outcome is Outcome.NOT_APPLIED and all(fault.retry_safe for fault in faults),
         )
 
@@ -139,6 +139,11 @@ class Entry(Struct, frozen=True):
     due: int | None
     end: End | None
     replayed: int
+
+    @property
+    def begun_at(self) -> float:
+        """Seconds since 1970."""
+        return begun_of(self.id) / 1000
 
     @property
     def begun(self) -> datetime:

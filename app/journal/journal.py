@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError, Outcome
 from app.journal.entries import End, Entry, Fault, Intent, entry_of, row_of, text_of
 from app.journal.hashes import Hashes, new_secret
+from app.journal.keys import KeyTakenError
 from app.store.entry_table import EntryStatements, entry_id, now
 from app.store.records import Statement, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.journal.settings import JournalSettings
     from app.store.engine import Hold, SqlStore
     from app.store.records import Row
 
@@ -33,22 +35,10 @@ _GROUP = 500
 _CLOSING_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalSettings:
-    """`backend_seconds` is the longest call; `interval` the time between two looks for what is abandoned or old."""
-
-    secret: str | None = None
-    days: int = 90
-    most: int = 5_000_000
-    key_hours: float = 24.0
-    backend_seconds: float = 30.0
-    interval: float = 60.0
-
-
 class Observer(Protocol):
     """Is told what the journal does."""
 
-    def journal_wrote(self, seconds: float) -> None: ...
+    def journal_wrote(self, seconds: float, result: str) -> None: ...
 
     def journal_open(self, entries: int) -> None: ...
 
@@ -57,18 +47,31 @@ class Observer(Protocol):
     def replayed(self) -> None: ...
 
 
-class Unobserved:
-    def journal_wrote(self, seconds: float) -> None: ...
+class Told:
+    """Tells an observer; one that fails changes nothing about an update."""
 
-    def journal_open(self, entries: int) -> None: ...
+    def __init__(self, observer: Observer | None) -> None:
+        self._observer = observer
 
-    def journal_closed(self, outcome: str) -> None: ...
+    def journal_wrote(self, seconds: float, result: str) -> None:
+        self._tell("journal_wrote", seconds, result)
 
-    def replayed(self) -> None: ...
+    def journal_open(self, entries: int) -> None:
+        self._tell("journal_open", entries)
 
+    def journal_closed(self, outcome: str) -> None:
+        self._tell("journal_closed", outcome)
 
-class KeyTakenError(Exception):
-    """Another update came first with the key; nothing was recorded, nothing may be sent."""
+    def replayed(self) -> None:
+        self._tell("replayed")
+
+    def _tell(self, what: str, *values: object) -> None:
+        if self._observer is None:
+            return
+        try:
+            getattr(self._observer, what)(*values)
+        except Exception:
+            log.exception("an observer failed; the update goes on")
 
 
 @dataclass(slots=True)
@@ -82,12 +85,14 @@ class _Waiting:
 class Journal:
     """Open with `open`; belongs to the event loop it was opened in."""
 
-    def __init__(self, store: SqlStore, settings: JournalSettings, hashes: Hashes, observer: Observer) -> None:
+    def __init__(
+        self, store: SqlStore, settings: JournalSettings, hashes: Hashes, observer: Observer | None = None
+    ) -> None:
         self.settings = settings
         self.hashes = hashes
         self.store = store
         self.statements = EntryStatements(store.dialect)
-        self.observer = observer
+        self.observer = Told(observer)
         self.written = 0  # entries since the last count
         self._hold: Hold | None = None
         self._holder = 0
@@ -107,7 +112,7 @@ class Journal:
         secret = settings.secret
         if secret is None:
             secret = await _kept_secret(store, statements)
-        journal = cls(store, settings, Hashes(secret), observer or Unobserved())
+        journal = cls(store, settings, Hashes(secret), observer)
         await journal.holder()
         return journal
 
@@ -124,21 +129,26 @@ class Journal:
 
     async def begin(self, intent: Intent, loop_deadline: float | None = None) -> str:
         """The id of the entry, which is durable. Raises GatewayError, certainly unsent, or KeyTakenError."""
-        return await self._record(intent, None, loop_deadline)
+        waiting = _Waiting(entry_id(now()), intent, None)
+        await self._record(waiting, loop_deadline)
+        return waiting.identifier
 
-    async def record(self, intent: Intent, end: End) -> None:
-        """An entry with its end, as of a refusal by the local rules. Raises like `begin`."""
-        await self._record(intent, end, None)
+    async def record(self, identifier: str, intent: Intent, end: End) -> None:
+        """An entry with its end, as of a refusal by the local rules; nothing where the id is there already.
 
-    def statement(self, intent: Intent, end: End) -> Statement:
+        Waited for only under a key. Raises like `begin`.
+        """
+        waiting = _Waiting(identifier, intent, end)
+        if intent.key is not None:
+            await self._record(waiting, None)
+        else:
+            self._write_soon(waiting)
+
+    def statement(self, identifier: str, intent: Intent, end: End) -> Statement:
         """An entry with its end, for the transaction that writes the record itself."""
         self.written += 1
-        return Statement(
-            self.statements.insert_returning,
-            [row_of(entry_id(now()), intent, None, None, end)],
-            returning=True,
-            required=True,
-        )
+        row = row_of(identifier, intent, None, None, end)
+        return Statement(self.statements.insert_returning, [row], returning=True, required=True)
 
     def end(self, identifier: str, end: End, *, at_once: bool = False) -> None:
         """Notes the end of an entry; written soon, and never waited for. `at_once` where another process may ask."""
@@ -152,6 +162,12 @@ class Journal:
         self._replays.append(identifier)
         self.observer.replayed()
         self._write_ends_soon()
+
+    async def check(self) -> None:
+        """Raises StoreUnavailableError while the journal cannot be written."""
+        await self.holder()
+        await self.store.query(self.statements.page((), 1))
+        await self.store.try_writing()
 
     async def get(self, identifier: str) -> Entry | None:
         rows = await self.store.query(self.statements.get, identifier)
@@ -193,13 +209,15 @@ class Journal:
 
     # Intents
 
-    async def _record(self, intent: Intent, end: End | None, loop_deadline: float | None) -> str:
+    def _write_soon(self, waiting: _Waiting) -> None:
         if self._closed:
             raise StoreUnavailableError("the journal is closed", certain=True)
-        waiting = _Waiting(entry_id(now()), intent, end)
         self._waiting.append(waiting)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_intents())
+
+    async def _record(self, waiting: _Waiting, loop_deadline: float | None) -> None:
+        self._write_soon(waiting)
         started = perf_counter()
         try:
             async with asyncio.timeout_at(loop_deadline):
@@ -212,12 +230,13 @@ class Journal:
             raise
         except GatewayError as error:
             # It may have been written all the same; the update is not sent.
-            self._unsent(waiting.identifier)
+            if waiting.end is None:
+                self._unsent(waiting.identifier)
+            self.observer.journal_wrote(perf_counter() - started, "unavailable")
             raise GatewayError(STORE_UNAVAILABLE, detail=str(error)) from error
-        self.observer.journal_wrote(perf_counter() - started)
+        self.observer.journal_wrote(perf_counter() - started, "ok")
         if not recorded:
             raise KeyTakenError
-        return waiting.identifier
 
     def _abandon(self, waiting: _Waiting) -> None:
         """Nobody waits: it is not written, or it ends as not sent once it is."""

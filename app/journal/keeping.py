@@ -28,7 +28,7 @@ _RECOUNT = 10_000  # entries written after which there is a new count before the
 _LOOK_SECONDS = 1.0
 
 # Reads the record of an entry with the gateway's own credentials: whether it proves the update, and what was seen.
-Prover = Callable[[Entry], Awaitable[tuple[bool, str]]]
+Prover = Callable[[Entry], Awaitable[tuple[bool, str | None]]]
 
 
 class Keeper:

@@ -32,6 +32,10 @@ _HOUR = 3_600_000  # milliseconds
 _LONGEST_WAIT = 60  # seconds
 
 
+class KeyTakenError(Exception):
+    """Another update came first with the key; nothing was recorded, nothing may be sent."""
+
+
 def checked(value: str) -> str:
     """1 to 255 printable ASCII characters, as an HTTP header can carry them. Raises GatewayError."""
     if _KEY.fullmatch(value) is None:

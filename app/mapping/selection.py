@@ -60,7 +60,7 @@ def _select(
     variables: VariableValues,
 ) -> None:
     for node in nodes:
-        if not _included(node, variables):
+        if not included(node, variables):
             continue
         if isinstance(node, FieldNode):
             below = selection.fields.setdefault(node.name.value, Selected())
@@ -72,7 +72,7 @@ def _select(
             _select(selection, fragments[node.name.value].selection_set.selections, fragments, variables)
 
 
-def _included(node: SelectionNode, variables: VariableValues) -> bool:
+def included(node: SelectionNode, variables: VariableValues) -> bool:
     if not node.directives:
         return True
     skip = get_directive_values(GraphQLSkipDirective, node, variables)

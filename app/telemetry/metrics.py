@@ -90,6 +90,7 @@ class Metrics:
         self._seen = [0, 0, 0]
         self._states: dict[str, str] = {}
         self._running = 0
+        self._journal_open = 0
         self._ends: dict[Any, tuple[Any, list[Any]]] = {}
         self._answers: dict[tuple[str, int], Any] = {}
         self._tally = Tally(self._look, shared=folder is not None)
@@ -117,6 +118,20 @@ class Metrics:
         self.undocumented = self._counter(
             "gateway_undocumented_answers", "Answers of a backend that no documented row matches.", "backend"
         )
+        self.journal_entries = self._gauge(
+            "gateway_journal_open_entries", "Updates whose end the journal does not have yet."
+        )
+        self.journal_seconds = self._histogram(
+            "gateway_journal_write_seconds", "Time until the intent of an update was durable.", _STORE_BUCKETS, "result"
+        )
+        self.journal_closings = self._counter(
+            "gateway_journal_closed", "Updates that a stopped process left behind, by what became of them.", "outcome"
+        )
+        self.replays = self._counter(
+            "gateway_replays", "Updates answered from an earlier one with the same idempotency key."
+        )
+        for outcome in ("APPLIED", "UNKNOWN"):
+            self.journal_closings.labels(outcome)
         for result in ("hit", "miss"):
             self.documents.labels(result)
         for backend in self._backends:
@@ -177,6 +192,19 @@ class Metrics:
     def stored(self, action: str, result: str, seconds: float) -> None:
         self._tally.observe(self.store_seconds, seconds, action, result)
 
+    def journal_wrote(self, seconds: float, result: str) -> None:
+        self._tally.observe(self.journal_seconds, seconds, result)
+
+    def journal_open(self, entries: int) -> None:
+        self._journal_open = entries
+        self._tally.changed()
+
+    def journal_closed(self, outcome: str) -> None:
+        self._tally.count(self.journal_closings, outcome)
+
+    def replayed(self) -> None:
+        self._tally.count(self.replays)
+
     def field(self, name: str) -> str:
         return name if name in self._fields else OTHER
 
@@ -218,6 +246,7 @@ class Metrics:
     def _look(self) -> None:
         """At what others count."""
         self.in_flight.set(self._running)
+        self.journal_entries.set(self._journal_open)
         self._look_at_circuits()
         if self._documents is None:
             return

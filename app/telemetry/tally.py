@@ -88,13 +88,15 @@ class Tally:
     def counted(self, metric: Counter, *labels: str) -> _Counted:
         found = self._counted.get((metric, labels))
         if found is None:
-            found = self._counted[metric, labels] = _Counted(metric.labels(*labels))
+            found = self._counted[metric, labels] = _Counted(metric.labels(*labels) if labels else metric)
         return found
 
     def observed(self, metric: TalliedHistogram, *labels: str) -> _Observed:
         found = self._observed.get((metric, labels))
         if found is None:
-            found = self._observed[metric, labels] = _Observed(metric.labels(*labels), self._bounds[metric])
+            found = self._observed[metric, labels] = _Observed(
+                metric.labels(*labels) if labels else metric, self._bounds[metric]
+            )
         return found
 
     def count(self, metric: Counter, *labels: str, by: int = 1) -> None:

@@ -56,13 +56,13 @@ def connection_types(listing: Listing) -> tuple[Any, Any]:
     """The connection, and its edge."""
     record: Any = listing.record
     name = record.__strawberry_definition__.name
-    edge: Any = _type(
+    edge: Any = object_type(
         f"{name}Edge",
         f"One of the {listing.noun} of a page, with its cursor.",
         cursor=(str, "Give it as `after` to get what follows."),
         node=(record | None, "The record; null with an error where it could not be read."),
     )
-    connection = _type(
+    connection = object_type(
         f"{name}Connection",
         f"A page of {listing.noun}.",
         edges=(list[edge], "The records with their cursors."),
@@ -73,10 +73,13 @@ def connection_types(listing: Listing) -> tuple[Any, Any]:
     return connection, edge
 
 
-def _type(name: str, description: str, **fields: tuple[Any, str]) -> Any:
-    members = {field: strawberry.field(description=text) for field, (_, text) in fields.items()}
-    annotations = {field: annotation for field, (annotation, _) in fields.items()}
-    return strawberry.type(type(name, (), {"__annotations__": annotations, **members}), description=description)
+def object_type(name: str, description: str, **fields: Any) -> Any:
+    """A Strawberry type; a field is its annotation with its description, or a field with a resolver."""
+    plain = {field: made for field, made in fields.items() if isinstance(made, tuple)}
+    members = {field: strawberry.field(description=text) for field, (_, text) in plain.items()}
+    annotations = {field: annotation for field, (annotation, _) in plain.items()}
+    attributes = {**fields, **members, "__annotations__": annotations}
+    return strawberry.type(type(name, (), attributes), description=description)
 
 
 async def connection(listing: Listing, info: Any, first: int, after: str | None, arguments: Options) -> Any:

@@ -6,8 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from app.errors import refusal
+from app.journal.keys import KeyTakenError
 from app.json_codec import encode_json
-from app.store.records import Place, UniqueConflictError, VersionConflictError
+from app.store.records import Place, StatementConflictError, UniqueConflictError, VersionConflictError
 from app.updates.change import compare, mismatch
 from app.updates.listing import ListPage
 from app.upstream.exchange import Request
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Collection as Names
 
-    from app.call import Call
+    from app.call import Call, Recording
     from app.mapping.wire import Wire
     from app.store.records import Collection, Record, Selection, Store, Write
     from app.updates.listing import ListRequest
@@ -26,14 +27,21 @@ if TYPE_CHECKING:
 class LocalCall:
     """One call to the rules: the headers with its credentials, its deadline, and the only way to write."""
 
-    def __init__(self, store: Store, headers: Mapping[str, str], deadline: float | None) -> None:
+    def __init__(
+        self, store: Store, headers: Mapping[str, str], deadline: float | None, recording: Recording | None = None
+    ) -> None:
         self.headers = headers
         self.deadline = deadline
+        self.recording = recording
         self._store = store
 
     async def commit(self, writes: Sequence[Write]) -> None:
         """As `Store.commit`. What belongs into the transaction of every update is added here."""
-        await self._store.commit(writes, deadline=self.deadline)
+        also = () if self.recording is None else self.recording.committing()
+        try:
+            await self._store.commit(writes, deadline=self.deadline, also=also)
+        except StatementConflictError as error:
+            raise KeyTakenError from error
 
 
 class _GuardedCall(LocalCall):
@@ -44,7 +52,7 @@ class _GuardedCall(LocalCall):
     """
 
     def __init__(self, plain: LocalCall, store: Store, rules: Rules, request: UpdateRequest) -> None:
-        super().__init__(store, plain.headers, plain.deadline)
+        super().__init__(store, plain.headers, plain.deadline, plain.recording)
         self._rules = rules
         self._request = request
 
@@ -172,4 +180,4 @@ class LocalBackend:
     def _local(self, call: Call) -> LocalCall:
         callers: Any = call.credentials.get(self._api)
         headers = {**self._defaults, **callers} if callers else self._defaults
-        return LocalCall(self._store, headers, call.deadline)
+        return LocalCall(self._store, headers, call.deadline, call.recording)

@@ -132,6 +132,8 @@ class Resource:
 
     Proof: `completed` fetches what a comparison needs beside the record; `proves` says what a record that was read
     back proves of an update. Nothing, where an API does not say.
+    After a crash only digests are known of what was sent. `evident` says whether they can prove it: all members equal,
+    and none left over where an update `replaces` the record, those `kept` aside; and the record changed `since`.
     `check` raises for what the request cannot express.
 
     `patch` says how the record is patched, where an update replaces it. `no_state` names members that are no part of a
@@ -166,6 +168,10 @@ class Resource:
     check: Callable[[Any], None] = lambda _input: None
     completed: Callable[[Any, Backend, Call], Awaitable[Any]] = _as_read
     proves: Callable[[UpdateRequest, Read], Proof] = _nothing
+    evident: Callable[[UpdateRequest], bool] = lambda _request: False
+    since: Callable[[Read], bool] = lambda _read: True
+    replaces: bool = False
+    kept: Collection[str] = ()
     patch: Patch | None = None
     no_state: Collection[str] = ()
     after: Callable[[Wire, UpdateRequest], tuple[Mapping[str, Any], Mapping[str, Any]]] = merged_members

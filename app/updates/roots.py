@@ -133,9 +133,9 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
             raise too_long
         if change.dry_run:
             return payload(preview=await preview(resource, info, change))
-        record = await update(resource, info, change)
+        record, replayed = await update(resource, info, change)
         if not as_data(record) or not wanted(info):
-            return payload(**{field: record})
+            return payload(**{field: record, "replayed": replayed})
         raise record
 
     async def change(
@@ -163,7 +163,8 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
                 raise
             faults = tuple(capped(faults))
             info.context.faults_as_data += [(info.path, fault) for fault in faults]
-            return payload(user_errors=errors.shown(faults, info.context.call.request_id))
+            replayed = any(fault.replayed for fault in faults)
+            return payload(user_errors=errors.shown(faults, info.context.call.request_id), replayed=replayed)
 
     change.tells_long_lists = True  # type: ignore[attr-defined]  # the guard of every root field leaves it to this one
     texts = resource.texts

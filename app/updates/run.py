@@ -2,9 +2,12 @@
 
 | step | here | what it makes |
 |---|---|---|
+| key | `UpdateRecording.earlier` | an entry that answers instead (`replayed`), or none |
 | plan | `change.planned` | plain values: the request that would be sent; a patch and an expected revision read first |
+| intent | `UpdateRecording.sending`, `committing` | an entry, durable, right before the first byte or with the commit |
 | send | `sent` | one PUT, or the local store's commit |
 | settle | `settled` | judged by the rows; an UNKNOWN outcome is read back once |
+| end | `UpdateRecording.applied`, `failed` | the entry's end |
 | answer | `answered` | from the vendor's answer, the accepted request or one read |
 """
 
@@ -12,40 +15,113 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from app.errors import RECORD_NOT_READ_BACK, BackendAnswer, GatewayError, GatewayErrors, Outcome
+from app.errors import (
+    IDEMPOTENT_REQUEST_IN_PROGRESS,
+    INTERNAL,
+    RECORD_NOT_READ_BACK,
+    BackendAnswer,
+    GatewayError,
+    GatewayErrors,
+    Outcome,
+    ReadBack,
+)
+from app.journal.keys import KeyTakenError
 from app.mapping.selection import described, selection_of
-from app.mapping.wire import arguments_of
+from app.mapping.wire import arguments_of, to_wire
 from app.updates.change import planned
 from app.updates.placing import locate
 from app.updates.reading import backend_of, read_record, record_of
 from app.updates.reconciliation import reconcile
+from app.updates.resource import UpdateRequest
 from app.updates.revision import REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.call import Call
+    from app.journal.entries import Entry
     from app.updates.change import Change
-    from app.updates.resource import Backend, Resource, UpdateRequest
+    from app.updates.recording import UpdateRecording
+    from app.updates.resource import Backend, Resource
+
+_KEY_ATTEMPTS = 5
+_NO_CONTENT = 204
 
 
-async def update(resource: Resource, info: Any, change: Change) -> Any:
-    """The record to put into the payload, or the exception that stands for it. Raises GatewayError(s)."""
-    backend, call = backend_of(info, resource.api), info.context.call
-    request = await planned(resource, change, backend, call)
+async def update(resource: Resource, info: Any, change: Change) -> tuple[Any, bool]:
+    """The record to put into the payload, or the exception that stands for it; and whether an earlier request answers.
+
+    Raises GatewayError(s).
+    """
+    context = info.context
+    backend, call = backend_of(info, resource.api), context.call
+    recorder = context.recorder
+    recording = None if recorder is None else recorder.recording(resource, change, context, call.idempotency_key)
+    for _ in range(_KEY_ATTEMPTS):
+        if recording is not None and (entry := await recording.earlier()) is not None:
+            recording.replay(entry)
+            return await replayed(entry, resource, change, recording, info), True
+        request = await planned(resource, change, backend, call)
+        with suppress(KeyTakenError):  # another came first: its entry answers
+            record = await recorded(request, recording, backend, call)
+            return await answered(request, record, info, backend, call), False
+    raise GatewayError(IDEMPOTENT_REQUEST_IN_PROGRESS, retry_after=1)
+
+
+async def recorded(request: UpdateRequest, recording: UpdateRecording | None, backend: Backend, call: Call) -> Any:
+    """Sends, settles and records. The record where the vendor or a read-back gave it. Raises what the update met."""
+    proven = None
+    if recording is not None:
+        recording.request = request
     begun = time.time()
     try:
-        record = await sent(request, backend, call)
-    except (GatewayError, GatewayErrors) as failure:
-        record = await settled(request, failure, begun, backend, call)
-    return await answered(request, record, info, backend, call)
+        try:
+            record = await sent(request, backend, call, recording)
+        except (GatewayError, GatewayErrors) as failure:
+            record = await settled(request, failure, begun, backend, call)
+            proven = ReadBack.SAME
+    except KeyTakenError:
+        raise
+    except Exception as failure:
+        if recording is not None:
+            await recording.failed(
+                failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
+            )
+        raise
+    if recording is not None:
+        await recording.applied(proven)
+    return record
 
 
-async def sent(request: UpdateRequest, backend: Backend, call: Call) -> Any:
+async def replayed(entry: Entry, resource: Resource, change: Change, recording: UpdateRecording, info: Any) -> Any:
+    """What the first request with the key came to: nothing is sent. Raises its faults."""
+    assert entry.end is not None
+    backend, call = backend_of(info, resource.api), info.context.call
+    body = {} if change.patches else to_wire(change.input)
+    request = UpdateRequest(resource, change.id, body, change.options, None if change.patches else change.input)
+    faults = recording.faults_of(entry)
+    if entry.end.outcome == Outcome.APPLIED:
+        return await answered(request, None, info, backend, call, read=change.patches)
+    if entry.end.outcome == Outcome.UNKNOWN and not change.patches:
+        # One more read, and the same proof. What a patch made of the record that it met is not known any more.
+        try:
+            record = await reconcile(request, recording.judged(faults[0], entry), entry.begun_at, backend, call)
+        except GatewayError as error:
+            faults[0] = faults[0].changed(read_back=error.read_back)
+        else:
+            recording.proven(entry)
+            return await answered(request, record, info, backend, call)
+    for fault in faults:
+        fault.replayed = True
+    raise faults[0] if len(faults) == 1 else GatewayErrors(faults)
+
+
+async def sent(request: UpdateRequest, backend: Backend, call: Call, recording: UpdateRecording | None = None) -> Any:
     """The record that the vendor answered; None where it answers nothing."""
-    write = call.for_write(asyncio.get_running_loop().time())
+    write = call.for_write(asyncio.get_running_loop().time(), recording)
     data = await backend.update(request, call=write)
     return None if data is None else record_of(request.resource, request.id, data)
 
@@ -97,16 +173,22 @@ def _holds(value: Any, names: Sequence[str]) -> bool:
     return True
 
 
-async def answered(request: UpdateRequest, record: Any, info: Any, backend: Backend, call: Call) -> Any:
-    """One state of the record for all its aliases. A failed read-back never makes an applied update a failure."""
+async def answered(
+    request: UpdateRequest, record: Any, info: Any, backend: Backend, call: Call, *, read: bool = False
+) -> Any:
+    """One state of the record for all its aliases. A failed read-back never makes an applied update a failure.
+
+    `read`: not from the request.
+    """
     resource = request.resource
     below = selection_of(info._raw_info).fields.get(resource.name)  # noqa: SLF001 - Strawberry's Info hides the fragments
     if below is None:
         return record
     if record is not None and REVISION not in below.fields:
         return record
-    # A revision is of a whole read, never of an update's answer.
-    record = described(resource.record, request.input, below, id=request.id)
+    # A revision is of a whole read, never of an update's answer; and a vendor that answers the record merges.
+    whole = not read and (record is not None or resource.updated_status == _NO_CONTENT)
+    record = described(resource.record, request.input, below, id=request.id) if whole else None
     return record if record is not None else await _read_back(request, backend, call)
 
 

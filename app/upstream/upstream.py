@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from app.call import Call
+    from app.call import Call, Recording
     from app.upstream.exchange import Answer, Request
 
 __all__ = ["FAILURES", "Limits", "Observer", "Upstream"]
@@ -195,6 +195,8 @@ class Upstream:
             if end <= now:
                 raise self._refusal(DEADLINE_BEFORE_SENDING)
         permit = self._admitted(call)
+        if call.recording is not None and request.method not in _SAFE_METHODS:
+            now = await self._recorded(call.recording, end, permit)
         attempt = self._transport.attempt(outgoing)
         patience = now + self.limits.breaker_patience if shortened else now
         run = partial(self._run, attempt, request, call, judge, seen, permit, end, patience)
@@ -280,6 +282,19 @@ class Upstream:
             else:
                 return answer
         raise AssertionError
+
+    async def _recorded(self, recording: Recording, end: float, permit: Permit) -> float:
+        """Before the first byte leaves. The time by then; raises GatewayError, with nothing sent."""
+        try:
+            await recording.sending(end)
+        except BaseException:
+            self._ended(permit, failed=None)
+            raise
+        now = asyncio.get_running_loop().time()
+        if now >= end:
+            self._ended(permit, failed=None)
+            raise self._refusal(DEADLINE_BEFORE_SENDING)
+        return now
 
     def _identity(self, call: Call) -> str:
         return identity(call.credentials.get(self.name, {}))

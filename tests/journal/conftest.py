@@ -7,7 +7,8 @@ import contextlib
 import pytest
 
 from app.journal.entries import Intent
-from app.journal.journal import Journal, JournalSettings
+from app.journal.journal import Journal
+from app.journal.settings import JournalSettings
 from app.store.engine import open_store
 from app.store.entry_table import now
 from tests.store.conftest import THINGS, place, postgres, url  # noqa: F401 - fixtures
@@ -19,8 +20,8 @@ class Watched:
     def __init__(self):
         self.writes, self.open, self.closed, self.replays = 0, 0, [], 0
 
-    def journal_wrote(self, _seconds):
-        self.writes += 1
+    def journal_wrote(self, _seconds, result):
+        self.writes += result == "ok"
 
     def journal_open(self, entries):
         self.open = entries
@@ -55,7 +56,9 @@ async def opening(url):  # noqa: F811 - the fixture of the import
         async def opened(**settings):
             store = await open_store(url, [THINGS], ())
             stack.push_async_callback(store.aclose)
-            journal = await Journal.open(store, JournalSettings(**settings), Watched())
+            watched = Watched()
+            journal = await Journal.open(store, JournalSettings(**settings), watched)
+            journal.watched = watched
             stack.push_async_callback(journal.aclose)
             return journal
 

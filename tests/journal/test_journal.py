@@ -17,11 +17,12 @@ from app.errors import (
     Outcome,
 )
 from app.journal.entries import End, Fault
-from app.journal.journal import Journal, JournalSettings, KeyTakenError
+from app.journal.journal import Journal
 from app.journal.keeping import Keeper
-from app.journal.keys import earlier, key_of
+from app.journal.keys import KeyTakenError, earlier, key_of
+from app.journal.settings import JournalSettings
 from app.store.engine import open_store
-from app.store.entry_table import COLUMNS, now
+from app.store.entry_table import COLUMNS, entry_id, now
 from app.store.records import Record, StatementConflictError, VersionConflictError, Write
 from tests.journal.conftest import THINGS, Watched, intent
 from tests.store.test_open import execute
@@ -57,7 +58,7 @@ async def test_intents_that_come_together_are_one_group(journal):
     identifiers = await asyncio.gather(*(journal.begin(intent(number)) for number in range(200)))
     assert len(set(identifiers)) == 200
     assert await journal.total({}) == 200
-    assert journal.observer.writes == 200
+    assert journal.watched.writes == 200
 
 
 async def test_an_end_is_told_at_once_and_written_later(opening, journal):
@@ -66,7 +67,7 @@ async def test_an_end_is_told_at_once_and_written_later(opening, journal):
     assert await outcome_of(journal, identifier) == "APPLIED"
     await journal.flush()
     assert await outcome_of(await opening(), identifier) == "APPLIED"
-    assert (journal.observer.open, journal.lives(identifier)) == (0, False)
+    assert (journal.watched.open, journal.lives(identifier)) == (0, False)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +109,12 @@ async def test_shutdown_writes_the_ends_that_wait(url):
 
 async def test_in_local_mode_entry_and_record_are_one_transaction(journal):
     store = journal.store
-    statement = journal.statement(intent(1), applied())
+    statement = journal.statement(entry_id(now()), intent(1), applied())
     await store.commit([Write(THINGS, Record("a", {}), None)], also=[statement])
     with pytest.raises(VersionConflictError):
         await store.commit(
             [Write(THINGS, Record("b", {}), None), Write(THINGS, Record("a", {}), 7)],
-            also=[journal.statement(intent(2), applied())],
+            also=[journal.statement(entry_id(now()), intent(2), applied())],
         )
     assert await store.get(THINGS, "b") is None
     assert [entry.intent.request_id for entry in await journal.page({}, 10)] == ["request-1"]
@@ -121,10 +122,13 @@ async def test_in_local_mode_entry_and_record_are_one_transaction(journal):
 
 async def test_in_local_mode_a_taken_key_undoes_the_record(journal):
     store, held = journal.store, key(journal)
-    await store.commit([Write(THINGS, Record("a", {}), None)], also=[journal.statement(intent(key=held), applied())])
+    await store.commit(
+        [Write(THINGS, Record("a", {}), None)], also=[journal.statement(entry_id(now()), intent(key=held), applied())]
+    )
     with pytest.raises(StatementConflictError):
         await store.commit(
-            [Write(THINGS, Record("a", {"again": True}), 1)], also=[journal.statement(intent(key=held), applied())]
+            [Write(THINGS, Record("a", {"again": True}), 1)],
+            also=[journal.statement(entry_id(now()), intent(key=held), applied())],
         )
     assert await store.get(THINGS, "a") == Record("a", {})
 
@@ -213,11 +217,11 @@ async def test_a_cause_that_may_pass_frees_its_key(journal, row, free, written):
 
 
 async def test_a_refusal_that_stays_keeps_its_key(journal):
-    await journal.record(intent(key=key(journal)), refused(UNDOCUMENTED_FORBIDDEN))
+    await journal.record(entry_id(now()), intent(key=key(journal)), refused(UNDOCUMENTED_FORBIDDEN))
     entry = await earlier(journal, key(journal))
     assert (entry.end.outcome, entry.end.faults[0].reason) == ("NOT_APPLIED", "UNDOCUMENTED_FORBIDDEN")
     with pytest.raises(KeyTakenError):
-        await journal.record(intent(key=key(journal)), refused(UNDOCUMENTED_FORBIDDEN))
+        await journal.record(entry_id(now()), intent(key=key(journal)), refused(UNDOCUMENTED_FORBIDDEN))
 
 
 async def test_a_key_ends_with_its_hours(opening, url):
@@ -311,7 +315,7 @@ async def test_only_an_entry_whose_holder_is_gone_and_whose_time_is_over_is_clos
         "early": None,
         "abandoned": "APPLIED",
     }
-    assert other.observer.closed == ["APPLIED"]
+    assert other.watched.closed == ["APPLIED"]
 
 
 async def test_each_is_closed_once_however_many_look(opening):

@@ -70,13 +70,15 @@ async def test_a_row_and_a_sample_are_ready_to_add(tmp_path: Path):
 
 
 async def test_documented_answers_are_not_counted(tmp_path: Path):
-    async with running(tmp_path, rest=True) as gateway:
+    async with running(tmp_path, {"GATEWAY_JOURNAL": "false"}, rest=True) as gateway:
         await gateway.post(update(input={"vatCode": {"code": "WRONG"}}))
     assert not (tmp_path / "gateway.db").exists()
 
 
 async def test_it_can_be_turned_off(tmp_path: Path):
-    async with running(tmp_path, {"GATEWAY_DRIFT": "false"}, answered("x"), rest=True) as gateway:
+    async with running(
+        tmp_path, {"GATEWAY_DRIFT": "false", "GATEWAY_JOURNAL": "false"}, answered("x"), rest=True
+    ) as gateway:
         await gateway.post(update())
     assert not (tmp_path / "gateway.db").exists()
 

@@ -125,6 +125,9 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
         updated_status=204,
         completed=_with_ledger_code,
         proves=proves,
+        evident=lambda request: bool(request.options.get(_SKIP.name)),
+        replaces=True,
+        kept=("code",) if kind is CUSTOMER else (),
         patch=Patch(
             mutation=f"patch{kind.singular.capitalize()}",
             input=patch,

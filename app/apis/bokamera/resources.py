@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE, parse, success_of
-from app.apis.bokamera.proof import proves
+from app.apis.bokamera.proof import proves, updated_since
 from app.apis.bokamera.types import NO_STATE, BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
 from app.mapping.members import members
 from app.mapping.scalars import UUID
@@ -137,6 +137,8 @@ BOOKING_CUSTOMERS = Resource(
     no_state=NO_STATE,
     after=_after,
     proves=lambda request, read: proves(request.body, read),
+    evident=lambda _: True,
+    since=updated_since,
     texts=Texts(
         query="A booking customer as BokaMera has it now; null for an unknown id.",
         mutation="Changes a customer of a company that takes bookings with BokaMera. What is left out stays. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from app.graphql.refusals import (
@@ -27,10 +27,11 @@ RETRY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`name` stands in the log. `scopes` None means everything."""
+    """`name` stands in the log. `scopes` None means everything. `subject` is a person, and never shown."""
 
     name: str
     scopes: frozenset[str] | None = None
+    subject: str | None = field(default=None, repr=False)
 
     def may(self, scope: str) -> bool:
         return self.scopes is None or scope in self.scopes

@@ -90,7 +90,8 @@ class SignedTokens:
         except _UNREADABLE as error:
             raise TokenRefusedError(f"malformed: {type(error).__name__}") from None
         self._validate(claims)
-        return Caller(_name(claims), self._scopes(claims))
+        subject = claims.get("sub")
+        return Caller(_name(claims), self._scopes(claims), subject if isinstance(subject, str) else None)
 
     async def _key(self, kid: str | None) -> Any:
         keys = [key for key in await self._keys.get(kid) if key.key_type == self._kind]

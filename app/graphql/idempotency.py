@@ -1,0 +1,52 @@
+"""The header `idempotency-key` stands for one update: an operation with several, or with a bulk, is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLSchema, InlineFragmentNode
+from graphql.execution.values import VariableValues, get_variable_values
+
+from app.graphql.refusals import IDEMPOTENCY_KEY_NOT_SINGLE, refused
+from app.mapping.selection import included
+
+if TYPE_CHECKING:
+    from graphql import SelectionNode
+
+    from app.graphql.documents import Document, Operation
+
+_ITEMS = "items"  # the argument of a bulk
+
+
+def refuse_several(schema: GraphQLSchema, document: Document, operation: Operation, given: Mapping[str, Any]) -> None:
+    """Counts the root fields as they are run, after fragments, `@skip` and `@include`. Raises RefusedRequestError."""
+    root, node = schema.mutation_type, operation.node
+    assert root is not None
+    variables = get_variable_values(schema, node.variable_definitions or (), dict(given))
+    if not isinstance(variables, VariableValues):
+        return  # refused with faults of its own
+    fragments = {item.name.value: item for item in document.ast.definitions if isinstance(item, FragmentDefinitionNode)}
+    fields: dict[str, str] = {}
+    _collect(fields, node.selection_set.selections, fragments, variables)
+    updates = [name for name in fields.values() if name in root.fields]
+    if len(updates) > 1 or any(_ITEMS in root.fields[name].args for name in updates):
+        raise refused(IDEMPOTENCY_KEY_NOT_SINGLE)
+
+
+def _collect(
+    fields: dict[str, str],
+    nodes: Iterable[SelectionNode],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: VariableValues,
+) -> None:
+    """Names by response key: two selections of one key are one field."""
+    for node in nodes:
+        if not included(node, variables):
+            continue
+        if isinstance(node, FieldNode):
+            fields[(node.alias or node.name).value] = node.name.value
+        elif isinstance(node, InlineFragmentNode):
+            _collect(fields, node.selection_set.selections, fragments, variables)
+        elif isinstance(node, FragmentSpreadNode):
+            _collect(fields, fragments[node.name.value].selection_set.selections, fragments, variables)

@@ -1,0 +1,221 @@
+"""`updates` and `update`: what became of updates, from the journal. Who may see which is decided here."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+from strawberry import ID, UNSET, Info
+
+from app.errors import PAGE_SIZE_INVALID, GatewayError
+from app.graphql.refusals import JOURNAL_NOT_AVAILABLE, JOURNAL_NOT_OPEN, SCOPE_MISSING
+from app.mapping.scalars import UUID, DateTime
+from app.store.entry_table import first_id
+from app.updates.connections import AFTER, FIRST, PageInfo, object_type
+from app.updates.cursors import Start, read, written
+
+if TYPE_CHECKING:
+    from app.graphql.catalogue import ErrorEnums
+    from app.graphql.context import Context
+    from app.journal.entries import Entry
+    from app.journal.journal import Journal
+
+READ, READ_ALL = "updates:read", "updates:read-all"
+SCOPES = frozenset({READ, READ_ALL})
+_LONGEST = 512  # characters of a filter
+
+
+def journal_of(context: Context) -> Journal:
+    """Raises GatewayError where nothing may be asked."""
+    journal = None if context.recorder is None else context.recorder.journal
+    if journal is None:
+        raise GatewayError(JOURNAL_NOT_AVAILABLE)
+    if context.caller is None and context.recorder is not None and not context.recorder.shown:
+        raise GatewayError(JOURNAL_NOT_OPEN)
+    return journal
+
+
+def own_only(context: Context) -> dict[str, Any]:
+    """The filters that narrow to what the caller may see. Raises GatewayError."""
+    if context.caller is None or context.scopes is None or READ_ALL in context.scopes:
+        return {}
+    if READ not in context.scopes:
+        raise GatewayError(SCOPE_MISSING, f"The bearer token lacks the scope {READ}.")
+    journal = journal_of(context)
+    person = "" if context.subject is None else journal.hashes.person(context.subject)
+    return {"caller": context.caller, "person": person}
+
+
+def updates_query(enums: ErrorEnums) -> type:
+    """A Query class with `updates` and `update`."""
+    described: dict[str, tuple[Any, str]] = {
+        "id": (ID, "Id of the entry; ids are in the order of time."),
+        "request_id": (str, "The request's id, as in the header `x-request-id` and the log."),
+        "idempotency_key": (str | None, "The idempotency key that the update was sent with."),
+        "caller": (str | None, "Name of the caller; null where callers are not authenticated."),
+        "person": (str | None, "The person in the caller's token, as a keyed hash."),
+        "mutation": (str, "Name of the mutation."),
+        "record_id": (UUID, "Id of the record."),
+        "sent_fields": (list[str], "Names of the input's members that were sent; never a value."),
+        "begun": (DateTime, "When the update was recorded, right before it was sent."),
+        "ended": (DateTime | None, "When its end was known; null while it is on its way."),
+        "outcome": (enums.outcome | None, "Whether the write happened; null while it is on its way."),
+        "code": (enums.code | None, "Family of the first fault's cause; null without one."),
+        "reason": (enums.reason | None, "Cause of the first fault; null without one."),
+        "backend_status": (int | None, "HTTP status of the backend's answer to a failed update."),
+        "read_back": (enums.read_back | None, "What was seen where the record was read to learn the outcome."),
+        "replayed": (int, "How many later requests with the same key it has answered."),
+        "position": (int | None, "Position in its bulk; null for a single update."),
+        "backend": (enums.backend, "The backend API."),
+        "backend_account": (str | None, "Identity of the backend's credentials, as a keyed hash."),
+    }
+    entry_type = object_type(
+        "UpdateEntry", "One update and what became of it. An end changes only from UNKNOWN to APPLIED.", **described
+    )
+
+    def present(entry: Entry) -> Any:
+        end, intent = entry.end, entry.intent
+        fault = end.faults[0] if end is not None and end.faults else None
+        return entry_type(
+            id=entry.id,
+            request_id=intent.request_id,
+            idempotency_key=None if intent.key is None else intent.key.value,
+            caller=intent.caller,
+            person=intent.person,
+            mutation=intent.mutation,
+            record_id=intent.record_id,
+            sent_fields=list(intent.sent_fields),
+            begun=entry.begun.isoformat(timespec="milliseconds"),
+            ended=None if entry.ended is None else entry.ended.isoformat(timespec="milliseconds"),
+            outcome=None if end is None else enums.outcome[end.outcome],
+            code=None if fault is None else enums.code[fault.code],
+            # One that only another version knows is not in this schema.
+            reason=None if fault is None else next(iter(_named(enums.reason, fault.reason)), None),
+            backend_status=None if end is None else end.status,
+            read_back=None if end is None or end.read_back is None else enums.read_back[end.read_back],
+            replayed=entry.replayed,
+            position=intent.position,
+            backend=enums.backend[intent.backend.upper()],
+            backend_account=intent.account,
+        )
+
+    async def count(self: Any, info: Info) -> int | None:
+        return await journal_of(info.context).total(self.filters)
+
+    edge = object_type(
+        "UpdateEntryEdge",
+        "One of the entries of a page, with its cursor.",
+        cursor=(str, "Give it as `after` to get what follows."),
+        node=(entry_type | None, "The entry."),
+    )
+    connection = object_type(
+        "UpdateEntryConnection",
+        "A page of entries, the newest first.",
+        edges=(list[edge], "The entries with their cursors."),  # type: ignore[valid-type]
+        nodes=(list[entry_type | None], "The entries."),  # type: ignore[valid-type]
+        page_info=(PageInfo, "Where the page stands in the list."),
+        total_count=strawberry.field(resolver=count, description="How many there are in all."),
+    )
+
+    async def updates(info: Info, first: int = 50, after: str | None = UNSET, **given: Any) -> Any:
+        context = info.context
+        journal, own = journal_of(context), own_only(context)
+        if not 0 <= first <= context.max_page:
+            raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
+        asked = {name: value for name, value in given.items() if value is not None and value is not UNSET}
+        plain = {name: getattr(value, "value", value) for name, value in asked.items()}
+        filters = {**own, **_filters(plain)}
+        start = read("updates", plain, after or None)
+        behind = filters if start.after is None else {**filters, "after": start.after[1]}
+        entries = await journal.page(behind, first + 1) if first else []
+        edges = [
+            edge(cursor=written("updates", plain, Start(start.offset + number, ("", entry.id))), node=present(entry))
+            for number, entry in enumerate(entries[:first], 1)
+        ]
+        page = connection(
+            edges=edges,
+            nodes=[item.node for item in edges],
+            page_info=PageInfo(
+                has_next_page=len(entries) > first,
+                has_previous_page=start.offset > 0,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else None,
+            ),
+        )
+        page.filters = filters
+        return page
+
+    async def update(info: Info, id: ID) -> Any:  # noqa: A002 - the argument's name
+        own = own_only(info.context)
+        entry = await journal_of(info.context).get(str(id)[:_LONGEST])
+        if entry is None or (own and (entry.intent.caller, entry.intent.person or "") != tuple(own.values())):
+            return None
+        return present(entry)
+
+    arguments: dict[str, tuple[Any, str]] = {
+        "record_id": (UUID | None, "Only updates of this record."),
+        "request_id": (str | None, "Only updates of this request."),
+        "idempotency_key": (str | None, "Only updates with this idempotency key."),
+        "mutation": (str | None, "Only updates by this mutation."),
+        "outcome": (enums.outcome | None, "Only updates with this outcome."),
+        "since": (DateTime | None, "Only updates begun then or later."),
+        "until": (DateTime | None, "Only updates begun before."),
+    }
+    described_arguments: dict[str, Any] = {
+        name: Annotated[annotation, strawberry.argument(description=text)]
+        for name, (annotation, text) in arguments.items()
+    }
+    described_arguments |= {"first": FIRST, "after": AFTER}
+    sign(updates, described_arguments, {**dict.fromkeys(arguments, UNSET), "first": 50, "after": UNSET}, connection)
+    described_id = Annotated[ID, strawberry.argument(description="Id of the entry.")]
+    sign(update, {"id": described_id}, {}, entry_type)
+    fields = {
+        "updates": strawberry.field(
+            resolver=updates,
+            description="What became of updates, the newest first: the caller's own, or with the scope "
+            f"`{READ_ALL}` everyone's. An entry that ends meanwhile stays in its place.",
+        ),
+        "update": strawberry.field(resolver=update, description="One entry; null where there is none to be seen."),
+    }
+    return strawberry.type(type("UpdatesQuery", (), fields))
+
+
+def sign(resolver: Any, arguments: dict[str, Any], defaults: dict[str, Any], returns: Any) -> None:
+    """Gives a resolver the arguments that the schema shows."""
+    parameters = [inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=Info)]
+    parameters += [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=annotation,
+            default=defaults.get(name, inspect.Parameter.empty),
+        )
+        for name, annotation in arguments.items()
+    ]
+    resolver.__signature__ = inspect.Signature(parameters, return_annotation=returns | None)
+    resolver.__annotations__ = {**arguments, "info": Info, "return": returns | None}
+
+
+def _named(enum: Any, name: str) -> list[Any]:
+    return [enum[name]] if name in enum.__members__ else []
+
+
+def _filters(asked: dict[str, Any]) -> dict[str, Any]:
+    """The store's filters; of a text only so much as any entry has."""
+    filters: dict[str, Any] = {}
+    for name, value in asked.items():
+        if name == "outcome":
+            filters[value] = None
+        elif name in {"since", "until"}:
+            filters[name] = first_id(_milliseconds(value))
+        else:
+            filters[name] = value[:_LONGEST]
+    return filters
+
+
+def _milliseconds(moment: Any) -> int:
+    """Rounded up: an entry's time has no more digits."""
+    time = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return -int(-time.timestamp() * 1000 // 1)

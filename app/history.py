@@ -1,0 +1,115 @@
+"""`python -m app journal`: the journal's entries for a terminal or a script. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TextIO
+
+from app.journal.hashes import Hashes
+from app.journal.journal import Journal
+from app.journal.settings import JournalSettings
+from app.json_codec import encode_json
+from app.mapping.scalars import parse_uuid
+from app.store.engine import look_at, open_store
+from app.store.entry_table import first_id
+from app.store.records import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from app.journal.entries import Entry
+
+_PAGE = 500
+_AGO = re.compile(r"([0-9]{1,6})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_COLUMNS = ("begun", "outcome", "mutation", "record", "reason", "caller", "request")
+_ROW = "{:<24} {:<11} {:<21} {:<36} {:<28} {:<16} {}\n"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--unknown", action="store_true", help="only updates whose outcome is not known")
+    parser.add_argument("--record", type=_record, metavar="ID", help="only updates of this record")
+    parser.add_argument(
+        "--since", type=_since, metavar="TIME", help="only updates begun then or later: ISO-8601, or 30m, 24h, 7d ago"
+    )
+    parser.add_argument("--json", action="store_true", help="write one JSON object a line for a script")
+
+
+def _record(text: str) -> str:
+    try:
+        return parse_uuid(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _since(text: str) -> datetime:
+    if match := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is neither ISO-8601 nor like 30m, 24h or 7d") from None
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+def history(store_url: str, given: Namespace, output: TextIO) -> int:
+    """Writes the entries, the newest first. Raises StoreUnavailableError."""
+    filters: dict[str, Any] = {}
+    if given.record is not None:
+        filters["record_id"] = given.record
+    if given.unknown:
+        filters["UNKNOWN"] = None
+    if given.since is not None:
+        filters["since"] = first_id(round(given.since.timestamp() * 1000))
+    return asyncio.run(_write(store_url, filters, output, as_json=given.json))
+
+
+async def _write(store_url: str, filters: dict[str, Any], output: TextIO, *, as_json: bool) -> int:
+    if await look_at(store_url) is None:
+        raise StoreUnavailableError("there is no store yet: nothing was recorded", certain=True)
+    store = await open_store(store_url, [], [])
+    try:
+        journal = Journal(store, JournalSettings(), Hashes(""))
+        if not as_json:
+            output.write(_ROW.format(*map(str.upper, _COLUMNS)))
+        after: dict[str, Any] = {}
+        while entries := await journal.page({**filters, **after}, _PAGE):
+            for entry in entries:
+                members = _members(entry)
+                if as_json:
+                    output.write(encode_json(members).decode() + "\n")
+                else:
+                    output.write(_ROW.format(*(members[name] or "-" for name in _COLUMNS)))
+            after = {"after": entries[-1].id}
+    finally:
+        await store.aclose()
+    return 0
+
+
+def _members(entry: Entry) -> dict[str, Any]:
+    intent, end = entry.intent, entry.end
+    fault = end.faults[0] if end is not None and end.faults else None
+    return {
+        "begun": entry.begun.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ended": None if entry.ended is None else entry.ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "outcome": "SENDING" if end is None else end.outcome,
+        "mutation": intent.mutation,
+        "record": intent.record_id,
+        "sentFields": intent.sent_fields,
+        "code": None if fault is None else fault.code,
+        "reason": None if fault is None else fault.reason,
+        "backend": intent.backend,
+        "backendStatus": None if end is None else end.status,
+        "readBack": None if end is None else end.read_back,
+        "caller": intent.caller,
+        "person": intent.person,
+        "backendAccount": intent.account,
+        "request": intent.request_id,
+        "idempotencyKey": None if intent.key is None else intent.key.value,
+        "replayed": entry.replayed,
+        "position": intent.position,
+        "id": entry.id,
+    }

@@ -1,0 +1,176 @@
+"""An update and the journal: the key's step, the intent, the end, and what a repeated request is answered.
+
+| step | REST | local |
+|---|---|---|
+| key | an ended entry answers; one that has not ended, or another request, is refused | the same |
+| intent | `sending`, durable before the first byte | `committing`, in the record's own transaction, with its end |
+| end | written late | a refusal by the rules is an entry of its own |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from app.errors import (
+    CONNECTION_LOST,
+    IDEMPOTENCY_NOT_AVAILABLE,
+    OWN_ROWS,
+    DocumentedError,
+    GatewayError,
+    GatewayErrors,
+    Outcome,
+    ReadBack,
+)
+from app.journal.entries import End, Entry, Intent, Key
+from app.journal.keys import KeyTakenError, earlier, key_of
+from app.mapping.wire import arguments_of
+from app.store.entry_table import begun_of, entry_id, now
+from app.updates.evidence import evidence_of, sent_fields
+from app.updates.reconciliation import timed_out
+from app.upstream.identity import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.call import Call
+    from app.journal.journal import Journal
+    from app.store.records import Statement
+    from app.updates.change import Change
+    from app.updates.resource import Resource, UpdateRequest
+
+_OWN: dict[tuple[str, str | None], DocumentedError] = {(row.reason, None): row for row in OWN_ROWS}
+
+
+class Recorder:
+    """The journal as the updates see it, from the start on; `journal` is None while there is none.
+
+    `shown` says whether a caller without a name may ask it.
+    """
+
+    def __init__(self, *, shown: bool = False) -> None:
+        self.journal: Journal | None = None
+        self.shown = shown
+
+    def recording(
+        self, resource: Resource, change: Change, context: Any, key: str | None = None
+    ) -> UpdateRecording | None:
+        """Of one update, None where nothing is recorded. Raises GatewayError for a key that cannot be used."""
+        if self.journal is None:
+            if key is not None:
+                raise GatewayError(IDEMPOTENCY_NOT_AVAILABLE)
+            return None
+        return UpdateRecording(self.journal, resource, change, context, key)
+
+
+class UpdateRecording:
+    """Of one update; a `Recording` of its call. `request` is what was planned, before anything is recorded."""
+
+    request: UpdateRequest
+
+    def __init__(self, journal: Journal, resource: Resource, change: Change, context: Any, key: str | None) -> None:
+        self._journal = journal
+        self._resource = resource
+        self._change = change
+        self._mutation = resource.patch.mutation if change.patches and resource.patch is not None else resource.mutation
+        self._call: Call = context.call
+        self._caller: str | None = context.caller
+        subject: str | None = context.subject
+        self._person = None if subject is None else journal.hashes.person(subject)
+        self._account = journal.hashes.account(identity(self._call.credentials.get(resource.api, {})))
+        self._key: Key | None = None
+        if key is not None:
+            self._key = key_of(
+                journal,
+                key,
+                caller=self._caller,
+                person=self._person,
+                mutation=self._mutation,
+                arguments=[change.id, arguments_of(change.input), dict(change.options), change.expected_revision],
+                account=self._account,
+            )
+        self._sent: str | None = None  # the entry of a sent update
+        self._committed: str | None = None  # the entry in a record's own transaction
+
+    async def earlier(self) -> Entry | None:
+        """The entry that answers this request, where it came before. Raises GatewayError."""
+        return None if self._key is None else await earlier(self._journal, self._key)
+
+    async def sending(self, deadline: float) -> None:
+        intent = self._intent(deadline)
+        self._sent = await self._journal.begin(intent, deadline)
+
+    def committing(self) -> Sequence[Statement]:
+        self._committed = entry_id(now())
+        end = End(at=now(), outcome=Outcome.APPLIED.value)
+        return [self._journal.statement(self._committed, self._intent(None), end)]
+
+    async def applied(self, read_back: ReadBack | None = None) -> None:
+        """`read_back`: only a read has shown it."""
+        end = End(at=now(), outcome=Outcome.APPLIED.value, read_back=None if read_back is None else read_back.value)
+        if self._sent is not None:
+            self._end(end)
+        elif self._committed is None or read_back is not None:
+            # No commit that was answered has it: it was lost, or there was nothing to commit.
+            await self._journal.record(self._committed or entry_id(now()), self._intent(None), end)
+
+    async def failed(self, failure: GatewayError | GatewayErrors) -> None:
+        """Raises KeyTakenError where a refusal under a key came second."""
+        end = End.failed(failure, now())
+        if self._sent is None and self._key is not None and await self._journal.by_claim(self._key.claim) is not None:
+            raise KeyTakenError  # the first request was faster, and changed what this one met
+        if self._sent is not None:
+            self._end(end)
+        elif self._committed is not None or end.status is not None:
+            # Of a lost commit it is not known whether the entry is there; if it is, it stays as it is.
+            await self._journal.record(self._committed or entry_id(now()), self._intent(None), end)
+
+    def _end(self, end: End) -> None:
+        if self._sent is not None:
+            self._journal.end(self._sent, end, at_once=self._key is not None)
+
+    def _intent(self, deadline: float | None) -> Intent:
+        request, seconds = self.request, self._journal.settings.backend_seconds
+        if deadline is not None:
+            seconds = max(0.0, deadline - asyncio.get_running_loop().time())
+        evidence = None if deadline is None else evidence_of(request)
+        return Intent(
+            request_id=self._call.request_id,
+            mutation=self._mutation,
+            record_id=request.id,
+            backend=request.resource.api,
+            deadline=now() + round(seconds * 1000),
+            sent_fields=sent_fields(self._change.input),
+            company_id=request.options.get("company_id"),
+            caller=self._caller,
+            person=self._person,
+            account=self._account,
+            key=self._key,
+            proof=None if evidence is None else self._journal.hashes.proof(evidence, whole=True),
+        )
+
+    def replay(self, entry: Entry) -> None:
+        self._journal.replay(entry.id)
+
+    def proven(self, entry: Entry) -> None:
+        """A read has shown what was unknown."""
+        self._journal.end(
+            entry.id, End(at=now(), outcome=Outcome.APPLIED.value, read_back=ReadBack.SAME.value), at_once=True
+        )
+
+    def faults_of(self, entry: Entry) -> list[GatewayError]:
+        """The faults of an ended entry, with their rows' own texts."""
+        assert entry.end is not None
+        table = self._resource.table.by_reason
+        rows: dict[tuple[str, str | None], DocumentedError] = dict(_OWN)
+        rows |= {
+            (reason, self._mutation): row
+            for (mutation, reason), row in table.items()
+            if mutation == self._resource.mutation
+        }
+        return [fault.error(rows, self._mutation) for fault in entry.end.faults]
+
+    def judged(self, fault: GatewayError, entry: Entry) -> GatewayError:
+        """A time-out leaves a write that may still be on its way, but not for ever: then a read may prove it."""
+        waited = now() - begun_of(entry.id) > 2000 * self._journal.settings.backend_seconds
+        return GatewayError(CONNECTION_LOST) if waited and timed_out(fault) else fault
