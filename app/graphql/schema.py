@@ -13,6 +13,7 @@ from strawberry.printer import print_schema
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.base import StrawberryObjectDefinition
 
+from app.errors import OWN_ROWS
 from app.graphql.catalogue import catalogue_query, error_enums
 from app.graphql.entities import Entity, entities_of, resolve_entities
 from app.graphql.scopes import guard, scopes_of
@@ -68,8 +69,19 @@ def _merge(name: str, description: str, types: Sequence[type]) -> type:
     return strawberry.type(type(name, tuple(types), {}), description=description)
 
 
+def _check_reasons(apis: Sequence[Api]) -> None:
+    """A reason is one fault of one API: clients translate by it, and `x-simulate` finds the API by it."""
+    owners: dict[str, str] = {row.reason: "the gateway" for row in OWN_ROWS}
+    for api in apis:
+        for reason in {row.reason for row in api.errors}:
+            if reason in owners:
+                raise TypeError(f"the reason {reason} of {api.name} is one of {owners[reason]}'s, too")
+            owners[reason] = api.name
+
+
 def build_schema(apis: Sequence[Api]) -> Schema:
-    """The schema of `apis`. Raises TypeError when two of them claim one field."""
+    """The schema of `apis`. Raises TypeError when two of them claim one field or one reason."""
+    _check_reasons(apis)
     enums = error_enums(apis)
     errors = UserErrors.of(reason=enums.reason, code=enums.code, outcome=enums.outcome, read_back=enums.read_back)
     roots = [(api.roots.query(), api.roots.mutation(errors)) for api in apis]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import DocumentedError, GatewayError, refusal
 from app.redaction import cleaned
-from app.upstream.answers import log_body, retry_after, undocumented
+from app.upstream.answers import code_member, log_body, parsed, retry_after, text_member, undocumented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +44,11 @@ class ErrorTable:
             (mutation, status, code, normalised(text))
         )
         return exact or self._any_text.get((mutation, status, code))
+
+    def error_of_json(self, mutation: str, answer: Answer) -> GatewayError:
+        """The error of an answer in the commonest envelope, `{code, message}` in any casing."""
+        data = parsed(answer.body)
+        return self.error(mutation, answer, code_member(data, "code"), text_member(data, "message"))
 
     def error(self, mutation: str, answer: Answer, vendor_code: str | None, text: str | None) -> GatewayError:
         """The error of an answer that is no success, by the code and the text that its envelope holds."""

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,14 @@ def member(data: Any, name: str) -> Any:
 
 def text_member(data: Any, name: str) -> str | None:
     value = member(data, name)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def code_member(data: Any, name: str) -> str | None:
+    """A vendor's code: a text, or a number's digits."""
+    value = member(data, name)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return str(value)
     return value if isinstance(value, str) and value.strip() else None
 
 

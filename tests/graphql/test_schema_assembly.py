@@ -25,8 +25,16 @@ def test_two_apis_with_one_field_name_are_refused():
         def note(self) -> str:
             return ""
 
-    other = dataclasses.replace(API, name="other", roots=dataclasses.replace(API.roots, query=lambda: Other))
+    other = dataclasses.replace(API, name="other", errors=(), roots=dataclasses.replace(API.roots, query=lambda: Other))
     with pytest.raises(TypeError, match="note"):
+        build_schema([API, other])
+
+
+@pytest.mark.parametrize("reason", ["TITLE_TAKEN", "CONNECTION_LOST"])
+def test_a_reason_of_another_api_or_of_the_gateway_is_refused(reason):
+    row = dataclasses.replace(API.errors[0], reason=reason, backend="other")
+    other = dataclasses.replace(API, name="other", errors=(row,))
+    with pytest.raises(TypeError, match=reason):
         build_schema([API, other])
 
 

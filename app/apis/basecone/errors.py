@@ -234,8 +234,7 @@ def row_of(kind: Kind, reason: str) -> DocumentedError:
 
 def parse(kind: Kind, answer: Answer) -> GatewayError:
     """The error of an answer that is no success. Nothing is lost, nothing is invented."""
-    data = parsed(answer.body)
-    return TABLE.error(kind.mutation, answer, text_member(data, "code"), text_member(data, "message"))
+    return TABLE.error_of_json(kind.mutation, answer)
 
 
 def parse_ledger_list(answer: Answer) -> GatewayError:

@@ -17,7 +17,17 @@ from app.json_codec import encode_json
 from app.notes import note_detail
 from app.redaction import cleaned
 from app.updates.table import ErrorTable
-from app.upstream.answers import code_of, member, parsed, retry_after, text_member, undocumented
+from app.upstream.answers import (
+    code_member,
+    code_of,
+    log_body,
+    member,
+    message_of,
+    parsed,
+    retry_after,
+    text_member,
+    undocumented,
+)
 from app.upstream.exchange import Answer
 
 NAME = "bokamera"
@@ -289,25 +299,28 @@ def success_of(answer: Answer) -> Any:
 
 def parse(answer: Answer) -> GatewayError | GatewayErrors:
     """The error of an answer that is no success: one for each entry of `Errors[]`, in order."""
-    status = member(body_of(answer), "ResponseStatus")
-    given = member(status, "Errors")
-    entries = [entry for entry in given if isinstance(entry, Mapping)] if isinstance(given, list) else []
-    found = [_fault(answer, entry, status) for entry in entries[:_MOST_ENTRIES]]
-    if len(entries) > len(found):
-        note_detail(f"{len(entries) - len(found)} further entries of Errors were left out")
-    if not found:
-        return _fault(answer, status, status)
-    return found[0] if len(found) == 1 else GatewayErrors(found)
+    data = body_of(answer)
+    status = member(data, "ResponseStatus")
+    listed = member(status, "Errors")
+    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+    # Without the envelope another part of the service answers, and may have a message at the top.
+    outermost = status or {"Message": message_of(data)}
+    faults = [_fault(answer, entry, status) for entry in entries[:_MOST_ENTRIES] or [outermost]]
+    if len(entries) > _MOST_ENTRIES:
+        note_detail(f"{len(entries) - _MOST_ENTRIES} further entries of Errors were left out")
+    if not any(fault.undocumented for fault in faults):
+        log_body(NAME, answer)  # its `Meta` may say more
+    return faults[0] if len(faults) == 1 else GatewayErrors(faults)
 
 
 def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
     """`entry` is one of `Errors[]`, or the status itself, which also names what an entry leaves out."""
-    code = text_member(entry, "ErrorCode") or text_member(status, "ErrorCode")
+    code = code_member(entry, "ErrorCode") or code_member(status, "ErrorCode")
     text = text_member(entry, "Message") or text_member(status, "Message")
     field = text_member(entry, "FieldName")
     path = input_path(field) if field else None
     # Of a 401 the answer says what it means, not each entry.
-    meaning = text_member(status, "ErrorCode") if answer.status == _UNAUTHORIZED else None
+    meaning = code_member(status, "ErrorCode") if answer.status == _UNAUTHORIZED else None
     row = _recognise(answer, meaning or code or "", has_status=bool(status))
     if row is None:
         error = undocumented(NAME, answer, code=code, message=text)

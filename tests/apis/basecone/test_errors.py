@@ -21,7 +21,7 @@ EACH_ROW = [
 
 def test_the_pages_rows_are_all_there():
     assert [len(DOCUMENTED[CUSTOMER]), len(DOCUMENTED[SUPPLIER])] == [22, 25]
-    assert len(ROWS) == 22 + 25 + 5
+    assert len(ROWS) == 22 + 25 + 5 + 2  # the general ones, and the list of general ledgers's own
 
 
 def test_a_reason_names_one_row_of_a_mutation():
@@ -88,7 +88,7 @@ UNDOCUMENTED = [
     ("a list", 400, b"[1,2]", "BAD_USER_INPUT", "NOT_APPLIED", None, None),
     ("not UTF-8", 400, b"\xff\xfe", "BAD_USER_INPUT", "NOT_APPLIED", None, None),
     ("deep nesting", 400, b"[" * 100_000, "BAD_USER_INPUT", "NOT_APPLIED", None, None),
-    ("members of other types", 400, b'{"code":7,"message":{"a":1}}', "BAD_USER_INPUT", "NOT_APPLIED", None, None),
+    ("members of other types", 400, b'{"code":7,"message":{"a":1}}', "BAD_USER_INPUT", "NOT_APPLIED", "7", None),
     ("a redirection", 302, b"", "BACKEND_ERROR", "UNKNOWN", None, None),
     ("another success", 200, b'{"hasError":false}', "BACKEND_ERROR", "UNKNOWN", None, None),
     ("URLs, hosts and control characters", 400, b'{"message":"see https://h.example/x?y=1 or db.internal.example:5432\\u0000!"}', "BAD_USER_INPUT", "NOT_APPLIED", None, "see [removed] or [removed] !"),
@@ -120,3 +120,14 @@ def test_no_answer_breaks_the_parser(status, body):
 def test_retry_after_reaches_the_client():
     error = parse(CUSTOMER, Answer(429, {"retry-after": "7"}, b""))
     assert error.extensions["retry"] == {"safe": True, "afterSeconds": 7}
+
+
+@pytest.mark.parametrize(("written", "code"), [("7", "7"), ("12.5", "12.5"), ("true", None), ('{"a":1}', None)])
+def test_a_code_that_is_a_number_is_told(written, code):
+    error = parse(CUSTOMER, Answer(418, {}, b'{"code":%s,"message":"m"}' % written.encode()))
+    assert error.extensions["backend"] == {
+        "name": "basecone",
+        "status": 418,
+        "message": "m",
+        **({"code": code} if code else {}),
+    }

@@ -232,3 +232,32 @@ def test_of_an_endless_list_of_faults_the_first_hundred_are_told():
     entries = [{"ErrorCode": "NotEmpty", "FieldName": "Email", "Message": f"{number}"} for number in range(20_000)]
     found = judged(Answer(400, JSON, encode_json({"ResponseStatus": {"ErrorCode": "x", "Errors": entries}})))
     assert [error.message for error in found] == [f"{number}" for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (JSON, b'{"Message":"Closed for today"}'),
+        (JSON, b'{"message":"Closed for today","ResponseStatus":null}'),
+        ({"content-type": "text/jsv"}, b"{Message:Closed for today}"),
+        ({"content-type": "application/jsv"}, b"{message:Closed for today,Other:1}"),
+    ],
+)
+def test_a_message_at_the_top_is_told_in_either_format(headers, body):
+    (error,) = judged(Answer(403, headers, body))
+    assert error.extensions["backend"] == {"name": "bokamera", "status": 403, "message": "Closed for today"}
+
+
+@pytest.mark.parametrize(("written", "code"), [("7", "7"), ("12.5", "12.5"), ("true", None), ("[7]", None)])
+def test_a_code_that_is_a_number_is_told(written, code):
+    body = b'{"ResponseStatus":{"ErrorCode":%s,"Message":"m"}}' % written.encode()
+    (error,) = judged(Answer(418, JSON, body))
+    assert error.extensions["backend"].get("code") == code
+
+
+def test_what_no_client_is_shown_of_a_documented_refusal_is_in_the_log_at_debug_alone(caplog):
+    body = b'{"ResponseStatus":{"ErrorCode":"NotEmpty","Errors":[{"ErrorCode":"NotEmpty","Meta":{"a":"m-1"}}]}}'
+    for level, logged in (("INFO", False), ("DEBUG", True)):
+        caplog.set_level(level)
+        judged(Answer(400, JSON, body))
+        assert ("m-1" in caplog.text) is logged
