@@ -273,8 +273,9 @@ class Connection(asyncio.Protocol):
         self._server_state.tasks.add(task)
 
     def _wait(self) -> None:
+        self.state = WAITING
         self._answer_end = self._loop.time() + self._config.answer_seconds
-        self._enter(WAITING, self._config.answer_seconds)
+        self._until(self._answer_end)
 
     def _offer(self, exchange: Exchange) -> None:
         assert self._endpoint is not None
@@ -304,7 +305,8 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.cut()
             return
-        self.begin_answer()
+        self.state, self._untaken = ANSWERING, sys.maxsize
+        self.keep_alive = self.keep_alive and self._parser.whole
         message, self.keep_alive = answer.rendered(
             exchange.identifier, STATUS_LINES[answer.status], self.default_headers, keep_alive=self.keep_alive
         )

@@ -71,6 +71,8 @@ class RequestParser:
             if self.body:
                 raise RefusedError(*_NO_REQUEST)
             self._understand()
+            if self._left and end < len(data):
+                return self.feed(data, end)
         elif self._left is not None:
             self._left -= end - at
         if self._left is None:
@@ -115,10 +117,8 @@ class RequestParser:
         self.method: bytes = parser.get_method()
         self.keep_alive = self.version == "1.1" and self._persists
         self.headers, self.authorizations = headers_of(self.fields)
-        hosts = codings = 0
-        for name, _ in self.fields:
-            hosts += name == b"host"
-            codings += name == b"transfer-encoding"
+        names = [name for name, _ in self.fields]
+        hosts, codings = names.count(b"host"), names.count(b"transfer-encoding")
         # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
         if hosts > 1 or (not hosts and self.version == "1.1") or not _HOST.fullmatch(self.headers.get("host", "")):
             raise RefusedError(400, "A request has one Host header, with the name of a host.")
