@@ -27,7 +27,8 @@ class RefusedError(Exception):
 class RequestParser:
     """A request ends where its length says, or with an empty line (head, chunks): httptools gets no byte beyond that.
 
-    `head` is whether the head is read, `whole` whether all is. `body` is what came of the body and nobody took yet.
+    `head` is whether the head is read, `whole` whether all is. `body` is what came of the body and nobody took yet;
+    `length` is what its header says.
     """
 
     def __init__(self, max_head_bytes: int) -> None:
@@ -40,7 +41,8 @@ class RequestParser:
         self._begun = self.head = self.whole = False
         self._size = 0
         self._tail = b""
-        self._left: int | None = None  # of a body with a length
+        self.length: int | None = None
+        self._left = 0  # of a body with a length
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []
         self.body: list[bytes] = []
@@ -52,14 +54,24 @@ class RequestParser:
     def feed(self, data: bytes, at: int) -> int:
         """Reads on from `at`; gives the place behind what it took. Raises RefusedError."""
         end = self._end(data, at)
-        in_head = not self.head
-        if in_head:
+        if not self.head:
             self._size += end - at
-            if self._size > self._max_head_bytes:
-                raise RefusedError(
-                    431, f"The request's address and headers are larger than {self._max_head_bytes} bytes."
-                )
-        piece = data[at:end]
+            if (most := self._max_head_bytes) < self._size:
+                raise RefusedError(431, f"The request's address and headers are larger than {most} bytes.")
+            if not self._parse(data[at:end]):
+                return end
+            self._understand()
+            if self.length and end < len(data):
+                return self.feed(data, end)
+        else:
+            self._parse(data[at:end])
+            self._left -= end - at
+        if self.length is not None and self.whole == bool(self._left):
+            raise RefusedError(*_NO_REQUEST)  # two opinions of where it ends
+        return end
+
+    def _parse(self, piece: bytes) -> bool:
+        """Whether the head is there."""
         try:
             try:
                 self._parser.feed_data(piece)
@@ -67,23 +79,13 @@ class RequestParser:
                 self._without_offer()
         except httptools.HttpParserError:
             raise RefusedError(*_NO_REQUEST) from None
-        if in_head and self.head:
-            if self.body:
-                raise RefusedError(*_NO_REQUEST)
-            self._understand()
-            if self._left and end < len(data):
-                return self.feed(data, end)
-        elif self._left is not None:
-            self._left -= end - at
-        if self._left is None:
+        if self.length is None:
             self._tail = (self._tail + piece)[-_TAIL:]
-        elif self.whole and self._left:
-            raise RefusedError(*_NO_REQUEST)
-        return end
+        return self.head
 
     def _end(self, data: bytes, at: int) -> int:
         """As far as bytes surely belong to this request, and no part of the next one."""
-        if self._left is not None:
+        if self.length is not None:
             return min(len(data), at + self._left)
         if self._tail:
             seam = self._tail + data[at : at + _TAIL]
@@ -110,6 +112,8 @@ class RequestParser:
 
     def _understand(self) -> None:
         """Raises RefusedError for a head that httptools reads, and HTTP/1.1 does not allow."""
+        if self.body:
+            raise RefusedError(*_NO_REQUEST)
         parser = self._parser
         self.version: str = parser.get_http_version()
         if self.version not in {"1.0", "1.1"}:
@@ -126,14 +130,13 @@ class RequestParser:
         if codings and (codings > 1 or self.headers["transfer-encoding"].lower() != "chunked"):
             raise RefusedError(501, "The only transfer coding is chunked.")
         if (length := self.headers.get("content-length")) is not None:
-            self._left = int(length)
+            self.length = self._left = int(length)
 
     def may_go_short(self, most: int) -> bool:
         """Whether this is a plain POST with a body of at most `most` bytes."""
-        left = self._left
         return (
-            left is not None
-            and left <= most
+            self.length is not None
+            and self.length <= most
             and self.method == b"POST"
             and self.version == "1.1"
             and "expect" not in self.headers
