@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self.state = IDLE
         self.keep_alive = True  # whether the connection outlives the request that is answered now
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = self._armed = 0.0
+        self._deadline = self._armed = self._answer_end = 0.0
         self._parser = RequestParser(config.max_head_bytes)
         self._pending = b""  # what came before the answer that it has to wait for
         self._paused = False
@@ -306,10 +306,8 @@ class Connection(asyncio.Protocol):
             self.cut()
             return
         self.state, self._untaken = ANSWERING, sys.maxsize
-        self.keep_alive = self.keep_alive and self._parser.whole
-        message, self.keep_alive = answer.rendered(
-            exchange.identifier, STATUS_LINES[answer.status], self.default_headers, keep_alive=self.keep_alive
-        )
+        line, stays = STATUS_LINES[answer.status], self.keep_alive and self._parser.whole
+        message, self.keep_alive = answer.rendered(exchange.identifier, line, self.default_headers, keep_alive=stays)
         self.transport.write(message)
         self.end_answer()
 
