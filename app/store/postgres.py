@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import secrets
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -97,7 +98,8 @@ async def _bound_locks(connection: Any) -> None:
 
 async def _connect(url: str) -> Any:
     try:
-        return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT)
+        # No named statements: a pooler in transaction mode runs the next one on another server connection.
+        return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT, statement_cache_size=0)
     except ValueError:
         raise StoreUnavailableError("the store's PostgreSQL URL cannot be understood", certain=True) from None
     except _FAILURES as error:
@@ -107,7 +109,11 @@ async def _connect(url: str) -> Any:
 def _engine(url: str) -> AsyncEngine:
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: _connect(url),
+        connect_args={
+            "async_creator_fn": lambda **_: _connect(url),
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": lambda: f"gateway_{secrets.token_hex(8)}",
+        },
         poolclass=NullPool,
         isolation_level="READ COMMITTED",  # what was committed while waiting for the lock must be seen
     )
@@ -130,6 +136,15 @@ async def look(url: str) -> frozenset[str] | None:
         raise _unavailable(error, certain=True) from None
     finally:
         await engine.dispose()
+
+
+async def _is_pooled(url: str) -> bool:
+    """Whether a pooler is in front of the server: it gives its clients process numbers of its own."""
+    connection = await _connect(url)
+    try:
+        return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
+    finally:
+        connection.terminate()
 
 
 async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> None:
@@ -169,14 +184,16 @@ class PostgresStore:
     async def open(cls, url: str, collections: Sequence[Collection], seed: Seed) -> PostgresStore:
         try:
             await _create(url, collections, seed)
+            pooled = await _is_pooled(url)
             pool = await asyncpg.create_pool(
                 url,
+                # What a session keeps is lost with each transaction of a pooler in transaction mode, or left to others.
+                **({"statement_cache_size": 0} if pooled else {"init": _bound_locks}),
                 min_size=1,
                 max_size=_POOL,
                 timeout=_CONNECT_TIMEOUT,
                 command_timeout=_COMMAND_TIMEOUT,
                 reset=_keep,
-                init=_bound_locks,
             )
         except DBAPIError as error:
             raise _of_driver(error) from None

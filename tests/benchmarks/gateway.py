@@ -13,6 +13,7 @@ Tailcall are left out. `--gateway PATH=label` measures another checkout in the s
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import statistics
 import sys
@@ -24,11 +25,16 @@ import httpx
 
 from tests.benchmarks.servers import ROOT, Server, cpu_seconds, gateway, node_servers, run_load, stub, tailcall
 from tests.benchmarks.workloads import REFUSED, UPDATE, Workload
+from tests.store.postgres_server import CannotStartError, create_database, postgres_server
 
 LOADS = ("real", "alike")
+POSTGRES = "postgresql:"  # stands for the server that is started where a row needs it
 # A row of the gateway: its name, what it is sent, and the settings that make its process another one.
 GATEWAY_ROWS: list[tuple[str, Workload, dict[str, str]]] = [
+    ("journal off", UPDATE, {"GATEWAY_JOURNAL": "false"}),
     ("default settings", UPDATE, {}),
+    ("journal in PostgreSQL", UPDATE, {"GATEWAY_STORE_URL": POSTGRES}),
+    ("log and journal off", UPDATE, {"GATEWAY_LOG_LEVEL": "warning", "GATEWAY_JOURNAL": "false"}),
     ("log off", UPDATE, {"GATEWAY_LOG_LEVEL": "warning"}),
     ("refused", REFUSED, {}),
     ("refused, log off", REFUSED, {"GATEWAY_LOG_LEVEL": "warning"}),
@@ -69,21 +75,31 @@ class Row:
         return f"| {' | '.join(cells)} | {self.median(load, 'rss'):.0f} |"
 
 
-def gateway_rows(url: str, label: str, checkout: Path) -> list[Row]:
-    """Rows with the same settings share a process."""
+def gateway_rows(url: str, folder: Path, postgres: str | None, label: str, checkout: Path) -> list[Row]:
+    """Rows with the same settings share a process; each process has a store of its own."""
     servers: dict[str, Server] = {}
     rows = []
     for name, workload, settings in GATEWAY_ROWS:
-        server = servers.setdefault(str(settings), gateway(f"{label}, {name}", url, settings, checkout=checkout))
+        if settings.get("GATEWAY_STORE_URL") == POSTGRES and postgres is None:
+            continue
+        store = f"sqlite:///{folder}/{label}-{len(servers)}.db".replace(" ", "-")
+        own = (
+            {"GATEWAY_STORE_URL": postgres or store}
+            if "GATEWAY_STORE_URL" in settings
+            else {"GATEWAY_STORE_URL": store}
+        )
+        server = servers.setdefault(
+            str(settings), gateway(f"{label}, {name}", url, {**settings, **own}, checkout=checkout)
+        )
         rows.append(Row(f"{label}, {name}", server, workload))
     return rows
 
 
-def rows_of(url: str, folder: Path, arguments: argparse.Namespace) -> list[Row]:
-    rows = gateway_rows(url, "gateway", ROOT)
+def rows_of(url: str, folder: Path, postgres: str | None, arguments: argparse.Namespace) -> list[Row]:
+    rows = gateway_rows(url, folder, postgres, "gateway", ROOT)
     for path, _, label in (other.partition("=") for other in arguments.gateway):
-        rows += gateway_rows(url, label or path, Path(path).resolve())
-    quiet = {"GATEWAY_LOG_LEVEL": "warning"}
+        rows += gateway_rows(url, folder, postgres, label or path, Path(path).resolve())
+    quiet = {"GATEWAY_LOG_LEVEL": "warning", "GATEWAY_STORE_URL": f"sqlite:///{folder}/quiet.db"}
     rows += [
         Row(server.name, server)
         for server in (
@@ -149,7 +165,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="beginnings of rows' names, separated by semicolons")
     arguments = parser.parse_args()
     with stub() as url, tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        rows = rows_of(url, Path(folder), arguments)
+        postgres = None
+        with contextlib.suppress(CannotStartError):
+            server = stack.enter_context(postgres_server(durable=True))
+            postgres = asyncio.run(create_database(server, "journal"))
+        rows = rows_of(url, Path(folder), postgres, arguments)
         for server in {row.server.name: row.server for row in rows}.values():
             stack.callback(server.stop)
             server.start(Path(folder))
