@@ -1,4 +1,4 @@
-"""The README's generated tables and `.env.example`. `python -m tests.readme_tables` writes them; a test compares."""
+"""The generated tables of the reference pages and `.env.example`. `python -m tests.readme_tables` writes them; a test compares."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from app.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / ".github/docs").glob("*.md")))
 ENV_EXAMPLE = ROOT / ".env.example"
 
 
@@ -100,9 +101,9 @@ def generated() -> Mapping[str, str]:
 
 
 def filled(text: str) -> str:
+    """A page with its tables as they are to be."""
     for name, table in generated().items():
         pattern = re.compile(f"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
-        assert pattern.search(text), f"the README has no place for {name}"
         text = pattern.sub(lambda _, name=name, table=table: f"<!-- {name} -->\n{table}\n<!-- /{name} -->", text)
     return re.sub(r"(?<=<!-- gateway -->\n```sh\n)(export .*\n)+", lambda _: sandbox_exports(), text)
 
@@ -118,5 +119,6 @@ def sandbox_exports() -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
     ENV_EXAMPLE.write_text(env_example())

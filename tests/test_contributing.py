@@ -11,7 +11,6 @@ import tomllib
 import pytest
 
 from tests.processes import ROOT, environment
-from tests.test_readme import TEXT
 
 PAGE = (ROOT / ".github/CONTRIBUTING.md").read_text()
 DECISIONS = sorted((ROOT / ".github/decisions").glob("*.md"))
@@ -98,9 +97,8 @@ def test_a_further_api_is_one_folder_and_one_line(tmp_path):
     # 4: samples and tests.
     shutil.copytree(ROOT / "tests/further/tests", copy / "tests/apis/library", ignore=ignored)
     # 5: the README, the schema, the tables.
-    (copy / "README.md").write_text(
-        TEXT.replace("\n### Basecone's update replaces", README_TRANSCRIPT + "### Basecone's update replaces")
-    )
+    page = copy / ".github/docs/clients.md"
+    page.write_text(page.read_text() + README_TRANSCRIPT.rstrip("\n") + "\n")
     (copy / "schema.graphql").write_text(done("app", "schema"))
     done("tests.readme_tables")
     assert "GATEWAY_LIBRARY_API_KEY" in (copy / ".env.example").read_text()

@@ -1,4 +1,4 @@
-"""The README cannot go stale: its commands are run, its tables are generated, its other snippets parsed."""
+"""README and reference pages cannot go stale: commands are run, tables generated, other snippets parsed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from app.apis import APIS
 from app.apis.basecone.examples import SUPPLIER_INPUT
 from app.graphql.schema import build_schema
 from tests.processes import ROOT, program
-from tests.readme_tables import ENV_EXAMPLE, README, env_example, filled
+from tests.readme_tables import ENV_EXAMPLE, PAGES, README, env_example, filled, generated
 
-TEXT = README.read_text()
+TEXT = "\n".join(page.read_text() for page in PAGES)
 BLOCKS = re.findall(r"(?:<!-- (?P<marker>[^>]*?) -->\n)?```(?P<language>[a-z]+)\n(?P<body>.*?)```", TEXT, re.DOTALL)
 TRANSCRIPT = re.compile(r"^\$ (.*)\n(.*)$", re.MULTILINE)
 # Those with a marker need settings of their own: tests/test_readme_operations.py.
@@ -95,12 +95,14 @@ def test_the_complete_supplier_is_complete_and_works():
 
 
 def test_the_generated_tables_are_up_to_date():
-    assert filled(TEXT) == TEXT, "run: python -m tests.readme_tables"
+    for page in PAGES:
+        assert filled(page.read_text()) == page.read_text(), "run: python -m tests.readme_tables"
+    assert all(f"<!-- {name} -->" in TEXT for name in generated())
     assert ENV_EXAMPLE.read_text() == env_example(), "run: python -m tests.readme_tables"
 
 
 def test_the_two_commands_are_what_ci_runs():
-    lines = [body.strip() for _, language, body in BLOCKS if language == "sh"]
+    lines = [body.strip() for _, language, body in BLOCKS if language == "sh" and "pip install" in body]
     assert lines[0] == "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python -m app"
     assert lines[1] == "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
     ci = (ROOT / ".ci" / "run").read_text()
@@ -132,9 +134,34 @@ def test_resetting_the_store_names_its_files():
     assert marked("reset").split()[2:] == ["gateway.db", "gateway.db-wal", "gateway.db-shm"]
 
 
-def test_links_inside_the_readme_lead_somewhere():
-    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+def test_links_between_the_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+RUNS = re.compile(
+    r"<!-- run: (?P<name>\w+) -->\n(?:```graphql\n(?P<document>.*?)```\n)?"
+    r"```json\n(?P<variables>.*?)```\n```json\n(?P<answer>.*?)```",
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])
+def test_the_readmes_way_from_finding_to_a_refusal(request, wiring):
+    """Each operation as it stands there, in its order, against one gateway; a refusal repeats the operation before."""
+    gateway = request.getfixturevalue(wiring)
+    document, names = None, []
+    for match in RUNS.finditer(README.read_text()):
+        document = match["document"] or document
+        names.append(match["name"])
+        asked = {"query": document, "variables": json.loads(match["variables"])}
+        assert httpx.post(f"{gateway.url}/graphql", json=asked).json() == json.loads(match["answer"]), match["name"]
+    assert names == ["find", "read", "patch", "refusal"]
+
+
+def test_the_readme_is_short():
+    assert len(README.read_bytes()) < 14_000
 
 
 @pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])

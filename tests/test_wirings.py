@@ -36,9 +36,10 @@ VALUES = [
     *('{"companyId":"00000000-0000-0000-0000-000000000000"}', '{"companyId":"A0000000000040008000000000000001"}'),
 ]  # fmt: skip
 _MARK = "the value stands here"
-# What a store makes up at an update: a moment, and ids that are none of its first content's.
+# What a store makes up at an update: a moment, ids that are none of its first content's, and the revision of both.
 _MADE_UP = re.compile(
     r'(?<=")20[0-9-]{8}T[0-9:.]+Z(?<!2026-01-15T10:00:00Z)|[0-9a-f]{8}-(?!0000-4000-8000)[0-9a-f-]{27}'
+    r"|v1:[0-9a-f]{32}"
 )
 
 

@@ -107,8 +107,9 @@ def serving(folder: Path, tree: Path = ROOT, **settings: str) -> Iterator[str]:
 
 
 def snippet(name: str) -> str:
-    """The code block of README.md under `<!-- name -->`."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The code block of the README or a reference page under `<!-- name -->`."""
+    pages = (ROOT / "README.md", *sorted((ROOT / ".github/docs").glob("*.md")))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     found = re.search(rf"<!-- {re.escape(name)} -->\s*```\w*\n(.*?)```", text, re.DOTALL)
-    assert found, f"README.md has no code block marked {name!r}"
+    assert found, f"no page has a code block marked {name!r}"
     return found[1]
