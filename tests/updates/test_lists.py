@@ -274,3 +274,19 @@ async def test_records_of_a_request_are_counted_together(wired):
     assert (await wired.error(f'{{ customers(companyId: "{A}", first: 2000) {{ nodes {{ id }} }} }}'))["extensions"][
         "reason"
     ] == "PAGE_SIZE_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "arguments"),
+    [
+        ("customers", "customer", f'(companyId: "{A}", externalId: "EXT-C001")'),
+        ("suppliers", "supplier", f'(companyId: "{A}", externalId: "EXT-S001")'),
+        ("bookingCustomers", "bookingCustomer", '(search: "anna@example.com")'),
+    ],
+)
+async def test_a_revision_in_a_list_is_the_records_own(wired, name, one, arguments):
+    body = await wired.execute(f"{{ {name}{arguments} {{ nodes {{ id revision }} }} }}")
+    assert "errors" not in body
+    [node] = body["data"][name]["nodes"]
+    read = await wired.execute(f"query($id: UUID!) {{ {one}(id: $id) {{ revision }} }}", {"id": node["id"]})
+    assert read["data"][one]["revision"] == node["revision"]
