@@ -307,7 +307,7 @@ async def test_metrics_can_be_opened(tmp_path: Path):
 
 def test_every_root_field_and_entity_of_an_api_has_a_scope():
     schema = build_schema(APIS)
-    own = {"_service", "_entities", "errorCatalog"}
+    own = {"_service", "_entities", "errorCatalog", "update", "updates"}
     roots = schema._schema
     fields = {*roots.query_type.fields, *roots.mutation_type.fields} - own
     assert set(schema.scopes) == fields
