@@ -23,7 +23,7 @@ ALLOWED = {
     "app.notes": {"app.errors"},
     "app.mapping": {"app.mapping", "app.json_codec"},
     "app.updates": {"app.updates", "app.journal", "app.store.entry_table", "app.errors", "app.call", "app.redaction", "app.json_codec", "app.mapping", "app.store.records", "app.upstream"},
-    "app.sandbox": {"app.sandbox", "app.updates", "app.errors", "app.call", "app.json_codec", "app.mapping", "app.upstream"},
+    "app.sandbox": {"app.sandbox", "app.updates", "app.errors", "app.call", "app.json_codec", "app.mapping", "app.store.records", "app.upstream"},
     "app.store": {"app.store", "app.errors", "app.json_codec"},
     "app.journal": {"app.journal", "app.store", "app.errors", "app.json_codec"},
     "app.upstream": {"app.upstream", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec"},

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.upstream.answers import code_member, parsed
+
 if TYPE_CHECKING:
     from starlette.routing import Route
 
@@ -70,8 +72,8 @@ class Api:
     gateway needs for a sandbox under a base URL. `examples` work on the seed.
 
     For `python -m app check`, which reads a record of the first resource that does not exist: `recognises` tells an
-    answer of this API from any other server's; `blame` names the settings that a reason points to, or a reason and
-    the backend's code with a colon between.
+    answer of this API from any other server's, by default by a `code` in it; `blame` names the settings that a reason
+    points to, or a reason and the backend's code with a colon between.
     """
 
     name: str
@@ -87,7 +89,7 @@ class Api:
     sandbox: Callable[[Any, Store], Sequence[Route]]
     sandbox_credentials: Callable[[str], Mapping[str, str]]
     resources: Sequence[Resource] = ()
-    recognises: Callable[[Answer], bool] = bool
+    recognises: Callable[[Answer], bool] = lambda answer: code_member(parsed(answer.body), "code") is not None
     blame: Mapping[str, Sequence[str]] = field(default_factory=dict)
     examples: Sequence[Example] = ()
     sandbox_path: str = ""

@@ -17,11 +17,14 @@ from app.json_codec import decode_json, encode_json
 from app.mapping.scalars import parse_uuid
 from app.sandbox.faults import fault_of
 from app.updates.listing import Listing, ListPage, ListRequest
+from app.updates.local import LocalBackend
 from app.updates.resource import Resource, UpdateRequest
 from app.upstream.exchange import Answer
 
 if TYPE_CHECKING:
     from app.mapping.wire import Wire
+    from app.store.records import Store
+    from app.updates.local import Rules
     from app.updates.resource import Backend, Options
 
 _MAX_BODY = 1024 * 1024
@@ -53,6 +56,22 @@ def _unknown(resource: Resource, *_: str) -> GatewayError:
     return refusal(next(iter(resource.unknown)))
 
 
+def _code_and_message(_request: Request, error: GatewayError | GatewayErrors) -> Answer:
+    """The commonest envelope, of one fault."""
+    backend = (error.errors[0] if isinstance(error, GatewayErrors) else error).backend
+    assert backend is not None
+    assert backend.status is not None
+    return Answer(backend.status, _JSON, encode_json({"code": backend.code, "message": backend.message}))
+
+
+class _UnreadableError(Exception):
+    """A body that is none, for a vendor that documents no refusal of it."""
+
+
+def _undocumented(_resource: Resource) -> Exception:
+    return _UnreadableError()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
     """What is a vendor's own about its routes.
@@ -67,8 +86,8 @@ class Sandbox:
     api: str
     resources: Sequence[Resource]
     headers: Sequence[str]
-    render: Callable[[Request, GatewayError | GatewayErrors], Answer]
-    unreadable: Callable[[Resource], GatewayError]
+    render: Callable[[Request, GatewayError | GatewayErrors], Answer] = _code_and_message
+    unreadable: Callable[[Resource], Exception] = _undocumented
     failed: Callable[[Request], Answer] = lambda _request: Answer(500, {}, b"")
     decode: Callable[[Request, bytes], Any] = _as_json
     bind: Callable[[Request, Resource, Any], tuple[Any, Options]] = _as_it_is
@@ -79,6 +98,10 @@ class Sandbox:
     listings: Sequence[Listing] = ()
     asked: Callable[[Request, Listing], ListRequest] = lambda _request, listing: ListRequest(listing, {}, 0)
     shown_page: Callable[[Request, ListRequest, ListPage], Any] = lambda _request, _asked, page: page.items
+
+    def over(self, rules: Callable[[Store], Rules]) -> Callable[[Any, Store], Sequence[Route]]:
+        """The routes over an API's rules for a store; what `Api.sandbox` is."""
+        return lambda _settings, store: self.routes(LocalBackend(self.api, rules(store), store, {}))
 
     def routes(self, backend: Backend) -> list[Route]:
         """The routes are those that the resources build their own requests for."""
@@ -154,6 +177,8 @@ class Sandbox:
                 return fault
             try:
                 answer = await handler(request, self._call(request))
+            except _UnreadableError:
+                answer = Answer(400, {}, b"")
             except (GatewayError, GatewayErrors) as error:
                 first = error.errors[0] if isinstance(error, GatewayErrors) else error
                 # Without a backend's answer it is our own store that failed.

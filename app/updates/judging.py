@@ -30,7 +30,7 @@ def judge_update(request: UpdateRequest, answer: Answer) -> Wire | None:
     """The record that was answered; None where the vendor answers nothing. Raises GatewayError(s)."""
     resource = request.resource
     if answer.status != resource.updated_status:
-        raise resource.refused(answer)
+        raise resource.error(answer)
     if answer.status == _NO_CONTENT:
         return None
     return _asked(resource, answer, resource.body(answer), request.id)
@@ -39,7 +39,7 @@ def judge_update(request: UpdateRequest, answer: Answer) -> Wire | None:
 def judge_read(resource: Resource, record_id: str, answer: Answer) -> Wire | None:
     """The asked record; None where the vendor's documented answer says that there is none. Raises GatewayError(s)."""
     if answer.status != _OK:
-        error = resource.refused(answer)
+        error = resource.error(answer)
         if isinstance(error, GatewayError) and error.row in resource.unknown:
             return None
         raise error

@@ -181,3 +181,10 @@ class LocalBackend:
         callers: Any = call.credentials.get(self._api)
         headers = {**self._defaults, **callers} if callers else self._defaults
         return LocalCall(self._store, headers, call.deadline, call.recording)
+
+
+def local_over(
+    api: str, rules: Callable[[Store], Rules], defaults: Callable[[Any], Mapping[str, str]]
+) -> Callable[[Any, Store], LocalBackend]:
+    """What `Api.local` is: the backend over an API's rules, with the credentials that its settings or its seed give."""
+    return lambda settings, store: LocalBackend(api, rules(store), store, defaults(settings))

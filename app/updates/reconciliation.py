@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.updates.resource import Backend, UpdateRequest
 
 # A proxy that waited in vain: the service behind it may still be at work. 524, 598 and 599 are proxies' own.
-_TIMED_OUT = frozenset({408, 504, 524, 598, 599})
+_TIMED_OUT = frozenset({504, 524, 598, 599})
 _SAYS = {
     ReadBack.SAME: "The record was read back and equals what was sent; "
     "whether the rest of the update happened is not known.",

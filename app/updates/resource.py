@@ -147,7 +147,7 @@ class Resource:
     id_member: str
     table: ErrorTable
     get: Callable[[str, Options], Target]
-    refused: Callable[[Answer], GatewayError | GatewayErrors]
+    refused: Callable[[Answer], GatewayError | GatewayErrors] | None = None
     unknown: Collection[DocumentedError] = ()
     missing_status: int = 404
     marks: Sequence[str] = ()
@@ -180,6 +180,10 @@ class Resource:
     @property
     def mutations(self) -> tuple[str, ...]:
         return (self.mutation,) if self.patch is None else (self.mutation, self.patch.mutation)
+
+    def error(self, answer: Answer) -> GatewayError | GatewayErrors:
+        """The error of an answer that is no success: as the API says, else by its table in the commonest envelope."""
+        return self.table.error_of_json(self.mutation, answer) if self.refused is None else self.refused(answer)
 
     def simulated(self, reason: str | None) -> DocumentedError | None:
         """The row that `x-simulate` asks of this resource's update."""

@@ -6,12 +6,12 @@ from app.apis.basecone.examples import EXAMPLES
 from app.apis.basecone.kinds import NAME
 from app.apis.basecone.lists import LISTINGS
 from app.apis.basecone.resources import RESOURCES
-from app.apis.basecone.sandbox import credentials_for, routes
+from app.apis.basecone.sandbox import SANDBOX, credentials_for
 from app.apis.basecone.seed import COLLECTIONS, seed
 from app.apis.basecone.settings import BLAME, BaseconeSettings, rest
-from app.apis.basecone.store import local
+from app.apis.basecone.store import BaseconeRules, demo_credentials
+from app.updates.local import local_over
 from app.updates.roots import roots_of
-from app.upstream.answers import parsed, text_member
 
 API = Api(
     name=NAME,
@@ -24,12 +24,10 @@ API = Api(
     collections=COLLECTIONS,
     seed=seed,
     rest=rest,
-    local=local,
-    sandbox=routes,
+    local=local_over(NAME, BaseconeRules, demo_credentials),
+    sandbox=SANDBOX.over(BaseconeRules),
     sandbox_credentials=credentials_for,
     sandbox_path="/v1",
-    # Every documented error has a code: https://developers.basecone.com/ApiReference/General.
-    recognises=lambda answer: text_member(parsed(answer.body), "code") is not None,
     blame=BLAME,
     examples=EXAMPLES,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.apis.basecone.errors import TABLE, parse, row_of
+from app.apis.basecone.errors import TABLE, row_of
 from app.apis.basecone.kinds import CUSTOMER, NAME, SUPPLIER, Kind
 from app.apis.basecone.ledgers import ledger_code
 from app.apis.basecone.types import (
@@ -113,7 +113,6 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
         table=TABLE,
         get=lambda record_id, _: (f"/{kind.plural}/{record_id}", ()),
         put=put,
-        refused=lambda answer: parse(kind, answer),
         unknown=(row_of(kind, "RESOURCE_NOT_FOUND"),),
         # What an update demands, and what creating one demanded.
         marks=("company", "name", "code"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.apis.basecone.errors import render, row_of
@@ -11,22 +11,17 @@ from app.apis.basecone.ledgers import LEDGER
 from app.apis.basecone.lists import LISTINGS
 from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.seed import DEMO
-from app.apis.basecone.store import BaseconeRules
 from app.errors import GatewayError, refusal
 from app.json_codec import encode_json
 from app.mapping.scalars import parse_uuid
 from app.sandbox.shell import Sandbox, query_of, whole_number
 from app.updates.listing import ListRequest
-from app.updates.local import LocalBackend
 from app.upstream.exchange import Answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.routing import Route
 
-    from app.apis.basecone.settings import BaseconeSettings
     from app.mapping.wire import Wire
-    from app.store.records import Store
     from app.updates.listing import Listing, ListPage
     from app.updates.resource import Options, Resource
 
@@ -34,10 +29,6 @@ if TYPE_CHECKING:
 # Assumed: the pages say that a limit left out depends on the list, and show 10 and 20.
 _LIMIT = 20
 _MOST = 10_000
-
-
-def routes(_settings: BaseconeSettings, store: Store) -> Sequence[Route]:
-    return SANDBOX.routes(LocalBackend(NAME, BaseconeRules(store), store, {}))
 
 
 def credentials_for(_url: str) -> Mapping[str, str]:

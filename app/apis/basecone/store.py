@@ -13,7 +13,7 @@ import pycountry
 
 from app.apis.basecone import accounting, store_lists
 from app.apis.basecone.errors import row_of
-from app.apis.basecone.kinds import KINDS, NAME, SUPPLIER, Kind
+from app.apis.basecone.kinds import KINDS, SUPPLIER, Kind
 from app.apis.basecone.seed import (
     ACCOUNTING_SYSTEM,
     COMPANIES,
@@ -32,7 +32,7 @@ from app.mapping.scalars import parse_uuid
 from app.mapping.wire import Wire, WireMismatchError
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write, until
 from app.updates.listing import ListPage, ListRequest
-from app.updates.local import LocalBackend, LocalCall
+from app.updates.local import LocalCall
 from app.updates.resource import Options, Resource, UpdateRequest
 from app.upstream.credentials import basic_header
 
@@ -54,12 +54,12 @@ class _Facts:
     codes: frozenset[str]
 
 
-def local(settings: BaseconeSettings, store: Store) -> LocalBackend:
+def demo_credentials(settings: BaseconeSettings) -> dict[str, str]:
     """Without credentials of the caller or the settings, the demo user's are used."""
     pair = DEMO
     if settings.client_identifier and settings.api_access_key:
         pair = (settings.client_identifier, settings.api_access_key.get_secret_value())
-    return LocalBackend(NAME, BaseconeRules(store), store, {"authorization": basic_header(*pair)})
+    return {"authorization": basic_header(*pair)}
 
 
 class BaseconeRules:

@@ -8,7 +8,8 @@ from app.apis.bokamera.resources import BOOKING_CUSTOMERS
 from app.apis.bokamera.sandbox import credentials_for, routes
 from app.apis.bokamera.seed import COLLECTIONS, seed
 from app.apis.bokamera.settings import BLAME, BokameraSettings, rest
-from app.apis.bokamera.store import local
+from app.apis.bokamera.store import BokameraRules, demo_credentials
+from app.updates.local import local_over
 from app.updates.roots import roots_of
 
 API = Api(
@@ -22,7 +23,7 @@ API = Api(
     collections=COLLECTIONS,
     seed=seed,
     rest=rest,
-    local=local,
+    local=local_over(NAME, BokameraRules, demo_credentials),
     sandbox=routes,
     sandbox_credentials=credentials_for,
     recognises=is_servicestack,

@@ -29,7 +29,7 @@ from app.apis.bokamera.seed import (
 )
 from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError, refusal
 from app.store.records import Record, Selection, Store, VersionConflictError, Write, until
-from app.updates.local import LocalBackend, page_of
+from app.updates.local import page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +64,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def local(settings: BokameraSettings, store: Store) -> LocalBackend:
+def demo_credentials(settings: BokameraSettings) -> dict[str, str]:
     """Without credentials of the caller or the settings, the demo administrator's are used."""
     key = API_KEY if settings.api_key is None else settings.api_key.get_secret_value()
-    defaults = {"x-api-key": key, "authorization": f"Bearer {bearer_of(ADMINISTRATOR)}"}
-    return LocalBackend(NAME, BokameraRules(store), store, defaults)
+    return {"x-api-key": key, "authorization": f"Bearer {bearer_of(ADMINISTRATOR)}"}
 
 
 class BokameraRules:

@@ -13,7 +13,6 @@ from app.apis.basecone import API
 from app.apis.basecone.errors import row_of
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
 from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
-from app.apis.basecone.sandbox import routes
 from app.apis.basecone.seed import CLERK, COLLECTIONS, COMPANY_A, CUSTOMERS, DEMO, seed
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
@@ -40,7 +39,7 @@ async def store(tmp_path):
 
 @pytest.fixture
 async def client(store):
-    app = Starlette(routes=list(routes(BaseconeSettings(), store)))
+    app = Starlette(routes=list(API.sandbox(BaseconeSettings(), store)))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=basic(DEMO)) as opened:
         yield opened

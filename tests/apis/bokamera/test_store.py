@@ -11,7 +11,7 @@ from app.apis.bokamera import API
 from app.apis.bokamera.merge import is_email, refused_value
 from app.apis.bokamera.seed import API_KEY, COMPANY_1, COMPANY_2, CUSTOMERS
 from app.apis.bokamera.settings import BokameraSettings
-from app.apis.bokamera.store import BokameraRules, local
+from app.apis.bokamera.store import BokameraRules, demo_credentials
 from app.call import Call
 from app.errors import GatewayError, GatewayErrors
 from app.store.engine import open_store
@@ -32,7 +32,7 @@ def by(bearer, key=API_KEY):
 def local_over(store, *, defaults=None, **options):
     """The demo administrator's where no credentials are given."""
     if defaults is None:
-        defaults = local(BokameraSettings(), store)._defaults
+        defaults = demo_credentials(BokameraSettings())
     return Bokamera(LocalBackend("bokamera", BokameraRules(store, **options), store, defaults))
 
 

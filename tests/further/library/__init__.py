@@ -3,12 +3,14 @@
 from app.apis.api import Api
 from app.apis.library.errors import NAME, ROWS
 from app.apis.library.resources import BOOKS
-from app.apis.library.sandbox import routes
 from app.apis.library.seed import API_KEY, COLLECTIONS, EXAMPLES, seed
-from app.apis.library.settings import LibrarySettings, rest
-from app.apis.library.store import local
+from app.apis.library.settings import LibrarySettings
+from app.apis.library.store import LibraryRules
+from app.sandbox.shell import Sandbox
+from app.updates.local import local_over
+from app.updates.rest import RestBackend
 from app.updates.roots import roots_of
-from app.upstream.answers import parsed, text_member
+from app.upstream.credentials import key
 
 API = Api(
     name=NAME,
@@ -20,12 +22,11 @@ API = Api(
     caller_headers={"x-library-key": "x-api-key"},
     collections=COLLECTIONS,
     seed=seed,
-    rest=rest,
-    local=local,
-    sandbox=routes,
-    sandbox_credentials=lambda _url: {"api_key": API_KEY},
+    rest=lambda settings, upstream: RestBackend(settings, upstream, key(NAME, settings.api_key)),
+    local=local_over(NAME, LibraryRules, lambda _: {"x-api-key": API_KEY}),
+    sandbox=Sandbox(api=NAME, resources=(BOOKS,), headers=("x-api-key",)).over(LibraryRules),
+    sandbox_credentials=lambda _: {"api_key": API_KEY},
     sandbox_path="/library",
-    recognises=lambda answer: text_member(parsed(answer.body), "code") is not None,
     blame={"LIBRARY_KEY_INVALID": ("api_key",)},
     examples=EXAMPLES,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import strawberry
 from strawberry import UNSET
 
-from app.apis.library.errors import BOOK_NOT_FOUND, MUTATION, NAME, TABLE, parse
+from app.apis.library.errors import BOOK_NOT_FOUND, MUTATION, NAME, TABLE
 from app.mapping.scalars import UUID
 from app.mapping.wire import wire
 from app.updates.proof import Proof, agrees
@@ -33,7 +33,6 @@ BOOKS = Resource(
     table=TABLE,
     get=lambda book_id, _: (f"/books/{book_id}", ()),
     put=lambda book_id, _: (f"/books/{book_id}", ()),
-    refused=parse,
     unknown=(BOOK_NOT_FOUND,),
     marks=("Title",),
     record=Book,

@@ -1,17 +1,12 @@
 """The library's documented rules over the store."""
 
-from app.apis.library.errors import BOOK_NOT_FOUND, KEY_INVALID, NAME, TITLE_EMPTY, TITLE_TAKEN
+from app.apis.library.errors import BOOK_NOT_FOUND, KEY_INVALID, TITLE_EMPTY, TITLE_TAKEN
 from app.apis.library.seed import API_KEY, BOOKS
-from app.apis.library.settings import LibrarySettings
 from app.errors import refusal
 from app.mapping.wire import Wire
 from app.store.records import Record, Store, UniqueConflictError, VersionConflictError, Write
-from app.updates.local import LocalBackend, LocalCall
+from app.updates.local import LocalCall
 from app.updates.resource import Options, Resource, UpdateRequest
-
-
-def local(_settings: LibrarySettings, store: Store) -> LocalBackend:
-    return LocalBackend(NAME, LibraryRules(store), store, {"x-api-key": API_KEY})
 
 
 class LibraryRules:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.apis.library.errors import ROWS, TITLE_TAKEN, parse, render
-from app.errors import refusal
+from app.apis.library.errors import ROWS, TITLE_TAKEN
+from app.apis.library.resources import BOOKS
 from app.upstream.exchange import Answer
 
 SAMPLES = Path(__file__).parent / "samples" / "update-book"
@@ -15,9 +15,10 @@ SAMPLES = Path(__file__).parent / "samples" / "update-book"
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.reason)
 def test_a_row_is_recognised_in_its_own_answer(row):
-    assert parse(render(refusal(row))).row is row
+    body = f'{{"code": "{row.vendor_code}", "message": "{row.text}"}}'.encode()
+    assert BOOKS.error(Answer(row.http_status, {}, body)).row is row
 
 
 def test_the_sample_is_recognised():
     answer = Answer(409, {}, (SAMPLES / "409-title-taken.json").read_bytes())
-    assert parse(answer).row is TITLE_TAKEN
+    assert BOOKS.error(answer).row is TITLE_TAKEN
