@@ -33,7 +33,7 @@ def test_the_commands_are_those_of_ci():
         assert f".venv/bin/{command}" in ci
         assert f".venv/bin/{command}" in PAGE
     markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
-    assert {marker.partition(":")[0] for marker in markers} == {"slow", "external"}
+    assert {marker.partition(":")[0] for marker in markers} == {"slow", "external", "both_loops"}
 
 
 def test_a_decision_says_what_why_and_what_was_given_up():

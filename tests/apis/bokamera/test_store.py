@@ -286,7 +286,7 @@ class AlwaysLate:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def commit(self, writes, *, deadline):  # noqa: ARG002 - the port's
+    async def commit(self, writes, *, deadline, also=()):  # noqa: ARG002 - the port's
         raise VersionConflictError(writes[0])
 
 
@@ -306,7 +306,7 @@ class Slow:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def commit(self, writes, *, deadline):  # noqa: ARG002 - the port's
+    async def commit(self, writes, *, deadline, also=()):  # noqa: ARG002 - the port's
         self.waiting.set()
         await self.go.wait()
         await self._store.commit(writes)
