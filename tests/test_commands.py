@@ -32,7 +32,10 @@ BAD = [
     ({"GATEWAY_STORE_URL": "postgresql://user:secret-value@127.0.0.1:1/db"}, "GATEWAY_STORE_URL: "),
     ({"GATEWAY_TRUSTED_ONLY": "true"}, "GATEWAY_TRUSTED_ONLY"),
     ({"GATEWAY_TRUSTED_DOCUMENTS": "nowhere.json"}, "GATEWAY_TRUSTED_DOCUMENTS"),
-    ({"GATEWAY_PRODUCTION": "true"}, "GATEWAY_"),
+    (
+        {"GATEWAY_PRODUCTION": "true", "GATEWAY_BASECONE_MODE": "local", "GATEWAY_BOKAMERA_MODE": "local"},
+        "GATEWAY_PRODUCTION",
+    ),
 ]
 
 

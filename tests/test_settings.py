@@ -31,6 +31,7 @@ VALUES = {
     "GATEWAY_SANDBOX_HOST": "localhost",
     "GATEWAY_STORE_URL": "sqlite:///other.db",
     "GATEWAY_ROUTER_SECRET": "a secret",
+    "GATEWAY_JOURNAL_SECRET": "a secret of some length",
     "GATEWAY_PRODUCTION": "true",
     "GATEWAY_CALLER_TOKENS": f"app:{DIGEST}",
     "GATEWAY_CALLER_TOKENS_FILE": "tokens.txt",

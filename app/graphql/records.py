@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
+    GraphQLError,
     GraphQLObjectType,
     GraphQLSchema,
     NamedTypeNode,
@@ -61,7 +62,10 @@ class Records:
             return 0
         fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
         node = operation.node
-        collected = collect_fields(self._schema, fragments, variables, self._root, node, hide_suggestions=True)
+        try:
+            collected = collect_fields(self._schema, fragments, variables, self._root, node, hide_suggestions=True)
+        except GraphQLError:  # a condition's variable is null, which is refused where variables are read
+            return 0
         groups = [fields[0].node for fields in collected.grouped_field_set.values()]
         return sum(self._asked(field, variables, given) for field in groups if field.name.value in self._counted)
 

@@ -16,7 +16,7 @@ const subgraphs = Object.entries(files).map(([name, file]) => ({
 function said(errors, supergraph) {
   const faults = supergraph ? validateSchema(buildSchema(supergraph, { assumeValidSDL: true })) : [];
   const messages = [...(errors ?? []), ...faults].map((error) => error.message);
-  const mutations = ["updateCustomer", "updateSupplier", "updateBookingCustomer"];
+  const mutations = ["updateCustomer", "patchCustomer", "updateSupplier", "patchSupplier", "updateBookingCustomer"];
   return { errors: messages, mutations: mutations.filter((name) => supergraph?.includes(`${name}(`)) };
 }
 
