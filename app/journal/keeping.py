@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _CLOSINGS = 8  # reads at a time
 _DAY, _HOUR = 86_400_000, 3_600_000  # milliseconds
 _STEPS_PAUSE = 0.02  # seconds in which others write
+_BEHIND = 50 * STEP  # entries above the bound from which on there is no pause
 _RECOUNT = 10_000  # entries written after which there is a new count before the interval is over
 _LOOK_SECONDS = 1.0
 
@@ -142,18 +143,15 @@ class Keeper:
         journal.written = 0
         self._entries = int((await journal.store.query(journal.statements.count))[0][0])
 
-        def excess() -> tuple[str, tuple[()]] | None:
-            above = self._entries + journal.written - journal.settings.most
-            return (journal.statements.purge_oldest(min(above, STEP)), ()) if above > 0 else None
-
-        while (step := excess()) is not None:
-            count = len(await journal.store.execute([Statement(step[0], [step[1]], returning=True)]))
+        while (above := self._entries + journal.written - journal.settings.most) > 0:
+            step = Statement(journal.statements.purge_oldest(min(above, STEP)), [()], returning=True)
+            count = len(await journal.store.execute([step]))
             if not count:
                 log.warning("the journal has more entries than its bound, all of them open or with keys that hold")
                 break
             self._entries -= count
             deleted += count
-            await asyncio.sleep(0 if journal.written > STEP else _STEPS_PAUSE)
+            await asyncio.sleep(0 if above > _BEHIND else _STEPS_PAUSE)
         return deleted
 
     async def _step_by_step(self, statement: Callable[[], tuple[str, tuple[str, ...]]]) -> int:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.expression import ClauseElement, ColumnElement
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
-STEP = 200  # rows of a purge's step: the writer is busy for a few milliseconds at most
+STEP = 100  # rows of a purge's step: the writer is busy for a few milliseconds at most
 
 entry_table = Table(
     "gateway_update_entry",
