@@ -18,6 +18,12 @@ def is_fault(reason: str) -> bool:
     return reason.casefold() in FAULTS
 
 
+class Client(Protocol):
+    """Who waits for the answer."""
+
+    disconnected: bool
+
+
 class Recording(Protocol):
     """What is recorded of an update around the one moment at which it is sent or written."""
 
@@ -49,6 +55,7 @@ class Call:
     accept_language: str | None = None
     idempotency_key: str | None = None
     recording: Recording | None = None
+    client: Client | None = field(default=None, repr=False)
 
     def for_write(self, now: float, recording: Recording | None = None) -> Self:
         """The same call for one write, with a deadline that leaves time for one read-back."""

@@ -110,6 +110,7 @@ def _members(entry: Entry) -> dict[str, Any]:
         "request": intent.request_id,
         "idempotencyKey": None if intent.key is None else intent.key.value,
         "replayed": entry.replayed,
+        "callerGone": end is not None and end.gone,
         "position": intent.position,
         "id": entry.id,
     }

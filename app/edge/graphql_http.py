@@ -223,6 +223,7 @@ class GraphQLEndpoint:
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, exchange.identifier)
         call = understood.asked.call(exchange.identifier, exchange.arrived)
+        call.client = exchange
         if isinstance(request, list):
             run = partial(_unless_given_up, exchange)
             return await self._answered(request, call, caller, media, run, trusted=trusted)

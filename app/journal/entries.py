@@ -98,7 +98,7 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
     frees_key: bool = False
 
     @classmethod
-    def failed(cls, error: GatewayError | GatewayErrors, at: int) -> End:
+    def failed(cls, error: GatewayError | GatewayErrors, at: int, *, gone: bool = False) -> End:
         """A `NOT_APPLIED` whose cause may pass frees the key."""
         faults = error.errors if isinstance(error, GatewayErrors) else (error,)
         outcomes = {fault.outcome for fault in faults}
@@ -110,6 +110,7 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
             faults=tuple(map(Fault.of, faults)),
             status=None if answer is None else answer.status,
             read_back=None if faults[0].read_back is None else faults[0].read_back.value,
+            gone=gone,
             frees_key=outcome is Outcome.NOT_APPLIED and all(fault.retry_safe for fault in faults),
         )
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
@@ -100,7 +101,7 @@ class Journal:
         self._writing: asyncio.Task[None] | None = None
         self._live: set[str] = set()
         self._ends: dict[str, End] = {}
-        self._replays: list[str] = []
+        self._replays: Counter[str] = Counter()
         self._ending: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._closed = False
@@ -159,7 +160,7 @@ class Journal:
 
     def replay(self, identifier: str) -> None:
         """Counts an answer that an entry gave."""
-        self._replays.append(identifier)
+        self._replays[identifier] += 1
         self.observer.replayed()
         self._write_ends_soon()
 
@@ -204,8 +205,9 @@ class Journal:
         entry = entry_of(row)
         end = self._ends.get(entry.id)
         if end is None or (entry.end is not None and entry.end.outcome != Outcome.UNKNOWN):
-            return entry
-        return Entry(entry.id, entry.intent, entry.holder, entry.due, end, entry.replayed)
+            end = entry.end
+        replayed = entry.replayed + self._replays[entry.id]
+        return Entry(entry.id, entry.intent, entry.holder, entry.due, end, replayed)
 
     # Intents
 
@@ -318,20 +320,16 @@ class Journal:
 
     async def flush(self) -> None:
         """Writes the ends that wait. Raises GatewayError; they wait on then."""
-        ends, replays = dict(self._ends), self._replays
-        self._replays = []
-        try:
-            await self.store.execute(self._updates(ends, replays))
-        except BaseException:
-            self._replays = replays + self._replays
-            raise
+        ends, replays = dict(self._ends), Counter(self._replays)
+        await self.store.execute(self._updates(ends, replays))
+        self._replays -= replays
         for identifier, end in ends.items():
             self._live.discard(identifier)
             if self._ends.get(identifier) is end:
                 del self._ends[identifier]
         self.observer.journal_open(len(self._live))
 
-    def _updates(self, ends: dict[str, End], replays: Sequence[str]) -> list[Statement]:
+    def _updates(self, ends: dict[str, End], replays: Counter[str]) -> list[Statement]:
         texts = self.statements
         statements = []
         if ends:
@@ -340,7 +338,7 @@ class Journal:
         if freed := [(identifier,) for identifier, end in ends.items() if end.frees_key]:
             statements.append(Statement(texts.free, freed))
         if replays:
-            statements.append(Statement(texts.replay, [(identifier,) for identifier in replays]))
+            statements.append(Statement(texts.replay, [(identifier,) for identifier in replays.elements()]))
         return statements
 
 

@@ -105,9 +105,19 @@ class UpdateRecording:
         end = End(at=now(), outcome=Outcome.APPLIED.value)
         return [self._journal.statement(self._committed, self._intent(None), end)]
 
+    @property
+    def _gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self._call.client is not None and self._call.client.disconnected
+
     async def applied(self, read_back: ReadBack | None = None) -> None:
         """`read_back`: only a read has shown it."""
-        end = End(at=now(), outcome=Outcome.APPLIED.value, read_back=None if read_back is None else read_back.value)
+        end = End(
+            at=now(),
+            outcome=Outcome.APPLIED.value,
+            read_back=None if read_back is None else read_back.value,
+            gone=self._gone,
+        )
         if self._sent is not None:
             self._end(end)
         elif self._committed is None or read_back is not None:
@@ -116,7 +126,7 @@ class UpdateRecording:
 
     async def failed(self, failure: GatewayError | GatewayErrors) -> None:
         """Raises KeyTakenError where a refusal under a key came second."""
-        end = End.failed(failure, now())
+        end = End.failed(failure, now(), gone=self._gone)
         if self._sent is None and self._key is not None and await self._journal.by_claim(self._key.claim) is not None:
             raise KeyTakenError  # the first request was faster, and changed what this one met
         if self._sent is not None:

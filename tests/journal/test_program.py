@@ -1,0 +1,109 @@
+"""The journal as its users meet it: over HTTP, across a restart, for callers and persons, and at the terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+
+import httpx
+
+from tests.processes import program, run
+
+CUSTOMER = "c0000000-0000-4000-8000-000000000001"
+UPDATE = {
+    "query": "mutation($id: UUID!, $input: UpdateCustomerInput!) "
+    "{ updateCustomer(id: $id, input: $input) { replayed customer { name } userErrors { reason } } }",
+    "variables": {
+        "id": CUSTOMER,
+        "input": {"company": {"companyId": "a0000000-0000-4000-8000-000000000001"}, "name": "Ann"},
+    },
+}
+ENTRIES = {"query": "{ updates { nodes { id outcome caller idempotencyKey replayed requestId } } }"}
+TOKENS = {"shop": "shop-token-0123456789", "audit": "audit-token-0123456789", "till": "till-token-0123456789"}
+
+
+def tokens(**scopes):
+    return ",".join(
+        f"{name}:{hashlib.sha256(TOKENS[name].encode()).hexdigest()}:{'+'.join(scopes[name])}" for name in scopes
+    )
+
+
+def ask(gateway, caller, body, **headers):
+    headers = {
+        "authorization": f"Bearer {TOKENS[caller]}",
+        **{name.replace("_", "-"): text for name, text in headers.items()},
+    }
+    return httpx.post(f"{gateway.url}/graphql", json=body, headers=headers).json()
+
+
+def test_keys_hold_across_a_restart_and_belong_to_their_caller(tmp_path):
+    write = ["customers:write", "customers:read", "updates:read"]
+    settings = {"GATEWAY_CALLER_TOKENS": tokens(shop=write, till=write, audit=["updates:read-all"])}
+    with program(tmp_path, **settings) as gateway:
+        for replayed in (False, True):
+            told = ask(gateway, "shop", UPDATE, idempotency_key="k-1", x_request_id=f"first-{replayed}")
+            assert told["data"]["updateCustomer"] == {
+                "replayed": replayed,
+                "customer": {"name": "Ann"},
+                "userErrors": [],
+            }
+    with program(tmp_path, **settings) as gateway:
+        told = ask(gateway, "shop", UPDATE, idempotency_key="k-1")
+        assert told["data"]["updateCustomer"]["replayed"] is True
+        other = {**UPDATE, "variables": {**UPDATE["variables"], "id": CUSTOMER[:-1] + "2"}}
+        told = ask(gateway, "shop", other, idempotency_key="k-1")
+        assert told["data"]["updateCustomer"]["userErrors"] == [{"reason": "IDEMPOTENCY_KEY_REUSED"}]
+        told = ask(gateway, "till", UPDATE, idempotency_key="k-1")
+        assert told["data"]["updateCustomer"]["replayed"] is False
+        seen = {who: ask(gateway, who, ENTRIES)["data"]["updates"]["nodes"] for who in ("shop", "till", "audit")}
+        assert [node["caller"] for node in seen["audit"]] == ["till", "shop"]
+        assert [[node["caller"] for node in seen[who]] for who in ("shop", "till")] == [["shop"], ["till"]]
+        assert (seen["shop"][0]["replayed"], seen["shop"][0]["requestId"]) == (2, "first-False")
+        metrics = httpx.get(f"{gateway.url}/metrics", headers={"authorization": f"Bearer {TOKENS['audit']}"})
+        assert metrics.status_code == 403
+    printed = [json.loads(line) for line in run(tmp_path, "journal", "--json").stdout.splitlines()]
+    assert [(entry["caller"], entry["outcome"], entry["callerGone"]) for entry in printed] == [
+        ("till", "APPLIED", False),
+        ("shop", "APPLIED", False),
+    ]
+    table = run(tmp_path, "journal", "--record", CUSTOMER, "--since", "1h").stdout.splitlines()
+    assert table[0].split() == ["BEGUN", "OUTCOME", "MUTATION", "RECORD", "REASON", "CALLER", "REQUEST"]
+    assert len(table) == 3
+    assert run(tmp_path, "journal", "--unknown", "--json").stdout == ""
+    assert run(tmp_path, "journal", "--record", "nonsense").returncode == 2
+
+
+def test_without_a_store_there_is_nothing_to_print_and_nothing_is_made(tmp_path):
+    ended = run(tmp_path, "journal")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_opened_ends_the_start_only_where_the_journal_is_asked_for(tmp_path):
+    rest = {
+        "GATEWAY_BASECONE_MODE": "rest",
+        "GATEWAY_BOKAMERA_MODE": "rest",
+        "GATEWAY_STORE_URL": f"sqlite:///{tmp_path}/nowhere/gateway.db",
+    }
+    ended = run(tmp_path, GATEWAY_JOURNAL="true", **rest)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith("GATEWAY_STORE_URL: ")
+    with program(tmp_path, **rest) as gateway:
+        error = httpx.post(f"{gateway.url}/graphql", json=UPDATE, headers={"idempotency-key": "k"}).json()
+        assert error["data"]["updateCustomer"]["userErrors"] == [{"reason": "IDEMPOTENCY_NOT_AVAILABLE"}]
+    assert "no journal is kept" in gateway.output()
+
+
+def test_a_caller_that_has_gone_is_noted(tmp_path):
+    """Its connection is closed as soon as the request is sent: the update is made, and nobody hears of it."""
+    body = json.dumps(UPDATE).encode()
+    head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with program(tmp_path, GATEWAY_JOURNAL_SECONDS="1") as gateway:
+        host, port = gateway.url.removeprefix("http://").split(":")
+        for _ in range(60):
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(head.encode() + body)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # ends with a reset
+    printed = [json.loads(line) for line in run(tmp_path, "journal", "--json").stdout.splitlines()]
+    assert any(entry["callerGone"] for entry in printed)
