@@ -20,8 +20,8 @@ import type {
   ErrorCatalogueQuery,
   Outcome,
   UpdateCustomerInput,
-  UpdateCustomerMutation,
-  UpdateCustomerMutationVariables,
+  ReplaceCustomerMutation,
+  ReplaceCustomerMutationVariables,
 } from "./generated/graphql.js";
 
 const document = graphql(`%s`);
@@ -32,15 +32,15 @@ const input: UpdateCustomerInput = {
   name: "Anna Bakery",
   bankAccounts: [{ default: true, iban: "NL91ABNA0417164300" }],
 };
-export const variables: UpdateCustomerMutationVariables = { id: "c0000000-0000-4000-8000-000000000001", input };
-export const name = (data: UpdateCustomerMutation): string | null | undefined => data.updateCustomer?.customer?.name;
+export const variables: ReplaceCustomerMutationVariables = { id: "c0000000-0000-4000-8000-000000000001", input };
+export const name = (data: ReplaceCustomerMutation): string | null | undefined => data.updateCustomer?.customer?.name;
 export const outcome: Outcome = "NOT_APPLIED";
 export const safe = (data: ErrorCatalogueQuery): boolean | undefined => data.errorCatalog[0]?.retrySafe;
 // @ts-expect-error the company is required
 export const incomplete: UpdateCustomerInput = { name: "Anna Bakery" };
 // @ts-expect-error a customer may be null
-export const certain = (data: UpdateCustomerMutation): string => data.updateCustomer.customer.name;
-export const vatCode = (data: UpdateCustomerMutation): string | null | undefined =>
+export const certain = (data: ReplaceCustomerMutation): string => data.updateCustomer.customer.name;
+export const vatCode = (data: ReplaceCustomerMutation): string | null | undefined =>
   data.updateCustomer?.customer?.vatCode?.code;
 export default document;
 """
