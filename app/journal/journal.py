@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _END_SECONDS = 0.1  # ends wait so long for others to be written with
 _RETRY_SECONDS = 1.0
 _GROUP = 500
+_MOST_ENDS = 10_000
 _CLOSING_SECONDS = 5.0
 
 
@@ -231,9 +232,8 @@ class Journal:
             self._abandon(waiting)
             raise
         except GatewayError as error:
-            # It may have been written all the same; the update is not sent.
-            if waiting.end is None:
-                self._unsent(waiting.identifier)
+            if waiting.end is None and not (isinstance(error, StoreUnavailableError) and error.certain):
+                self._unsent(waiting.identifier)  # it may have been written all the same
             self.observer.journal_wrote(perf_counter() - started, "unavailable")
             raise GatewayError(STORE_UNAVAILABLE, detail=str(error)) from error
         self.observer.journal_wrote(perf_counter() - started, "ok")
@@ -254,6 +254,8 @@ class Journal:
             waiting.written.add_done_callback(written)
 
     def _unsent(self, identifier: str) -> None:
+        if len(self._ends) >= _MOST_ENDS:
+            return  # while the store is away anyone can make more; the keeper closes the entry, if there is one
         fault = Fault.of(GatewayError(DEADLINE_BEFORE_SENDING))
         self.end(identifier, End(at=now(), outcome="NOT_APPLIED", faults=(fault,), frees_key=True), at_once=True)
 

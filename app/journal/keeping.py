@@ -82,8 +82,8 @@ class Keeper:
             taken = []
             for entry in map(entry_of, rows):
                 holder = entry.holder or 0
-                if holder not in gone:
-                    gone[holder] = holder != mine and not await journal.store.held(holder)
+                if holder not in gone:  # an entry of this process that it knows nothing of has no other end to come
+                    gone[holder] = holder == mine or not await journal.store.held(holder)
                 if gone[holder] and not journal.lives(entry.id) and await self._taken_over(entry, mine):
                     taken.append(entry)
             await self._close(taken)

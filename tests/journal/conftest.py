@@ -11,7 +11,7 @@ from app.journal.journal import Journal
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
 from app.store.entry_table import now
-from tests.store.conftest import THINGS, place, postgres, url  # noqa: F401 - fixtures
+from tests.store.conftest import THINGS, place, postgres, postgres_url, url  # noqa: F401 - fixtures
 
 
 class Watched:

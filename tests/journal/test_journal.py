@@ -40,6 +40,14 @@ def refused(row=NOT_CONNECTED):
     return End.failed(GatewayError(row), now())
 
 
+async def dies(journal):
+    """Its lock ends as with its process: PostgreSQL sees a connection end a moment later."""
+    name = journal._holder
+    await journal._hold.release()
+    while await journal.store.held(name):
+        await asyncio.sleep(0.005)
+
+
 async def outcome_of(journal, identifier):
     entry = await journal.get(identifier)
     return None if entry.end is None else entry.end.outcome
@@ -308,7 +316,7 @@ async def test_only_an_entry_whose_holder_is_gone_and_whose_time_is_over_is_clos
         "abandoned": await dying.begin(intent(3, past=True)),
     }
     assert await Keeper(other, proving).close_abandoned() == 0
-    await dying._hold.release()
+    await dies(dying)
     assert await Keeper(other, proving).close_abandoned() == 1
     assert {name: await outcome_of(other, identifier) for name, identifier in ids.items()} == {
         "living": None,
@@ -318,11 +326,18 @@ async def test_only_an_entry_whose_holder_is_gone_and_whose_time_is_over_is_clos
     assert other.watched.closed == ["APPLIED"]
 
 
+async def test_an_entry_that_its_own_process_forgot_is_closed(journal):
+    identifier = await journal.begin(intent(past=True))
+    assert await Keeper(journal, proving).close_abandoned() == 0
+    journal._live.discard(identifier)
+    assert await Keeper(journal, proving).close_abandoned() == 1
+
+
 async def test_each_is_closed_once_however_many_look(opening):
     dying = await opening()
     for number in range(50):
         await dying.begin(intent(number, past=True))
-    await dying._hold.release()
+    await dies(dying)
     keepers = [Keeper(await opening(), proving) for _ in range(3)]
     closed = await asyncio.gather(*(keeper.close_abandoned() for keeper in keepers))
     assert sum(closed) == 50
@@ -344,7 +359,7 @@ async def test_what_is_not_proven_stays_unknown(opening, url, prove, read_back):
     dying = await opening()
     proof = dying.hashes.proof({"name": "Ann"}, whole=True)
     identifier = await dying.begin(intent(past=True, proof=proof))
-    await dying._hold.release()
+    await dies(dying)
     other = await opening()
     await Keeper(other, prove).close_abandoned()
     end = (await other.get(identifier)).end
@@ -355,10 +370,10 @@ async def test_what_is_not_proven_stays_unknown(opening, url, prove, read_back):
 async def test_who_ends_while_closing_is_followed_by_another(opening):
     dying, second, third = await opening(), await opening(), await opening()
     identifier = await dying.begin(intent(past=True))
-    await dying._hold.release()
+    await dies(dying)
 
     async def ends(_entry):
-        await second._hold.release()
+        await dies(second)
         raise asyncio.CancelledError
 
     closing = asyncio.create_task(Keeper(second, ends).close_abandoned())
@@ -371,7 +386,7 @@ async def test_a_live_end_that_comes_after_the_closing_counts_where_it_may(openi
     """As when the connection that holds the lock is lost, but not the process."""
     living, other = await opening(), await opening()
     ids = [await living.begin(intent(number, past=True)) for number in range(2)]
-    await living._hold.release()
+    await dies(living)
     await Keeper(other, differing).close_abandoned()
     living.end(ids[0], applied())
     living.end(ids[1], refused())

@@ -21,6 +21,7 @@ from app.store.engine import open_store
 from app.store.entry_table import now
 from app.store.records import Record, Write
 from tests.journal.conftest import intent
+from tests.journal.test_journal import dies
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
@@ -99,6 +100,6 @@ async def test_store_and_journal_behind_a_pooler_in_transaction_mode(pooled, thi
             await journal.flush()
         # Nobody is gone: the locks hold, whichever server connection asks.
         assert await Keeper(journals[0]).close_abandoned() == 0
-        await journals[1]._hold.release()
+        await dies(journals[1])
         assert await Keeper(journals[0]).close_abandoned() == 10
         assert await journals[2].total({"open": None}) == 20

@@ -1,0 +1,99 @@
+"""The store lost under the journal: PostgreSQL away, the disk full. Refused unsent, not ready, and well again after."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import asyncpg
+import pytest
+
+from app.errors import STORE_UNAVAILABLE, GatewayError, Outcome
+from app.journal.entries import End
+from app.journal.journal import Journal
+from app.journal.keeping import Keeper
+from app.journal.settings import JournalSettings
+from app.store.engine import open_store
+from app.store.entry_table import now
+from tests.journal.conftest import THINGS, Watched, intent
+from tests.store.test_loss import Proxy
+
+
+@pytest.fixture
+async def behind(postgres, postgres_url):
+    """A journal over PostgreSQL behind a proxy, and the proxy."""
+    proxy = Proxy(postgres)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = await open_store(f"postgresql://postgres@127.0.0.1:{port}/test?sslmode=disable", [THINGS], ())
+    journal = await Journal.open(store, JournalSettings(secret="s" * 16), Watched())
+    yield journal, proxy, postgres_url
+    await journal.aclose()
+    await store.aclose()
+    server.close()
+
+
+async def refused(journal, number):
+    with pytest.raises(GatewayError) as caught:
+        await journal.begin(intent(number))
+    assert (caught.value.row, caught.value.outcome) == (STORE_UNAVAILABLE, Outcome.NOT_APPLIED)
+    with pytest.raises(GatewayError):
+        await journal.check()
+
+
+async def cut(url):
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
+async def test_postgresql_away_refuses_and_a_lost_lock_is_taken_anew(behind):
+    journal, proxy, url = behind
+    before = await journal.begin(intent(1, past=True))
+    held = (await journal.get(before)).holder
+    proxy.open = False
+    await cut(url)
+    await refused(journal, 2)
+    journal.end(before, End(at=now(), outcome="APPLIED"))
+    proxy.open = True
+    for _ in range(1000):
+        with contextlib.suppress(GatewayError):
+            await journal.check()
+            break
+        await asyncio.sleep(0.01)
+    after = await journal.begin(intent(3))
+    await journal.flush()
+    holder = (await journal.get(after)).holder
+    assert holder != held
+    assert await journal.store.held(holder)
+    assert not await journal.store.held(held)
+    assert (await journal.get(before)).end.outcome == "APPLIED"
+    assert await Keeper(journal).close_abandoned() == 0
+
+
+async def test_a_full_disk_refuses_until_there_is_room(tmp_path):
+    store = await open_store(f"sqlite:///{tmp_path}/store.db", [THINGS], ())
+    journal = await Journal.open(store, JournalSettings(secret="s" * 16), Watched())
+    writer = store._writer._connection
+    [(pages,)] = writer.execute("PRAGMA page_count").fetchall()
+    writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    begun = []
+
+    async def fill():
+        for number in range(1000):
+            begun.append(await journal.begin(intent(number)))
+
+    with pytest.raises(GatewayError) as caught:
+        await fill()
+    assert (caught.value.row, caught.value.outcome) == (STORE_UNAVAILABLE, Outcome.NOT_APPLIED)
+    writer.execute("PRAGMA max_page_count = 1000000")
+    begun.append(await journal.begin(intent(1000)))
+    await journal.flush()
+    entries = {entry.id: entry for entry in await journal.page({}, 2000)}
+    assert set(begun) <= entries.keys()
+    assert all(identifier in begun or entry.end.outcome == "NOT_APPLIED" for identifier, entry in entries.items())
+    await journal.aclose()
+    await store.aclose()
