@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import strawberry
+from msgspec import Struct
 from strawberry import UNSET
 
 from app.errors import (
@@ -39,8 +40,7 @@ REPLACED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """The arguments of an update's field. `patches` says that `input` is a patch of the record."""
 
     id: str

@@ -97,6 +97,10 @@ class Rules(Protocol):
 
     async def read(self, resource: Resource, record_id: str, options: Options, call: LocalCall) -> Wire | None: ...
 
+
+class ListRules(Protocol):
+    """The rules of an API with lists."""
+
     async def page(self, request: ListRequest, call: LocalCall) -> ListPage: ...
 
 
@@ -175,7 +179,7 @@ class LocalBackend:
         return await self._rules.read(resource, record_id, options, self._local(call))
 
     async def page(self, request: ListRequest, *, call: Call) -> ListPage:
-        return await self._rules.page(request, self._local(call))
+        return await cast("ListRules", self._rules).page(request, self._local(call))
 
     def _local(self, call: Call) -> LocalCall:
         callers: Any = call.credentials.get(self._api)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct
 from strawberry import UNSET
 
 from app.mapping.wire import Wire
@@ -55,8 +56,7 @@ class Texts:
     record: str
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateRequest:
+class UpdateRequest(Struct, frozen=True):
     """One update as plain values. `body` is the vendor's JSON, made from the Strawberry `input`.
 
     `patch` is what the caller sent where that was a patch: `input` is then the whole that was made of it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -22,7 +21,7 @@ from app.upstream.clock import BackendClock
 from app.upstream.exchange import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from app.call import Call
     from app.mapping.wire import Wire
@@ -101,8 +100,7 @@ class RestBackend:
                 raise GatewayError(VALUE_NOT_SUPPORTED, "A failure is simulated by a sandbox alone; nothing was sent.")
             headers["x-simulate"] = call.simulate
         sent = self.built(request, headers)
-        with self._dropping(token, call):
-            return await self._send(sent, call, partial(judge_update, request))
+        return await self._send(sent, call, token, partial(judge_update, request))
 
     async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:  # noqa: ARG002 - the port's
         credentials, _ = await self.credentials.headers(call)
@@ -157,36 +155,34 @@ class RestBackend:
     ) -> Wire | None:
         path, query = resource.get(record_id, options)
         request = Request("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
-        with self._dropping(token, call):
-            return await self._send(request, call, partial(judge_read, resource, record_id))
+        return await self._send(request, call, token, partial(judge_read, resource, record_id))
 
-    async def _send(self, request: Request, call: Call, judge: Callable[[Answer], T]) -> T:
+    async def _send(self, request: Request, call: Call, token: str | None, judge: Callable[[Answer], T]) -> T:
         begun = time.time()
 
         def judged(answer: Answer) -> T:
             self._clock.note(answer.headers, begun)
             return judge(answer)
 
-        return await self._upstream.send(request, call, judged)
+        try:
+            return await self._upstream.send(request, call, judged)
+        except (GatewayError, GatewayErrors) as error:
+            # A simulated refusal says nothing of the token.
+            if token is not None and call.simulate is None:
+                self._drop(token, call, error)
+            raise
 
     async def page(self, request: ListRequest, *, call: Call) -> ListPage:
         credentials, token = await self.credentials.headers(call)
         path, query = request.listing.get(request)
         sent = Request("GET", path, query, {**self._read_headers, **credentials})
-        with self._dropping(token, call):
-            return await self._send(sent, call, partial(judge_page, request))
+        return await self._send(sent, call, token, partial(judge_page, request))
 
-    @contextmanager
-    def _dropping(self, token: str | None, call: Call) -> Iterator[None]:
+    def _drop(self, token: str, call: Call, error: GatewayError | GatewayErrors) -> None:
         """Forgets the gateway's token where it was not taken; a refusal of the action is no word against it."""
-        try:
-            yield
-        except (GatewayError, GatewayErrors) as error:
-            faults = error.errors if isinstance(error, GatewayErrors) else (error,)
-            refused = [fault for fault in faults if fault.row.code is Code.UNAUTHENTICATED]
-            # A simulated refusal says nothing of the token.
-            if refused and token is not None and call.simulate is None:
-                passing = self.credentials.drop(token, call)
-                for fault in refused:
-                    fault.passing = passing
-            raise
+        faults = error.errors if isinstance(error, GatewayErrors) else (error,)
+        refused = [fault for fault in faults if fault.row.code is Code.UNAUTHENTICATED]
+        if refused:
+            passing = self.credentials.drop(token, call)
+            for fault in refused:
+                fault.passing = passing

@@ -16,16 +16,23 @@ class BackendClock:
     """
 
     def __init__(self) -> None:
-        self.ahead: float | None = None
+        self._seen: tuple[str, float] | None = None
+
+    @property
+    def ahead(self) -> float | None:
+        if self._seen is None:
+            return None
+        date, begun = self._seen
+        try:
+            return parsedate_to_datetime(date).timestamp() - begun
+        except (ValueError, TypeError, OverflowError):
+            return None
 
     def note(self, headers: Mapping[str, str], begun: float) -> None:
         """`begun` is this machine's time before the request was sent: the `Date` was written after it.
 
         An answer with an `Age` is a cache's, and its `Date` is of another day (RFC 9111 section 5.1).
         """
-        if "age" in headers:
-            return
-        try:
-            self.ahead = parsedate_to_datetime(headers.get("date", "")).timestamp() - begun
-        except (ValueError, TypeError, OverflowError):
-            return
+        date = headers.get("date")
+        if date is not None and "age" not in headers:
+            self._seen = date, begun
