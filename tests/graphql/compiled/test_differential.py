@@ -91,7 +91,9 @@ def compare(asked: Any, runs: Callable[[Any, bool], Coroutine[Any, Any, Any]], s
     same()
     ways = seen[schema]
     assert ways[Way.COMPILED] > examples // 3, "what is compared is mostly not compiled"
-    assert ways[Way.COMPLETED] > examples // 100
+    if schema is NOTES:
+        # In the vendors' schema, whose lists most drawn operations ask for, a null where none may be is too rare.
+        assert ways[Way.COMPLETED] > examples // 100
     assert ways[Way.VARIABLES] > examples // 50
     assert ways[None] > examples // 50, "what is compared is all valid"
     assert not ways[Way.SURPRISE]
