@@ -7,7 +7,9 @@ import json
 import socket
 
 import httpx
+import pytest
 
+from app.__main__ import main
 from tests.processes import program, run
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
@@ -37,7 +39,20 @@ def ask(gateway, caller, body, **headers):
     return httpx.post(f"{gateway.url}/graphql", json=body, headers=headers).json()
 
 
-def test_keys_hold_across_a_restart_and_belong_to_their_caller(tmp_path):
+@pytest.fixture
+def listed(tmp_path, monkeypatch, capsys):
+    """The lines that `python -m app journal` prints in the folder of the gateway."""
+
+    def lines(*arguments):
+        monkeypatch.chdir(tmp_path)
+        capsys.readouterr()
+        assert main(["journal", *arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return lines
+
+
+def test_keys_hold_across_a_restart_and_belong_to_their_caller(tmp_path, listed):
     write = ["customers:write", "customers:read", "updates:read"]
     settings = {"GATEWAY_CALLER_TOKENS": tokens(shop=write, till=write, audit=["updates:read-all"])}
     with program(tmp_path, **settings) as gateway:
@@ -62,16 +77,17 @@ def test_keys_hold_across_a_restart_and_belong_to_their_caller(tmp_path):
         assert (seen["shop"][0]["replayed"], seen["shop"][0]["requestId"]) == (2, "first-False")
         metrics = httpx.get(f"{gateway.url}/metrics", headers={"authorization": f"Bearer {TOKENS['audit']}"})
         assert metrics.status_code == 403
-    printed = [json.loads(line) for line in run(tmp_path, "journal", "--json").stdout.splitlines()]
+    printed = [json.loads(line) for line in listed("--json")]
     assert [(entry["caller"], entry["outcome"], entry["callerGone"]) for entry in printed] == [
         ("till", "APPLIED", False),
         ("shop", "APPLIED", False),
     ]
-    table = run(tmp_path, "journal", "--record", CUSTOMER, "--since", "1h").stdout.splitlines()
+    table = listed("--record", CUSTOMER, "--since", "1h")
     assert table[0].split() == ["BEGUN", "OUTCOME", "MUTATION", "RECORD", "REASON", "CALLER", "REQUEST"]
     assert len(table) == 3
-    assert run(tmp_path, "journal", "--unknown", "--json").stdout == ""
-    assert run(tmp_path, "journal", "--record", "nonsense").returncode == 2
+    assert listed("--unknown", "--json") == []
+    with pytest.raises(SystemExit, match="2"):
+        listed("--record", "nonsense")
 
 
 def test_without_a_store_there_is_nothing_to_print_and_nothing_is_made(tmp_path):
@@ -95,7 +111,7 @@ def test_a_store_that_cannot_be_opened_ends_the_start_only_where_the_journal_is_
     assert "no journal is kept" in gateway.output()
 
 
-def test_a_caller_that_has_gone_is_noted(tmp_path):
+def test_a_caller_that_has_gone_is_noted(tmp_path, listed):
     """Its connection is closed as soon as the request is sent: the update is made, and nobody hears of it."""
     body = json.dumps(UPDATE).encode()
     head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -105,5 +121,5 @@ def test_a_caller_that_has_gone_is_noted(tmp_path):
             with socket.create_connection((host, int(port))) as connection:
                 connection.sendall(head.encode() + body)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # ends with a reset
-    printed = [json.loads(line) for line in run(tmp_path, "journal", "--json").stdout.splitlines()]
+    printed = [json.loads(line) for line in listed("--json")]
     assert any(entry["callerGone"] for entry in printed)
