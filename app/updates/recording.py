@@ -53,14 +53,14 @@ class Recorder:
         self.shown = shown
 
     def recording(
-        self, resource: Resource, change: Change, context: Any, key: str | None = None
+        self, resource: Resource, change: Change, context: Any, key: str | None = None, position: int | None = None
     ) -> UpdateRecording | None:
         """Of one update, None where nothing is recorded. Raises GatewayError for a key that cannot be used."""
         if self.journal is None:
             if key is not None:
                 raise GatewayError(IDEMPOTENCY_NOT_AVAILABLE)
             return None
-        return UpdateRecording(self.journal, resource, change, context, key)
+        return UpdateRecording(self.journal, resource, change, context, key, position)
 
 
 class UpdateRecording:
@@ -68,7 +68,16 @@ class UpdateRecording:
 
     request: UpdateRequest
 
-    def __init__(self, journal: Journal, resource: Resource, change: Change, context: Any, key: str | None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        resource: Resource,
+        change: Change,
+        context: Any,
+        key: str | None,
+        position: int | None,
+    ) -> None:
+        self._position = position
         self._journal = journal
         self._resource = resource
         self._change = change
@@ -155,6 +164,7 @@ class UpdateRecording:
             caller=self._caller,
             person=self._person,
             account=self._account,
+            position=self._position,
             key=self._key,
             proof=None if evidence is None else self._journal.hashes.proof(evidence, whole=True),
         )

@@ -133,7 +133,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
             raise too_long
         if change.dry_run:
             return payload(preview=await preview(resource, info, change))
-        record, replayed = await update(resource, info, change)
+        record, replayed = await update(resource, info, change, key=context.call.idempotency_key)
         if not as_data(record) or not wanted(info):
             return payload(**{field: record, "replayed": replayed})
         raise record

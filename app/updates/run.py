@@ -51,15 +51,17 @@ _KEY_ATTEMPTS = 5
 _NO_CONTENT = 204
 
 
-async def update(resource: Resource, info: Any, change: Change) -> tuple[Any, bool]:
+async def update(
+    resource: Resource, info: Any, change: Change, *, key: str | None = None, position: int | None = None
+) -> tuple[Any, bool]:
     """The record to put into the payload, or the exception that stands for it; and whether an earlier request answers.
 
-    Raises GatewayError(s).
+    `key` is the update's idempotency key, `position` its place in a bulk. Raises GatewayError(s).
     """
     context = info.context
     backend, call = backend_of(info, resource.api), context.call
     recorder = context.recorder
-    recording = None if recorder is None else recorder.recording(resource, change, context, call.idempotency_key)
+    recording = None if recorder is None else recorder.recording(resource, change, context, key, position)
     for _ in range(_KEY_ATTEMPTS):
         if recording is not None and (entry := await recording.earlier()) is not None:
             recording.replay(entry)
