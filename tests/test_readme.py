@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import json
 import re
 import shlex
@@ -44,15 +45,21 @@ def local(tmp_path_factory):
         yield started
 
 
-@pytest.fixture(scope="module")
-def over_the_sandbox(tmp_path_factory):
+@contextlib.contextmanager
+def two_terminals(folders):
     """The README's two terminals, on free ports."""
-    with program(tmp_path_factory.mktemp("sandbox"), "sandbox") as sandbox:
+    with program(folders.mktemp("sandbox"), "sandbox") as sandbox:
         settings = dict(EXPORT.findall(marked("gateway").replace("http://127.0.0.1:8001", sandbox.url)))
-        with program(tmp_path_factory.mktemp("gateway"), **settings) as started:
+        with program(folders.mktemp("gateway"), **settings) as started:
             started.settings = settings
             started.sandbox = sandbox
             yield started
+
+
+@pytest.fixture(scope="module")
+def over_the_sandbox(tmp_path_factory):
+    with two_terminals(tmp_path_factory) as started:
+        yield started
 
 
 def check(command, expected, url):
@@ -148,15 +155,19 @@ RUNS = re.compile(
 
 
 @pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])
-def test_the_readmes_way_from_finding_to_a_refusal(request, wiring):
-    """Each operation as it stands there, in its order, against one gateway; a refusal repeats the operation before."""
-    gateway = request.getfixturevalue(wiring)
+def test_the_readmes_way_from_finding_to_a_refusal(tmp_path_factory, wiring):
+    """Each operation as it stands there, in its order; a refusal repeats the operation before.
+
+    On a new store: other transcripts change the same supplier.
+    """
+    started = program(tmp_path_factory.mktemp("new")) if wiring == "local" else two_terminals(tmp_path_factory)
     document, names = None, []
-    for match in RUNS.finditer(README.read_text()):
-        document = match["document"] or document
-        names.append(match["name"])
-        asked = {"query": document, "variables": json.loads(match["variables"])}
-        assert httpx.post(f"{gateway.url}/graphql", json=asked).json() == json.loads(match["answer"]), match["name"]
+    with started as gateway:
+        for match in RUNS.finditer(README.read_text()):
+            document = match["document"] or document
+            names.append(match["name"])
+            asked = {"query": document, "variables": json.loads(match["variables"])}
+            assert httpx.post(f"{gateway.url}/graphql", json=asked).json() == json.loads(match["answer"]), match["name"]
     assert names == ["find", "read", "patch", "refusal"]
 
 
