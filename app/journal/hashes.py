@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from app.json_codec import encode_json
@@ -64,15 +65,8 @@ class Hashes:
         return hmac.digest(self._secret, salt.encode() + _canonical(values), "sha256").hex()
 
 
-def _canonical(value: Any) -> bytes:
-    return encode_json(_sorted(value))
-
-
-def _sorted(value: Any) -> Any:
-    """Members in one order, at every depth: JSON objects are equal whatever their order."""
-    if isinstance(value, Mapping):
-        return {str(name): _sorted(value[name]) for name in sorted(value, key=str)}
-    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+# Members in one order, at every depth: JSON objects are equal whatever their order.
+_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
 def new_secret() -> str:

@@ -220,38 +220,31 @@ class Journal:
             self._writing = asyncio.create_task(self._write_intents())
 
     async def _record(self, waiting: _Waiting, loop_deadline: float | None) -> None:
+        """A future that is done before its group is written is one that nobody waits for any more."""
         self._write_soon(waiting)
         started = perf_counter()
+        late = None
+        if loop_deadline is not None:
+            late = asyncio.get_running_loop().call_at(loop_deadline, _give_up, waiting.written)
         try:
-            async with asyncio.timeout_at(loop_deadline):
-                recorded = await asyncio.shield(waiting.written)
-        except TimeoutError:
-            self._abandon(waiting)
+            recorded = await waiting.written
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            if isinstance(error, asyncio.CancelledError):
+                if waiting.end is None and waiting.identifier in self._live:  # written in the same moment
+                    self._unsent(waiting.identifier)
+                raise
             raise GatewayError(DEADLINE_BEFORE_SENDING, detail="the journal was not written in time") from None
-        except asyncio.CancelledError:
-            self._abandon(waiting)
-            raise
         except GatewayError as error:
-            if waiting.end is None and not (isinstance(error, StoreUnavailableError) and error.certain):
-                self._unsent(waiting.identifier)  # it may have been written all the same
             self.observer.journal_wrote(perf_counter() - started, "unavailable")
             raise GatewayError(STORE_UNAVAILABLE, detail=str(error)) from error
+        finally:
+            if late is not None:
+                late.cancel()
         self.observer.journal_wrote(perf_counter() - started, "ok")
         if not recorded:
             raise KeyTakenError
-
-    def _abandon(self, waiting: _Waiting) -> None:
-        """Nobody waits: it is not written, or it ends as not sent once it is."""
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-            return
-
-        def written(future: asyncio.Future[bool]) -> None:
-            if future.cancelled() or future.exception() is not None or future.result():
-                self._unsent(waiting.identifier)
-
-        if waiting.end is None:
-            waiting.written.add_done_callback(written)
 
     def _unsent(self, identifier: str) -> None:
         if len(self._ends) >= _MOST_ENDS:
@@ -266,21 +259,28 @@ class Journal:
                 holder = await self.holder()
                 rows = await self.store.execute(self._inserts(group, holder))
             except Exception as error:  # noqa: BLE001 - told to everyone who waits
-                known = error if isinstance(error, GatewayError) else _unexpected(error)
-                for waiting in group:
-                    if not waiting.written.done():
-                        waiting.written.set_exception(known)
-                        waiting.written.exception()  # seen, where nobody waits any more
+                self._not_written(group, error if isinstance(error, GatewayError) else _unexpected(error))
                 continue
             taken = {row[0] for row in rows}
             for waiting in group:
                 new = waiting.intent.key is None or waiting.identifier in taken
-                if new and waiting.end is None:
-                    self._live.add(waiting.identifier)
                 self.written += new
                 if not waiting.written.done():
+                    if new and waiting.end is None:
+                        self._live.add(waiting.identifier)
                     waiting.written.set_result(new)
+                elif new and waiting.end is None:
+                    self._unsent(waiting.identifier)
             self.observer.journal_open(len(self._live))
+
+    def _not_written(self, group: Sequence[_Waiting], error: GatewayError) -> None:
+        certain = isinstance(error, StoreUnavailableError) and error.certain
+        for waiting in group:
+            if waiting.end is None and not certain:
+                self._unsent(waiting.identifier)  # it may have been written all the same
+            if not waiting.written.done():
+                waiting.written.set_exception(error)
+                waiting.written.exception()  # seen, where nobody waits
 
     def _inserts(self, group: Sequence[_Waiting], holder: int) -> list[Statement]:
         """Only a key can be taken, so that only its entry says whether it was written."""
@@ -342,6 +342,11 @@ class Journal:
         if replays:
             statements.append(Statement(texts.replay, [(identifier,) for identifier in replays.elements()]))
         return statements
+
+
+def _give_up(written: asyncio.Future[bool]) -> None:
+    if not written.done():
+        written.set_exception(TimeoutError())
 
 
 def _unexpected(error: Exception) -> GatewayError:

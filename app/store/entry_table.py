@@ -6,7 +6,7 @@ An entry's id is a UUID of version 7, so that ids are in the order of time and t
 from __future__ import annotations
 
 import functools
-import secrets
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ class _Ids:
 
 
 def entry_id(milliseconds: int) -> str:
-    drawn = milliseconds << 74 | secrets.randbits(74)
+    drawn = milliseconds << 74 | random.getrandbits(74)  # unique, and no secret
     _Ids.last = drawn if drawn > _Ids.last else _Ids.last + 1
     return _uuid(_Ids.last)
 

@@ -6,14 +6,16 @@ Only its digest is kept, in the journal. In doubt there is no evidence, and the 
 from __future__ import annotations
 
 import decimal
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from strawberry import UNSET
 
 from app.mapping.members import members
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.updates.resource import Resource, UpdateRequest
 
 # Members by their path, as `address.city`. A list is one value. What is empty counts as absent, in a list too.
@@ -25,10 +27,10 @@ def evidence_of(request: UpdateRequest) -> Evidence | None:
     resource = request.resource
     if not resource.evident(request):
         return None
-    values = _along(resource.input, request.body)
+    values = _along(_parts(resource.input), request.body, {})
     if resource.replaces:
         return {path: value for path, value in values.items() if value is not None or path not in resource.kept}
-    sent = _sent(resource.input, request.body)
+    sent = _sent(_parts(resource.input), request.body)
     if not sent or any(isinstance(values[path], list) for path in sent):
         return None  # a merge of a list shows in no single member
     return {path: _merged(values[path]) for path in sent}
@@ -36,7 +38,7 @@ def evidence_of(request: UpdateRequest) -> Evidence | None:
 
 def observed(resource: Resource, record: Any) -> Evidence:
     """The same of a record that was read, under every path that a request can have."""
-    values = _along(resource.input, record)
+    values = _along(_parts(resource.input), record, {})
     return values if resource.replaces else {path: _merged(value) for path, value in values.items()}
 
 
@@ -47,51 +49,74 @@ def sent_fields(input_: Any) -> tuple[str, ...]:
     )
 
 
-def _along(input_: type, value: Any, above: str = "") -> Evidence:
-    """The members that the input type has, of a vendor's object or of a record."""
-    found: Evidence = {}
-    of = _getter(value)
+class _Part(NamedTuple):
+    """A member of an input type. `below` is what an object has; `of_list` is what the items of a list have."""
+
+    name: str
+    folded: str
+    path: str
+    below: tuple[_Part, ...] | None
+    of_list: bool
+
+
+@cache
+def _parts(input_: type, above: str = "") -> tuple[_Part, ...]:
+    parts = []
     for member in members(input_):
-        item, path = of(member.folded), above + member.folded
-        if member.nested is None:
-            found[path] = _leaf(item)
-        elif member.is_list:
-            nested = member.nested
-            found[path] = [_without_empty(_along(nested, part)) for part in item] if item else None
+        path = above + member.folded
+        below = None
+        if member.nested is not None:
+            below = _parts(member.nested) if member.is_list else _parts(member.nested, path + ".")
+        parts.append(_Part(member.name, member.folded, path, below, member.is_list and below is not None))
+    return tuple(parts)
+
+
+def _along(parts: tuple[_Part, ...], value: Any, found: Evidence) -> Evidence:
+    """The members that an input type has, of a vendor's object or of a record, put into `found`."""
+    whole = value if type(value) is dict else None
+    attributes = None if whole is not None or value is None else _attributes(type(value))  # type: ignore[arg-type]  # a class is hashable
+    for part in parts:
+        if whole is not None:
+            item = whole.get(part.name)
+        elif attributes is not None and part.folded in attributes:
+            item = getattr(value, attributes[part.folded])
         else:
-            found.update(_along(member.nested, item, path + "."))
+            item = None
+        if part.below is None:
+            found[part.path] = _leaf(item)
+        elif part.of_list:
+            found[part.path] = [_without_empty(_along(part.below, one, {})) for one in item] if item else None
+        else:
+            _along(part.below, item, found)
     return found
 
 
-def _sent(input_: type, body: Mapping[str, Any], above: str = "") -> list[str]:
+def _sent(parts: tuple[_Part, ...], body: Mapping[str, Any]) -> list[str]:
     """Paths of what a request holds."""
-    folded = {name.casefold(): item for name, item in body.items()}
     found: list[str] = []
-    for member in members(input_):
-        if member.folded not in folded:
+    for part in parts:
+        if part.name not in body:
             continue
-        item = folded[member.folded]
-        if member.nested is not None and not member.is_list and isinstance(item, dict):
-            found += _sent(member.nested, item, f"{above}{member.folded}.")
+        item = body[part.name]
+        if part.below is not None and not part.of_list and isinstance(item, dict):
+            found += _sent(part.below, item)
         else:
-            found.append(above + member.folded)
+            found.append(part.path)
     return found
 
 
-def _getter(value: Any) -> Any:
-    if value is None:
-        return lambda _: None
-    if isinstance(value, Mapping):
-        folded = {name.casefold(): item for name, item in value.items()}
-        return folded.get
-    attributes = {member.folded: member.attribute for member in members(type(value))}
-    return lambda name: getattr(value, attributes[name], None) if name in attributes else None
+@cache
+def _attributes(record: type) -> dict[str, str]:
+    return {member.folded: member.attribute for member in members(record)}
 
 
 def _leaf(value: Any) -> Any:
+    """Decimals by their value: `1.50` is read as `1.5`."""
+    if type(value) is str:
+        return value or None
     if isinstance(value, decimal.Decimal):
         return str(value.normalize())
-    return None if isinstance(value, str | list | dict) and not value else value
+    return None if isinstance(value, list | dict) and not value else value
 
 
 def _merged(value: Any) -> Any:

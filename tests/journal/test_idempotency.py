@@ -244,7 +244,9 @@ def test_each_keys_request_reaches_the_backend_once_and_is_told_alike(tmp_path, 
     local = parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{tmp_path}/sandbox.db"})
     asyncio.run(created(local))
 
-    @settings(max_examples=max(2, least // 60), suppress_health_check=list(HealthCheck), database=None, print_blob=True)
+    @settings(
+        max_examples=min(40, least // 30), suppress_health_check=list(HealthCheck), database=None, print_blob=True
+    )
     @given(steps)
     def run(drawn):
         nonlocal asked
