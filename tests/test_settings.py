@@ -258,6 +258,37 @@ def test_what_browsers_and_urls_write_otherwise_is_normalised():
     assert settings.apis["basecone"].url == "https://api.example/v1"
 
 
+REAL = [
+    ("basecone", ""),
+    ("bokamera", ""),
+    ("basecone", "https://api.basecone.com/v1"),
+    ("basecone", "HTTPS://API.Basecone.COM:443/v1"),
+    ("basecone", "https://api.basecone.com./v1"),
+    ("basecone", "https://basecone.com"),
+    ("basecone", "http://eu.api.basecone.com/v1"),
+    ("basecone", "https://api.bokamera.se"),
+    ("bokamera", "https://www.bokamera.se"),
+    ("bokamera", "https://api.bookmore.com"),
+    ("bokamera", "https://api.basecone.com"),
+]
+
+
+@pytest.mark.parametrize("mode", ["rest", "local"])
+@pytest.mark.parametrize(("api", "url"), REAL)
+def test_a_vendors_own_host_is_no_sandbox(api: str, url: str, mode: str):
+    prefix = f"GATEWAY_{api.upper()}_"
+    given = {f"{prefix}MODE": mode, f"{prefix}SANDBOX": "true", **({f"{prefix}URL": url} if url else {})}
+    with pytest.raises(SettingsError) as refused:
+        check_settings(parse_settings(APIS, given), APIS)
+    assert str(refused.value) == f"{prefix}SANDBOX: the URL is a vendor's own, which is no sandbox"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8001/v1", "https://basecone.com.example", "https://notbasecone.com"])
+def test_any_other_host_may_be_one(url: str):
+    given = {"GATEWAY_BASECONE_MODE": "rest", "GATEWAY_BASECONE_SANDBOX": "true", "GATEWAY_BASECONE_URL": url}
+    check_settings(parse_settings(APIS, given), APIS)
+
+
 NAMES = [
     "export GATEWAY_PORT",
     "\ufeffGATEWAY_PORT",

@@ -7,8 +7,9 @@ fault's script says. So what the gateway tells of a write can be compared with w
 from __future__ import annotations
 
 import contextlib
+import importlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,7 +19,9 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+import app.apis
 from app.apis import APIS
+from app.apis.api import Api
 from app.apis.basecone.seed import CUSTOMERS
 from app.apis.bokamera.seed import CUSTOMERS as BOOKING_CUSTOMERS
 from app.apis.bokamera.seed import bearer_of
@@ -26,11 +29,16 @@ from app.bootstrap import create_app, create_sandbox, open_store_for
 from app.config import parse_settings
 from app.store.engine import SqlStore
 from tests.harness import check_error
+from tests.processes import ROOT
 from tests.upstream.bad_server import BadServer, Exchange, Script, answer
 
+# The API of a newcomer, who says nothing of what proves an update.
+app.apis.__path__.append(str(ROOT / "tests/further"))
+LIBRARY = importlib.import_module("app.apis.library").API
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
 BOOKING_CUSTOMER = "b0000000-0000-4000-8000-000000000001"
 COMPANY = "a0000000-0000-4000-8000-000000000001"
+BOOK = "b1000000-0000-4000-8000-000000000001"
 BEFORE = {"basecone": "Anna Bakery", "bokamera": "Anna"}
 AFTER = "Changed"
 _UPDATED = re.compile(rb'(?<="Updated":")(?!2026-01-15T10:00:00Z)[^"]+')
@@ -40,6 +48,8 @@ _UPDATES = {
       updateCustomer(id: $id, input: $input, skipCreationInAccountingSystem: $skip) { customer { name } } }""",
     "bokamera": """mutation($id: UUID!, $input: UpdateBookingCustomerInput!) {
       updateBookingCustomer(id: $id, input: $input) { bookingCustomer { firstname } } }""",
+    "library": """mutation($id: UUID!, $input: UpdateBookInput!) {
+      updateBook(id: $id, input: $input) { book { title } } }""",
 }
 
 
@@ -47,6 +57,8 @@ def request(api: str, *, name: str = AFTER, skip: bool = False, **more: Any) -> 
     """An update that renames; `more` are further members of the input."""
     if api == "basecone":
         variables = {"id": CUSTOMER, "skip": skip, "input": {"company": {"companyId": COMPANY}, "name": name, **more}}
+    elif api == "library":
+        variables = {"id": BOOK, "input": {"title": name, **more}}
     else:
         variables = {"id": BOOKING_CUSTOMER, "input": {"firstname": name, **more}}
     return {"query": _UPDATES[api], "variables": variables}
@@ -129,7 +141,7 @@ def applied(api: str, body: dict[str, Any]) -> bool:
     if "errors" in body:
         return False
     [record] = next(iter(body["data"].values())).values()
-    return bool(record["name" if api == "basecone" else "firstname"] == AFTER)
+    return bool(record[{"basecone": "name", "library": "title"}.get(api, "firstname")] == AFTER)
 
 
 @contextlib.asynccontextmanager
@@ -146,13 +158,14 @@ async def gatewayed(
     tls: Any = None,
     settings: dict[str, str] | None = None,
     others: dict[str, Any] | None = None,
+    apis: Sequence[Api] = APIS,
 ) -> AsyncIterator[Gatewayed]:
     """`url` replaces the server's, or is "https" for its own under that scheme; `others` holds a URL by API name."""
-    local = parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"})
+    local = parse_settings(apis, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"})
     async with contextlib.AsyncExitStack() as stack:
-        store = await open_store_for(local, APIS)
+        store = await open_store_for(local, apis)
         stack.push_async_callback(store.aclose)
-        sandbox = create_sandbox(local, APIS, store)
+        sandbox = create_sandbox(local, apis, store)
         await stack.enter_async_context(sandbox.router.lifespan_context(sandbox))
         relay = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(sandbox), base_url="http://sandbox.test")
@@ -161,9 +174,9 @@ async def gatewayed(
         script = put if raw else neighbour.script
         server = await stack.enter_async_context(BadServer(script, raw=raw, eager=eager, tls=tls))
         base = server.url.replace("http:", "https:") if url == "https" else url or server.url
-        given = rest_settings({api.name: (others or {}).get(api.name, base) for api in APIS})
+        given = rest_settings({api.name: (others or {}).get(api.name, base) for api in apis}, apis)
         given |= {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **(settings or {})}
-        app = create_app(parse_settings(APIS, given))
+        app = create_app(parse_settings(apis, given), apis)
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
         client = await stack.enter_async_context(
@@ -172,12 +185,12 @@ async def gatewayed(
         yield Gatewayed(app, client, server, neighbour)
 
 
-def rest_settings(urls: dict[str, str]) -> dict[str, str]:
+def rest_settings(urls: dict[str, str], apis: Sequence[Api] = APIS) -> dict[str, str]:
     """Each API in REST mode under a URL of its own. Callers bring BokaMera's bearer: no token endpoint is asked."""
     token = {"token_url", "client_id", "username", "password"}
     return {
         f"GATEWAY_{api.name}_{name}".upper(): value
-        for api in APIS
+        for api in apis
         for name, value in api.sandbox_settings(urls[api.name]).items()
         if name not in token
     }

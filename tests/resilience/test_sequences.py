@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.patience import given_time
-from tests.resilience.neighbour import applied, gatewayed
+from tests.resilience.neighbour import _HEADERS as BEARER
+from tests.resilience.neighbour import applied, gatewayed, request
 from tests.upstream.bad_server import BadServer, Exchange, Script, answer, says, status, unused_port
 
 UNSENT = {"code": "BACKEND_UNAVAILABLE", "outcome": "NOT_APPLIED"}
@@ -212,3 +213,26 @@ async def test_a_connection_is_retried_inside_the_deadline_and_the_update_is_sen
         async with BadServer(status(204), port=port) as late:
             assert applied("basecone", await update)
             assert late.puts == 1
+
+
+OF_ONE = {"basecone": "VAT_CODE_INVALID", "bokamera": "FIELD_EMPTY"}
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_a_proxy_to_the_real_service_is_asked_for_no_failure(api, tmp_path: Path):
+    """Behind any address may be the real one; only a setting says that it is not. Its neighbour has that setting."""
+    other = next(name for name in APIS if name != api)
+    async with gatewayed(tmp_path, status(204), settings={f"GATEWAY_{api.upper()}_SANDBOX": "false"}) as gateway:
+
+        async def asked(name: str, wanted: str):
+            headers = {**BEARER, "x-simulate": wanted}
+            answer = (await gateway.client.post("/graphql", json=request(name), headers=headers)).json()
+            return [error["extensions"]["code"] for error in answer.get("errors", ())]
+
+        for wanted in (OF_ONE[api], "html-500", "timeout", "reset", "204-with-body"):
+            assert await asked(api, wanted) == ["BAD_REQUEST"]
+        assert gateway.server.requests == []
+        for name in (other, api):
+            await asked(name, OF_ONE[other])
+        puts = [item for item in gateway.server.requests if item.method == "PUT"]
+        assert [item.headers.get("x-simulate") for item in puts] == [OF_ONE[other], None]

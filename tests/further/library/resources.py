@@ -8,7 +8,6 @@ from strawberry import UNSET
 from app.apis.library.errors import BOOK_NOT_FOUND, MUTATION, NAME, TABLE
 from app.mapping.scalars import UUID
 from app.mapping.wire import wire
-from app.updates.proof import Proof, agrees
 from app.updates.resource import Resource, Texts
 
 
@@ -39,7 +38,6 @@ BOOKS = Resource(
     input=UpdateBookInput,
     mutation=MUTATION,
     scope="books",
-    proves=lambda request, read: Proof.WHOLE if agrees(request.body, read.record) else Proof.DIFFERS,
     texts=Texts(
         query="A book as the library has it now; null for an unknown id.",
         mutation="Changes a book. What is left out stays.",
