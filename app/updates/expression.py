@@ -29,15 +29,19 @@ def expressed(
 ) -> tuple[Wire, Problems]:
     """The members of the input class `cls`, in its order and spelling, as the record `read` has them.
 
-    `left_out` names, case folded, members of a read that are no part of a request. Null and absent are alike.
+    `left_out` names, case folded, members of a read that are no part of a request: by their path from the record on, as
+    `.externalid` or `company.companycode`, or wherever they are, as `_links`. Null and absent are alike.
     """
     body: Wire = {}
     problems: Problems = {}
     known = members_of(cls)
+    above = ".".join(place).casefold()
     by_name: dict[str, list[Any]] = {}
     for key, item in read.items():
-        by_name.setdefault(str(key).casefold(), []).append(item)
-        if str(key).casefold() not in {*known.folded, *left_out} and item not in _NOTHING:
+        folded = str(key).casefold()
+        by_name.setdefault(folded, []).append(item)
+        passed = folded in known.folded or folded in left_out or f"{above}.{folded}" in left_out
+        if not passed and item not in _NOTHING:
             problems[*place, str(key)] = "an update has no such member"
     for member in known.all:
         here = (*place, member.graphql_name)
@@ -58,7 +62,10 @@ def _member(member: Member, item: Any, left_out: Collection[str], place: tuple[s
     if not isinstance(item, list):
         problems[place] = "it is no list"
         return None
-    return [_item(member, part, left_out, place, problems) for part in item]
+    items = [_item(member, part, left_out, place, problems) for part in item]
+    if None in items:
+        problems.setdefault(place, "an item of it says nothing")
+    return items
 
 
 def _item(member: Member, item: Any, left_out: Collection[str], place: tuple[str, ...], problems: Problems) -> Any:

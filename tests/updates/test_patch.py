@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.apis import APIS
 from app.apis.basecone.examples import CUSTOMER_ID, SUPPLIER_ID
 from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
+from app.apis.basecone.seed import RECORDS
 from app.apis.basecone.shape import read_shape, request_of
+from app.apis.basecone.types import GeneralLedgerInput
 from app.bootstrap import Backends
 from app.call import Call
 from app.config import parse_settings
@@ -23,6 +26,7 @@ from app.graphql.execution import Engine, Request
 from app.graphql.schema import build_schema
 from app.json_codec import decode_json, encode_json
 from app.mapping.members import members
+from app.store.records import Record, UniqueConflictError, Write
 from app.updates.expression import expressed
 from tests.harness import WIRINGS, gateway
 
@@ -44,6 +48,7 @@ VALUES = {
     "email": ("new@example.com", "email"),
     "metadata": ({"only": "one"}, "metadata"),
 }  # fmt: skip
+COMPANY = "a0000000-0000-4000-8000-000000000001"
 KINDS = {"customer": (CUSTOMERS, CUSTOMER_ID), "supplier": (SUPPLIERS, SUPPLIER_ID)}
 CASES = [
     pytest.param(kind, member.graphql_name, id=f"{kind}-{member.graphql_name}")
@@ -264,6 +269,8 @@ UNSAYABLE = {
     "another type": ({"phone": 7}, ["patch", "phone"]),
     "a member deep inside": ({"address": {"city": "A", "floor": 2}}, ["patch", "address", "floor"]),
     "no name": ({"name": None}, ["patch", "name"]),
+    "a member of the record alone": ({"address": {"city": "A", "externalId": "E"}}, ["patch", "address", "externalId"]),
+    "an account of nothing": ({"bankAccounts": [{"default": None, "iban": None}]}, ["patch", "bankAccounts"]),
     "an account of another shape": ({"bankAccounts": [{"iban": "NL"}]}, ["patch", "bankAccounts", "default"]),
 }
 
@@ -289,12 +296,12 @@ async def test_a_record_that_an_update_cannot_say_is_not_patched_unless_the_patc
             return httpx.Response(204)
         return httpx.Response(200, json={**read, **members_read})
 
-    settings = parse_settings(
+    configured = parse_settings(
         APIS, {"GATEWAY_BASECONE_MODE": "rest", "GATEWAY_BASECONE_URL": "http://127.0.0.1:9/v1",
                "GATEWAY_BASECONE_CLIENT_IDENTIFIER": "i", "GATEWAY_BASECONE_API_ACCESS_KEY": "k",
                "GATEWAY_BOKAMERA_MODE": "rest", "GATEWAY_BOKAMERA_URL": "http://127.0.0.1:9"},
     )  # fmt: skip
-    backends = Backends(settings, APIS, {"basecone": httpx.MockTransport(service)})
+    backends = Backends(configured, APIS, {"basecone": httpx.MockTransport(service)})
     await backends.open()
     call = Call("test-request")
     engine = Engine(build_schema(APIS))
@@ -316,34 +323,89 @@ async def test_a_record_that_an_update_cannot_say_is_not_patched_unless_the_patc
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-CODE = st.fixed_dictionaries({"code": TEXT.filter(bool)})
-ADDRESS = st.fixed_dictionaries(
-    {}, optional={"streetName": TEXT, "streetNumber": TEXT, "city": TEXT, "postalCode": TEXT, "country": CODE}
-)
-ACCOUNT = st.fixed_dictionaries(
-    {"default": st.booleans()}, optional={"iban": TEXT, "externalId": TEXT, "country": CODE}
-)
-DISCOUNT = st.fixed_dictionaries(
-    {}, optional={"paymentDays": st.integers(0, 99), "discountPercentage": st.decimals(0, 99, places=2)}
-)
-SUPPLIER = st.fixed_dictionaries(
-    {"company": st.just({"companyId": "a0000000-0000-4000-8000-000000000001"}), "name": TEXT.filter(str.strip)},
-    optional={
-        "code": TEXT, "externalId": TEXT, "address": ADDRESS, "payCollectType": CODE, "vatCode": CODE,
-        "vatNumber": TEXT, "chamberOfCommerce": TEXT, "phone": TEXT, "fax": TEXT, "number": TEXT, "email": TEXT,
-        "bankAccounts": st.lists(ACCOUNT, min_size=1, max_size=3), "paymentDiscount": DISCOUNT, "paymentCondition": CODE,
-        "metadata": st.dictionaries(TEXT, TEXT, min_size=1, max_size=3),
-    },
-)  # fmt: skip
+SAID = TEXT.filter(str.strip)
+LEDGERS = {code: f"4afa8d3e-0000-4000-8000-00000000{code}" for code in ("4000", "7000", "8000")}
+# What the store takes at these places; elsewhere anything of the member's type.
+TAKEN = {
+    "vatCode.code": st.sampled_from(["NL21", "NL9", "NL0"]),
+    "payCollectType.code": st.sampled_from(["BANK", "DIRECTDEBIT"]),
+    "paymentCondition.code": st.sampled_from(["NET14", "NET30"]),
+    "country.code": st.sampled_from(["NL", "SE"]),
+    "generalLedger.code": st.sampled_from(list(LEDGERS)),
+    "company.companyId": st.just(COMPANY),
+    ".name": SAID,
+    ".code": SAID,
+    ".metadata": st.dictionaries(SAID, TEXT, max_size=3),
+    "paymentDiscount.paymentDays": st.integers(0, 99),
+    "paymentDiscount.discountCalculationMethod": st.sampled_from(
+        ["ExcludingVatWithoutDiscount", "IncludingVatWithoutDiscount", "ExcludingVatWithDiscount"]
+    ),
+    "paymentDiscount.discountPercentage": st.decimals(-99, 99, places=3),
+    "bankAccounts.default": st.just(False),  # of several one at most is it
+}
 
 
-@given(SUPPLIER)
-def test_a_record_that_was_read_and_sent_back_is_the_record(document):
-    stored = decode_json(encode_json(document))
-    read_back = decode_json(encode_json(read_shape(SUPPLIERS.kind, SUPPLIER_ID, stored, {"companyCode": "1"}, {})))
-    body, problems = expressed(SUPPLIERS.input, read_back, SUPPLIERS.patch.left_out)
-    assert problems == {}
-    request = request_of(SUPPLIERS.kind, decode_json(encode_json(body)))
-    kept = {name: value for name, value in stored.items() if name != "externalId"}
-    # A read answers a list without accounts where none are stored.
-    assert request == {"bankAccounts": [], **kept}
+def records(cls, above=""):
+    """Every record that the store can hold, as an update of the input class `cls` makes it: each member, or not."""
+    parts = {True: {}, False: {}}
+    for member in members(cls):
+        name = member.graphql_name
+        values = TAKEN.get(f"{above}.{name}", TEXT) if member.nested is None else records(member.nested, name)
+        parts[member.required][name] = st.lists(values, max_size=3) if member.is_list else values
+    if not above:
+        parts[False] |= {"externalId": TEXT, "substitutionGeneralLedger": records(GeneralLedgerInput, "generalLedger")}
+    return st.fixed_dictionaries(parts[True], optional=parts[False])
+
+
+DRAWN = st.sampled_from([CUSTOMERS, SUPPLIERS]).flatmap(lambda one: st.tuples(st.just(one), records(one.input)))
+
+
+def read_of(resource, document):
+    """A read, with the code of the discount's ledger."""
+    shape = read_shape(resource.kind, SUPPLIER_ID, document, {"companyCode": "1"}, LEDGERS)
+    ledger = (shape["paymentDiscount"] or {}).get("generalLedger")
+    if ledger is not None:
+        ledger["code"] = document["paymentDiscount"]["generalLedger"]["code"]
+    return decode_json(encode_json(shape))
+
+
+@pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_record_that_was_read_and_sent_back_is_the_record(examples):
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(DRAWN)
+    def sent_back(drawn):
+        resource, document = drawn[0], decode_json(encode_json(drawn[1]))
+        read_back = read_of(resource, document)
+        body, problems = expressed(resource.input, read_back, resource.patch.left_out)
+        assert problems == {}
+        request = request_of(resource.kind, decode_json(encode_json(body)))
+        kept = {name: document[name] for name in ("externalId", "substitutionGeneralLedger") if name in document}
+        assert read_of(resource, {**request, **kept}) == read_back
+        # A read answers a list without accounts where none are stored, and no map where it is empty.
+        assert {"bankAccounts": [], **request, **kept} == {"bankAccounts": [], **document}
+
+    sent_back()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=DRAWN)
+async def test_an_empty_patch_changes_nothing_of_a_stored_record(wired, drawn):
+    resource, document = drawn[0], decode_json(encode_json(drawn[1]))
+    wires, collection, record_id = wired["local"], RECORDS[resource.kind], KINDS[resource.name][1]
+    before = await wires.store.get(collection, record_id)
+    record = Record(record_id, document, COMPANY, document.get("code"))
+    with contextlib.suppress(UniqueConflictError):  # the code of another one
+        await wires.store.commit([Write(collection, record, before.version)])
+    stored, revision = (
+        (await wires.store.get(collection, record_id)).document,
+        (await read(wires, resource.name))["revision"],
+    )
+    more = ", skipCreationInAccountingSystem: true"
+    preview = await patched(wires, resource.name, {}, f"{more}, dryRun: true", "preview { changes { path } }")
+    answer = await patched(wires, resource.name, {}, more)
+    name = f"patch{resource.name.capitalize()}"
+    assert preview["data"][name]["preview"]["changes"] == []
+    assert answer["data"][name][resource.name]["revision"] == revision
+    after = (await wires.store.get(collection, record_id)).document
+    assert {"bankAccounts": [], **after} == {"bankAccounts": [], **stored}

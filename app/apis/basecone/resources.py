@@ -54,14 +54,15 @@ async def _with_ledger_code(record: Any, backend: Backend, call: Call) -> Any:
 # sent, and are presumed kept (assumed).
 _LEFT_OUT = frozenset({
     "_links",
-    "customerid",
-    "supplierid",
-    "companycode",
-    "paymentconditionid",
-    "paycollecttypeid",
-    "generalledgerid",
-    "externalid",
-    "substitutiongeneralledger",
+    ".customerid",
+    ".supplierid",
+    ".externalid",
+    ".substitutiongeneralledger",
+    "company.companycode",
+    "paymentcondition.paymentconditionid",
+    "paycollecttype.paycollecttypeid",
+    "vatcode.vatcodeid",
+    "paymentdiscount.generalledger.generalledgerid",
 })  # fmt: skip
 
 
