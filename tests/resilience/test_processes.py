@@ -31,13 +31,6 @@ log = logging.getLogger(__name__)
 SLOW = pytest.mark.slow
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'gateway.db'}"
-    return request.getfixturevalue("postgres_url")
-
-
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=SLOW)])
 async def test_kill_9_loses_no_acknowledged_update_and_leaves_no_half(url: str, rounds: int, tmp_path: Path):
     ledger, heard = Ledger(), 0
