@@ -100,6 +100,10 @@ def projection(
             source.add(f"{item} = parts", depth=2)
         else:
             source.add(f"{item} = {project}({item})", f"if {item} is None:", "    return None", depth=2)
+    for record_field in fields(cls):
+        if record_field.init and record_field.default is MISSING and record_field.default_factory is MISSING:
+            # Not selected, as in `{ vatCode { __typename } }`: nobody reads it.
+            values.setdefault(record_field.name, "None")
     source.add_object(cls, values)
     function: Callable[..., Any] = source.function()
     return function

@@ -6,6 +6,7 @@ It also misbehaves on demand, so that the tests of GraphQL and of the edge need 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import strawberry
@@ -65,16 +66,20 @@ class LocalNotebook:
         self.release = asyncio.Event()
         self.seen: list[Any] = []
 
+    def _remember(self, call: Any) -> None:
+        # Without its client, who would keep the whole connection.
+        self.seen.append(call and replace(call, client=None))
+
     async def read(self, note_id: str, call: Any = None) -> dict[str, Any] | None:
         self.calls.append(("read", note_id))
-        self.seen.append(call)
+        self._remember(call)
         if note_id == HIDDEN:
             raise refusal(NOTE_HIDDEN)
         return self.notes.get(note_id)
 
     async def write(self, note_id: str, changes: dict[str, Any], call: Any) -> dict[str, Any]:
         self.calls.append(("write", note_id, changes))
-        self.seen.append(call)
+        self._remember(call)
         title = changes.get("title")
         if title == "taken":
             raise refusal(TITLE_TAKEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 import strawberry
@@ -11,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strawberry import UNSET
 
-from app.apis.basecone.types import Customer, Supplier, UpdateCustomerInput, UpdateSupplierInput
+from app.apis.basecone.types import (
+    CompanyInput,
+    Customer,
+    Supplier,
+    UpdateCustomerInput,
+    UpdateSupplierInput,
+    VatCode,
+    VatCodeInput,
+)
 from app.apis.bokamera.types import UpdateBookingCustomerInput
 from app.mapping.generated import FunctionSource, name
 from app.mapping.members import attributes_of
@@ -93,6 +102,16 @@ def test_what_is_described_is_what_would_be_read(cls: type, given_cls: type, dat
     else:
         assert found is not None
         assert (type(found), looked_at(found, below)) == (cls, expected)
+
+
+@pytest.mark.parametrize("cls", [Customer, Supplier])
+def test_an_object_of_which_only_its_type_is_selected_is_described(cls: type):
+    value = (UpdateCustomerInput if cls is Customer else UpdateSupplierInput)(
+        company=CompanyInput(company_id=UUID(ID)), name="n", vat_code=VatCodeInput(code="21")
+    )
+    described_record = described(cls, value, Selected({"vatCode": Selected({"__typename": Selected()})}), id=ID)
+    assert described_record is not None
+    assert isinstance(described_record.vat_code, VatCode)
 
 
 def test_fields_of_fragments_and_aliases_are_selected_together_and_excluded_ones_are_not():
