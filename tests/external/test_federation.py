@@ -1,4 +1,4 @@
-"""The schema as a subgraph: three composers take it, and a real federated gateway passes everything on."""
+"""The schema as a subgraph: three composers take it, and two real federated gateways pass everything on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.external
 
 OTHER = HERE / "orders.graphql"
 PREPARED = prepared(APIS)
+ROUTERS = ("apollo", "hive")
 # What Apollo's gateway adds of its own to an error of a subgraph.
 ADDED = {"serviceName"}
 ENTITIES = """{
@@ -34,11 +35,11 @@ BOTH_WAYS = """mutation($id: UUID!, $input: UpdateCustomerInput!) {
 
 
 def through_router(
-    tools: Tools, url: str, requests: Sequence[Mapping[str, Any]], secret: str = ""
+    tools: Tools, router: str, url: str, requests: Sequence[Mapping[str, Any]], secret: str = ""
 ) -> list[dict[str, Any]]:
     file = tools.folder / "requests.json"
     file.write_text(json.dumps(requests))
-    return tools.node("federation.mjs", url, str(SCHEMA), str(OTHER), str(file), env={"ROUTER_SECRET": secret})
+    return tools.node("federation.mjs", router, url, str(SCHEMA), str(OTHER), str(file), env={"ROUTER_SECRET": secret})
 
 
 def test_three_composers_take_the_schema(tools: Tools) -> None:
@@ -54,8 +55,11 @@ def request_of(operation: Any) -> dict[str, Any]:
     return {"query": tab["query"], "variables": json.loads(tab["variables"]), "headers": headers}
 
 
+@pytest.mark.parametrize("router", ROUTERS)
 @pytest.mark.parametrize("settings", [{}, {"http_statuses": "2026-09"}], ids=["default statuses", "2026-09"])
-def test_answers_and_errors_arrive_as_they_are_given(tools: Tools, tmp_path: Path, settings: dict[str, str]) -> None:
+def test_answers_and_errors_arrive_as_they_are_given(
+    tools: Tools, tmp_path: Path, settings: dict[str, str], router: str
+) -> None:
     """The same operations, once through the router and once without it. Times and new ids differ, and nothing else."""
     requests = [request_of(operation) for operation in PREPARED]
     with serving(tmp_path, **settings) as gateway:
@@ -71,7 +75,7 @@ def test_answers_and_errors_arrive_as_they_are_given(tools: Tools, tmp_path: Pat
             ]
 
         direct_answers()  # so that what the updates change is changed before either of the two is compared
-        answers = through_router(tools, gateway, requests)
+        answers = through_router(tools, router, gateway, requests)
         unrouted = direct_answers()
     for operation, routed, direct in zip(PREPARED, answers, unrouted, strict=True):
         assert _errors(routed) == _errors(direct), operation.title
@@ -79,10 +83,11 @@ def test_answers_and_errors_arrive_as_they_are_given(tools: Tools, tmp_path: Pat
         assert bool(direct.get("errors")) == (operation.reason is not None)
 
 
-def test_entities_work_through_the_router(tools: Tools, gateway: str) -> None:
+@pytest.mark.parametrize("router", ROUTERS)
+def test_entities_work_through_the_router(tools: Tools, gateway: str, router: str) -> None:
     update = next(operation for operation in PREPARED if " updateCustomer(" in operation.query)
     entities, both = through_router(
-        tools, gateway, [{"query": ENTITIES}, {"query": BOTH_WAYS, "variables": dict(update.variables)}]
+        tools, router, gateway, [{"query": ENTITIES}, {"query": BOTH_WAYS, "variables": dict(update.variables)}]
     )
     expected = {
         "customer": {
@@ -102,10 +107,49 @@ def test_entities_work_through_the_router(tools: Tools, gateway: str) -> None:
 @pytest.mark.parametrize(("sent", "reached"), [("the secret", True), ("another", False), ("", False)])
 def test_router_brings_its_secret(tools: Tools, tmp_path: Path, sent: str, reached: bool) -> None:
     with serving(tmp_path, router_secret="the secret") as url:
-        (answer,) = through_router(tools, url, [{"query": ENTITIES}], sent)
+        (answer,) = through_router(tools, "apollo", url, [{"query": ENTITIES}], sent)
     assert reached == ("errors" not in answer)
     if not reached:
         assert {error["extensions"]["code"] for error in answer["errors"]} == {"UNAUTHENTICATED"}
+
+
+AS_DATA = """mutation($id: UUID!, $patch: SupplierPatch!) {
+  patchSupplier(id: $id, patch: $patch) {
+    supplier { name }
+    userErrors { message code reason inputPath outcome retrySafe backend { name status code } requestId }
+    replayed
+  }
+}"""
+AS_ERRORS = AS_DATA.replace(AS_DATA[AS_DATA.index("userErrors") : AS_DATA.index("replayed")], "")
+
+
+def test_faults_selected_as_data_arrive_where_errors_are_redacted(tools: Tools, gateway: str) -> None:
+    """And an idempotency key that the router passes on is the same key here."""
+    headers = {"x-request-id": "federation-check"}
+    supplier = "50000000-0000-4000-8000-000000000001"
+    wrong = {"variables": {"id": supplier, "patch": {"vatCode": {"code": "NL99"}}}, "headers": headers}
+    right = {
+        "query": AS_DATA,
+        "variables": {"id": supplier, "patch": {"email": "orders@example.com"}},
+        "headers": headers | {"idempotency-key": "order-4711"},
+    }
+    requests = [{"query": AS_DATA, **wrong}, {"query": AS_ERRORS, **wrong}, right, right]
+    as_data, as_errors, once, again = through_router(tools, "redacting", gateway, requests)
+    fault = {
+        "message": "The VatCode value provided is invalid.",
+        "code": "BAD_USER_INPUT",
+        "reason": "VAT_CODE_INVALID",
+        "inputPath": ["patch", "vatCode", "code"],
+        "outcome": "NOT_APPLIED",
+        "retrySafe": False,
+        "backend": {"name": "basecone", "status": 400, "code": "invalid_request_payload"},
+        "requestId": "federation-check",
+    }
+    assert as_data == {"data": {"patchSupplier": {"supplier": None, "userErrors": [fault], "replayed": False}}}
+    assert as_errors["data"] == {"patchSupplier": None}
+    assert as_errors["errors"] == [{"message": "Subgraph errors redacted", "path": ["patchSupplier"]}]
+    replays = [answer["data"]["patchSupplier"]["replayed"] for answer in (once, again)]
+    assert replays == [False, True]
 
 
 def _errors(answer: Mapping[str, Any]) -> list[Any]:
