@@ -19,6 +19,7 @@ from app.call import Call
 from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.errors import Code, GatewayError, GatewayErrors
+from app.rights import rights_of
 from app.server.listening import ServerError, bound_socket
 from app.store.engine import look_at, open_store
 from app.store.records import StoreUnavailableError
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 State = Literal["ok", "warning", "failed"]
 _MOST_SKEW = 30.0
 _LEAST_SECRET = 16
-_WIDTH = 9
+_WIDTH = len("warning") + 2
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 _TRACES = ("GATEWAY_TRACES",)
 _OF_TRACES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
@@ -93,7 +94,8 @@ async def findings(
     found = [Finding("settings", "ok", "known and well formed"), _address(settings), await _store(settings, apis)]
     skews: dict[str, float] = {}
     # One after another, so that the lines of a failure stand together in the log.
-    found += [await _backend(settings, api, (transports or {}).get(api.name), skews) for api in apis]
+    for api in apis:
+        found += await _backend(settings, api, (transports or {}).get(api.name), skews)
     return [*found, _clock(skews), await _callers(settings, apis, transports), _router(settings), *_traces(settings)]
 
 
@@ -131,14 +133,15 @@ async def _store(settings: Settings, apis: Sequence[Api]) -> Finding:
 
 async def _backend(
     settings: Settings, api: Api, transport: httpx.AsyncBaseTransport | None, skews: dict[str, float]
-) -> Finding:
+) -> list[Finding]:
     own = settings.apis[api.name]
     if own.mode == "local":
-        return Finding(api.name, "ok", "local: the store on this machine")
+        return [Finding(api.name, "ok", "local: the store on this machine")]
     upstream = _Watched(api.name, own.url, limits_of(settings), transport)
     backend = api.rest(own, upstream)
     try:
-        return await _probed(api, backend, upstream)
+        probed = await _probed(api, backend, upstream)
+        return [probed, await _rights(api, backend)] if probed.state == "ok" else [probed]
     finally:
         if upstream.skew is not None:
             skews[api.name] = upstream.skew
@@ -162,6 +165,11 @@ async def _probed(api: Api, backend: Any, upstream: _Watched) -> Finding:
     if upstream.answer is None or not api.recognises(upstream.answer):
         return Finding(api.name, "failed", f"what answers there is not {api.title}", _named(api, ("url",)))
     return Finding(api.name, "ok", "reachable, credentials accepted")
+
+
+async def _rights(api: Api, backend: Any) -> Finding:
+    rights = await rights_of(api, backend, Call("check"))
+    return Finding(f"{api.name} rights", "ok" if rights.complete else "warning", str(rights))
 
 
 def _failure(api: Api, error: GatewayError, answer: Answer | None) -> Finding:
@@ -249,10 +257,11 @@ def _router(settings: Settings) -> Finding:
 
 
 def table(found: Sequence[Finding]) -> Iterator[str]:
+    width = max(len(item.subject) for item in found)
     for item in found:
         named = [name for name in item.settings if name not in item.text]
         tail = f"  [{', '.join(named)}]" if named else ""
-        yield f"{item.state:<{_WIDTH}}{item.subject:<{_WIDTH + 1}}{item.text}{tail}"
+        yield f"{item.state:<{_WIDTH}}{item.subject:<{width + 1}}{item.text}{tail}"
 
 
 def check(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:

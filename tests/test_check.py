@@ -102,9 +102,91 @@ async def test_everything_right_is_ok_and_nothing_is_written(sandbox: Sandbox):
     found = await found_in(sandbox.settings())
     assert {item.subject: item.text for item in found.values() if item.state != "ok"} == {}
     assert found["basecone"].text == found["bokamera"].text == "reachable, credentials accepted"
+    assert found["basecone rights"].text == (
+        "may list companies, customers, suppliers, vatCodes, generalLedgers; may read customer, supplier; " + NOT_TOLD
+    )
+    assert found["bokamera rights"].text == f"may list bookingCustomers; may read bookingCustomer; {NOT_TOLD}"
     assert sandbox.content() == before
     assert {method for method, path in sandbox.seen.requests if path != "/token"} == {"GET"}
     assert not (sandbox.database.parent / "gateway.db").exists()
+
+
+NOT_TOLD = "whether they may write, only an update tells"
+_COMPANIES = {
+    "companies": [{"companyId": f"a0000000-0000-4000-8000-00000000000{n}", "hasAccess": "true"} for n in "12"]
+}
+_DENIED = (403, {"code": "unauthorized", "message": "User does not have access to the company provided."})
+_CUSTOMERS = {"customers": [{"customersId": "c0000000-0000-4000-8000-000000000001"}]}
+# What Basecone answers by path, and what is said of it. The other lists are empty; a record that is not named is none.
+RIGHTS = {
+    "only the second company has records": (
+        {
+            "companies": (200, _COMPANIES),
+            "customers?000000000001": (200, {"customers": []}),
+            "customers?000000000002": (200, _CUSTOMERS),
+            "customers/c0000000-0000-4000-8000-000000000001": (
+                200,
+                {"customerId": "c0000000-0000-4000-8000-000000000001", "name": "Anna", "code": "C001"},
+            ),
+        },
+        (
+            "may list companies, customers, suppliers, vatCodes, generalLedgers; may read customer; "
+            f"could not be tried: supplier; {NOT_TOLD}"
+        ),
+    ),
+    "no company with access": (
+        {"companies": (200, {"companies": [{**_COMPANIES["companies"][0], "hasAccess": "false"}]})},
+        "may list companies; could not be tried: customers, customer, suppliers, supplier, vatCodes, generalLedgers; "
+        + NOT_TOLD,
+    ),
+    "lists but no records": (
+        {
+            "companies": (200, _COMPANIES),
+            "customers": (200, _CUSTOMERS),
+            "customers/c0000000-0000-4000-8000-000000000001": _DENIED,
+            "suppliers": _DENIED,
+            "generalLedgers": (500, {"message": "An error occurred."}),
+        },
+        (
+            "may list companies, customers, vatCodes; "
+            "failed: customer (COMPANY_ACCESS_DENIED), suppliers (COMPANY_ACCESS_DENIED), generalLedgers (BACKEND_FAILED); "
+            f"could not be tried: supplier; {NOT_TOLD}"
+        ),
+    ),
+    "no list at all": (
+        {"companies": _DENIED},
+        (
+            "failed: companies (COMPANY_ACCESS_DENIED); "
+            f"could not be tried: customers, customer, suppliers, supplier, vatCodes, generalLedgers; {NOT_TOLD}"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RIGHTS)
+async def test_what_credentials_may_do_is_said_as_far_as_reads_tell(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    answers, text = RIGHTS[case]
+    sent = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.method)
+        path = request.url.path.removeprefix("/v1/")
+        company = (request.url.params.get("companyid") or request.url.params.get("companyId") or "")[-12:]
+        empty = (404, {"code": "resource_not_found", "message": "Not found."}) if "/" in path else (200, {path: []})
+        if path == "vatcodes":
+            empty = (200, {"vatCodes": []})
+        status, body = answers.get(f"{path}?{company}") or answers.get(path) or empty
+        return httpx.Response(status, json=body)
+
+    given = {"BASECONE_MODE": "rest", "BASECONE_CLIENT_IDENTIFIER": WRONG_ID, "BASECONE_API_ACCESS_KEY": WRONG_ID}
+    environment = {f"GATEWAY_{name}": value for name, value in given.items()}
+    found = await found_in(environment, basecone=httpx.MockTransport(answer))
+    assert (found["basecone"].state, found["basecone rights"].state) == ("ok", "warning")
+    assert found["basecone rights"].text == text
+    assert set(sent) == {"GET"}
 
 
 WRONG_ID = "00000000-0000-4000-8000-000000000009"
@@ -152,7 +234,7 @@ async def test_each_setting_of_a_backend_is_named_where_it_is_wrong(api: Api, na
     setting = f"GATEWAY_{api.name}_{name}".upper()
     found = await found_in({**given, setting: given[setting] + ("/elsewhere" if "://" in given[setting] else "-wrong")})
     assert setting in named(found)
-    assert all(item.state == "ok" for subject, item in found.items() if subject != api.name)
+    assert all(item.state == "ok" for subject, item in found.items() if api.name not in subject)
     assert sandbox.content() == before
     assert "PUT" not in {method for method, _ in sandbox.seen.requests}
 

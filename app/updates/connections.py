@@ -13,13 +13,11 @@ import strawberry
 
 from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendAnswer, GatewayError, GatewayErrors
 from app.mapping.members import members_of
-from app.mapping.scalars import parse_uuid
 from app.mapping.selection import selection_of
 from app.mapping.wire import from_wire
 from app.updates.cursors import Start, read, written
-from app.updates.listing import ListPage, ListRequest
+from app.updates.listing import ListPage, ListRequest, id_of
 from app.updates.reading import backend_of, read_record
-from app.upstream.answers import member
 
 if TYPE_CHECKING:
     from app.call import Call
@@ -148,23 +146,13 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-def _id(listing: Listing, item: Any) -> str | None:
-    """An item's id, however the vendor spells its name."""
-    for name in listing.id_members:
-        try:
-            return parse_uuid(member(item, name))
-        except ValueError:
-            continue
-    return None
-
-
 def _unreadable(listing: Listing, detail: str) -> GatewayError:
     return GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(listing.api, 200), detail=detail)
 
 
 def _record(listing: Listing, item: Any) -> Any:
     """The record that an item of a list is, or the error that stands in its place."""
-    record_id = _id(listing, item) if isinstance(item, dict) else None
+    record_id = id_of(listing, item) if isinstance(item, dict) else None
     if record_id is None:
         return _unreadable(listing, f"an item of the list of {listing.noun} has no id")
     id_member = members_of(listing.record).named[listing.id_name]
@@ -180,7 +168,7 @@ async def _whole(listing: Listing, page: ListPage, backend: Backend, context: An
     context.record_reads = context.record_reads or asyncio.Semaphore(_READS_AT_ONCE)
 
     async def one(item: Any) -> Any:
-        record_id = _id(listing, item) if isinstance(item, dict) else None
+        record_id = id_of(listing, item) if isinstance(item, dict) else None
         if record_id is None:
             return _record(listing, item)
         async with context.record_reads:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.mapping.scalars import parse_uuid
 from app.updates.judging import body_of_json, unreadable
+from app.upstream.answers import member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -80,6 +82,16 @@ class Listing:
     prepare: Callable[[Wire], Wire] = lambda item: item
     shown: Callable[[Wire], bool] = lambda _item: True
     arguments: Sequence[Argument] = ()
+
+
+def id_of(listing: Listing, item: Any) -> str | None:
+    """An item's id, however the vendor spells its name."""
+    for name in listing.id_members:
+        try:
+            return parse_uuid(member(item, name))
+        except ValueError:
+            continue
+    return None
 
 
 def asked(request: ListRequest) -> int:

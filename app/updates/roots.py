@@ -52,12 +52,16 @@ _GUARDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roots:
-    """An API's part of a schema's roots, made for each schema. `scopes` names what a caller needs for each field."""
+    """An API's part of a schema's roots, made for each schema. `scopes` names what a caller needs for each field.
+
+    `listings` are its lists, in their order.
+    """
 
     query: Callable[[], type]
     mutation: Callable[[UserErrors], type]
     mutations: tuple[str, ...]
     scopes: Mapping[str, str]
+    listings: Sequence[Listing] = ()
 
 
 def roots_of(*resources: Resource, listings: Sequence[Listing] = ()) -> Roots:
@@ -79,6 +83,7 @@ def roots_of(*resources: Resource, listings: Sequence[Listing] = ()) -> Roots:
             **{item.name: f"{item.scope}:read" for item in resources},
             **{item.name: f"{item.scope}:read" for item in listings},
         },
+        listings=listings,
     )
 
 

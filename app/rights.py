@@ -1,0 +1,110 @@
+"""What a backend's credentials may do, as far as its lists and reads tell. Sends nothing but GETs."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
+
+from strawberry import UNSET
+
+from app.errors import GatewayError, GatewayErrors
+from app.updates.listing import ListRequest, id_of
+
+if TYPE_CHECKING:
+    from app.apis.api import Api
+    from app.call import Call
+    from app.updates.listing import Listing
+    from app.updates.resource import Backend, Resource
+
+# Enough to meet a company with access among some without, and one with records among some that are empty.
+_LOOKED_AT = 20
+
+
+@dataclass(slots=True)
+class Rights:
+    """GraphQL fields: those that the credentials may list and read, those that failed with the reason, the others."""
+
+    lists: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    untried: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was allowed that could be tried at all: an API without lists shows no record to read."""
+        return not self.failed and not (self.lists and self.untried)
+
+    def __str__(self) -> str:
+        named = {
+            "may list": self.lists,
+            "may read": self.reads,
+            "failed:": self.failed,
+            "could not be tried:": self.untried,
+        }
+        parts = [f"{text} {', '.join(names)}" for text, names in named.items() if names]
+        return "; ".join([*parts, "whether they may write, only an update tells"])
+
+
+async def rights_of(api: Api, backend: Backend, call: Call) -> Rights:
+    """Asks for the beginning of each list, and for a record of it. The ids that a list shows serve those after it."""
+    rights, ids = Rights(), dict[str, list[str]]()
+    for listing in api.roots.listings:
+        resources = [item for item in api.resources if item.record is listing.record]
+        shown = await _shown(listing, ids, backend, call, rights, tries=_LOOKED_AT if resources else 1)
+        ids.setdefault(listing.id_name, shown)
+        for resource in resources:
+            await _read(resource, shown, backend, call, rights)
+    listed = {listing.record for listing in api.roots.listings}
+    rights.untried += [item.name for item in api.resources if item.mutation and item.record not in listed]
+    return rights
+
+
+async def _shown(
+    listing: Listing, ids: dict[str, list[str]], backend: Backend, call: Call, rights: Rights, *, tries: int
+) -> list[str]:
+    """The ids of the first records that the list shows, for the first of the known arguments that it shows any for."""
+    names = [item.name for item in listing.arguments if _is_required(item)]
+    known = itertools.product(*(ids.get(_graphql(name), ()) for name in names))
+    shown: list[str] = []
+    tried = False
+    for values in itertools.islice(known, tries):
+        try:
+            page = await backend.page(
+                ListRequest(listing, dict(zip(names, values, strict=True)), _LOOKED_AT), call=call
+            )
+        except (GatewayError, GatewayErrors) as error:
+            _note(error, listing.name, rights)
+            return []
+        tried = True
+        items = (item for item in page.items if isinstance(item, dict) and listing.shown(item))
+        shown = [record_id for item in items if (record_id := id_of(listing, item)) is not None]
+        if shown:
+            break
+    (rights.lists if tried else rights.untried).append(listing.name)
+    return shown
+
+
+async def _read(resource: Resource, shown: list[str], backend: Backend, call: Call, rights: Rights) -> None:
+    record = None
+    try:
+        if shown:
+            record = await backend.read(resource, shown[0], {}, call=call)
+    except (GatewayError, GatewayErrors) as error:
+        _note(error, resource.name, rights)
+        return
+    (rights.reads if record is not None else rights.untried).append(resource.name)
+
+
+def _note(error: GatewayError | GatewayErrors, name: str, rights: Rights) -> None:
+    first = error.errors[0] if isinstance(error, GatewayErrors) else error
+    rights.failed.append(f"{name} ({first.row.reason})")
+
+
+def _is_required(argument: Any) -> bool:
+    return argument.default is UNSET and type(None) not in get_args(argument.type)
+
+
+def _graphql(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
