@@ -199,9 +199,12 @@ def edge_settings(settings: Settings) -> EdgeSettings:
             max_page=given.max_page,
             max_directives=given.max_directives,
             max_list=given.max_list,
+            max_bulk=given.max_bulk,
         ),
         max_documents=given.max_documents,
         compiled=given.compiled,
+        # Single updates are not starved.
+        bulk_concurrency=max(1, min(given.bulk_concurrency, given.max_in_flight // 2)),
         persisted_queries=given.persisted_queries,
         trusted_documents=given.trusted_documents,
         trusted_only=given.trusted_only,

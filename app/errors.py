@@ -232,6 +232,12 @@ RECORD_NOT_EXPRESSIBLE = _own(
 )
 REVISION_MISMATCH = _own("REVISION_MISMATCH", Code.CONFLICT, "The record has changed since that revision.")
 LIST_TOO_LONG = _own("LIST_TOO_LONG", Code.BAD_USER_INPUT, "A list or map of the input has too many members.")
+TOO_MANY_ITEMS = _own(
+    "TOO_MANY_ITEMS", Code.BAD_USER_INPUT, "The request's bulks have too many items; nothing was sent."
+)
+IDEMPOTENCY_KEY_REPEATED = _own(
+    "IDEMPOTENCY_KEY_REPEATED", Code.BAD_USER_INPUT, "Two items have one idempotency key; nothing of the bulk was sent."
+)
 CREDENTIALS_MISSING = _own(
     "CREDENTIALS_MISSING",
     Code.UNAUTHENTICATED,
@@ -264,6 +270,7 @@ OVERLOADED = _own("OVERLOADED", _UNSENT, "Too many calls to the backend are in f
 BACKEND_PAUSED = _own(
     "BACKEND_PAUSED", _UNSENT, "The backend asked for a pause that is not over; nothing was sent.", safe=True
 )
+NOT_BEGUN = _own("NOT_BEGUN", _UNSENT, "The bulk ended before this item was begun; nothing was sent.", safe=True)
 STORE_UNAVAILABLE = _own(
     "STORE_UNAVAILABLE", _UNSENT, "The local store cannot be reached; nothing was written.", safe=True
 )

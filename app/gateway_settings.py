@@ -184,6 +184,12 @@ class _OwnSettings(BaseModel):
     max_page: Count = Field(_DOCUMENT.max_page, description="Most records of a list's page.")
     max_root_fields: Count = Field(_DOCUMENT.max_root_fields, description="Most root fields of an operation.")
     max_list: Count = Field(_DOCUMENT.max_list, description="Most members of a list or map in an input.")
+    max_bulk: Count = Field(_DOCUMENT.max_bulk, description="Most items in all bulk fields of a request together.")
+    bulk_concurrency: Count = Field(
+        _EDGE.bulk_concurrency,
+        description="Most items of bulks that run at a time for a backend; never more than half of "
+        "`GATEWAY_MAX_IN_FLIGHT`.",
+    )
     max_directives: Count = Field(_DOCUMENT.max_directives, description="Most directives in a document.")
     max_documents: Count = Field(
         _EDGE.max_documents, description="Documents whose parsing and validation are remembered."

@@ -55,8 +55,8 @@ def note_call(call: BackendCall) -> None:
         notes.calls.append(call)
 
 
-def note_detail(detail: str | None) -> None:
-    notes = _current.get()
+def note_detail(detail: str | None, notes: Notes | None = None) -> None:
+    notes = notes or _current.get()
     if notes is not None and detail and len(notes.details) < _LIMIT:
         notes.details.append(detail)
 

@@ -34,8 +34,8 @@ EVERY_ROW = [
     for row in api.errors
     for mutation in row.mutations
 ]
-# A patch meets the rows of its update.
-ALIKE = {resource.mutation: resource.mutations for api in APIS for resource in api.resources if resource.mutation}
+# A patch meets the rows of its update, and so do their bulks.
+ALIKE = {item.mutation: (*item.mutations, *item.bulks) for api in APIS for item in api.resources if item.mutation}
 EVERY_EXAMPLE = [pytest.param(example, id=f"{api.name}-{example.title}") for api in APIS for example in api.examples]
 
 
@@ -68,6 +68,11 @@ def operation(mutation: str, selection: str, beside: str = "") -> str:
     passed = ", ".join(f"{name}: ${name}" for name, argument in arguments.items() if is_required_argument(argument))
     record, _ = record_type(mutation)
     return f"mutation({declared}) {{ {mutation}({passed}) {{ {record} {selection} {beside} }} }}"
+
+
+def bulk_operation(bulk: str, selection: str) -> str:
+    items = root_field(bulk).args["items"].type
+    return f"mutation($items: {items}) {{ {bulk}(items: $items) {{ {selection} }} }}"
 
 
 def as_data(mutation: str) -> str:
@@ -216,6 +221,12 @@ async def test_what_is_simulated_is_what_the_catalogue_lists_with_a_backend(loca
                 answer = await local_gateway.execute(document, variables, simulate=reason)
                 if [error["extensions"]["reason"] for error in answer.get("errors", ())] == [reason]:
                     simulated.add((reason, mutation))
+        for mutation, bulk in zip(api.mutations, api.bulks, strict=True):
+            document, variables = bulk_operation(bulk, "applied"), {"items": [example_of(api, mutation)]}
+            for reason in {row.reason for row in api.errors}:
+                answer = await local_gateway.execute(document, variables, simulate=reason)
+                if [error["extensions"]["reason"] for error in answer.get("errors", ())] == [reason]:
+                    simulated.add((reason, bulk))
     assert len(simulated) == len(with_backend)
     assert simulated == with_backend
 

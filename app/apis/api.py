@@ -104,6 +104,11 @@ class Api:
         return self.roots.mutations
 
     @property
+    def bulks(self) -> Sequence[str]:
+        """The GraphQL names of its mutations of many records."""
+        return self.roots.bulks
+
+    @property
     def scopes(self) -> Mapping[str, str]:
         """What a caller needs for each root field."""
         return self.roots.scopes

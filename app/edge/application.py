@@ -193,6 +193,7 @@ def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
         introspection=settings.answers_introspection,
         max_documents=settings.max_documents,
         compiled=settings.compiled,
+        bulk_concurrency=settings.bulk_concurrency,
         persisted=PersistedDocuments(
             trusted=trusted, strict=settings.trusted_only, automatic=settings.persisted_queries
         ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.edge.statuses import HttpStatuses
 from app.graphql.limits import DocumentLimits
+from app.updates.bulk import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,7 @@ class EdgeSettings:
     limits: DocumentLimits = field(default_factory=DocumentLimits)
     max_documents: int = 1000
     compiled: bool = True
+    bulk_concurrency: int = AT_ONCE
     persisted_queries: int = 1000
     trusted_documents: Path | None = None
     trusted_only: bool = False

@@ -131,10 +131,10 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
         ),
         description="One row of the tables that every error of this gateway is built from.",
     )
-    names = {api.name: list(api.mutations) for api in apis}
-    # A row of an update is a row of its patch.
-    alike = {resource.mutation: resource.mutations for api in apis for resource in api.resources}
-    everything = [name for api in apis for name in api.mutations]
+    names = {api.name: [*api.mutations, *api.bulks] for api in apis}
+    # A row of an update is a row of its patch, and of their bulks.
+    alike = {item.mutation: (*item.mutations, *item.bulks) for api in apis for item in api.resources}
+    everything = [name for found in names.values() for name in found]
 
     def present(row: DocumentedError) -> Any:
         return documented(

@@ -8,12 +8,14 @@ from msgspec import Struct, field
 
 from app.errors import GatewayError
 from app.graphql.refusals import SCOPE_MISSING
+from app.updates.bulk import item_at
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from app.call import Call
+    from app.updates.bulk import Bulk, Item, Rooms
     from app.updates.recording import Recorder
 
 
@@ -28,6 +30,8 @@ class Context(Struct):
     `faults_as_data` are the faults that a payload tells, each with the path of its field;
     `previews` are the response keys of dry runs.
     `too_long` are the errors of the root fields whose arguments hold too long a list, by response key.
+
+    `bulks` are the bulks that have run, by response key; `rooms` bounds how many of their items run at a time.
 
     `recorder` leads to the journal, None where there is none. `subject` is the person in the caller's token.
 
@@ -46,6 +50,8 @@ class Context(Struct):
     max_page: int = 100
     record_reads: asyncio.Semaphore | None = None
     faults_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
+    bulks: dict[str, Bulk] = field(default_factory=dict)
+    rooms: Rooms | None = None
 
     recorder: Recorder | None = None
     subject: str | None = None
@@ -54,6 +60,10 @@ class Context(Struct):
         """Raises SCOPE_MISSING where the caller lacks a scope that only these arguments need."""
         if (error := refusal_for(self, scope)) is not None:
             raise error
+
+    def item_at(self, path: Sequence[str | int] | None) -> Item | None:
+        """The item of a bulk that a place in the answer is of."""
+        return item_at(self.bulks, path) if self.bulks else None
 
     def __repr__(self) -> str:
         return f"Context(call={self.call!r}, caller={self.caller!r})"

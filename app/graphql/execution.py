@@ -15,6 +15,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 from strawberry.execution import optimized_is_awaitable
 
+from app import notes
+from app.graphql.bulks import BulkFields, with_items
 from app.graphql.compiled import CompiledOperations, Executed, Way
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import format_errors, told_as_data
@@ -34,6 +36,7 @@ from app.graphql.refusals import (
 )
 from app.graphql.tracing import FederatedTrace
 from app.graphql.variables import places_of_variables, variable_fault, variable_faults
+from app.updates.bulk import AT_ONCE, Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +102,7 @@ class Engine:
         persisted: PersistedDocuments | None = None,
         router_secret_set: bool = False,
         compiled: bool = True,
+        bulk_concurrency: int = AT_ONCE,
     ) -> None:
         self.schema = schema
         self._graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
@@ -108,6 +112,8 @@ class Engine:
         self.documents = Documents(self._graphql, limits, introspection=introspection, max_cached=max_documents)
         self.persisted = persisted if persisted is not None else PersistedDocuments()
         self._max_list = limits.max_list
+        self._bulk_fields = BulkFields(self._graphql, limits.max_bulk)
+        self._rooms = Rooms(notes.begin, bulk_concurrency)
         self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)
         self._router_secret_set = router_secret_set
         self._compiled = CompiledOperations(schema) if compiled else None
@@ -120,8 +126,7 @@ class Engine:
             document, operation = self._chosen(request, context, result)
             self._records.check(document, operation, request.variables)
             context.max_page = self._max_page
-            if operation.long_literals or any_long(request.variables, self._max_list):
-                request = self._without_long(document, operation, request, context)
+            request = self._bounded(document, operation, request, context)
             trace = FederatedTrace() if request.traced and context.trusted_router else None
             if trace is not None:
                 result.way = Way.TRACED
@@ -142,9 +147,12 @@ class Engine:
         if context.faults_as_data:
             request_id = context.call.request_id
             result.errors_as_data = [told_as_data(fault, path, request_id) for path, fault in context.faults_as_data]
-        if executed.errors:
+        errors = executed.errors
+        if context.bulks:
+            errors = with_items(errors or (), context.bulks, result.data)
+        if errors:
             result.errors = format_errors(
-                executed.errors, mutation=operation.mutation, request_id=context.call.request_id
+                errors, mutation=operation.mutation, request_id=context.call.request_id, item_at=context.item_at
             )
         return result
 
@@ -165,10 +173,18 @@ class Engine:
             refuse_several(self._graphql, document, operation, request.variables)
         return document, operation
 
-    def _without_long(self, document: Document, operation: Operation, request: Request, context: Context) -> Request:
-        context.too_long, variables = refuse_long(
+    def _bounded(self, document: Document, operation: Operation, request: Request, context: Context) -> Request:
+        """Without the lists that are too long; their fields are refused."""
+        if operation.mutation and operation.root_names & self._bulk_fields.names:
+            context.rooms = self._rooms
+            context.too_long, variables = self._bulk_fields.refuse_many(document, operation, request.variables)
+            request = replace(request, variables=variables)
+        if not operation.long_literals and not any_long(request.variables, self._max_list):
+            return request
+        too_long, variables = refuse_long(
             self._graphql, document.ast, operation.node, request.variables, self._max_list
         )
+        context.too_long = too_long | context.too_long
         return replace(request, variables=variables)
 
     async def _by_graphql_core(

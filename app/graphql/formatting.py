@@ -15,10 +15,12 @@ from app.notes import note_detail
 from app.updates.user_errors import capped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from graphql.language import SourceLocation
     from graphql.pyutils import Path
+
+    from app.updates.bulk import Item
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +39,23 @@ class FieldError:
 
 
 def format_errors(
-    errors: Sequence[GraphQLError | FieldError], *, mutation: bool, request_id: str
+    errors: Sequence[GraphQLError | FieldError],
+    *,
+    mutation: bool,
+    request_id: str,
+    item_at: Callable[[Sequence[str | int] | None], Item | None] = lambda _path: None,
 ) -> list[dict[str, Any]]:
-    """The errors of an executed operation. Several faults of one field stand in place, in the backend's order."""
+    """The errors of an executed operation. Several faults of one field stand in place, in the backend's order.
+
+    What is to be told of an item of a bulk goes to that item's notes; its own faults have told it already.
+    """
     formatted: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
     for error in errors:
+        item = item_at(error.path)
         for fault in capped(_faults(error, request_id)):
+            if item is None or not item.faults:
+                note_detail(fault.detail, None if item is None else item.noted)
             if len(formatted) < _MAX_ERRORS:
                 formatted.append(_format(error, fault, mutation=mutation, request_id=request_id))
             else:
@@ -97,8 +109,6 @@ def _format(
         if after is not None:
             extensions["retry"] = {"afterSeconds": after}
     extensions["requestId"] = request_id
-    # The operation's one log line tells of a refusal, and this with it; a surprise has its story in the log already.
-    note_detail(fault.detail)
     return {
         "message": INTERNAL.text if fault.row is INTERNAL else fault.message,
         "locations": [{"line": place.line, "column": place.column} for place in error.locations or ()],

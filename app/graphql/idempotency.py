@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLSchema, InlineFragmentNode
 from graphql.execution.values import VariableValues, get_variable_values
 
+from app.graphql.lists import ITEMS
 from app.graphql.refusals import IDEMPOTENCY_KEY_NOT_SINGLE, refused
 from app.mapping.selection import included
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from graphql import SelectionNode
 
     from app.graphql.documents import Document, Operation
-
-_ITEMS = "items"  # the argument of a bulk
 
 
 def refuse_several(schema: GraphQLSchema, document: Document, operation: Operation, given: Mapping[str, Any]) -> None:
@@ -30,7 +29,7 @@ def refuse_several(schema: GraphQLSchema, document: Document, operation: Operati
     fields: dict[str, str] = {}
     _collect(fields, node.selection_set.selections, fragments, variables)
     updates = [name for name in fields.values() if name in root.fields]
-    if len(updates) > 1 or any(_ITEMS in root.fields[name].args for name in updates):
+    if len(updates) > 1 or any(ITEMS in root.fields[name].args for name in updates):
         raise refused(IDEMPOTENCY_KEY_NOT_SINGLE)
 
 

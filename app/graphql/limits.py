@@ -56,6 +56,7 @@ class DocumentLimits:
     max_page: int = 100
     max_directives: int = 50
     max_list: int = 200
+    max_bulk: int = 500
     max_errors: int = 20
 
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from app.graphql.variables import Place
 
-# How many there are is `app.graphql.records`' to tell.
+# How many there are of these is told by `app.graphql.records` and `app.graphql.bulks`.
 _REPRESENTATIONS = "representations"
+ITEMS = "items"
 
 
 def any_long(variables: Mapping[str, Any], limit: int) -> bool:
@@ -85,16 +86,18 @@ def refuse_long(
     def fault(node: Any, place: Place) -> GatewayError | None:
         if place == (_REPRESENTATIONS,):
             return None
+        counted = place != (ITEMS,)
         if isinstance(node, ListValueNode | ObjectValueNode):
-            return _error(place, limit) if len(_members(node)) > limit else None
+            return _error(place, limit) if counted and len(_members(node)) > limit else None
         if not isinstance(node, VariableNode):
             return None
         name = node.name.value
         if name not in variables:
             default = definitions[name].default_value if name in definitions else None
-            return _error(place, limit) if default is not None and _default_is_long(default, limit) else None
+            is_long = default is not None and _default_is_long(default, limit, counted=counted)
+            return _error(place, limit) if is_long else None
         type_ = type_from_ast(schema, definitions[name].type) if name in definitions else None
-        inner, kept[name] = _without_long(variables[name], type_, limit)
+        inner, kept[name] = _without_long(variables[name], type_, limit, counted=counted)
         return None if inner is None else _error((*place, *inner), limit)
 
     for field in _root_fields(operation.selection_set, fragments, set()):
@@ -113,11 +116,13 @@ def _members(node: ListValueNode | ObjectValueNode) -> Sequence[Any]:
     return node.values if isinstance(node, ListValueNode) else node.fields
 
 
-def _default_is_long(node: Any, limit: int) -> bool:
+def _default_is_long(node: Any, limit: int, *, counted: bool = True) -> bool:
     if not isinstance(node, ListValueNode | ObjectValueNode):
         return False
     members = _members(node)
-    return len(members) > limit or any(_default_is_long(getattr(item, "value", item), limit) for item in members)
+    return (counted and len(members) > limit) or any(
+        _default_is_long(getattr(item, "value", item), limit) for item in members
+    )
 
 
 def _root_fields(
@@ -134,15 +139,18 @@ def _root_fields(
             yield from _root_fields(fragments[node.name.value].selection_set, fragments, seen)
 
 
-def _without_long(value: Any, type_: Any, limit: int) -> tuple[Place | None, Any]:
-    """The first place that is too long, None for none, and the value without any. An unknown member is coercion's."""
+def _without_long(value: Any, type_: Any, limit: int, *, counted: bool = True) -> tuple[Place | None, Any]:
+    """The first place that is too long, None for none, and the value without any. An unknown member is coercion's.
+
+    `counted` False leaves the length of the value itself to others.
+    """
     type_ = get_nullable_type(type_)
     if is_input_object_type(type_):
         if not isinstance(value, dict):
             return None, value
         members = {name: type_.fields[name].type for name in value if name in type_.fields}
     elif isinstance(value, dict | list):
-        if len(value) > limit:
+        if counted and len(value) > limit:
             return (), type(value)()
         inner = type_.of_type if is_list_type(type_) else None
         members = dict.fromkeys(value if isinstance(value, dict) else range(len(value)), inner)

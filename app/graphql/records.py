@@ -56,7 +56,7 @@ class Records:
     def _count(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> int:
         definitions = operation.node.variable_definitions or ()
         # Only what a page's size and a condition can be: representations are counted without looking at them.
-        plain = [item for item in definitions if _named(item.type) in {"Int", "Boolean"}]
+        plain = [item for item in definitions if named_type(item.type) in {"Int", "Boolean"}]
         variables = get_variable_values(self._schema, plain, dict(given))
         if not isinstance(variables, VariableValues):
             return 0
@@ -81,7 +81,7 @@ class Records:
         return first if isinstance(first, int) and 0 <= first <= self._max_page else 0
 
 
-def _named(type_: TypeNode) -> str:
+def named_type(type_: TypeNode) -> str:
     while not isinstance(type_, NamedTypeNode):
         type_ = type_.type  # type: ignore[attr-defined]  # a list or non-null type
     return type_.name.value

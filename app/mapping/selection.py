@@ -32,10 +32,14 @@ _Names = tuple[tuple[str, "_Names"], ...]
 
 @dataclass(slots=True)
 class Selected:
-    """The fields below a field, by name; its aliases are merged. `plans` caches a projection by classes."""
+    """The fields below a field, by name; its aliases are merged, `key` is the first response key.
+
+    `plans` caches a projection by classes.
+    """
 
     fields: dict[str, Selected] = field(default_factory=dict)
     plans: dict[tuple[type, type], _Plan | None] = field(default_factory=dict, repr=False)
+    key: str = field(default="", compare=False)
 
     def names(self) -> _Names:
         """The fields as a hashable value."""
@@ -63,7 +67,10 @@ def _select(
         if not included(node, variables):
             continue
         if isinstance(node, FieldNode):
-            below = selection.fields.setdefault(node.name.value, Selected())
+            name = node.name.value
+            below = selection.fields.get(name)
+            if below is None:
+                below = selection.fields[name] = Selected(key=(node.alias or node.name).value)
             if node.selection_set is not None:
                 _select(below, node.selection_set.selections, fragments, variables)
         elif isinstance(node, InlineFragmentNode):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from graphql import FieldNode, OperationDefinitionNode, StringValueNode, ValueNode, VariableNode
 
 from app import notes
-from app.errors import INTERNAL, Outcome
+from app.errors import INTERNAL, GatewayError, Outcome
 from app.telemetry.logs import tell
 from app.telemetry.metrics import NONE, OK, PREVIEWED, Metrics
 
@@ -34,6 +34,7 @@ _NO_FIELDS: Mapping[str, str] = {}
 _NO_OPERATION = (NONE,)
 _ANSWERED, _REFUSED, _FAILED = (f"operation {end}" for end in ("answered", "refused", "failed"))
 _APPLIED = (Outcome.APPLIED.value,)
+_MUTATION = "mutation"
 # As most callers write it, and as the log does.
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -45,9 +46,34 @@ class Request(Protocol):
     def variables(self) -> Mapping[str, Any]: ...
 
 
+class Item(Protocol):
+    """An item of a bulk that has ended. `noted` are its notes."""
+
+    change: Any
+    preview: Any
+    faults: Sequence[GatewayError]
+    noted: Any
+    seconds: float
+
+
+class Bulk(Protocol):
+    """`mutation` is the field of a single update."""
+
+    mutation: str
+    backend: str
+
+    @property
+    def items(self) -> Sequence[Item]: ...
+
+
 class Context(Protocol):
     call: Call
     caller: str | None
+
+    @property
+    def bulks(self) -> Mapping[str, Bulk]: ...
+
+    def item_at(self, path: Sequence[str | int] | None) -> Item | None: ...
 
 
 class Operation(Protocol):
@@ -133,32 +159,89 @@ class Operations:
             self.metrics.ended()
 
     def _ended(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
+        errors: Sequence[dict[str, Any]] = result.all_errors
+        if context.bulks:
+            errors = self._items_ended(request, context, result, errors)
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
-            faults = tuple(_faults(result)) if result.all_errors or result.previews else ()
+            faults = tuple(_faults(errors, result.previews)) if errors or result.previews else ()
             self.metrics.operated(summary, result.way, faults, seconds, refused=result.refusal is not None)
         except Exception:
             log.exception("an operation could not be counted; its answer stands")
         try:
-            self._write(request, context, result, noted, seconds)
-            fields = _NO_FIELDS if result.operation is None else result.operation.root_fields
-            for response in noted.undocumented:
-                self.metrics.drifted(response.backend)
-                if self._drift is not None:
-                    self._drift.met(response, list(fields.values()), _given(request, result.operation))
+            operation = result.operation
+            known = _NOTHING_KNOWN if operation is None else operation.told.get(_Known) or self._known(operation)
+            extensions = [error["extensions"] for error in errors]
+            ids = _ids(known.ids, request.variables) if known.ids else ()
+            self._write(context, known, ids, extensions, result.previews, noted, seconds)
+            fields = _NO_FIELDS if operation is None else operation.root_fields
+            self._drifted(noted, list(fields.values()), request, operation)
         except Exception:
             log.exception("an operation could not be told of; its answer stands")
 
-    def _write(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
+    def _items_ended(
+        self, request: Request, context: Context, result: Result, errors: Sequence[dict[str, Any]]
+    ) -> Sequence[dict[str, Any]]:
+        """Each item of a bulk is told of as the single update. The errors that are no item's."""
+        own: list[dict[str, Any]] = []
+        below: dict[int, list[dict[str, Any]]] = {}
+        for error in errors:
+            item = context.item_at(error.get("path"))
+            if item is None:
+                own.append(error)
+            elif not item.faults:  # else it is one of these
+                below.setdefault(id(item), []).append(error)
+        try:
+            operation = result.operation.told.get(_Known) or self._known(result.operation)
+            for bulk in context.bulks.values():
+                known = operation._replace(field=bulk.mutation, backends=bulk.backend, ids=())
+                for item in bulk.items:
+                    self._item_ended(bulk, item, below.get(id(item), ()), known, request, context, result)
+        except Exception:
+            log.exception("the items of a bulk could not be told of; its answer stands")
+        return own
+
+    def _item_ended(
+        self,
+        bulk: Bulk,
+        item: Item,
+        below: Sequence[dict[str, Any]],
+        known: _Known,
+        request: Request,
+        context: Context,
+        result: Result,
+    ) -> None:
+        extensions = [fault.extensions for fault in item.faults] or [error["extensions"] for error in below]
+        previews = () if item.preview is None else (bulk.mutation,)
+        faults = tuple((bulk.mutation, told["code"], told["reason"]) for told in extensions)
+        faults += tuple((key, OK, PREVIEWED) for key in previews)
+        summary = (known.kind, (bulk.mutation, bulk.mutation))
+        self.metrics.operated(summary, None, faults, item.seconds, refused=False)
+        self._write(context, known, (item.change.id,), extensions, previews, item.noted, item.seconds)
+        self._drifted(item.noted, [bulk.mutation], request, result.operation)
+
+    def _drifted(self, noted: Notes, fields: list[str], request: Request, operation: Any) -> None:
+        for response in noted.undocumented:
+            self.metrics.drifted(response.backend)
+            if self._drift is not None:
+                self._drift.met(response, fields, _given(request, operation))
+
+    def _write(
+        self,
+        context: Context,
+        known: _Known,
+        ids: Sequence[str],
+        extensions: Sequence[Mapping[str, Any]],
+        previews: Sequence[Any],
+        noted: Notes,
+        seconds: float,
+    ) -> None:
         surprised = False
-        for error in result.all_errors:
-            surprised = surprised or error["extensions"]["reason"] == INTERNAL.reason
+        for told in extensions:
+            surprised = surprised or told["reason"] == INTERNAL.reason
         level = logging.ERROR if surprised else logging.INFO
         if not log.isEnabledFor(level):
             return
-        operation = result.operation
-        known = _NOTHING_KNOWN if operation is None else operation.told.get(_Known) or self._known(operation)
-        extensions = [error["extensions"] for error in result.all_errors]
         calls = noted.calls
         waited = sum([call.seconds for call in calls]) or noted.store_seconds
         members = {
@@ -167,12 +250,12 @@ class Operations:
             "operation": known.operation,
             "kind": known.kind,
             "field": known.field,
-            "record": _joined(_ids(known.ids, request.variables)),
+            "record": _joined(ids),
             "backend": _joined(_backends(extensions, calls)) or known.backends,
             "status": _joined([call.reason if call.status is None else call.status for call in calls]),
             "code": _joined([item["code"] for item in extensions]),
             "reason": _joined([item["reason"] for item in extensions]),
-            "outcome": _joined(_outcomes(operation, extensions, result.previews)),
+            "outcome": _joined(_outcomes(known.kind, extensions, previews)),
             "duration_ms": round(seconds * _MILLISECONDS, 3),
             "backend_ms": round(waited * _MILLISECONDS, 3),
             "detail": _joined(noted.details),
@@ -216,12 +299,12 @@ def _describe(span: Any, result: Result) -> None:
         span.set_attribute("graphql.error.codes", codes)
 
 
-def _faults(result: Result) -> Iterator[tuple[str, str, str]]:
+def _faults(errors: Sequence[Mapping[str, Any]], previews: Sequence[Any]) -> Iterator[tuple[str, str, str]]:
     """Response key, code and reason of each error."""
-    for error in result.all_errors:
+    for error in errors:
         path = error.get("path") or ("",)
         yield path[0], error["extensions"]["code"], error["extensions"]["reason"]
-    for key in result.previews:
+    for key in previews:
         yield str(key), OK, PREVIEWED
 
 
@@ -229,9 +312,9 @@ def _backends(extensions: Sequence[Mapping[str, Any]], calls: Sequence[BackendCa
     return [item["backend"]["name"] for item in extensions if "backend" in item] + [call.backend for call in calls]
 
 
-def _outcomes(operation: Any, extensions: Sequence[Mapping[str, Any]], previews: Sequence[Any]) -> Sequence[str]:
+def _outcomes(kind: str | None, extensions: Sequence[Mapping[str, Any]], previews: Sequence[Any]) -> Sequence[str]:
     """Of a mutation; without an error it was applied."""
-    if operation is None or not operation.mutation:
+    if kind != _MUTATION:
         return ()
     if not extensions and not previews:
         return _APPLIED

@@ -9,7 +9,6 @@ import strawberry
 from strawberry.scalars import JSON
 
 from app.errors import GatewayError, GatewayErrors
-from app.mapping.selection import selection_of
 from app.updates.change import planned, read_before
 from app.updates.expression import changes
 from app.updates.reading import backend_of
@@ -17,6 +16,7 @@ from app.updates.run import placed
 
 if TYPE_CHECKING:
     from app.call import Call
+    from app.mapping.selection import Selected
     from app.updates.change import Change
     from app.updates.resource import Backend, Resource, UpdateRequest
 
@@ -40,8 +40,8 @@ class UpdatePreview:
     )
 
 
-async def preview(resource: Resource, info: Any, change: Change) -> UpdatePreview:
-    """Raises what is known to be refused without writing."""
+async def preview(resource: Resource, info: Any, change: Change, payload: Selected) -> UpdatePreview:
+    """`payload` is what is selected of the update's answer. Raises what is known to be refused without writing."""
     backend, call = backend_of(info, resource.api), info.context.call
     request = await planned(resource, change, backend, call)
     try:
@@ -51,10 +51,9 @@ async def preview(resource: Resource, info: Any, change: Change) -> UpdatePrevie
             placed(fault, request)
         raise
     query = f"?{urlencode(sent.query)}" if sent.query else ""
-    below = selection_of(info._raw_info).fields.get(FIELD)  # noqa: SLF001 - Strawberry's Info hides the fragments
+    below = payload.fields.get(FIELD)
     wanted = below is not None and "changes" in below.fields
     changed = await _changes(request, backend, call) if wanted else []
-    info.context.previews.append(info.path.key)
     return UpdatePreview(method=sent.method, path=sent.path + query, body=(sent.body or b"").decode(), changes=changed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -108,6 +109,13 @@ class Backend(Protocol):
     async def page(self, request: ListRequest, *, call: Call) -> ListPage: ...
 
 
+def plural(name: str) -> str:
+    """Of a mutation's name: `updateSupplier` becomes `updateSuppliers`."""
+    if re.search("[^aeiou]y$", name):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
+
+
 async def _as_read(record: Any, _backend: Backend, _call: Call) -> Any:
     return record
 
@@ -180,6 +188,11 @@ class Resource:
     @property
     def mutations(self) -> tuple[str, ...]:
         return (self.mutation,) if self.patch is None else (self.mutation, self.patch.mutation)
+
+    @property
+    def bulks(self) -> tuple[str, ...]:
+        """The same for many records, in the same order."""
+        return tuple(map(plural, self.mutations))
 
     def error(self, answer: Answer) -> GatewayError | GatewayErrors:
         """The error of an answer that is no success: as the API says, else by its table in the commonest envelope."""

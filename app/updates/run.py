@@ -29,7 +29,7 @@ from app.errors import (
     ReadBack,
 )
 from app.journal.keys import KeyTakenError
-from app.mapping.selection import described, selection_of
+from app.mapping.selection import described
 from app.mapping.wire import arguments_of, to_wire
 from app.updates.change import planned
 from app.updates.placing import locate
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from app.call import Call
     from app.journal.entries import Entry
+    from app.mapping.selection import Selected
     from app.updates.change import Change
     from app.updates.recording import UpdateRecording
     from app.updates.resource import Backend, Resource
@@ -52,11 +53,18 @@ _NO_CONTENT = 204
 
 
 async def update(
-    resource: Resource, info: Any, change: Change, *, key: str | None = None, position: int | None = None
+    resource: Resource,
+    info: Any,
+    change: Change,
+    payload: Selected,
+    *,
+    key: str | None = None,
+    position: int | None = None,
 ) -> tuple[Any, bool]:
     """The record to put into the payload, or the exception that stands for it; and whether an earlier request answers.
 
-    `key` is the update's idempotency key, `position` its place in a bulk. Raises GatewayError(s).
+    `payload` is what is selected of the update's answer. `key` is the update's idempotency key, `position` its place
+    in a bulk. Raises GatewayError(s).
     """
     context = info.context
     backend, call = backend_of(info, resource.api), context.call
@@ -65,11 +73,11 @@ async def update(
     for _ in range(_KEY_ATTEMPTS):
         if recording is not None and (entry := await recording.earlier()) is not None:
             recording.replay(entry)
-            return await replayed(entry, resource, change, recording, info), True
+            return await replayed(entry, resource, change, recording, info, payload), True
         request = await planned(resource, change, backend, call)
         with suppress(KeyTakenError):  # another came first: its entry answers
             record = await recorded(request, recording, backend, call)
-            return await answered(request, record, info, backend, call), False
+            return await answered(request, record, payload, backend, call), False
     raise GatewayError(IDEMPOTENT_REQUEST_IN_PROGRESS, retry_after=1)
 
 
@@ -98,7 +106,9 @@ async def recorded(request: UpdateRequest, recording: UpdateRecording | None, ba
     return record
 
 
-async def replayed(entry: Entry, resource: Resource, change: Change, recording: UpdateRecording, info: Any) -> Any:
+async def replayed(
+    entry: Entry, resource: Resource, change: Change, recording: UpdateRecording, info: Any, payload: Selected
+) -> Any:
     """What the first request with the key came to: nothing is sent. Raises its faults."""
     assert entry.end is not None
     backend, call = backend_of(info, resource.api), info.context.call
@@ -106,7 +116,7 @@ async def replayed(entry: Entry, resource: Resource, change: Change, recording: 
     request = UpdateRequest(resource, change.id, body, change.options, None if change.patches else change.input)
     faults = recording.faults_of(entry)
     if entry.end.outcome == Outcome.APPLIED:
-        return await answered(request, None, info, backend, call, read=change.patches)
+        return await answered(request, None, payload, backend, call, read=change.patches)
     if entry.end.outcome == Outcome.UNKNOWN and not change.patches:
         # One more read, and the same proof. What a patch made of the record that it met is not known any more.
         try:
@@ -115,7 +125,7 @@ async def replayed(entry: Entry, resource: Resource, change: Change, recording: 
             faults[0] = faults[0].changed(read_back=error.read_back)
         else:
             recording.proven(entry)
-            return await answered(request, record, info, backend, call)
+            return await answered(request, record, payload, backend, call)
     for fault in faults:
         fault.replayed = True
     raise faults[0] if len(faults) == 1 else GatewayErrors(faults)
@@ -176,14 +186,14 @@ def _holds(value: Any, names: Sequence[str]) -> bool:
 
 
 async def answered(
-    request: UpdateRequest, record: Any, info: Any, backend: Backend, call: Call, *, read: bool = False
+    request: UpdateRequest, record: Any, payload: Selected, backend: Backend, call: Call, *, read: bool = False
 ) -> Any:
     """One state of the record for all its aliases. A failed read-back never makes an applied update a failure.
 
     `read`: not from the request.
     """
     resource = request.resource
-    below = selection_of(info._raw_info).fields.get(resource.name)  # noqa: SLF001 - Strawberry's Info hides the fragments
+    below = payload.fields.get(resource.name)
     if below is None:
         return record
     if record is not None and REVISION not in below.fields:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
-from app.mapping.selection import selection_of
+
+if TYPE_CHECKING:
+    from app.mapping.selection import Selected
 
 FIELD = "userErrors"
 MOST = 100  # of one field
@@ -95,9 +97,9 @@ def _type(name: str, description: str, members: dict[str, tuple[Any, str]]) -> A
     return strawberry.type(type(name, (), {"__annotations__": annotations, **fields}), description=description)
 
 
-def wanted(info: Any) -> bool:
-    """Whether the client selects the faults of this mutation field as data."""
-    return FIELD in selection_of(info._raw_info).fields  # noqa: SLF001 - Strawberry's Info hides the fragments
+def wanted(payload: Selected) -> bool:
+    """Whether the client selects the faults of an update as data."""
+    return FIELD in payload.fields
 
 
 def as_data(failure: Any) -> tuple[GatewayError, ...] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import decimal
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -46,7 +47,7 @@ RawVariables = Mapping[str, Any]
 Source = Callable[[RawVariables], Any]
 
 _INT_END = 2**31
-_UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None))
+_UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None), Enum)
 # A whole number may have the digits of a float in JSON; graphql-core judges that.
 _EXACT: dict[Any, type] = {GraphQLString: str, GraphQLBoolean: bool}
 

@@ -1,0 +1,109 @@
+"""The items of a request's bulk fields: counted before anything runs, and their faults among the response's errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLError, GraphQLSchema, ListValueNode, NullValueNode, VariableNode, VariableValues
+from graphql.execution import get_variable_values
+from graphql.execution.collect_fields import FragmentDetails, collect_fields
+
+from app.errors import TOO_MANY_ITEMS, GatewayError, GatewayErrors
+from app.graphql.formatting import FieldError
+from app.graphql.lists import ITEMS
+from app.graphql.records import named_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from graphql import FieldNode
+
+    from app.graphql.documents import Document, Operation
+    from app.updates.bulk import Bulk
+
+
+class BulkFields:
+    """Of a schema. `most` items may be in all bulk fields of one request."""
+
+    def __init__(self, schema: GraphQLSchema, most: int) -> None:
+        self._schema = schema
+        self._most = most
+        root = schema.mutation_type
+        self.names = (
+            frozenset(name for name, field in root.fields.items() if ITEMS in field.args) if root else frozenset()
+        )
+
+    def refuse_many(
+        self, document: Document, operation: Operation, given: Mapping[str, Any]
+    ) -> tuple[dict[str, GatewayError], Mapping[str, Any]]:
+        """The errors by response key, and the variables without the items that are too many: they cost nothing more."""
+        values = {key: _items(node) for key, node in self._fields(document, operation, given).items()}
+        count = sum(_count(value, operation, given) for value in values.values())
+        if count <= self._most:
+            return {}, given
+        text = (
+            f"A request has at most {self._most} items in all its bulk fields; this one has {count}. Nothing was sent."
+        )
+        named = {value.name.value for value in values.values() if isinstance(value, VariableNode)}
+        kept = {name: [] if name in named and isinstance(value, list) else value for name, value in given.items()}
+        return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, kept
+
+    def _fields(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> dict[str, FieldNode]:
+        """The bulk fields that are run, after fragments, `@skip` and `@include`."""
+        root = self._schema.mutation_type
+        assert root is not None
+        conditions = [item for item in operation.node.variable_definitions or () if named_type(item.type) == "Boolean"]
+        variables = get_variable_values(self._schema, conditions, dict(given))
+        if not isinstance(variables, VariableValues):
+            return {}  # refused where variables are read
+        fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
+        try:
+            collected = collect_fields(self._schema, fragments, variables, root, operation.node, hide_suggestions=True)
+        except GraphQLError:  # a condition's variable is null
+            return {}
+        groups = {key: details[0].node for key, details in collected.grouped_field_set.items()}
+        return {key: node for key, node in groups.items() if node.name.value in self.names}
+
+
+def _items(field: FieldNode) -> Any:
+    return next((item.value for item in field.arguments or () if item.name.value == ITEMS), None)
+
+
+def _count(value: Any, operation: Operation, given: Mapping[str, Any]) -> int:
+    if isinstance(value, VariableNode):
+        name = value.name.value
+        if name in given:
+            items = given[name]
+            return len(items) if isinstance(items, list) else int(items is not None)
+        definitions = operation.node.variable_definitions or ()
+        value = next((item.default_value for item in definitions if item.variable.name.value == name), None)
+    if isinstance(value, ListValueNode):
+        return len(value.values)
+    return 0 if value is None or isinstance(value, NullValueNode) else 1
+
+
+def with_items(
+    errors: Sequence[GraphQLError | FieldError], bulks: Mapping[str, Bulk], data: Mapping[str, Any] | None
+) -> Sequence[GraphQLError | FieldError]:
+    """The errors, and the faults of items that are not told as data: by root field, those of a bulk by item."""
+    of_items = [
+        FieldError(
+            GatewayErrors(item.faults),
+            [node.loc.source.get_location(node.loc.start) for node in bulk.nodes if node.loc is not None],
+            bulk.path_of(item),
+        )
+        for bulk in bulks.values()
+        if bulk.nodes is not None
+        for item in bulk.items
+        if item.faults
+    ]
+    if not of_items:
+        return errors
+    roots = {key: place for place, key in enumerate(data or ())}
+
+    def place(error: GraphQLError | FieldError) -> tuple[int, int]:
+        path = error.path or ()
+        item = next((step for step in path if isinstance(step, int)), 0)
+        return (roots.get(str(path[0]), 0) if path else 0), item
+
+    return sorted([*errors, *of_items], key=place)

@@ -1,0 +1,198 @@
+"""The bulk fields of the schema: an item's type, its result's, and the field, made from the resource."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+from strawberry import UNSET, Info
+
+from app.errors import Outcome
+from app.mapping.scalars import UUID
+from app.mapping.selection import Selected, selection_of
+from app.updates.bulk import Bulk, Item, refuse_repeated
+from app.updates.change import Change
+from app.updates.fields import REQUIRED, named, options, root_field, snake, update_arguments
+from app.updates.preview import UpdatePreview, preview
+from app.updates.resource import Argument, plural
+from app.updates.run import update
+from app.updates.user_errors import wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.updates.resource import Resource
+    from app.updates.user_errors import UserErrors
+
+RESULTS = "results"
+
+_FIELD = (
+    "Runs `{mutation}` for each item. Items of one record run one after another in their order, others several at a "
+    "time (GATEWAY_BULK_CONCURRENCY, 8), and the fault of one ends no other, unless `onFailure` says so. All or "
+    "nothing is not promised: no backend has it. "
+)
+_ITEMS = "What is to be updated: at most GATEWAY_MAX_BULK, 500, in all bulk fields of the request together."
+_ON_FAILURE = "What a failed item means for those that are not begun yet."
+_DRY_RUN = "True writes nothing and answers a `preview` for each item."
+_USER_ERRORS = (
+    "What went wrong with this item. Where it is not selected, these faults are in the response's `errors`, "
+    "at the item's place."
+)
+_KEY = Argument(
+    name="idempotency_key",
+    type=str | None,
+    description="1 to 255 printable characters that stand for this item: the same again under the key is not sent "
+    "again. Two items of a bulk cannot have the same.",
+)
+_COUNTS = {
+    "applied": (Outcome.APPLIED, "How many items were applied."),
+    "not_applied": (Outcome.NOT_APPLIED, "How many items were certainly not applied, those of a dry run aside."),
+    "unknown": (Outcome.UNKNOWN, "How many items have an unknown outcome."),
+}
+
+
+class _OnFailure(Enum):
+    CONTINUE = strawberry.enum_value("CONTINUE", description="They are begun all the same.")
+    STOP = strawberry.enum_value("STOP", description="None of them is begun; those in flight end.")
+
+
+OnFailure: Any = strawberry.enum(
+    _OnFailure,
+    name="OnFailure",
+    description="What a bulk does after an item has failed: an outcome other than APPLIED.",
+)
+
+
+def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
+    """The payload's type, and that of an item's result. An update and its patch share them."""
+    texts = resource.texts
+    assert texts is not None
+    members: dict[str, tuple[Any, str]] = {
+        "index": (int, "Position of the item, from 0."),
+        "id": (UUID, "Id of the item's record."),
+        "outcome": (errors.outcome, "Whether the item's write happened; of a dry run it did not."),
+        "replayed": (
+            bool,
+            "True where the item's idempotency key was used before: this is what became of that update.",
+        ),
+        snake(resource.name): (resource.record | None, texts.record),
+        "preview": (UpdatePreview | None, "With `dryRun`: what would be sent and what would change. Otherwise null."),
+        "user_errors": (list[errors.type], _USER_ERRORS),  # type: ignore[name-defined]
+    }
+    result: Any = _type(_type_name(resource.mutation, "Result"), "What became of one item of a bulk.", members)
+    counts = {name: (int, text) for name, (_, text) in _COUNTS.items()}
+    payload = _type(
+        _type_name(plural(resource.mutation), "Payload"),
+        "What became of the items of a bulk.",
+        {
+            RESULTS: (list[result], "One for each item, in their order."),
+            **counts,
+            "previewed": (int, "How many items were previewed: with `dryRun`, nothing was written."),
+        },
+    )
+    return payload, result
+
+
+def _type_name(mutation: str, suffix: str) -> str:
+    return mutation[0].upper() + mutation[1:] + suffix
+
+
+def _type(name: str, description: str, members: dict[str, tuple[Any, str]]) -> Any:
+    fields = {member: strawberry.field(description=text) for member, (_, text) in members.items()}
+    annotations = {member: annotation for member, (annotation, _) in members.items()}
+    return strawberry.type(type(name, (), {"__annotations__": annotations, **fields}), description=description)
+
+
+def _item_type(mutation: str, arguments: Sequence[Argument]) -> Any:
+    annotations = {item.name: item.type for item in arguments}
+    fields = {
+        item.name: strawberry.field(description=item.description)
+        if item.default is REQUIRED
+        else strawberry.field(default=item.default, description=item.description)
+        for item in arguments
+    }
+    made = type(_type_name(mutation, "Item"), (), {"__annotations__": annotations, **fields})
+    return strawberry.input(made, description=f"One item of a bulk: what `{mutation}` takes, and a key of its own.")
+
+
+def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *, patches: bool) -> Any:
+    payload, result = types
+    mutation = resource.mutations[patches]
+    arguments = [item for item in update_arguments(resource, patches=patches) if item.name != "dry_run"]
+    further = [item.name for item in resource.arguments]
+    values, record = "patch" if patches else "input", snake(resource.name)
+    read_scope = f"{resource.scope}:read"
+
+    def item_of(index: int, given: Any, *, dry_run: bool) -> Item:
+        change = Change(
+            id=given.id,
+            input=getattr(given, values),
+            options=options({name: getattr(given, name) for name in further}),
+            expected_revision=None if given.expected_revision is UNSET else given.expected_revision,
+            dry_run=dry_run,
+            patches=patches,
+        )
+        return Item(index, change, None if given.idempotency_key is UNSET else given.idempotency_key)
+
+    def result_of(item: Item, request_id: str, *, as_data: bool) -> Any:
+        return result(
+            index=item.index,
+            id=item.change.id,
+            outcome=errors.outcome[item.outcome.value],
+            replayed=item.replayed,
+            preview=item.preview,
+            user_errors=errors.shown(item.faults, request_id) if as_data and item.faults else [],
+            **{record: item.record},
+        )
+
+    async def many(info: Info, items: list[Any], on_failure: Any, dry_run: bool) -> Any:
+        context, call = info.context, info.context.call
+        if patches or dry_run:
+            context.demand(read_scope)
+        taken = [item_of(index, given, dry_run=dry_run) for index, given in enumerate(items)]
+        refuse_repeated(taken)
+        selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
+        below = selected.fields.get(RESULTS, _NOTHING)
+
+        async def one(item: Item) -> tuple[Any, bool]:
+            if item.change.expected_revision is not None:
+                context.demand(read_scope)
+            if dry_run:
+                return await preview(resource, info, item.change, below), False
+            return await update(resource, info, item.change, below, key=item.key, position=item.index)
+
+        key = str(info.path.key)
+        bulk = Bulk(mutation, resource.api, taken)
+        stops = on_failure.value == _OnFailure.STOP.value
+        await bulk.run(one, context.rooms, call.request_id, stops=stops, deadline=call.deadline)
+        as_data = wanted(below)
+        record_key = below.fields.get(resource.name, _NOTHING).key or resource.name
+        bulk.place(
+            (key, below.key or RESULTS),
+            record_key,
+            None if as_data else info._raw_info.field_nodes,  # noqa: SLF001 - Strawberry's only handle on the nodes
+        )
+        context.bulks[key] = bulk
+        counts = dict.fromkeys(Outcome, 0)
+        for item in taken:
+            if item.preview is None:
+                counts[item.outcome] += 1
+        return payload(
+            results=[result_of(item, call.request_id, as_data=as_data) for item in taken],
+            previewed=len(taken) - sum(counts.values()),
+            **{name: counts[outcome] for name, (outcome, _) in _COUNTS.items()},
+        )
+
+    item_type: Any = _item_type(mutation, [*arguments, _KEY])
+    parameters = [
+        named("items", Annotated[list[item_type], strawberry.argument(description=_ITEMS)]),
+        named("on_failure", Annotated[OnFailure, strawberry.argument(description=_ON_FAILURE)], OnFailure.CONTINUE),
+        named("dry_run", Annotated[bool, strawberry.argument(description=_DRY_RUN)], default=False),
+    ]
+    assert resource.texts is not None
+    text = resource.texts.mutation if not patches or resource.patch is None else resource.patch.description
+    return root_field(strawberry.mutation, many, parameters, payload, _FIELD.format(mutation=mutation) + text)
+
+
+_NOTHING = Selected()
