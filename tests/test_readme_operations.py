@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from email.message import Message
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ import yaml
 from app.apis import APIS
 from app.config import check_settings, parse_settings
 from app.gateway_settings import GatewaySettings
+from app.journal.hashes import Hashes
 from tests.processes import ROOT, program, run
 from tests.telemetry.running import CUSTOMER, update
 from tests.test_readme import EXPORT, TEXT, TRANSCRIPT, check, marked
@@ -50,6 +53,26 @@ def test_the_one_command_makes_a_token_that_works(tmp_path):
         asked = {"query": "{ __typename }"}
         assert httpx.post(f"{gateway.url}/graphql", json=asked, headers=bearer).status_code == 200
         assert httpx.post(f"{gateway.url}/graphql", json=asked).status_code == 401
+
+
+def test_a_token_is_rotated_as_the_page_says_without_a_restart(tmp_path):
+    ((name, file),) = EXPORT.findall(marked("callers: file"))
+    old, new = "token-of-the-shop", "another-token-of-the-shop"
+    (entry,) = [value for _, value in EXPORT.findall(marked("callers: settings"))]
+    (tmp_path / file).write_text(f"# the shop's\n{entry}\n")
+
+    def status(gateway, token):
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.post(f"{gateway.url}/graphql", json={"query": "{ __typename }"}, headers=headers).status_code
+
+    with program(tmp_path, **{name: file}) as gateway:
+        assert (status(gateway, old), status(gateway, new)) == (200, 401)
+        variables = {**os.environ, "NEW_TOKEN": new, "GATEWAY_PID": str(gateway.process.pid)}
+        subprocess.run(["bash", "-euc", marked("callers: rotation")], cwd=tmp_path, env=variables, check=True)
+        deadline = time.monotonic() + 60
+        while status(gateway, new) != 200:
+            assert time.monotonic() < deadline, gateway.output()
+        assert status(gateway, old) == 200
 
 
 def test_the_settings_of_signed_tokens_go_together():
@@ -119,6 +142,39 @@ def test_an_undocumented_answer_is_listed_as_the_readme_shows(tmp_path, sandboxe
     ended = run(tmp_path, *arguments, **sandboxed)
     moment = re.compile(r"2\d{3}-\d\d-\d\d(T\d\d:\d\d:\d\d\+00:00)?")
     assert moment.sub("when", ended.stdout).rstrip() == moment.sub("when", answer).rstrip()
+
+
+def told(name):
+    """Document, variables and answer of a marked operation."""
+    _, _, rest = TEXT.partition(f"<!-- {name} -->\n")
+    document, variables, answer = (body for _, body in re.findall(r"```(graphql|json)\n(.*?)```", rest, re.DOTALL)[:3])
+    return {"query": document, "variables": json.loads(variables)}, json.loads(answer)
+
+
+def test_the_journal_tells_what_its_page_shows(tmp_path):
+    changing, replayed = told("journal: key")
+    asking, entries = told("journal: updates")
+    headers = {"idempotency-key": "order-4711", "x-request-id": asking["variables"]["requestId"]}
+    with program(tmp_path) as gateway:
+        first, again = (httpx.post(f"{gateway.url}/graphql", json=changing, headers=headers).json() for _ in range(2))
+        assert httpx.post(f"{gateway.url}/graphql", json=asking).json() == entries
+    assert (first["data"]["patchSupplier"].pop("replayed"), again) == (False, replayed)
+    _, arguments, answer = transcript("journal: command")
+    ended = run(tmp_path, *arguments)
+    moment = re.compile(r"2\d{3}-\d\d-\d\dT[\d:.]+Z")
+    assert moment.sub("when", ended.stdout) == moment.sub("when", answer)
+
+
+def test_a_person_is_found_as_the_page_of_the_journal_computes_it():
+    lines = marked("journal: person").splitlines()
+    (name, secret) = EXPORT.findall(lines[0])[0]
+    command = shlex.split(lines[1])
+    assert command[0] == PYTHON
+    made = subprocess.run(
+        [sys.executable, *command[1:]], env={name: secret}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert made == Hashes(secret).person(command[-1])
+    check_settings(parse_settings(APIS, {name: secret}), APIS)
 
 
 def test_prometheus_is_told_of_the_metrics(shop):

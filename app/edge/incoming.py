@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -89,16 +88,15 @@ def is_plain_json(headers: Mapping[str, str]) -> bool:
 def requests_of(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
     """What a body asks for. Raises RefusedRequestError."""
     content = decode(body)
-    commas = body.count(b",")
     if not isinstance(content, list):
-        return _request(content, headers, commas)
+        return _request(content, headers, read_only=False)
     if not settings.max_batch:
         raise refused(BATCH_NOT_ALLOWED)
     if not content:
         raise refused(REQUEST_MALFORMED, "The batch is empty.")
     if len(content) > settings.max_batch:
         raise refused(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
-    return [_request(item, headers, commas) for item in content]
+    return [_request(item, headers, read_only=False) for item in content]
 
 
 async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
@@ -127,9 +125,7 @@ def _too_large(settings: EdgeSettings) -> RefusedRequestError:
     )
 
 
-def _request(
-    content: Any, headers: Mapping[str, str], commas: int = sys.maxsize, *, read_only: bool = False
-) -> Request:
+def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Request:
     if type(content) is not dict:
         raise refused(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
     query = _member(content, "query", str, "a string")
@@ -145,7 +141,6 @@ def _request(
         document_id,
         read_only,
         asks_for_trace(headers.get(TRACE_HEADER)),
-        commas,
     )
 
 

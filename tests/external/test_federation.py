@@ -12,13 +12,15 @@ import pytest
 
 from app.apis import APIS
 from app.edge.playground.operations import prepared
-from tests.external.tools import HERE, SCHEMA, Tools, serving
+from tests.external.tools import HERE, SCHEMA, Tools, serving, snippet
 
 pytestmark = pytest.mark.external
 
 OTHER = HERE / "orders.graphql"
 PREPARED = prepared(APIS)
 ROUTERS = ("apollo", "hive")
+COMPOSERS = ("apollo", "theguild", "wundergraph")
+MUTATIONS = [mutation for api in APIS for mutation in api.mutations]
 # What Apollo's gateway adds of its own to an error of a subgraph.
 ADDED = {"serviceName"}
 ENTITIES = """{
@@ -43,10 +45,23 @@ def through_router(
 
 
 def test_three_composers_take_the_schema(tools: Tools) -> None:
-    said = tools.node("compose.mjs", str(SCHEMA), str(OTHER))
-    mutations = [mutation for api in APIS for mutation in api.mutations]
-    expected = {"errors": [], "mutations": mutations}
-    assert said == dict.fromkeys(("apollo", "theguild", "wundergraph"), expected)
+    said = tools.node("compose.mjs", str(SCHEMA), str(OTHER), *MUTATIONS)
+    expected = {"errors": [], "mutations": MUTATIONS}
+    assert said == dict.fromkeys(COMPOSERS, expected)
+
+
+def test_the_documented_stub_of_an_entity_composes_and_one_with_an_id_does_not(tools: Tools) -> None:
+    listed = tools.folder / "supergraph.yaml"
+    listed.write_text(snippet("router: supergraph.yaml"))
+    subgraphs = tools.node("yaml.mjs", str(listed))["subgraphs"]
+    stub = tools.folder / Path(subgraphs["orders"]["schema"]["file"]).name
+    assert subgraphs["updates"]["schema"]["file"] == f"./{SCHEMA.name}"
+    stub.write_text(snippet("router: stub"))
+    said = tools.node("compose.mjs", str(SCHEMA), str(stub), *MUTATIONS)
+    assert said == {key: {"errors": [], "mutations": MUTATIONS} for key in COMPOSERS}
+    stub.write_text(snippet("router: stub").replace("id: UUID!", "id: ID!"))
+    said = tools.node("compose.mjs", str(SCHEMA), str(stub), *MUTATIONS)
+    assert all(any("Customer.id" in error for error in said[composer]["errors"]) for composer in COMPOSERS)
 
 
 def request_of(operation: Any) -> dict[str, Any]:
@@ -81,6 +96,23 @@ def test_answers_and_errors_arrive_as_they_are_given(
         assert _errors(routed) == _errors(direct), operation.title
         assert _stable(routed["data"]) == _stable(direct["data"]), operation.title
         assert bool(direct.get("errors")) == (operation.reason is not None)
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize("settings", [{}, {"http_statuses": "2026-09"}], ids=["default statuses", "2026-09"])
+def test_what_a_router_makes_of_a_request_that_is_never_executed(
+    tools: Tools, tmp_path: Path, settings: dict[str, str], router: str
+) -> None:
+    """As the table of clients.md says."""
+    never = {"query": AS_DATA, "variables": {"id": "no", "patch": {}}}
+    with serving(tmp_path, **settings) as gateway:
+        (answer,) = through_router(tools, router, gateway, [never])
+    (error,) = answer["errors"]
+    hidden = bool(settings) and router == "apollo"
+    assert error["extensions"]["code"] == ("INTERNAL_SERVER_ERROR" if hidden else "BAD_USER_INPUT")
+    ours = error["extensions"]["response"]["body"]["errors"][0] if hidden else error
+    assert ours["extensions"]["reason"] == "VARIABLE_INVALID"
+    assert answer["data"] == {"patchSupplier": None}
 
 
 @pytest.mark.parametrize("router", ROUTERS)
