@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import strawberry
 from strawberry.scalars import JSON
 
-from app.errors import GatewayError, GatewayErrors
+from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
 from app.updates.change import planned, read_before
 from app.updates.expression import changes
 from app.updates.reading import backend_of
@@ -41,7 +41,22 @@ class UpdatePreview:
 
 
 async def preview(resource: Resource, info: Any, change: Change, payload: Selected) -> UpdatePreview:
-    """`payload` is what is selected of the update's answer. Raises what is known to be refused without writing."""
+    """`payload` is what is selected of the update's answer.
+
+    Raises what is known to be refused without writing; whatever it is, nothing was written.
+    """
+    try:
+        return await _previewed(resource, info, change, payload)
+    except GatewayError as refused:
+        raise refused.changed(outcome=Outcome.NOT_APPLIED) from refused
+    except GatewayErrors as several:
+        faults = [fault.changed(outcome=Outcome.NOT_APPLIED) for fault in several.errors]
+        raise GatewayErrors(faults) from several
+    except Exception as surprise:
+        raise GatewayError(INTERNAL, outcome=Outcome.NOT_APPLIED, detail="a dry run failed") from surprise
+
+
+async def _previewed(resource: Resource, info: Any, change: Change, payload: Selected) -> UpdatePreview:
     backend, call = backend_of(info, resource.api), info.context.call
     request = await planned(resource, change, backend, call)
     try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from app.errors import Code, GatewayError, Outcome, ReadBack
+from app.errors import INTERNAL, Code, GatewayError, GatewayErrors, Outcome, ReadBack
 from app.updates.proof import Proof, Read
 from app.updates.reading import read_data, record_of
 
 if TYPE_CHECKING:
     from app.call import Call
     from app.updates.resource import Backend, UpdateRequest
+
+log = logging.getLogger(__name__)
 
 # A proxy that waited in vain: the service behind it may still be at work. 524, 598 and 599 are proxies' own.
 _TIMED_OUT = frozenset({504, 524, 598, 599})
@@ -30,8 +33,13 @@ async def reconcile(request: UpdateRequest, error: GatewayError, begun: float, b
         raise error
     try:
         record, proof = await _shown(request, begun, backend, call)
-    except GatewayError as unread:
-        raise _told(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {unread.message}") from unread
+    except (GatewayError, GatewayErrors) as unread:
+        first = unread.errors[0] if isinstance(unread, GatewayErrors) else unread
+        raise _told(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {first.message}") from unread
+    except Exception as surprise:
+        # What is known of the update stays known.
+        log.exception("the read-back of an update failed", extra={"request_id": call.request_id})
+        raise _told(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {INTERNAL.text}") from surprise
     if proof is None:
         raise _told(error, ReadBack.MISSING) from error
     if proof is Proof.DIFFERS:

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from app.errors import (
@@ -31,13 +33,15 @@ from app.updates.reconciliation import timed_out
 from app.upstream.identity import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from app.call import Call
     from app.journal.journal import Journal
     from app.store.records import Statement
     from app.updates.change import Change
     from app.updates.resource import Resource, UpdateRequest
+
+log = logging.getLogger(__name__)
 
 _OWN: dict[tuple[str, str | None], DocumentedError] = {(row.reason, None): row for row in OWN_ROWS}
 
@@ -131,18 +135,39 @@ class UpdateRecording:
             self._end(end)
         elif self._committed is None or read_back is not None:
             # No commit that was answered has it: it was lost, or there was nothing to commit.
-            await self._journal.record(self._committed or entry_id(now()), self._intent(None), end)
+            await self._record(end)
 
-    async def failed(self, failure: GatewayError | GatewayErrors) -> None:
-        """Raises KeyTakenError where a refusal under a key came second."""
+    async def failed(self, failure: GatewayError | GatewayErrors) -> bool:
+        """Whether the update was applied after all, as its entry shows that a lost commit wrote.
+
+        Raises KeyTakenError where a refusal under a key came second.
+        """
         end = End.failed(failure, now(), gone=self._gone)
-        if self._sent is None and self._key is not None and await self._journal.by_claim(self._key.claim) is not None:
-            raise KeyTakenError  # the first request was faster, and changed what this one met
         if self._sent is not None:
             self._end(end)
-        elif self._committed is not None or end.status is not None:
+            return False
+        if self._committed is not None and end.outcome == Outcome.UNKNOWN:
+            if await self._stands(self._journal.get(self._committed)):
+                return True
+        elif self._key is not None and await self._stands(self._journal.by_claim(self._key.claim)):
+            raise KeyTakenError  # the first request was faster, and changed what this one met
+        if self._committed is not None or end.status is not None:
             # Of a lost commit it is not known whether the entry is there; if it is, it stays as it is.
+            await self._record(end)
+        return False
+
+    async def _stands(self, entry: Awaitable[Entry | None]) -> bool:
+        """Whether there is such an entry; not, where it cannot be looked up."""
+        with contextlib.suppress(GatewayError):
+            return await entry is not None
+        return False
+
+    async def _record(self, end: End) -> None:
+        """What became of the update is told, also where the journal cannot be written any more."""
+        try:
             await self._journal.record(self._committed or entry_id(now()), self._intent(None), end)
+        except GatewayError as error:
+            log.warning("the end of an update could not be recorded: %s", error.detail or error)
 
     def _end(self, end: End) -> None:
         if self._sent is not None:

@@ -27,11 +27,12 @@ def revision_of(record: Any, without: Collection[str] = ()) -> str:
 
     Raises what stands in place of a member that cannot be read.
     """
-    content = _object(record, without)
+    content = state_of(record, without)
     return _VERSION + hashlib.blake2b(encode_json(content), digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def _object(value: Any, without: Collection[str]) -> dict[str, Any]:
+def state_of(value: Any, without: Collection[str]) -> dict[str, Any]:
+    """The members of a record, or of a part of it, that have a value, by GraphQL names. Raises as `revision_of`."""
     result: dict[str, Any] = {}
     for member in members(type(value)):
         item = getattr(value, member.attribute)
@@ -48,7 +49,7 @@ def _value(value: Any, scalar: Any, without: Collection[str]) -> Any:
     if isinstance(value, dict):
         return dict(sorted(value.items()))
     if hasattr(type(value), "__strawberry_definition__"):
-        return _object(value, without)
+        return state_of(value, without)
     if scalar is DecimalScalar:
         return format(Decimal(value).normalize() or Decimal(0), "f")
     if scalar is DateTime:

@@ -96,11 +96,10 @@ async def recorded(request: UpdateRequest, recording: UpdateRecording | None, ba
     except KeyTakenError:
         raise
     except Exception as failure:
-        if recording is not None:
-            await recording.failed(
-                failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
-            )
-        raise
+        told = failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
+        if recording is None or not await recording.failed(told):
+            raise
+        return None
     if recording is not None:
         await recording.applied(proven)
     return record
@@ -211,6 +210,8 @@ async def _read_back(request: UpdateRequest, backend: Backend, call: Call) -> An
         return error.changed(outcome=Outcome.APPLIED)
     except GatewayErrors as several:
         return GatewayErrors([error.changed(outcome=Outcome.APPLIED) for error in several.errors])
+    except Exception as surprise:  # noqa: BLE001 - the record's own error, told and logged as any other surprise
+        return surprise
     if record is None:
         missing = BackendAnswer(request.resource.api, request.resource.missing_status)
         return GatewayError(RECORD_NOT_READ_BACK, backend=missing)

@@ -61,6 +61,7 @@ class Backend(httpx.AsyncBaseTransport):
 
     def __init__(self, app):
         self.app, self.fault, self.puts, self.hanging = httpx.ASGITransport(app), None, [], asyncio.Event()
+        self.killed = asyncio.Event()
 
     async def handle_async_request(self, request):
         if request.method != "PUT":
@@ -77,7 +78,8 @@ class Backend(httpx.AsyncBaseTransport):
             answer = await self.app.handle_async_request(request)
         if fault.startswith("killed"):
             self.hanging.set()
-            await asyncio.Event().wait()
+            await self.killed.wait()
+            raise httpx.ReadError("killed")
         if fault.startswith("lost"):
             raise httpx.ReadError("lost")
         return answer
@@ -124,7 +126,9 @@ class World:
         journal._ends.clear()
         journal._replays.clear()
         await journal._hold.release()
+        self.backend.killed.set()  # closing would wait for the update's answer
         await backends.aclose()
+        self.backend.killed = asyncio.Event()
         await self.start(number)
 
     async def ask(self, number, key, caller, body, fault=None):

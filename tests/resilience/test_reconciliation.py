@@ -30,6 +30,9 @@ DIFFERS = "was read back and differs from what was sent"
 UNREAD = "The record could not be read back"
 
 
+TWO_REFUSALS = b'{"ResponseStatus":{"ErrorCode":"NotEmpty","Errors":[{"ErrorCode":"NotEmpty","FieldName":"Phone"},{"ErrorCode":"Email","FieldName":"Email"}]}}'
+
+
 @dataclass
 class Case:
     """`says` None stands for a success; else it is in the message of an error that stays UNKNOWN.
@@ -81,6 +84,7 @@ CASES = [
     Case("BokaMera: not found", "was not found", "bokamera", get=status(200, b'{"Results":[]}')),
     Case("BokaMera: another customer", UNREAD, "bokamera", get=status(200, b'{"Results":[{"Id":"b0000000-0000-4000-8000-000000000003"}]}')),
     Case("BokaMera: HTML", UNREAD, "bokamera", get=status(200, b"<html>")),
+    Case("BokaMera: the read is refused for two reasons", UNREAD, "bokamera", get=status(400, TWO_REFUSALS, "content-type: application/json")),
 ]  # fmt: skip
 
 

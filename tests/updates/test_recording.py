@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from app.apis.basecone.seed import CUSTOMERS
 from app.errors import GatewayError
+from app.store.records import StoreUnavailableError
 from tests.harness import WIRINGS
 from tests.harness import gateway as open_gateway
 from tests.store.test_open import execute
@@ -224,6 +226,66 @@ async def test_an_unwritable_journal_refuses_unsent_and_is_not_ready(tmp_path, w
         await execute(url, "ALTER TABLE gone RENAME TO gateway_update_entry")
         await journal.check()
         assert "errors" not in await gateway.execute(UPDATE, customer("Bea"))
+
+
+class Losing:
+    """The local backend over a store that loses the answer to a commit, and cannot be read then."""
+
+    compares_revisions = True
+    clock_ahead = 0.0
+
+    def __init__(self, inner, after, *, applies):
+        self.inner, self.after, self.applies = inner, after, applies
+
+    async def update(self, request, *, call):
+        if self.applies:
+            await self.inner.update(request, call=call)
+        else:
+            call.recording.committing()
+        await self.after()
+        raise StoreUnavailableError("lost", certain=False)
+
+    async def read(self, *_, call):  # noqa: ARG002 - the port's
+        raise StoreUnavailableError("away", certain=True)
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("applies", [True, False], ids=["applied", "not-applied"])
+@pytest.mark.parametrize("away", [True, False], ids=["journal-away", "journal-there"])
+async def test_a_lost_commit_is_told_by_its_entry_and_never_as_not_applied(local_gateway, key, applies, away):
+    url = local_gateway.backends.settings.gateway.store_url
+    inner = local_gateway.backends.by_name["basecone"]
+
+    async def lost():
+        if away:
+            await execute(url, "ALTER TABLE gateway_update_entry RENAME TO gone")
+
+    local_gateway.backends.by_name["basecone"] = Losing(inner, lost, applies=applies)
+    answer = await local_gateway.execute(UPDATE, customer("Lost"), key=key)
+    local_gateway.backends.by_name["basecone"] = inner
+    if away:
+        await execute(url, "ALTER TABLE gone RENAME TO gateway_update_entry")
+    if applies and not away:
+        # Entry and record are one transaction. The record itself cannot be read back.
+        assert answer["data"]["updateCustomer"]["replayed"] is False
+        assert {error["extensions"]["outcome"] for error in answer.get("errors", ())} <= {"APPLIED"}
+    else:
+        [error] = answer["errors"]
+        assert (error["extensions"]["reason"], error["extensions"]["outcome"]) == ("STORE_LOST", "UNKNOWN")
+        assert error["extensions"]["readBack"] == "FAILED"
+    if not away:
+        [entry] = await entries(local_gateway)
+        assert entry["outcome"] == ("APPLIED" if applies else "UNKNOWN")
+    if key is not None:
+        # Once more under the key: told, or made where it is certain that it was not.
+        again = await local_gateway.execute(UPDATE, customer("Lost"), key=key)
+        expected = {"replayed": applies, "customer": {"name": "Lost"}}
+        if applies or away:
+            assert again == {"data": {"updateCustomer": expected}}
+        else:
+            assert again["errors"][0]["extensions"]["outcome"] == "UNKNOWN"
+    record = await local_gateway.store.get(CUSTOMERS, CUSTOMER)
+    assert (record.document["name"] == "Lost") == (applies or (away and key is not None))
 
 
 # Who may ask

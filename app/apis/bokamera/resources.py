@@ -14,7 +14,9 @@ from app.mapping.members import members
 from app.mapping.scalars import UUID
 from app.updates.expression import named
 from app.updates.judging import is_record, unreadable
+from app.updates.reading import record_of
 from app.updates.resource import Argument, Resource, Texts
+from app.updates.revision import state_of
 from app.upstream.answers import member
 
 if TYPE_CHECKING:
@@ -77,22 +79,27 @@ def _pick(answer: Answer, data: Any, customer_id: str) -> Wire | None:
 def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Before and after a merge: texts as they are sent, fields and access keys by their ids."""
     sent = named(UpdateBookingCustomerInput, request.body)
-    before = named(BookingCustomer, {item.name: member(read, item.name) for item in members(BookingCustomer)})
-    before = {name: before.get(name) for name in _CHANGED}
+    chosen = {item.folded for item in members(BookingCustomer) if item.graphql_name in _CHANGED}
+    part = {name: item for name, item in read.items() if name.casefold() in chosen}
+    state = state_of(record_of(request.resource, request.id, part), ())
+    before = {name: state.get(name) for name in _CHANGED}
     after = {**before, **{name: sent[name] for name in sent.keys() & before.keys()}}
-    after["invoiceAddress"] = {**(before["invoiceAddress"] or {}), **(sent.get("invoiceAddress") or {})}
-    values = {item["id"]: {"id": item["id"], "value": item["value"]} for item in before["customFieldValues"] or []}
+    after["invoiceAddress"] = {**(before["invoiceAddress"] or {}), **(sent.get("invoiceAddress") or {})} or None
+    values = {
+        item.get("id"): {"id": item.get("id"), "value": item.get("value")}
+        for item in state.get("customFieldValues", ())
+    }
     before["customFieldValues"] = list(values.values())
-    values |= {item["id"]: item for item in sent.get("customFields") or [] if item.get("value") is not None}
+    values |= {item.get("id"): item for item in sent.get("customFields") or [] if item.get("value") is not None}
     after["customFieldValues"] = list(values.values())
     deleted = {item.get("id") for item in sent.get("accessKeysToDelete") or []}
-    keys = {item["id"]: item for item in before["accessKeys"] or [] if item["id"] not in deleted}
+    stored = before["accessKeys"] = state.get("accessKeys", [])
+    keys = {item.get("id"): item for item in stored if item.get("id") not in deleted}
     created = [item for item in sent.get("accessKeys") or [] if item.get("id") is None]
     keys |= {
         item["id"]: {**keys.get(item["id"], {}), **item} for item in sent.get("accessKeys") or [] if item.get("id")
     }
     after["accessKeys"] = [*keys.values(), *created]
-    before["accessKeys"] = before["accessKeys"] or []
     return before, after
 
 

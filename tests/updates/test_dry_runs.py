@@ -1,0 +1,161 @@
+"""A dry run writes nothing, sends nothing, tells no credential, and refuses what the update itself would be refused."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from app.apis.basecone.examples import CUSTOMER_ID, SUPPLIER_ID
+from tests.harness import WIRINGS, gateway
+from tests.store.test_open import execute
+
+COMPANY = {"companyId": "a0000000-0000-4000-8000-000000000001"}
+BOOKING_ID = "b0000000-0000-4000-8000-000000000001"
+LEDGER = "4afa8d3e-0000-4000-8000-000000000000"
+FAULT = "message code reason inputPath outcome retrySafe currentRevision backend { name status code message }"
+# A mutation: its record, the name of its values, their type, and values that are taken.
+MUTATIONS = {
+    "updateCustomer": ("customer", CUSTOMER_ID, "input", "UpdateCustomerInput", {"company": COMPANY, "name": "New"}),
+    "updateSupplier": ("supplier", SUPPLIER_ID, "input", "UpdateSupplierInput", {"company": COMPANY, "name": "New"}),
+    "patchCustomer": ("customer", CUSTOMER_ID, "patch", "CustomerPatch", {"phone": "7"}),
+    "patchSupplier": ("supplier", SUPPLIER_ID, "patch", "SupplierPatch", {"paymentDiscount": {"paymentDays": 3}}),
+    "updateBookingCustomer": ("bookingCustomer", BOOKING_ID, "input", "UpdateBookingCustomerInput", {"phone": "7"}),
+}
+# What is refused: the mutation, the values in place of those above.
+REFUSED = {
+    "e-mail": ("updateBookingCustomer", {"email": "no"}),
+    "a field's length and another's pattern": (
+        "updateBookingCustomer",
+        {"customFields": [{"id": 2, "value": "x" * 21}, {"id": 3, "value": "abc"}, {"id": 4, "value": "huge"}, {"id": 1, "value": ""}]},
+    ),
+    "a field that there is not": ("updateBookingCustomer", {"customFields": [{"id": 99, "value": "x"}]}),
+    "keys": (
+        "updateBookingCustomer",
+        {"accessKeys": [{"accessKeyTypeId": 9, "value": ""}, {"id": LEDGER}], "accessKeysToDelete": [{"id": LEDGER}]},
+    ),
+    "null where it is none": ("updateBookingCustomer", {"firstname": None, "invoiceAddress": {"invoiceCity": None}}),
+    "a name that is none": ("updateCustomer", {"company": COMPANY, "name": " "}),
+    "a code of the patch": ("patchSupplier", {"vatCode": {"code": "NO"}}),
+    "a name cleared by a patch": ("patchCustomer", {"name": None}),
+    "the accounting system": ("patchSupplier", {"vatNumber": "NL000000000B00"}),
+    "another company": ("updateCustomer", {"company": {"companyId": "a0000000-0000-4000-8000-000000000002"}, "name": "N"}),
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wired(tmp_path_factory):
+    async with AsyncExitStack() as stack:
+        opened = {}
+        for wiring in WIRINGS:
+            folder = tmp_path_factory.mktemp(wiring)
+            opened[wiring] = await stack.enter_async_context(gateway(wiring, folder))
+            opened[wiring].folder = folder
+        yield opened
+
+
+async def asked(wires, mutation, values=None, *, dry_run=True, **caller):
+    record, record_id, place, type_, taken = MUTATIONS[mutation]
+    document = f"""mutation($id: UUID!, $values: {type_}!) {{ r: {mutation}(id: $id, {place}: $values, dryRun: {str(dry_run).lower()}) {{
+      {record} {{ id }} preview {{ method path body changes {{ path before after }} }} userErrors {{ {FAULT} }} }} }}"""
+    answer = await wires.execute(document, {"id": record_id, "values": taken if values is None else values}, **caller)
+    assert "errors" not in answer
+    return answer["data"]["r"]
+
+
+async def written(wires):
+    """What counts the writes: every record's version, the journal's entries, the updates that were sent."""
+    url = f"sqlite:///{wires.folder / 'gateway.db'}"
+    versions = [
+        (await execute(url, f"SELECT sum(version) FROM {table}"))[0][0]  # noqa: S608 - our own names
+        for table in ("basecone_customers", "basecone_suppliers", "bokamera_customers")
+    ]
+    own = wires.backends.settings.gateway.store_url
+    [[entries]] = await execute(own, "SELECT count(*) FROM gateway_update_entry")
+    return versions, entries, sum(transport.count("PUT") for transport in wires.transports.values())
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("wiring", WIRINGS)
+async def test_nothing_is_written_sent_recorded_or_told_of_a_credential(wired, wiring):
+    wires = wired[wiring]
+    pair = b"d0000000-0000-4000-8000-000000000001:d1000000-0000-4000-8000-000000000001"
+    basic = base64.b64encode(pair).decode()
+    callers = {
+        "basecone": {"authorization": f"Basic {basic}"},
+        "bokamera": {"authorization": "Bearer demo-administrator"},
+    }
+    before = await written(wires)
+    for mutation in MUTATIONS:
+        for credentials in (None, callers):
+            told = await asked(wires, mutation, credentials=credentials)
+            assert (told["userErrors"], told[MUTATIONS[mutation][0]]) == ([], None)
+            assert told["preview"]["method"] == "PUT"
+            assert told["preview"]["changes"]
+            shown = repr(told).casefold()
+            for secret in (
+                basic,
+                "d1000000",
+                "demo-administrator",
+                "e0000000-0000-4000-8000-000000000001",
+                "authorization",
+                "127.0.0.1",
+            ):
+                assert secret.casefold() not in shown
+    assert await written(wires) == before
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_the_store_refuses_it_refuses_dry(wired, case):
+    """The same faults in the same order; over REST what is known without writing."""
+    mutation, values = REFUSED[case]
+    for wiring in WIRINGS:
+        wires = wired[wiring]
+        before = await written(wires)
+        dry = await asked(wires, mutation, values)
+        assert await written(wires) == before
+        wet = await asked(wires, mutation, values, dry_run=False)
+        assert wet["userErrors"]
+        if wiring == "local" or not any(fault["backend"] for fault in wet["userErrors"]):
+            assert dry == wet
+        else:
+            assert dry["userErrors"] == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("mutation", ["updateSupplier", "patchSupplier"])
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        httpx.Response(500),
+        httpx.Response(404, json={"code": "resource_not_found"}),
+        httpx.Response(200, json={"id": LEDGER}),
+        None,
+    ],
+    ids=["failing", "unknown", "without-code", "lost"],
+)
+async def test_what_a_dry_run_cannot_read_was_not_applied(wired, mutation, ledger):
+    """The record names a ledger by id, and its code is asked for."""
+    wires = wired["sandbox-in-process"]
+    recorder = wires.transports["basecone"]
+
+    async def service(request):
+        if "generalLedgers" in request.url.path:
+            if ledger is None:
+                raise httpx.ReadError("lost")
+            return ledger
+        discount = {"paymentDays": 1, "generalLedger": {"generalLedgerId": LEDGER}}
+        return httpx.Response(
+            200, json={"supplierId": SUPPLIER_ID, "name": "N", "company": COMPANY, "paymentDiscount": discount}
+        )
+
+    inner, recorder.inner = recorder.inner, httpx.MockTransport(service)
+    try:
+        told = await asked(wires, mutation)
+    finally:
+        recorder.inner = inner
+    assert [(fault["outcome"], fault["retrySafe"]) for fault in told["userErrors"]] == [("NOT_APPLIED", False)]
