@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 # Of the time that is left, so much is kept from a write for reading the record back when its outcome is unknown.
@@ -63,4 +63,14 @@ class Call:
         if deadline is not None:
             left = deadline - now
             deadline -= min(_READ_BACK_SECONDS, left * _READ_BACK_SHARE) if left > 0 else 0.0
-        return replace(self, deadline=deadline, idempotency_key=None, recording=recording)
+        return type(self)(
+            self.request_id,
+            self.credentials,
+            deadline,
+            self.simulate,
+            self.trace_headers,
+            self.accept_language,
+            None,
+            recording,
+            self.client,
+        )

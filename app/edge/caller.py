@@ -96,45 +96,21 @@ class Callers:
     simulation: Simulation
     seconds: float = 60.0
 
-    def asked(self, headers: Mapping[str, str]) -> Asked:
-        """Raises RefusedRequestError."""
-        credentials = {
-            api: found
-            for api, names in self.headers.items()
-            if (found := {backend: headers[name] for name, backend in names.items() if name in headers})
-        }
-        return Asked(
+    def call(self, headers: Mapping[str, str], request_id: str, arrived: float) -> Call:
+        """What a request asks for; `arrived` is the event loop's time. Raises RefusedRequestError."""
+        credentials = {}
+        for api, names in self.headers.items():
+            if own := {backend: headers[name] for name, backend in names.items() if name in headers}:
+                credentials[api] = own
+        seconds = _seconds(headers.get(REQUEST_TIMEOUT), self.seconds)
+        return Call(
+            request_id,
             credentials,
-            _seconds(headers.get(REQUEST_TIMEOUT), self.seconds),
+            arrived + seconds,
             self.simulation.accept(headers.get(SIMULATE)),
             _trace(headers),
             headers.get(ACCEPT_LANGUAGE),
             headers.get(IDEMPOTENCY_KEY),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a caller's headers ask for. `seconds` is the time for the whole request."""
-
-    credentials: Mapping[str, Mapping[str, str]] = field(repr=False)
-    seconds: float
-    simulate: str | None
-    trace_headers: Mapping[str, str]
-    accept_language: str | None = None
-    idempotency_key: str | None = None
-
-    def call(self, request_id: str, arrived: float) -> Call:
-        """`arrived` is the event loop's time."""
-        deadline = arrived + self.seconds
-        return Call(
-            request_id,
-            self.credentials,
-            deadline,
-            self.simulate,
-            self.trace_headers,
-            self.accept_language,
-            self.idempotency_key,
         )
 
 

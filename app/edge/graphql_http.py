@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
 from app.edge.answer import Answer
-from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Asked, Callers, is_router, request_id
+from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
 from app.edge.incoming import from_body, from_query, from_whole_body, is_plain_json, requests_of
 from app.edge.negotiation import JSON, response_media, wants_page
@@ -82,12 +82,11 @@ class _Given(Protocol):
     def identifier(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Understood:
+class _Understood(Struct):
     """Headers that are right, read before the body is there."""
 
     media: str
-    asked: Asked
+    call: Call
     trusted: bool
 
 
@@ -174,22 +173,23 @@ class GraphQLEndpoint:
             return False
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             return False
-        exchange.understood = self._understood(headers)
+        exchange.understood = self._understood(exchange)
         return True
 
     def identify(self, headers: Mapping[str, str]) -> str:
         return request_id(headers.get(REQUEST_ID))
 
-    def _understood(self, headers: Mapping[str, str]) -> _Understood | None:
+    def _understood(self, exchange: Exchange) -> _Understood | None:
         """None where something is not plainly right: what is wrong first is looked for with each request."""
+        headers = exchange.headers
         media = response_media(headers.get("accept"))
         if media is None or not is_plain_json(headers):
             return None
         try:
-            asked = self._callers.asked(headers)
+            call = self._callers.call(headers, exchange.identifier, exchange.arrived)
         except RefusedRequestError:
             return None
-        return _Understood(media, asked, self._trusts(headers))
+        return _Understood(media, call, self._trusts(headers))
 
     def begin(self, exchange: Exchange) -> None:
         task = exchange.task = asyncio.get_running_loop().create_task(self._directly(exchange))
@@ -200,6 +200,7 @@ class GraphQLEndpoint:
         answer: Answer | None = None
         try:
             understood: _Understood | None = exchange.understood
+            exchange.understood = None  # its call holds the exchange
             if understood is None or exchange.late:
                 ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
                 answer = await self._answer(exchange, ask, partial(_unless_given_up, exchange), exchange.task)
@@ -222,7 +223,7 @@ class GraphQLEndpoint:
             request = requests_of(exchange.body, exchange.headers, self._settings)
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, exchange.identifier)
-        call = understood.asked.call(exchange.identifier, exchange.arrived)
+        call = understood.call
         call.client = exchange
         if isinstance(request, list):
             run = partial(_unless_given_up, exchange)
@@ -273,10 +274,9 @@ class GraphQLEndpoint:
             requests = await ask()
             if task is None and self.overloaded(0):  # both have waited
                 raise _busy()
-            asked = self._callers.asked(headers)
+            call = self._callers.call(headers, given.identifier, given.arrived)
         except RefusedRequestError as refusal:
             return self._refused(refusal, media, given.identifier)
-        call = asked.call(given.identifier, given.arrived)
         return await self._answered(requests, call, caller, media, run, trusted=self._trusts(headers))
 
     async def _caller(self, authorizations: Sequence[str], task: asyncio.Task[Any] | None) -> Caller | None:

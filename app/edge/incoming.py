@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -88,15 +89,16 @@ def is_plain_json(headers: Mapping[str, str]) -> bool:
 def requests_of(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
     """What a body asks for. Raises RefusedRequestError."""
     content = decode(body)
+    commas = body.count(b",")
     if not isinstance(content, list):
-        return _request(content, headers, read_only=False)
+        return _request(content, headers, commas)
     if not settings.max_batch:
         raise refused(BATCH_NOT_ALLOWED)
     if not content:
         raise refused(REQUEST_MALFORMED, "The batch is empty.")
     if len(content) > settings.max_batch:
         raise refused(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
-    return [_request(item, headers, read_only=False) for item in content]
+    return [_request(item, headers, commas) for item in content]
 
 
 async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
@@ -125,7 +127,9 @@ def _too_large(settings: EdgeSettings) -> RefusedRequestError:
     )
 
 
-def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Request:
+def _request(
+    content: Any, headers: Mapping[str, str], commas: int = sys.maxsize, *, read_only: bool = False
+) -> Request:
     if type(content) is not dict:
         raise refused(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
     query = _member(content, "query", str, "a string")
@@ -141,6 +145,7 @@ def _request(content: Any, headers: Mapping[str, str], *, read_only: bool) -> Re
         document_id,
         read_only,
         asks_for_trace(headers.get(TRACE_HEADER)),
+        commas,
     )
 
 

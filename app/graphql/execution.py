@@ -5,6 +5,7 @@ A compiled executor can stand in front: it needs `Documents`, and answers the sa
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,10 @@ _FEDERATION = frozenset({"_service", "_entities"})
 
 
 class Request(Struct):
-    """A well-formed GraphQL request. `query` may be absent when `extensions` or `document_id` name a persisted one."""
+    """A well-formed GraphQL request. `query` may be absent when `extensions` or `document_id` name a persisted one.
+
+    `commas` are those of its JSON, if they were counted: nothing in it has more members than they separate.
+    """
 
     query: str | None
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +61,7 @@ class Request(Struct):
     document_id: str | None = None
     read_only: bool = False
     traced: bool = False
+    commas: int = sys.maxsize
 
 
 class Result(Struct):
@@ -179,7 +184,10 @@ class Engine:
             context.rooms = self._rooms
             context.too_long, variables = self._bulk_fields.refuse_many(document, operation, request.variables)
             request = replace(request, variables=variables)
-        if not operation.long_literals and not any_long(request.variables, self._max_list):
+        long = operation.long_literals or (
+            request.commas >= self._max_list and any_long(request.variables, self._max_list)
+        )
+        if not long:
             return request
         too_long, variables = refuse_long(
             self._graphql, document.ast, operation.node, request.variables, self._max_list

@@ -35,8 +35,16 @@ class FunctionSource:
         return value_name
 
     def add_object(self, cls: type, values: Mapping[str, str]) -> None:
-        """Ends the function with an object of a dataclass; `values` are names by attribute."""
-        self.add(f"return {self.value(cls)}({', '.join(f'{name(key)}={value}' for key, value in values.items())})")
+        """Ends the function with an object of a plain dataclass; `values` are names by attribute, others have defaults.
+
+        Made without `__init__`, which costs three times as much. A plain default is the class's attribute, too.
+        """
+        rest = {}
+        for item in fields(cls):
+            if item.name not in values and (item.default is MISSING or item.name not in cls.__dict__):
+                rest[item.name] = "None" if item.default_factory is MISSING else f"{self.value(item.default_factory)}()"
+        self.add(f"made = {self.value(cls.__new__)}({self.value(cls)})")
+        self.add(*(f"made.{name(key)} = {value}" for key, value in {**values, **rest}.items()), "return made")
 
     def function(self) -> Any:
         code = compile("\n".join(self._lines), f"<generated {next(_numbers)}>", "exec")
@@ -51,14 +59,15 @@ def name(text: str) -> str:
     return text
 
 
-def input_writer(cls: type, write: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
-    """From an input object to the vendor's JSON. `write` writes an object within it."""
+def input_writer(cls: type, writer_of: Callable[[type], Any]) -> Callable[[Any], dict[str, Any]]:
+    """From an input object to the vendor's JSON. `writer_of` gives what writes an object within it."""
     source = FunctionSource("value")
-    unset, write_nested = source.value(UNSET), source.value(write)
+    unset = source.value(UNSET)
     source.add("result = {}")
     for member in members(cls):
         item = "item"
         if member.nested is not None:
+            write_nested = source.value(writer_of(member.nested))
             item = f"[None if part is None else {write_nested}(part) for part in item]"
             item = f"None if item is None else {item if member.is_list else f'{write_nested}(item)'}"
         source.add(f"item = value.{name(member.attribute)}", f"if item is not {unset}:")

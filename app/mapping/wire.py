@@ -38,14 +38,18 @@ class WireMismatchError(ValueError):
 
 def to_wire(value: Any) -> Wire:
     """A Strawberry input as the vendor's JSON: documented spelling, only the members that are set."""
-    cls = type(value)
-    writer = _writers.get(cls)
-    if writer is None:
-        writer = _writers[cls] = input_writer(cls, to_wire)
-    return writer(value)
+    return _writer(type(value))(value)
 
 
 _writers: dict[type, Callable[[Any], Wire]] = {}
+
+
+def _writer(cls: type) -> Callable[[Any], Wire]:
+    writer = _writers.get(cls)
+    if writer is None:
+        _writers[cls] = to_wire  # of a type within itself
+        writer = _writers[cls] = input_writer(cls, _writer)
+    return writer
 
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:

@@ -128,7 +128,10 @@ def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], list
 
     The names are in lower case. https://www.rfc-editor.org/rfc/rfc9110#section-5.3
     """
-    headers: dict[str, str] = {}
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) == len(raw):
+        return headers, [headers["authorization"]] if "authorization" in headers else []
+    headers = {}
     authorizations: list[str] = []
     for name, value in raw:
         key, text = name.decode("latin-1"), value.decode("latin-1")

@@ -121,8 +121,7 @@ class RequestParser:
         self.method: bytes = parser.get_method()
         self.keep_alive = self.version == "1.1" and self._persists
         self.headers, self.authorizations = headers_of(self.fields)
-        names = [name for name, _ in self.fields]
-        hosts, codings = names.count(b"host"), names.count(b"transfer-encoding")
+        hosts, codings = self._count("host"), self._count("transfer-encoding")
         # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
         if hosts > 1 or (not hosts and self.version == "1.1") or not _HOST.fullmatch(self.headers.get("host", "")):
             raise RefusedError(400, "A request has one Host header, with the name of a host.")
@@ -131,6 +130,11 @@ class RequestParser:
             raise RefusedError(501, "The only transfer coding is chunked.")
         if (length := self.headers.get("content-length")) is not None:
             self.length = self._left = int(length)
+
+    def _count(self, name: str) -> int:
+        if name not in self.headers or len(self.headers) == len(self.fields):
+            return int(name in self.headers)
+        return [field for field, _ in self.fields].count(name.encode())
 
     def may_go_short(self, most: int) -> bool:
         """Whether this is a plain POST with a body of at most `most` bytes."""

@@ -112,20 +112,19 @@ def _list(listing: Listing) -> Any:
 def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: bool) -> Any:
     field = snake(resource.name)
 
-    async def answered(info: Info, change: Change, selected: Selected) -> Any:
-        context = info.context
+    async def answered(info: Info, context: Any, change: Change, selected: Selected) -> Any:
         if change.patches or change.dry_run or change.expected_revision is not None:
             context.demand(f"{resource.scope}:read")
-        if (too_long := context.too_long.get(info.path.key)) is not None:
+        if context.too_long and (too_long := context.too_long.get(info.path.key)) is not None:
             raise too_long
         if change.dry_run:
             previewed = payload(preview=await preview(resource, info, change, selected))
             context.previews.append(info.path.key)
             return previewed
         record, replayed = await update(resource, info, change, selected, key=context.call.idempotency_key)
-        if not as_data(record) or not wanted(selected):
-            return payload(**{field: record, "replayed": replayed})
-        raise record
+        if isinstance(record, Exception) and as_data(record) and wanted(selected):
+            raise record
+        return payload(**{field: record, "replayed": replayed})
 
     async def change(
         info: Info,
@@ -146,7 +145,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         )
         selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
         try:
-            return await answered(info, change, selected)
+            return await answered(info, info.context, change, selected)
         except (GatewayError, GatewayErrors) as failure:
             faults = as_data(failure)
             if faults is None or not wanted(selected):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from app.errors import (
@@ -67,7 +66,7 @@ async def update(
     in a bulk. Raises GatewayError(s).
     """
     context = info.context
-    backend, call = backend_of(info, resource.api), context.call
+    backend, call = context.backends[resource.api], context.call
     recorder = context.recorder
     recording = None if recorder is None else recorder.recording(resource, change, context, key, position)
     for _ in range(_KEY_ATTEMPTS):
@@ -75,9 +74,11 @@ async def update(
             recording.replay(entry)
             return await replayed(entry, resource, change, recording, info, payload), True
         request = await planned(resource, change, backend, call)
-        with suppress(KeyTakenError):  # another came first: its entry answers
+        try:
             record = await recorded(request, recording, backend, call)
-            return await answered(request, record, payload, backend, call), False
+        except KeyTakenError:
+            continue  # another came first: its entry answers
+        return await answered(request, record, payload, backend, call), False
     raise GatewayError(IDEMPOTENT_REQUEST_IN_PROGRESS, retry_after=1)
 
 

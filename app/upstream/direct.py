@@ -34,6 +34,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _HEADERS_KEPT = 64
 _PORTS = {"http": 80, "https": 443}
 _BLANK = " \t"
+_TRACE = frozenset({"x-request-id", "traceparent", "tracestate"})  # known to be names
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH"})
 
 
@@ -66,8 +67,13 @@ def _header_lines(headers: tuple[tuple[str, str], ...]) -> str:
 
 def _decorations(call: Call) -> str:
     """Left out, where they cannot be sent, rather than fail a write."""
-    found = (("x-request-id", call.request_id), *call.trace_headers.items())
-    return _header_lines(tuple(item for item in found if is_header_name(item[0]) and is_header_value(item[1])))
+    lines = ""
+    for name, value in (("x-request-id", call.request_id), *call.trace_headers.items()):
+        if name in _TRACE and _is_plain(value):
+            lines += f"{name}: {value}\r\n"
+        elif is_header_name(name) and is_header_value(value):
+            lines += f"{name.lower()}: {value.strip(_BLANK)}\r\n"
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +130,7 @@ class DirectTransport:
             lines = self._lines(tuple(request.headers.items()))
         except _MalformedError as error:
             raise malformed(self._name, str(error)) from None
-        if call.trace_headers or not _is_plain(call.request_id):
-            more = _decorations(call)
-        else:
-            more = f"x-request-id: {call.request_id}\r\n"
+        more = _decorations(call)
         body = request.body
         if body is not None or request.method in _WITH_BODY:
             body = body or b""

@@ -102,14 +102,17 @@ def _parsed(text: str) -> Head | None:
 
 def _headers(lines: list[str]) -> tuple[dict[str, str], bool]:
     """By lower-case name; and whether every line was one."""
-    headers: dict[str, str] = {}
-    name, clean = "", True
-    for line in lines:
+    fields = [_known_field(line) if len(line) < _KNOWN_LENGTH else _field(line) for line in lines]
+    headers = dict(fields)
+    if len(headers) == len(fields) and "" not in headers:
+        return headers, True
+    headers, name, clean = {}, "", True
+    for line, field in zip(lines, fields, strict=True):
         if line[0] in " \t":
             if name:
                 headers[name] = f"{headers[name]} {line.strip()}".strip()
             continue
-        name, value = _known_field(line) if len(line) < _KNOWN_LENGTH else _field(line)
+        name, value = field
         if not name:
             clean = False
             continue
