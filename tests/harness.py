@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,11 +175,15 @@ async def gateway(
             transports = {api.name: Recorder(httpx.ASGITransport(sandbox)) for api in apis}
         else:
             url = await stack.enter_async_context(serving(sandbox))
-            transports = {api.name: Recorder(httpx.AsyncHTTPTransport()) for api in apis}
+            transports = {api.name: Recorder(httpx.AsyncHTTPTransport(verify=_TLS)) for api in apis}
         journal = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'journal.db'}"}
         backends = Backends(_rest_settings(apis, url, journal | dict(extra or {})), apis, transports)
         await stack.enter_async_context(_opened(backends))
         yield Gateway(wiring, backends, Engine(schema_of(tuple(apis)), compiled=COMPILED), store, transports)
+
+
+# Loading all the authorities takes longer than a test; the tests' backends speak plain HTTP.
+_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError,
 from app.journal.entries import End, Entry, Fault, Intent, entry_of, row_of, text_of
 from app.journal.hashes import Hashes, new_secret
 from app.journal.keys import KeyTakenError
-from app.store.entry_table import EntryStatements, entry_id, now
+from app.store.entry_table import EntryStatements, entry_id, entry_statements, now
 from app.store.records import Statement, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Journal:
         self.settings = settings
         self.hashes = hashes
         self.store = store
-        self.statements = EntryStatements(store.dialect)
+        self.statements = entry_statements(store.dialect)
         self.observer = Told(observer)
         self.written = 0  # entries since the last count
         self._hold: Hold | None = None
@@ -110,7 +110,7 @@ class Journal:
     @classmethod
     async def open(cls, store: SqlStore, settings: JournalSettings, observer: Observer | None = None) -> Journal:
         """Raises StoreUnavailableError."""
-        statements = EntryStatements(store.dialect)
+        statements = entry_statements(store.dialect)
         secret = settings.secret
         if secret is None:
             secret = await _kept_secret(store, statements)

@@ -121,6 +121,12 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+@functools.lru_cache(4)
+def entry_statements(dialect: Dialect) -> EntryStatements:
+    """Made once for an engine's dialect, which is one object."""
+    return EntryStatements(dialect)
+
+
 class EntryStatements:
     """SQL texts for one engine, with positional parameters in the order of the comments."""
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _READERS = 4
+_DIALECT = sqlite_dialect(paramstyle="qmark")
 _BUSY_TIMEOUT = 5.0  # seconds inside SQLite, whose waiting is unfair
 
 
@@ -101,7 +102,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, collections: Sequence[Collection], writer: sqlite3.Connection) -> None:
         self._path = path
-        self.dialect: Dialect = sqlite_dialect(paramstyle="qmark")
+        self.dialect: Dialect = _DIALECT
         self._statements = statements(collections, self.dialect)
         self._pages = Pages(self.dialect, lambda query: self._read(lambda reader: reader.execute(*query).fetchall()))
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The SQL of a collection: its table, its statements compiled once for an engine, and rows to records and back."""
+"""The SQL of a collection: its table, its statements for an engine, and rows to records and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -28,7 +29,7 @@ from app.store.records import Collection, Record, Write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy.sql.expression import ClauseElement
+    from sqlalchemy.sql.expression import ClauseElement, ColumnElement
 
 # Byte order on both engines: `owned` sorts alike everywhere, and the index needs no locale.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
@@ -97,45 +98,61 @@ def _compiled(statement: ClauseElement, dialect: Dialect, *order: str) -> str:
     return str(compiled)
 
 
-@dataclass(frozen=True, slots=True)
 class Statements:
-    """The SQL texts of a collection for one engine; parameters are positional, in the order of the comments."""
+    """The SQL texts of a collection for one engine; parameters are positional, in the order of the comments.
 
-    collection: Collection
-    table: Table
-    get: str  # id
-    find: str  # owner, unique_value
-    find_unowned: str  # unique_value
-    owned: str  # owner
-    insert: str  # a row
-    update: str  # a row without its id, id, expected
+    Each is made when it is first needed: a start would wait for all of them.
+    """
 
-    @classmethod
-    def of(cls, collection: Collection, dialect: Dialect) -> Statements:
-        table = record_table(collection)
-        columns = table.c
-        record = record_columns(table)
-        by_unique = select(*record).where(columns.unique_value == bindparam("unique_value"))
-        change = table.update().where(columns.id == bindparam("key"), columns.version == bindparam("expected"))
-        written: dict[str, BindParameter[Any]] = {
-            column.name: bindparam(column.name) for column in columns if column.name != "id"
-        }
-        owner: BindParameter[Any] = bindparam("owner")
-        return cls(
-            collection=collection,
-            table=table,
-            get=_compiled(select(*record).where(columns.id == bindparam("key")), dialect, "key"),
-            find=_compiled(
-                select(*record).where(columns.owner == owner, columns.unique_value == bindparam("unique_value")),
-                dialect,
-                "owner",
-                "unique_value",
-            ),
-            find_unowned=_compiled(by_unique.where(columns.owner.is_(None)), dialect, "unique_value"),
-            owned=_compiled(select(*record).where(columns.owner == owner).order_by(columns.id), dialect, "owner"),
-            insert=_compiled(table.insert(), dialect, "id", *written),
-            update=_compiled(change.values(written), dialect, *written, "key", "expected"),
-        )
+    def __init__(self, collection: Collection, dialect: Dialect) -> None:
+        self.collection = collection
+        self._dialect = dialect
+
+    @cached_property
+    def table(self) -> Table:
+        return record_table(self.collection)
+
+    @cached_property
+    def get(self) -> str:  # id
+        return self._select("key", self.table.c.id == bindparam("key"))
+
+    @cached_property
+    def find(self) -> str:  # owner, unique_value
+        return self._select("owner unique_value", self._is_owner, self._is_unique)
+
+    @cached_property
+    def find_unowned(self) -> str:  # unique_value
+        return self._select("unique_value", self._is_unique, self.table.c.owner.is_(None))
+
+    @cached_property
+    def owned(self) -> str:  # owner
+        statement = select(*record_columns(self.table)).where(self._is_owner).order_by(self.table.c.id)
+        return _compiled(statement, self._dialect, "owner")
+
+    @cached_property
+    def insert(self) -> str:  # a row
+        return _compiled(self.table.insert(), self._dialect, "id", *self._written)
+
+    @cached_property
+    def update(self) -> str:  # a row without its id, id, expected
+        columns = self.table.c
+        statement = self.table.update().where(columns.id == bindparam("key"), columns.version == bindparam("expected"))
+        return _compiled(statement.values(self._written), self._dialect, *self._written, "key", "expected")
+
+    @property
+    def _is_owner(self) -> ColumnElement[bool]:
+        return self.table.c.owner == bindparam("owner")
+
+    @property
+    def _is_unique(self) -> ColumnElement[bool]:
+        return self.table.c.unique_value == bindparam("unique_value")
+
+    @property
+    def _written(self) -> dict[str, BindParameter[Any]]:
+        return {column.name: bindparam(column.name) for column in self.table.c if column.name != "id"}
+
+    def _select(self, order: str, *conditions: ColumnElement[bool]) -> str:
+        return _compiled(select(*record_columns(self.table)).where(*conditions), self._dialect, *order.split())
 
 
 def record_columns(table: Table) -> list[Column[Any]]:
@@ -144,7 +161,7 @@ def record_columns(table: Table) -> list[Column[Any]]:
 
 
 def statements(collections: Iterable[Collection], dialect: Dialect) -> dict[Collection, Statements]:
-    return {collection: Statements.of(collection, dialect) for collection in collections}
+    return {collection: Statements(collection, dialect) for collection in collections}
 
 
 def key(text: str) -> str:
