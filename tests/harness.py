@@ -7,6 +7,7 @@ import contextlib
 import functools
 import re
 import ssl
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import msgspec
 from starlette.applications import Starlette
+from uvicorn.server import ServerState
 
 from app.apis import APIS
 from app.apis.api import Api
@@ -29,7 +31,6 @@ from app.graphql.execution import Engine, Request
 from app.graphql.schema import Schema, build_schema
 from app.json_codec import JsonNumber
 from app.server.bounds import Config
-from app.server.serving import Server
 from app.store.engine import SqlStore
 from tests.switch import COMPILED
 
@@ -132,19 +133,25 @@ class Gateway:
 
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, **options: Any) -> AsyncIterator[str]:
-    """A real server on a free loopback port; gives its base URL."""
-    server = Server(Config(app, host="127.0.0.1", port=0, **options))
-    task = asyncio.ensure_future(server._serve())
-    while not server.started:
-        if task.done():
-            task.result()
-        await asyncio.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    """A real listener on a free loopback port; gives its base URL. uvicorn's own loop would end on its next tick."""
+    config = Config(app, **options)
+    config.load()
+    lifespan = config.lifespan_class(config)
+    state = ServerState()
+    await lifespan.startup()
+
+    def connection() -> asyncio.Protocol:
+        return config.http_protocol_class(config=config, server_state=state, app_state=lifespan.state)
+
+    listener = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await task
+        listener.close()
+        for open_connection in list(state.connections):
+            open_connection.shutdown()
+        await asyncio.gather(*state.tasks)
+        await lifespan.shutdown()
 
 
 @contextlib.asynccontextmanager
@@ -158,6 +165,8 @@ async def gateway(
     """The gateway in one wiring over a fresh store in `folder`, or over another one."""
     store_url = {"GATEWAY_STORE_URL": url_of_store or f"sqlite:///{folder / 'gateway.db'}"}
     local = parse_settings(apis, {**store_url})
+    if url_of_store is None and not (folder / "gateway.db").exists():
+        (folder / "gateway.db").write_bytes(await first_content(tuple(apis)))
     async with contextlib.AsyncExitStack() as stack:
         if wiring == "local":
             settings = parse_settings(apis, {**store_url, **(extra or {})})
@@ -180,6 +189,20 @@ async def gateway(
         backends = Backends(_rest_settings(apis, url, journal | dict(extra or {})), apis, transports)
         await stack.enter_async_context(_opened(backends))
         yield Gateway(wiring, backends, Engine(schema_of(tuple(apis)), compiled=COMPILED), store, transports)
+
+
+_first_contents: dict[tuple[Api, ...], bytes] = {}
+
+
+async def first_content(apis: tuple[Api, ...]) -> bytes:
+    """A SQLite file as the first start makes it. Made once: it takes longer than most tests."""
+    if apis not in _first_contents:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "gateway.db")
+            store = await open_store_for(parse_settings(apis, {"GATEWAY_STORE_URL": f"sqlite:///{path}"}), apis)
+            await store.aclose()
+            _first_contents[apis] = path.read_bytes()
+    return _first_contents[apis]
 
 
 # Loading all the authorities takes longer than a test; the tests' backends speak plain HTTP.
