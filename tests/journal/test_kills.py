@@ -150,7 +150,10 @@ POINTS = {
 @pytest.mark.parametrize(
     "key", [pytest.param(None, id="without a key", marks=pytest.mark.slow), pytest.param("k", id="under a key")]
 )
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, marks=() if point == "before it is answered" else pytest.mark.slow) for point in POINTS],
+)
 async def test_after_a_kill_nothing_is_forgotten_and_nothing_is_sent_again(tmp_path, point, key):
     outcome, puts = POINTS[point]
     async with sandbox(tmp_path) as (app, settings):

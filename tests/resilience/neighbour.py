@@ -28,7 +28,7 @@ from app.apis.bokamera.seed import bearer_of
 from app.bootstrap import create_app, create_sandbox, open_store_for
 from app.config import parse_settings
 from app.store.engine import SqlStore
-from tests.harness import check_error
+from tests.harness import check_error, first_content
 from tests.processes import ROOT
 from tests.upstream.bad_server import BadServer, Exchange, Script, answer
 
@@ -162,6 +162,7 @@ async def gatewayed(
 ) -> AsyncIterator[Gatewayed]:
     """`url` replaces the server's, or is "https" for its own under that scheme; `others` holds a URL by API name."""
     local = parse_settings(apis, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"})
+    (folder / "sandbox.db").write_bytes(await first_content(tuple(apis)))
     async with contextlib.AsyncExitStack() as stack:
         store = await open_store_for(local, apis)
         stack.push_async_callback(store.aclose)

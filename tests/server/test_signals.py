@@ -40,6 +40,7 @@ async def test_sighup_never_ends_the_process(command: tuple[str, ...], tmp_path:
         assert server.process.poll() is None
 
 
+@pytest.mark.slow
 async def test_every_worker_is_told_and_none_ends(tmp_path: Path):
     """Also one that is only just starting: the signal waits for its handler."""
     with program(tmp_path, GATEWAY_WORKERS="2") as gateway:

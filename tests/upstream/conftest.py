@@ -1,11 +1,5 @@
-"""Every asynchronous test here runs on both event loops: what a broken connection raises differs between them."""
+"""The tests run over the event loop that the server uses; the table of faults over Python's own, too."""
 
-from __future__ import annotations
+from tests.server.conftest import pytest_asyncio_loop_factories
 
-import asyncio
-
-import uvloop
-
-
-def pytest_asyncio_loop_factories(config, item):  # noqa: ARG001 - the hook's own names
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+__all__ = ["pytest_asyncio_loop_factories"]

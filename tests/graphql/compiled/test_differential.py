@@ -68,7 +68,7 @@ SCRIPTS = st.tuples(
 SCOPES = st.sampled_from([None, None, None, frozenset(), frozenset({"basecone:write"}), frozenset({"basecone:read"})])
 VENDORS_ASKED = st.tuples(operations(VENDORS._schema), SCRIPTS, SCOPES)
 NOTES_ASKED = operations(NOTES._schema)
-FEW, MANY = 150, 2000
+FEW, MANY = 80, 2000
 
 
 def compare(asked: Any, runs: Callable[[Any, bool], Coroutine[Any, Any, Any]], schema: Any, examples: int) -> None:
