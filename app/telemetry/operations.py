@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -47,21 +47,29 @@ class Request(Protocol):
 
 
 class Item(Protocol):
-    """An item of a bulk that has ended. `noted` are its notes."""
+    """An item of a bulk that has ended. `noted` are its notes, `sent` is what its caller sent."""
 
-    change: Any
-    preview: Any
-    faults: Sequence[GatewayError]
-    noted: Any
-    seconds: float
+    @property
+    def change(self) -> Any: ...
+    @property
+    def sent(self) -> Any: ...
+    @property
+    def preview(self) -> Any: ...
+    @property
+    def faults(self) -> Sequence[GatewayError]: ...
+    @property
+    def noted(self) -> Notes | None: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 class Bulk(Protocol):
     """`mutation` is the field of a single update."""
 
-    mutation: str
-    backend: str
-
+    @property
+    def mutation(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
     @property
     def items(self) -> Sequence[Item]: ...
 
@@ -161,7 +169,7 @@ class Operations:
     def _ended(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         errors: Sequence[dict[str, Any]] = result.all_errors
         if context.bulks:
-            errors = self._items_ended(request, context, result, errors)
+            errors = self._items_ended(context, result, errors)
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
             faults = tuple(_faults(errors, result.previews)) if errors or result.previews else ()
@@ -175,14 +183,14 @@ class Operations:
             ids = _ids(known.ids, request.variables) if known.ids else ()
             self._write(context, known, ids, extensions, result.previews, noted, seconds)
             fields = _NO_FIELDS if operation is None else operation.root_fields
-            self._drifted(noted, list(fields.values()), request, operation)
+            self._drifted(noted, list(fields.values()), lambda: _given(request, operation))
         except Exception:
             log.exception("an operation could not be told of; its answer stands")
 
     def _items_ended(
-        self, request: Request, context: Context, result: Result, errors: Sequence[dict[str, Any]]
+        self, context: Context, result: Result, errors: Sequence[dict[str, Any]]
     ) -> Sequence[dict[str, Any]]:
-        """Each item of a bulk is told of as the single update. The errors that are no item's."""
+        """Each item of a bulk is told of as the single update is. The errors that are no item's."""
         own: list[dict[str, Any]] = []
         below: dict[int, list[dict[str, Any]]] = {}
         for error in errors:
@@ -196,35 +204,29 @@ class Operations:
             for bulk in context.bulks.values():
                 known = operation._replace(field=bulk.mutation, backends=bulk.backend, ids=())
                 for item in bulk.items:
-                    self._item_ended(bulk, item, below.get(id(item), ()), known, request, context, result)
+                    self._item_ended(context, bulk, item, below.get(id(item), ()), known)
         except Exception:
             log.exception("the items of a bulk could not be told of; its answer stands")
         return own
 
     def _item_ended(
-        self,
-        bulk: Bulk,
-        item: Item,
-        below: Sequence[dict[str, Any]],
-        known: _Known,
-        request: Request,
-        context: Context,
-        result: Result,
+        self, context: Context, bulk: Bulk, item: Item, below: Sequence[dict[str, Any]], known: _Known
     ) -> None:
         extensions = [fault.extensions for fault in item.faults] or [error["extensions"] for error in below]
+        noted = item.noted or notes.Notes()  # one that was not begun has none
         previews = () if item.preview is None else (bulk.mutation,)
         faults = tuple((bulk.mutation, told["code"], told["reason"]) for told in extensions)
         faults += tuple((key, OK, PREVIEWED) for key in previews)
         summary = (known.kind, (bulk.mutation, bulk.mutation))
         self.metrics.operated(summary, None, faults, item.seconds, refused=False)
-        self._write(context, known, (item.change.id,), extensions, previews, item.noted, item.seconds)
-        self._drifted(item.noted, [bulk.mutation], request, result.operation)
+        self._write(context, known, (item.change.id,), extensions, previews, noted, item.seconds)
+        self._drifted(noted, [bulk.mutation], lambda: _texts([item.sent]))
 
-    def _drifted(self, noted: Notes, fields: list[str], request: Request, operation: Any) -> None:
+    def _drifted(self, noted: Notes, fields: list[str], given: Callable[[], list[str]]) -> None:
         for response in noted.undocumented:
             self.metrics.drifted(response.backend)
             if self._drift is not None:
-                self._drift.met(response, fields, _given(request, operation))
+                self._drift.met(response, fields, given())
 
     def _write(
         self,
@@ -347,16 +349,7 @@ def _ids(arguments: Sequence[ValueNode], variables: Mapping[str, Any]) -> list[s
 
 def _given(request: Request, operation: Operation | None) -> list[str]:
     """Every text that the caller sent, in variables and in the document."""
-    found: list[str] = []
-    waiting: list[Any] = [dict(request.variables)]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            waiting += value.values()
-        elif isinstance(value, list | tuple):
-            waiting += value
-        elif value is not None and not isinstance(value, bool):
-            found.append(str(value))
+    found = _texts([dict(request.variables)])
     nodes: list[Any] = [operation.node] if operation is not None else []
     while nodes:
         node = nodes.pop()
@@ -366,4 +359,18 @@ def _given(request: Request, operation: Operation | None) -> list[str]:
             nodes += node
         elif hasattr(node, "keys"):
             nodes += [getattr(node, key, None) for key in node.keys if key != "loc"]
+    return found
+
+
+def _texts(waiting: list[Any]) -> list[str]:
+    """Every text and number below values of JSON."""
+    found: list[str] = []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif value is not None and not isinstance(value, bool):
+            found.append(str(value))
     return found

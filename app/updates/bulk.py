@@ -24,6 +24,7 @@ from app.errors import (
     GatewayErrors,
     Outcome,
 )
+from app.mapping.wire import arguments_of
 from app.updates.user_errors import capped
 
 if TYPE_CHECKING:
@@ -74,124 +75,131 @@ class Item:
         return next((item for item in (Outcome.UNKNOWN, Outcome.NOT_APPLIED) if item in outcomes), Outcome.APPLIED)
 
     @property
+    def sent(self) -> list[Any]:
+        """What the caller sent of it."""
+        change = self.change
+        return [change.id, arguments_of(change.input), dict(change.options), change.expected_revision, self.key]
+
+    def answer(self, answer: Any) -> None:
+        if self.change.dry_run:
+            self.preview = answer
+        else:
+            self.record = answer
+
+    @property
     def failed(self) -> bool:
         return self.outcome is not Outcome.APPLIED and self.preview is None
+
+
+@dataclass(slots=True)
+class Bulk:
+    """The items of one bulk field, which have ended; `mutation` is the field of a single one.
+
+    `path` leads to the results in the answer, and `record_key` to the record in each. `nodes` are the field's in the
+    document where the items' faults belong into the response's errors, None where they are told as data.
+    """
+
+    mutation: str
+    backend: str
+    items: Sequence[Item]
+    path: tuple[str, str]
+    record_key: str
+    nodes: Sequence[Any] | None
+
+    def path_of(self, item: Item) -> tuple[str | int, ...]:
+        """Of an item's record in the answer: where its faults are told among the response's errors."""
+        return (*self.path, item.index, self.record_key)
 
 
 # The answer of one item, as `run.update` gives it, or a preview; and whether an earlier request answers.
 Update = Callable[[Item], Awaitable[tuple[Any, bool]]]
 
 
-class Bulk:
-    """The items of one bulk field; `mutation` is the field of a single one.
+class BulkRun:
+    """Runs items with `update`. `deadline` is a time of the event loop's clock; `name` is for the log."""
 
-    `path` leads to the results in the answer, and `record_key` to the record in each. `nodes` are the field's in the
-    document where the items' faults belong into the response's errors, None where they are told as data.
-    """
-
-    path: tuple[str, str] = ("", "")
-    record_key: str = ""
-    nodes: Sequence[Any] | None = None
-
-    def __init__(self, mutation: str, backend: str, items: Sequence[Item]) -> None:
-        self.mutation = mutation
-        self.backend = backend
-        self.items = items
-        self._ended = asyncio.Event()
+    def __init__(
+        self, name: str, items: Sequence[Item], update: Update, begin_notes: Callable[[], Any], deadline: float | None
+    ) -> None:
+        self._name = name
+        self._items = items
+        self._update = update
+        self._begin_notes = begin_notes
+        self._deadline = deadline
+        self._stopped = asyncio.Event()
         self._pause: int | None = None
-        self._deadline: float | None = None
-        # The items that may begin are the first ones of their records; the lowest begins first.
+        # The first ones of their records may begin, the lowest of them first.
         self._of_record: dict[str, deque[Item]] = {}
         for item in items:
             self._of_record.setdefault(item.change.id, deque()).append(item)
         self._ready = [waiting.popleft().index for waiting in self._of_record.values()]
 
-    async def run(self, update: Update, rooms: Rooms, request_id: str, *, stops: bool, deadline: float | None) -> None:
-        """Never raises for what an item meets. All that was begun has ended when it returns.
-
-        `deadline` is a time of the event loop's clock.
-        """
-        self._deadline = deadline
-        self._request_id, self._rooms = request_id, rooms
-        room = rooms.of(self.backend)
+    async def run(self, room: asyncio.Semaphore, at_once: int, *, stops: bool) -> None:
+        """Never raises for what an item meets. All that was begun has ended when it returns."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(rooms.at_once, len(self._ready))):
-                group.create_task(self._work(update, room, stops=stops))
-        for item in self.items:
+            for _ in range(min(at_once, len(self._ready))):
+                group.create_task(self._work(room, stops=stops))
+        for item in self._items:
             if not item.begun:
-                item.noted = rooms.begin_notes(request_id)
-                item.faults = (GatewayError(NOT_BEGUN, retry_after=self._pause),)
+                item.faults = (self._not_begun(),)
 
-    def place(self, path: tuple[str, str], record_key: str, nodes: Sequence[Any] | None) -> None:
-        self.path, self.record_key, self.nodes = path, record_key, nodes
-
-    def path_of(self, item: Item) -> tuple[str | int, ...]:
-        """Of an item's record in the answer: where its faults are told among the response's errors."""
-        return (*self.path, item.index, self.record_key)
-
-    async def _work(self, update: Update, room: asyncio.Semaphore, *, stops: bool) -> None:
-        with suppress(TimeoutError):
-            while self._goes_on():
-                if room.locked():
-                    async with asyncio.timeout_at(self._deadline):
-                        await room.acquire()
-                else:
+    async def _work(self, room: asyncio.Semaphore, *, stops: bool) -> None:
+        while self._goes_on():
+            try:
+                async with asyncio.timeout_at(self._deadline if room.locked() else None):
                     await room.acquire()
-                try:
-                    if not self._goes_on():
-                        return
-                    item = self.items[heappop(self._ready)]
-                    pause = await self._attempt(item, update)
-                finally:
-                    room.release()
-                if pause is not None:
-                    # It was refused unsent, because another call was asked for a pause: it begins after that.
-                    heappush(self._ready, item.index)
-                    if self._over(pause):
-                        self._pause = pause
-                        return
-                    await self._wait(pause)
-                    continue
-                if following := self._of_record[item.change.id]:
-                    heappush(self._ready, following.popleft().index)
-                if stops and item.failed:
-                    self._ended.set()
+            except TimeoutError:
+                return
+            try:
+                if not self._goes_on():
+                    return
+                item = self._items[heappop(self._ready)]
+                pause = await self._attempt(item)
+            finally:
+                room.release()
+            if pause is not None:
+                # It was refused unsent, because another call was asked for a pause: it begins after that.
+                heappush(self._ready, item.index)
+                await self._wait(pause)
+                continue
+            if following := self._of_record[item.change.id]:
+                heappush(self._ready, following.popleft().index)
+            if stops and item.failed:
+                self._stopped.set()
 
     def _goes_on(self) -> bool:
-        return bool(self._ready) and not self._ended.is_set() and not self._over()
+        return bool(self._ready) and not self._stopped.is_set() and self._pause is None and not self._over()
 
     def _over(self, seconds: float = 0.0) -> bool:
         return self._deadline is not None and asyncio.get_running_loop().time() + seconds >= self._deadline
 
-    async def _wait(self, seconds: float) -> None:
+    async def _wait(self, pause: int) -> None:
+        """A pause that outlasts the deadline ends the bulk at once."""
+        if self._over(pause):
+            self._pause = pause
+            return
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
+            async with asyncio.timeout(pause):
+                await self._stopped.wait()
 
-    async def _attempt(self, item: Item, update: Update) -> int | None:
+    async def _attempt(self, item: Item) -> int | None:
         """The seconds of a pause where the item was not begun because of one."""
-        item.noted = self._rooms.begin_notes(self._request_id)
+        item.noted = self._begin_notes()
         started = perf_counter()
         try:
-            answer, item.replayed = await update(item)
+            answer, item.replayed = await self._update(item)
             failure = answer if isinstance(answer, Exception) else None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's fault
             failure = error
         item.seconds = perf_counter() - started
+        faults = () if failure is None else self._faults(item, failure)
         if failure is None:
-            item.begun = True
-            if item.change.dry_run:
-                item.preview = answer
-            else:
-                item.record = answer
-            return None
-        faults = self._faults(item, failure)
-        first = faults[0]
-        if first.row is BACKEND_PAUSED and first.outcome is Outcome.NOT_APPLIED and not first.replayed:
-            return first.retry_after or 1
+            item.answer(answer)
+        elif (pause := _pause_of(faults[0])) is not None:
+            return pause
         item.begun = True
         item.faults = capped(faults)
-        item.replayed = any(fault.replayed for fault in faults)
+        item.replayed = item.replayed or any(fault.replayed for fault in faults)
         item.noted.details += [fault.detail for fault in item.faults if fault.detail]
         return None
 
@@ -199,8 +207,24 @@ class Bulk:
         faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
         if faults and all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults):
             return faults  # type: ignore[return-value]  # as was just seen
-        log.error("unexpected failure of %s, item %d", self.mutation, item.index, exc_info=failure)
+        log.error("unexpected failure of %s, item %d", self._name, item.index, exc_info=failure)
         return (GatewayError(INTERNAL),)
+
+    def _not_begun(self) -> GatewayError:
+        if self._stopped.is_set():
+            cause = "An item failed, on which the bulk stops"
+        elif self._pause is not None:
+            cause = "The backend asked for a pause that outlasts the request's time"
+        else:
+            cause = "The request's time was over"
+        text = f"{cause}: this item was not begun, and nothing of it was sent."
+        return GatewayError(NOT_BEGUN, text, retry_after=self._pause)
+
+
+def _pause_of(fault: GatewayError) -> int | None:
+    """The seconds to wait before an item that was refused unsent, because the backend had asked for a pause."""
+    paused = fault.row is BACKEND_PAUSED and fault.outcome is Outcome.NOT_APPLIED and not fault.replayed
+    return (fault.retry_after or 1) if paused else None
 
 
 def item_at(bulks: Mapping[str, Bulk], path: Sequence[str | int] | None) -> Item | None:

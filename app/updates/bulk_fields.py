@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
@@ -11,8 +12,9 @@ from strawberry import UNSET, Info
 from app.errors import Outcome
 from app.mapping.scalars import UUID
 from app.mapping.selection import Selected, selection_of
-from app.updates.bulk import Bulk, Item, refuse_repeated
+from app.updates.bulk import Bulk, BulkRun, Item, refuse_repeated
 from app.updates.change import Change
+from app.updates.connections import object_type
 from app.updates.fields import REQUIRED, named, options, root_field, snake, update_arguments
 from app.updates.preview import UpdatePreview, preview
 from app.updates.resource import Argument, plural
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from app.updates.user_errors import UserErrors
 
 RESULTS = "results"
+_NOTHING = Selected()
 
 _FIELD = (
     "Runs `{mutation}` for each item. Items of one record run one after another in their order, others several at a "
@@ -80,28 +83,19 @@ def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
         "preview": (UpdatePreview | None, "With `dryRun`: what would be sent and what would change. Otherwise null."),
         "user_errors": (list[errors.type], _USER_ERRORS),  # type: ignore[name-defined]
     }
-    result: Any = _type(_type_name(resource.mutation, "Result"), "What became of one item of a bulk.", members)
-    counts = {name: (int, text) for name, (_, text) in _COUNTS.items()}
-    payload = _type(
+    result: Any = object_type(_type_name(resource.mutation, "Result"), "What became of one item of a bulk.", **members)
+    payload = object_type(
         _type_name(plural(resource.mutation), "Payload"),
         "What became of the items of a bulk.",
-        {
-            RESULTS: (list[result], "One for each item, in their order."),
-            **counts,
-            "previewed": (int, "How many items were previewed: with `dryRun`, nothing was written."),
-        },
+        results=(list[result], "One for each item, in their order."),
+        **{name: (int, text) for name, (_, text) in _COUNTS.items()},
+        previewed=(int, "How many items were previewed: with `dryRun`, nothing was written."),
     )
     return payload, result
 
 
 def _type_name(mutation: str, suffix: str) -> str:
     return mutation[0].upper() + mutation[1:] + suffix
-
-
-def _type(name: str, description: str, members: dict[str, tuple[Any, str]]) -> Any:
-    fields = {member: strawberry.field(description=text) for member, (_, text) in members.items()}
-    annotations = {member: annotation for member, (annotation, _) in members.items()}
-    return strawberry.type(type(name, (), {"__annotations__": annotations, **fields}), description=description)
 
 
 def _item_type(mutation: str, arguments: Sequence[Argument]) -> Any:
@@ -162,18 +156,18 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
                 return await preview(resource, info, item.change, below), False
             return await update(resource, info, item.change, below, key=item.key, position=item.index)
 
-        key = str(info.path.key)
-        bulk = Bulk(mutation, resource.api, taken)
-        stops = on_failure.value == _OnFailure.STOP.value
-        await bulk.run(one, context.rooms, call.request_id, stops=stops, deadline=call.deadline)
-        as_data = wanted(below)
-        record_key = below.fields.get(resource.name, _NOTHING).key or resource.name
-        bulk.place(
-            (key, below.key or RESULTS),
-            record_key,
-            None if as_data else info._raw_info.field_nodes,  # noqa: SLF001 - Strawberry's only handle on the nodes
+        rooms = context.rooms
+        run = BulkRun(mutation, taken, one, partial(rooms.begin_notes, call.request_id), call.deadline)
+        await run.run(rooms.of(resource.api), rooms.at_once, stops=on_failure.value == _OnFailure.STOP.value)
+        as_data, key = wanted(below), str(info.path.key)
+        context.bulks[key] = Bulk(
+            mutation,
+            resource.api,
+            taken,
+            path=(key, below.key or RESULTS),
+            record_key=below.fields.get(resource.name, _NOTHING).key or resource.name,
+            nodes=None if as_data else info._raw_info.field_nodes,  # noqa: SLF001 - Strawberry's only handle on the nodes
         )
-        context.bulks[key] = bulk
         counts = dict.fromkeys(Outcome, 0)
         for item in taken:
             if item.preview is None:
@@ -193,6 +187,3 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
     assert resource.texts is not None
     text = resource.texts.mutation if not patches or resource.patch is None else resource.patch.description
     return root_field(strawberry.mutation, many, parameters, payload, _FIELD.format(mutation=mutation) + text)
-
-
-_NOTHING = Selected()
