@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -157,7 +158,9 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
             return await update(resource, info, item.change, below, key=item.key, position=item.index)
 
         rooms = context.rooms
-        run = BulkRun(mutation, taken, one, partial(rooms.begin_notes, call.request_id), call.deadline)
+        # What is begun late could only end as unknown: the time that a write leaves for a read-back begins nothing.
+        deadline = call.for_write(asyncio.get_running_loop().time()).deadline
+        run = BulkRun(mutation, taken, one, partial(rooms.begin_notes, call.request_id), deadline)
         await run.run(rooms.of(resource.api), rooms.at_once, stops=on_failure.value == _OnFailure.STOP.value)
         as_data, key = wanted(below), str(info.path.key)
         context.bulks[key] = Bulk(

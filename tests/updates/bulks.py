@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
 
 from app.apis import APIS
 from app.bootstrap import Backends, create_app, create_sandbox
@@ -54,6 +55,7 @@ class Traces:
 
 @dataclass
 class Served:
+    app: Starlette
     client: httpx.AsyncClient
     backends: Backends
     stream: io.StringIO
@@ -112,13 +114,16 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(
-    wiring: str, folder: Path, stream: io.StringIO, extra: Mapping[str, str] | None = None
+    wiring: str, folder: Path, stream: io.StringIO, extra: Mapping[str, str] | None = None, url: str = ""
 ) -> AsyncIterator[Served]:
+    """`url` is a backend's in place of the sandbox's."""
     folder.mkdir(parents=True, exist_ok=True)
     variables = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **SETTING, **(extra or {})}
     transports: dict[str, httpx.AsyncBaseTransport] = {}
     async with contextlib.AsyncExitStack() as stack:
-        if wiring != "local":
+        if url:
+            variables = _pointed_at(url) | variables
+        elif wiring != "local":
             sandbox = create_sandbox(parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"}))
             url = "http://127.0.0.1:9"
             if wiring == "sandbox-in-process":
@@ -126,12 +131,16 @@ async def served(
                 transports = {api.name: httpx.ASGITransport(sandbox) for api in APIS}
             else:
                 url = await stack.enter_async_context(serving(sandbox))
-            for api in APIS:
-                named = api.sandbox_settings(url).items()
-                variables = {f"GATEWAY_{api.name}_{name}".upper(): value for name, value in named} | variables
+            variables = _pointed_at(url) | variables
         settings = parse_settings(APIS, variables)
         backends = Backends(settings, transports=transports)
         app = create_app(settings, backends=backends)
         await stack.enter_async_context(app.router.lifespan_context(app))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000")
-        yield Served(await stack.enter_async_context(client), backends, stream)
+        yield Served(app, await stack.enter_async_context(client), backends, stream)
+
+
+def _pointed_at(url: str) -> dict[str, str]:
+    return {
+        f"GATEWAY_{api.name}_{name}".upper(): value for api in APIS for name, value in api.sandbox_settings(url).items()
+    }
