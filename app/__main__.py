@@ -1,4 +1,4 @@
-"""The command line: `python -m app [serve | sandbox | schema | typescript | check | journal]`."""
+"""The command line: `python -m app [serve | sandbox | schema | typescript | apply | journal | check]`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from app import history
 from app.apis import APIS
+from app.apply import add_arguments as add_apply_arguments
 from app.bootstrap import Backends, create_app, create_sandbox, open_store_for
 from app.check import check, undocumented
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
@@ -39,33 +40,18 @@ COMMANDS = {
     "sandbox": "serve the vendors' REST APIs over the local store, to try REST mode without an account",
     "schema": "print the GraphQL schema",
     "typescript": "print a TypeScript module with the types of errors and functions for a page",
+    "apply": "send the updates that a file lists to a running gateway, and go on after a stop",
     "journal": "list what became of the updates, the newest first",
     "check": "try the settings, the store and the backends without changing anything, and say what is wrong",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m app", description=_DESCRIPTION)
-    parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    for name, text in COMMANDS.items():
-        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        if name == "check":
-            added.add_argument("--json", action="store_true", help="write JSON for a script")
-            added.add_argument(
-                "--undocumented", action="store_true", help="list the backends' answers that no documented row matches"
-            )
-        if name == "journal":
-            history.add_arguments(added)
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     command = given.command or "serve"
     try:
-        if command in {"schema", "typescript"}:
-            schema = build_schema(APIS)
-            # A page's module ends with its own line break.
-            sdl = f"{print_sdl(schema)}\n" if command == "schema" else print_typescript(schema._schema, APIS)  # noqa: SLF001 - Strawberry's only handle
-            sys.stdout.write(sdl)
-            return 0
+        if command in {"schema", "typescript", "apply"}:
+            return _with_schema(command, given)
         if command == "check":
             logs.configure("error", "auto")
             return (undocumented if given.undocumented else check)(APIS, sys.stdout, as_json=given.json)
@@ -83,6 +69,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = "GATEWAY_STORE_URL: " if isinstance(error, StoreUnavailableError) else ""
         sys.stderr.write(f"{name}{error}\n")
         return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m app", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    for name, text in COMMANDS.items():
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if name == "check":
+            added.add_argument("--json", action="store_true", help="write JSON for a script")
+            added.add_argument(
+                "--undocumented", action="store_true", help="list the backends' answers that no documented row matches"
+            )
+        if name == "apply":
+            add_apply_arguments(added)
+        if name == "journal":
+            history.add_arguments(added)
+    return parser
+
+
+def _with_schema(command: str, given: argparse.Namespace) -> int:
+    """The commands that need no settings."""
+    schema = build_schema(APIS)
+    if command == "apply":
+        from app.apply.command import apply  # noqa: PLC0415 - what it draws with is of no use to a server
+
+        return apply(given, schema._schema)  # noqa: SLF001 - Strawberry's only handle
+    # A page's module ends with its own line break.
+    text = f"{print_sdl(schema)}\n" if command == "schema" else print_typescript(schema._schema, APIS)  # noqa: SLF001 - Strawberry's only handle
+    sys.stdout.write(text)
+    return 0
 
 
 def worker_app() -> Starlette:

@@ -21,8 +21,9 @@ from app.edge.envelope import Envelope, error_response
 from app.edge.graphql_http import GraphQLEndpoint, Observer
 from app.edge.playground import Playground
 from app.edge.settings import EdgeSettings
+from app.graphql.bulk_documents import bulks
 from app.graphql.execution import Engine
-from app.graphql.persisted import PersistedDocuments, read_trusted
+from app.graphql.persisted import PersistedDocuments, digest, read_trusted
 from app.graphql.refusals import (
     METHOD_NOT_ALLOWED,
     PATH_NOT_FOUND,
@@ -186,7 +187,8 @@ def _for_callers(
 
 
 def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
-    trusted = read_trusted(settings.trusted_documents) if settings.trusted_documents is not None else None
+    trusted = read_trusted(settings.trusted_documents) if settings.trusted_documents is not None else {}
+    own = {digest(bulk.document): bulk.document for bulk in bulks(schema._schema).values()}  # noqa: SLF001 - Strawberry's only handle
     engine = Engine(
         schema,
         limits=settings.limits,
@@ -195,11 +197,11 @@ def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
         compiled=settings.compiled,
         bulk_concurrency=settings.bulk_concurrency,
         persisted=PersistedDocuments(
-            trusted=trusted, strict=settings.trusted_only, automatic=settings.persisted_queries
+            trusted=own | trusted, strict=settings.trusted_only, automatic=settings.persisted_queries
         ),
         router_secret_set=settings.router_secret is not None,
     )
-    for text, identifier in {text: identifier for identifier, text in (trusted or {}).items()}.items():
+    for text, identifier in {text: identifier for identifier, text in trusted.items()}.items():
         try:
             engine.documents.get(text)
         except RefusedRequestError as refusal:

@@ -1,0 +1,31 @@
+"""`python -m app apply FILE`: sends the updates that a file lists to a running gateway, and goes on after a stop.
+
+Here are its arguments alone: a server loads nothing else of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+URL = "http://127.0.0.1:8000/graphql"
+HOURS = 24.0
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="NDJSON, or CSV whose header names arguments such as patch.name")
+    add("--mutation", metavar="NAME", help="the mutation of rows that name none, such as patchSupplier")
+    add("--url", default=URL, help="the gateway's GraphQL address (%(default)s)")
+    caller = "a file that holds the caller's bearer token; over plain HTTP it is sent to this machine alone"
+    add("--token-file", type=Path, metavar="FILE", help=caller)
+    results = "a new file for each row's result, as JSON lines (FILE.results.ndjson; none in a dry run)"
+    add("--results", type=Path, metavar="FILE", help=results)
+    add("--dry-run", action="store_true", help="write nothing, show what would be refused")
+    add("--resume", action="store_true", help="go on with the run whose results are there")
+    add("--retry-failed", action="store_true", help="with --resume: send again what was certainly not applied")
+    hours = "how long the gateway remembers a key: its GATEWAY_IDEMPOTENCY_HOURS (%(default)g)"
+    add("--idempotency-hours", type=float, default=HOURS, metavar="HOURS", help=hours)

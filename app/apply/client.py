@@ -1,0 +1,191 @@
+"""One gateway: sends rows to a bulk mutation and tells of each what became of it. Knows no files.
+
+| answer | what it means | raised |
+|---|---|---|
+| `results` | each row's own outcome | |
+| refused, before or instead of the bulk | nothing was executed, and asking again would not help | RefusedError |
+| not reached, or overloaded | nothing was executed, and that may pass | BusyError |
+| anything else, and none at all | it may have been executed | LostError |
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import msgspec
+
+from app.apply.results import Fate, Outcome
+from app.graphql.bulk_documents import APPLY, LOOK_UP
+from app.json_codec import encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.graphql.bulk_documents import Bulk
+
+# The gateway ends a request by itself after GATEWAY_REQUEST_SECONDS, 60 by default.
+_TIMEOUT = httpx.Timeout(660.0, connect=10.0)
+
+
+class RefusedError(Exception):
+    """Nothing was executed, and asking again would not help; one line."""
+
+
+class BusyError(Exception):
+    """Nothing was executed, and that may pass, perhaps in `wait` seconds."""
+
+    def __init__(self, text: str, wait: int | None = None) -> None:
+        super().__init__(text)
+        self.wait = wait
+
+
+class LostError(Exception):
+    """What was sent may have been executed."""
+
+
+class _UserError(msgspec.Struct, rename="camel"):
+    message: str
+    code: str
+    reason: str
+    input_path: list[str] | None = None
+    retry_after_seconds: int | None = None
+
+
+class _ItemResult(msgspec.Struct, rename="camel"):
+    index: int
+    outcome: Outcome
+    replayed: bool
+    user_errors: list[_UserError]
+
+    def fate(self, *, dry_run: bool) -> Fate:
+        if not self.user_errors:
+            return Fate(outcome="PREVIEWED" if dry_run else self.outcome, replayed=self.replayed)
+        first = self.user_errors[0]
+        return Fate(
+            outcome=self.outcome,
+            code=first.code,
+            reason=first.reason,
+            input_path=first.input_path,
+            message="; ".join(error.message for error in self.user_errors),
+            replayed=self.replayed,
+            wait=first.retry_after_seconds,
+        )
+
+
+class Client:
+    """Raises RefusedError for a URL that cannot be used. Use as a context manager."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        try:
+            address = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError):
+            address = httpx.URL()
+        if address.scheme not in {"http", "https"} or not address.host:
+            raise RefusedError(f"--url: {url} is no http or https address")
+        if address.userinfo:
+            raise RefusedError("--url: holds a password; a token belongs into --token-file")
+        if token is not None and address.scheme == "http" and not _is_loopback(address.host):
+            raise RefusedError("--token-file: over plain http a token is sent to this machine alone; use https")
+        self._url = address
+        self._reached = False
+        headers = {"content-type": "application/json", "accept": "application/json"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        # Loading the authorities takes a while; plain HTTP needs none.
+        secure = address.scheme == "https"
+        tls = ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._http = httpx.Client(headers=headers, timeout=_TIMEOUT, trust_env=False, verify=tls)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def send(self, bulk: Bulk, items: Sequence[Mapping[str, Any]], *, dry_run: bool) -> list[Fate]:
+        """What became of each item, in their order. Raises RefusedError, BusyError and LostError."""
+        data, errors = self._post(bulk.document, APPLY, {"items": items, "dryRun": dry_run})
+        payload = data.get(bulk.field)
+        if payload is None:
+            extensions = _extensions(errors)
+            if extensions.get("outcome") == "NOT_APPLIED":
+                raise RefusedError(_told(errors))
+            raise LostError(_told(errors))
+        try:
+            results = msgspec.convert(payload["results"], list[_ItemResult])
+        except (msgspec.ValidationError, KeyError, TypeError) as error:
+            raise LostError(f"the gateway's answer cannot be read: {error}") from None
+        if [result.index for result in results] != list(range(len(items))):
+            raise LostError("the gateway's answer does not tell of each row")
+        return [result.fate(dry_run=dry_run) for result in results]
+
+    def look_up(self, bulk: Bulk, key: str) -> Fate | None:
+        """What the gateway's journal says of a key; None where it has no end for it, or may not tell."""
+        data, _ = self._post(bulk.document, LOOK_UP, {"key": key})
+        try:
+            nodes = msgspec.convert((data.get("updates") or {}).get("nodes") or [], list[Fate])
+        except msgspec.ValidationError:
+            return None
+        return nodes[0] if nodes else None
+
+    def _post(self, document: str, operation: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        """`data` and `errors` of an operation that was executed."""
+        body = encode_json({"query": document, "operationName": operation, "variables": variables})
+        try:
+            response = self._http.post(self._url, content=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            failure = f"the gateway at {self._url} cannot be reached: {error}"
+            # One that never answered is more likely another one than one that is just starting.
+            raise (BusyError(failure) if self._reached else RefusedError(failure)) from None
+        except httpx.HTTPError as error:
+            raise LostError(f"the connection to the gateway was lost: {type(error).__name__}") from None
+        self._reached = True
+        try:
+            content = msgspec.json.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            content = None
+        content = content if isinstance(content, dict) else {}
+        errors = content.get("errors")
+        errors = errors if isinstance(errors, list) else []
+        if isinstance(content.get("data"), dict):
+            return content["data"], errors
+        self._raise_for(response, errors, executed="data" in content)
+        raise LostError(f"{self._url} answered {response.status_code}, and nothing of the updates")
+
+    def _raise_for(self, response: httpx.Response, errors: list[Any], *, executed: bool) -> None:
+        """Raises what is certain of an answer without data."""
+        status = response.status_code
+        extensions = _extensions(errors)
+        if executed or extensions.get("outcome") == "UNKNOWN" or status == httpx.codes.REQUEST_TIMEOUT:
+            return
+        if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and extensions):
+            after = response.headers.get("retry-after", "")
+            raise BusyError(f"the gateway is busy: it answered {status}", int(after) if after.isdecimal() else None)
+        if extensions and not response.is_server_error:
+            raise RefusedError(f"the gateway refused the request: {_told(errors)}")
+        if response.is_redirect or response.is_client_error:
+            raise RefusedError(f"{self._url} answered {status}; is it the gateway's GraphQL address?")
+
+
+def _extensions(errors: list[Any]) -> dict[str, Any]:
+    first = errors[0] if errors and isinstance(errors[0], dict) else {}
+    extensions = first.get("extensions")
+    return extensions if isinstance(extensions, dict) else {}
+
+
+def _told(errors: list[Any]) -> str:
+    first = errors[0] if errors and isinstance(errors[0], dict) else {}
+    extensions = _extensions(errors)
+    cause = extensions.get("reason") or extensions.get("code")
+    message = str(first.get("message") or "the gateway's answer cannot be read")
+    return f"{cause}: {message}" if cause else message
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,180 @@
+"""`python -m app apply FILE` at a terminal: the command's words, a bar, and a summary at the end."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from app.apply import HOURS, URL
+from app.apply.client import Client, RefusedError
+from app.apply.results import Results, ResultsError
+from app.apply.rows import FileError, read_rows
+from app.apply.run import Plan, Run, StoppedError
+from app.graphql.bulk_documents import bulks
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable, Sequence
+
+    from graphql import GraphQLSchema
+
+    from app.apply.results import Result
+
+_DONE, _NOT_ALL, _WRONG = 0, 1, 2
+_LINES = 8
+_COLOURS = {"UNKNOWN": "bold red", "NOT_APPLIED": "yellow"}
+
+
+def apply(options: Namespace, schema: GraphQLSchema) -> int:
+    """The exit code: 0, all applied (all previewed, in a dry run); 1, not all; 2, nothing was sent."""
+    plan = Plan(bulks(schema), options.dry_run, options.retry_failed, options.idempotency_hours)
+    path = options.results or options.file.with_name(f"{options.file.name}.results.ndjson")
+    try:
+        _check(options)
+        rows = read_rows(options.file, plan.bulks, options.mutation)
+        client = Client(options.url, _token(options.token_file))
+        if options.resume:
+            results = Results.resume(path)
+        elif options.dry_run and options.results is None:
+            results = Results()
+        else:
+            results = Results.create(path)
+        stopped = None
+        with client, results:
+            run = Run(plan, rows, results, client)
+            try:
+                _go(run, len(rows), dry_run=options.dry_run)
+            except (StoppedError, ResultsError) as error:
+                stopped = str(error)
+            except KeyboardInterrupt:
+                stopped = "stopped by hand: what was under way is UNKNOWN"
+                run.began = True
+    except FileError as error:
+        return _refused(error.problems)
+    except (RefusedError, ResultsError) as error:
+        return _refused([str(error)])
+    if stopped:
+        _say(stopped)
+        if not run.began and not options.resume:
+            return _WRONG
+    ended = list(results)
+    _summary(ended, len(rows), options, path)
+    done = sum(result.outcome in {"APPLIED", "PREVIEWED"} for result in ended)
+    if done == len(rows):
+        return _DONE
+    return _NOT_ALL if run.began or not stopped else _WRONG
+
+
+def _check(options: Namespace) -> None:
+    if options.dry_run and (options.resume or options.retry_failed):
+        raise RefusedError("--dry-run: writes nothing, so that there is nothing to --resume")
+    if options.retry_failed and not options.resume:
+        raise RefusedError("--retry-failed: needs --resume")
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise RefusedError(f"--token-file: {path} cannot be read: {reason}") from None
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise RefusedError(f"--token-file: {path} does not hold one token and nothing else")
+    return token
+
+
+def _refused(problems: Iterable[str]) -> int:
+    for problem in problems:
+        _say(problem)
+    return _WRONG
+
+
+def _go(run: Run, rows: int, *, dry_run: bool) -> None:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        run.go(lambda _: None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("previewing" if dry_run else "applying", total=rows, completed=rows - run.left)
+        run.go(lambda ended: progress.advance(task, ended))
+
+
+def _summary(ended: Sequence[Result], rows: int, options: Namespace, path: Path) -> None:
+    console = Console(file=sys.stdout, soft_wrap=True)
+    counts = Counter(result.outcome for result in ended)
+    parts = [f"{count:,} {outcome}" for outcome, count in sorted(counts.items())]
+    unsent = rows - len(ended)
+    console.print(Text(f"{rows:,} rows: {', '.join(parts + [f'{unsent:,} not sent'] * bool(unsent))}"))
+    failed = [result for result in ended if result.outcome not in {"APPLIED", "PREVIEWED"}]
+    kept = options.results is not None or not options.dry_run
+    if failed:
+        _table(failed, lines=_LINES if kept else len(failed))
+    if kept:
+        console.print(Text(visible(f"Each row's result: {path}")))
+    if options.dry_run:
+        return
+    if unsent or counts["UNKNOWN"]:
+        console.print(Text(visible(f"Go on:             {_command(options, path, '--resume')}")))
+    if counts["NOT_APPLIED"]:
+        again = _command(options, path, "--resume", "--retry-failed")
+        console.print(Text(visible(f"Once it can pass:  {again}")))
+
+
+def _table(failed: Sequence[Result], *, lines: int) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("rows", justify="right")
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("reason", overflow="fold", ratio=3)
+    table.add_column("lines", overflow="fold", ratio=1)
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in failed:
+        groups.setdefault((result.outcome, result.reason or result.code or ""), []).append(result)
+    for (outcome, reason), group in sorted(groups.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(group) - lines:,} more" if len(group) > lines else ""
+        table.add_row(
+            f"{len(group):,}",
+            Text(outcome, _COLOURS.get(outcome, "")),
+            Text(visible("\n".join(filter(None, (reason, group[0].message)))), ""),
+            ", ".join(str(result.line) for result in group[:lines]) + more,
+        )
+    console = Console(file=sys.stdout)
+    # A pipe gets whole lines, whatever width its terminal has.
+    console.print(table, width=None if console.is_terminal else 160)
+
+
+def _command(options: Namespace, path: Path, *flags: str) -> str:
+    words = ["python", "-m", "app", "apply", str(options.file)]
+    given: dict[str, Any] = {"--mutation": options.mutation, "--token-file": options.token_file, "--results": path}
+    given["--url"] = None if options.url == URL else options.url
+    given["--idempotency-hours"] = None if options.idempotency_hours == HOURS else f"{options.idempotency_hours:g}"
+    for flag, value in given.items():
+        words += [] if value is None else [flag, str(value)]
+    return shlex.join([*words, *flags])
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{visible(text)}\n")
+
+
+def visible(text: str) -> str:
+    """A text for a terminal: control characters, which could move its cursor or hide text, are escaped."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
+        for character in text
+    )

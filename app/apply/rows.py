@@ -1,0 +1,226 @@
+"""Reads a file of updates, NDJSON or CSV, whole, and checks each row by the schema before anything is sent."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from graphql import validate_input_value
+
+from app.apply.cells import CellError, Column, column_of, finished, put, value_of
+from app.json_codec import decimal_of, encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from graphql import GraphQLError
+
+    from app.graphql.bulk_documents import Bulk
+
+    Bulks = Mapping[str, Bulk]
+
+KEY = "idempotencyKey"
+_MUTATION = "mutation"
+_MOST_PROBLEMS = 100
+_LONGEST_MESSAGE = 300
+_LARGEST_FILE = 100_000_000
+# A request holds at least one row, and by default at most 1,000,000 bytes.
+_LARGEST_ROW = 900_000
+# The decimal sign of the programs that write a delimiter: Excel separates by semicolons where a comma is decimal.
+_DECIMAL_SIGNS = {";": ",", "\t": None, ",": "."}
+# Excel's own first line, which names the delimiter.
+_SEP = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)
+
+
+class FileError(Exception):
+    """The file cannot be used; `problems` are one line each, and name line and column."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Row(NamedTuple):
+    """One update. `line` is where it begins in the file, from 1; `item` is an item of the bulk mutation."""
+
+    line: int
+    mutation: str
+    item: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        content = json.dumps([self.mutation, self.item], sort_keys=True, default=str)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def read_rows(path: Path, bulks: Bulks, mutation: str | None) -> list[Row]:
+    """The rows of a file, in its order. `mutation` is that of a row that names none. Raises FileError."""
+    if mutation is not None and mutation not in bulks:
+        raise FileError(f"--mutation: {_no_mutation(mutation, bulks)}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: is not UTF-8, from byte {error.start} on; save it as CSV UTF-8") from None
+    if len(content) > _LARGEST_FILE:
+        raise FileError(f"{path}: is larger than {_LARGEST_FILE:,} bytes; split it")
+    rows: list[Row] = []
+    problems: list[str] = []
+    for found in (_from_ndjson if text.lstrip()[:1] == "{" else _from_csv)(text, bulks, mutation):
+        problems += [*_faults(found, bulks[found.mutation])] if isinstance(found, Row) else [found]
+        if isinstance(found, Row):
+            rows.append(found)
+        if len(problems) > _MOST_PROBLEMS:
+            raise FileError(*problems[:_MOST_PROBLEMS], "… and more: the rest of the file was not looked at")
+    if problems or not rows:
+        raise FileError(*problems or [f"{path}: holds no rows"])
+    return rows
+
+
+def _no_mutation(name: object, bulks: Bulks) -> str:
+    names = ", ".join(bulks)
+    return f"{name} is no mutation; there are {names}" if name else f"is missing; name it, or use --mutation: {names}"
+
+
+def _faults(row: Row, bulk: Bulk) -> Iterator[str]:
+    faults: list[str] = []
+
+    def collect(error: GraphQLError, path: list[str | int]) -> None:
+        faults.append(f"line {row.line}, {'.'.join(map(str, path)) or 'row'}: {error.message[:_LONGEST_MESSAGE]}")
+
+    validate_input_value(row.item, bulk.item, collect)
+    yield from faults
+    if KEY in row.item:
+        yield f"line {row.line}, {KEY}: this command makes the keys itself"
+    try:
+        if len(encode_json(row.item)) > _LARGEST_ROW:
+            yield f"line {row.line}: is larger than {_LARGEST_ROW:,} bytes"
+    except UnicodeEncodeError:
+        yield f"line {row.line}: holds half of a surrogate pair, which is no text"
+
+
+def _from_ndjson(text: str, bulks: Bulks, mutation: str | None) -> Iterator[Row | str]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line, parse_float=decimal_of, parse_constant=_refuse, object_pairs_hook=_members)
+        except json.JSONDecodeError as error:
+            yield f"line {number}, character {error.pos + 1}: is not JSON: {error.msg}"
+        except CellError as error:
+            yield f"line {number}: {error}"
+        except (ValueError, RecursionError):
+            yield f"line {number}: is nested too deeply, or holds a number of too many digits"
+        else:
+            name = content.pop(_MUTATION, mutation) if isinstance(content, dict) else None
+            if not isinstance(content, dict):
+                yield f"line {number}: is no JSON object"
+            elif isinstance(name, str) and name in bulks:
+                yield Row(number, name, content)
+            else:
+                yield f"line {number}, {_MUTATION}: {_no_mutation(name, bulks)}"
+
+
+def _refuse(constant: str) -> Any:
+    raise CellError(f"is not JSON: {constant}")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise CellError(f"{twice} stands twice in one object")
+    return dict(pairs)
+
+
+def _from_csv(text: str, bulks: Bulks, mutation: str | None) -> Iterator[Row | str]:
+    sep = _SEP.match(text)
+    top, text = (2, text[sep.end() :]) if sep else (1, text)
+    first = next(iter(text.splitlines()), "")
+    delimiter = sep[1] if sep else max(_DECIMAL_SIGNS, key=first.count)
+    csv.field_size_limit(_LARGEST_ROW)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    begin = top
+    try:
+        for cells in reader:
+            lines.append((begin, cells))
+            begin = top + reader.line_num
+    except csv.Error as error:
+        yield f"line {begin}: is no CSV: {error}"
+        return
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    table = _Table(header, bulks, mutation, _DECIMAL_SIGNS.get(delimiter))
+    if problems := [f"line {top}, {problem}" for problem in table.problems()]:
+        yield from problems
+        return
+    for line, cells in lines[1:]:
+        # Excel leaves out empty cells at a line's end, but never the line's end.
+        if line == lines[-1][0] and len(cells) < len(header) and not text.endswith(("\n", "\r")):
+            yield f"line {line}: ends in the middle; is the file complete?"
+        elif any(cell.strip() for cell in cells):
+            yield from table.row(line, cells)
+
+
+class _Table:
+    """The header of a CSV file: what each column is for each mutation that its rows may name."""
+
+    def __init__(self, header: Sequence[str], bulks: Bulks, mutation: str | None, decimal_sign: str | None) -> None:
+        self._header = header
+        self._bulks = bulks
+        self._mutation = mutation
+        self._decimal_sign = decimal_sign
+        named = bulks if mutation is None or _MUTATION in header else {mutation: bulks[mutation]}
+        self._columns = {name: [_column(title, bulk) for title in header] for name, bulk in named.items()}
+
+    def problems(self) -> Iterator[str]:
+        header = self._header
+        if "id" not in header:
+            yield "column id: is missing; is this a CSV file with a header?"
+            return
+        for number, title in enumerate(header):
+            errors = [str(columns[number]) for columns in self._columns.values()]
+            if title and title in header[:number]:
+                yield f"column {number + 1}, {title}: stands twice"
+            elif not any(isinstance(columns[number], Column | None) for columns in self._columns.values()):
+                yield f"column {number + 1}, {title}: {errors[0] if len(errors) == 1 else 'no mutation has it'}"
+
+    def row(self, line: int, cells: Sequence[str]) -> Iterator[Row | str]:
+        named = dict(zip(self._header, cells, strict=False)).get(_MUTATION, "").strip() or self._mutation
+        if named not in self._columns:
+            yield f"line {line}, {_MUTATION}: {_no_mutation(named, self._bulks)}"
+            return
+        item: dict[str, Any] = {}
+        faultless = True
+        for title, column, text in zip(self._header, self._columns[named], cells, strict=False):
+            try:
+                if text and isinstance(column, CellError):
+                    raise column
+                if text and isinstance(column, Column):
+                    put(item, column, value_of(column, text, self._decimal_sign))
+            except CellError as error:
+                faultless = False
+                yield f"line {line}, {title}: {error}"
+        unnamed = [text for title, text in zip(self._header, cells, strict=False) if not title]
+        if any(text.strip() for text in (*unnamed, *cells[len(self._header) :])):
+            yield f"line {line}: has a cell under no column's name"
+        elif faultless:
+            try:
+                yield Row(line, named, finished(item))
+            except CellError as error:
+                yield f"line {line}, {error}"
+
+
+def _column(title: str, bulk: Bulk) -> Column | CellError | None:
+    """None where it is for no mutation."""
+    try:
+        return None if title in {"", _MUTATION} else column_of(title, bulk.item)
+    except CellError as error:
+        return error

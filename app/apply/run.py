@@ -1,0 +1,206 @@
+"""What is left of a file, request by request: each row noted, sent, and its end kept. Knows no terminal.
+
+| a row's result | without `--resume` | going on |
+|---|---|---|
+| none | sent | sent |
+| APPLIED | | skipped |
+| NOT_APPLIED | | skipped; with `--retry-failed` sent under a new key |
+| UNKNOWN, its key holds | | sent under its key: the gateway answers it, or it was never begun |
+| UNKNOWN, its key is too old | | looked up in the gateway's journal, never sent |
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from app.apply.client import BusyError, LostError, RefusedError
+from app.apply.results import Fate, Result, ResultsError
+from app.apply.rows import KEY
+from app.json_codec import encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from app.apply.client import Client
+    from app.apply.results import Results
+    from app.apply.rows import Row
+    from app.graphql.bulk_documents import Bulk
+
+_BATCH = 50
+# Well below the largest body that the gateway takes by default.
+_BATCH_BYTES = 250_000
+_TRIES = 6
+_LONGEST_WAIT = 60
+_HOUR = 3600
+# A key that is nearly as old as the gateway remembers it is looked up.
+_SAFE_SHARE = 0.9
+_NOT_BEGUN = "NOT_BEGUN"
+_IN_PROGRESS = "IDEMPOTENT_REQUEST_IN_PROGRESS"
+# Refusals that do not depend on the row: the rest would fare alike.
+_OF_ALL = frozenset({"IDEMPOTENCY_NOT_AVAILABLE", "SCOPE_MISSING"})
+_NOT_BEGUN_BY_ANY = _OF_ALL | {_NOT_BEGUN}
+# Refusals without a look at the key: they say nothing of an earlier request under it.
+_KEY_NOT_ASKED = _NOT_BEGUN_BY_ANY | {"IDEMPOTENCY_KEY_REUSED", "STORE_UNAVAILABLE"}
+_UNREACHED = frozenset({"BACKEND_UNAVAILABLE", "UNAUTHENTICATED"})
+
+
+class StoppedError(Exception):
+    """The run goes no further; one line. What was sent has its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a file is applied. `hours` is how long the gateway remembers a key."""
+
+    bulks: Mapping[str, Bulk]
+    dry_run: bool = False
+    retry_failed: bool = False
+    hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """`doubt`: a request with it may have been executed."""
+
+    row: Row
+    result: Result
+    doubt: bool = False
+
+    @property
+    def sendable(self) -> dict[str, Any]:
+        return dict(self.row.item) if self.result.key is None else {**self.row.item, KEY: self.result.key}
+
+
+class Run:
+    """Raises ResultsError where the results are those of another file. `began`: something may have been executed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Sequence[Row],
+        results: Results,
+        client: Client,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._plan = plan
+        self._sleep = sleep
+        self._results = results
+        self._client = client
+        self._waiting: list[_Item] = []
+        self._old: list[_Item] = []
+        self.began = False
+        lines = {row.line for row in rows}
+        if any(result.line not in lines for result in results):
+            raise ResultsError("the results are those of another file: they name lines that it does not have")
+        keys = [result.key for result in results if result.key]
+        run, again = keys[0].partition("-")[0] if keys else secrets.token_hex(8), secrets.token_hex(8)
+        for row in rows:
+            self._add(row, results.get(row.line), run, again)
+
+    @property
+    def left(self) -> int:
+        return len(self._waiting) + len(self._old)
+
+    def _add(self, row: Row, result: Result | None, run: str, again: str) -> None:
+        digest = row.digest
+        if result is not None and result.outcome == "NOT_APPLIED":
+            if not self._plan.retry_failed:
+                return
+            result, run = None, again
+        if result is None:
+            key = None if self._plan.dry_run else f"{run}-{row.line}-{digest}"
+            self._waiting.append(_Item(row, Result(line=row.line, id=row.item["id"], outcome="UNKNOWN", key=key)))
+        elif not (result.key or "").endswith(f"-{digest}"):
+            raise ResultsError(f"line {row.line} was changed after it was sent, and its outcome is {result.outcome}")
+        elif result.outcome == "UNKNOWN":
+            holds = (result.sent or 0) > time.time() - self._plan.hours * _HOUR * _SAFE_SHARE
+            (self._waiting if holds else self._old).append(_Item(row, result, doubt=True))
+
+    def go(self, ended: Callable[[int], None]) -> None:
+        """Tells how many rows have ended, as they do. Raises StoppedError and ResultsError."""
+        for item in self._old:
+            self._look_up(item)
+            ended(1)
+        idle = 0
+        while self._waiting:
+            batch = self._next()
+            again, wait, why = self._send(batch)
+            self._waiting[:0] = again
+            ended(len(batch) - len(again))
+            idle = idle + 1 if len(again) == len(batch) else 0
+            if idle == _TRIES:
+                raise StoppedError(why)
+            pause = wait or (2 ** (idle - 1) if idle else 0)
+            if self._waiting and pause:
+                self._sleep(min(pause, _LONGEST_WAIT))
+
+    def _next(self) -> list[_Item]:
+        """The next rows of one mutation, in the order of the file."""
+        batch: list[_Item] = []
+        size = 0
+        for item in self._waiting[:_BATCH]:
+            size += len(encode_json(item.sendable))
+            if batch and (size > _BATCH_BYTES or item.row.mutation != batch[0].row.mutation):
+                break
+            batch.append(item)
+        del self._waiting[: len(batch)]
+        return batch
+
+    def _send(self, batch: Sequence[_Item]) -> tuple[list[_Item], int, str]:
+        """The rows that have not ended, how long to wait, and the last reason why. Raises StoppedError."""
+        dry_run, stop, lost = self._plan.dry_run, None, False
+        if not dry_run:
+            now = round(time.time(), 3)
+            batch = [replace(item, result=item.result.noted(now)) for item in batch]
+            self._results.put([item.result for item in batch])
+        try:
+            fates = self._client.send(
+                self._plan.bulks[batch[0].row.mutation], [item.sendable for item in batch], dry_run=dry_run
+            )
+        except LostError as error:
+            lost = True
+            fates = [Fate(outcome="UNKNOWN", message=str(error))] * len(batch)
+        except BusyError as error:
+            fates = [Fate(outcome="NOT_APPLIED", reason=_NOT_BEGUN, message=str(error), wait=error.wait)] * len(batch)
+        except RefusedError as error:
+            stop = str(error)
+            fates = [Fate(outcome="NOT_APPLIED", reason=_NOT_BEGUN, message=stop)] * len(batch)
+        told = f"{fates[0].reason}: {fates[0].message}" if fates[0].reason else str(fates[0].message)
+        if all(fate.reason in _OF_ALL for fate in fates):
+            stop = told
+        elif all(fate.outcome == "NOT_APPLIED" and fate.code in _UNREACHED for fate in fates):
+            stop = f"all rows of the last request were refused alike, {told}"
+        again = self._settle(batch, fates, lost=lost)
+        if stop is not None:
+            raise StoppedError(stop)
+        return again, max(fate.wait or 0 for fate in fates), told
+
+    def _settle(self, batch: Sequence[_Item], fates: Sequence[Fate], *, lost: bool) -> list[_Item]:
+        """Keeps what has ended, and what is in doubt; gives what is to be asked again."""
+        again: list[_Item] = []
+        kept: list[Result] = []
+        for item, fate in zip(batch, fates, strict=True):
+            begun = lost or fate.reason not in _NOT_BEGUN_BY_ANY
+            self.began |= begun
+            doubt = (item.doubt or fate.outcome == "UNKNOWN") and not self._plan.dry_run
+            if doubt and fate.outcome == "NOT_APPLIED" and fate.reason in _KEY_NOT_ASKED:
+                kept.append(item.result.became(Fate(outcome="UNKNOWN", message=fate.message)))
+            elif doubt or (begun and not lost):
+                kept.append(item.result.became(fate))
+            if lost or not begun or fate.reason == _IN_PROGRESS:
+                again.append(replace(item, doubt=doubt))
+        self._results.put(kept)
+        in_file = {result.line for result in kept}
+        self._results.drop(item.row.line for item in batch if item.row.line not in in_file)
+        return again
+
+    def _look_up(self, item: _Item) -> None:
+        try:
+            fate = self._client.look_up(self._plan.bulks[item.row.mutation], str(item.result.key))
+        except (BusyError, LostError, RefusedError) as error:
+            raise StoppedError(str(error)) from None
+        unseen = Fate(outcome="UNKNOWN", message="the key is too old to be sent again, and the journal does not tell")
+        self._results.put([item.result.became(fate or unseen)])
