@@ -141,6 +141,7 @@ class Client:
             # One that never answered is more likely another one than one that is just starting.
             raise (BusyError(failure) if self._reached else RefusedError(failure)) from None
         except httpx.HTTPError as error:
+            self._reached = True
             raise LostError(f"the connection to the gateway was lost: {type(error).__name__}") from None
         self._reached = True
         try:

@@ -126,14 +126,14 @@ def _summary(ended: Sequence[Result], rows: int, options: Namespace, path: Path)
     if failed:
         _table(failed, lines=_LINES if kept else len(failed))
     if kept:
-        console.print(Text(visible(f"Each row's result: {path}")))
+        console.print(Text(visible(f"Each row's result is in {path}")))
     if options.dry_run:
         return
     if unsent or counts["UNKNOWN"]:
-        console.print(Text(visible(f"Go on:             {_command(options, path, '--resume')}")))
+        console.print(Text(visible(f"To go on: {_command(options, path, '--resume')}")))
     if counts["NOT_APPLIED"]:
         again = _command(options, path, "--resume", "--retry-failed")
-        console.print(Text(visible(f"Once it can pass:  {again}")))
+        console.print(Text(visible(f"To try again what was not applied: {again}")))
 
 
 def _table(failed: Sequence[Result], *, lines: int) -> None:

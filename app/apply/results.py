@@ -86,7 +86,6 @@ class Results:
     @classmethod
     def resume(cls, path: Path) -> Self:
         """The file of an earlier run. Raises ResultsError."""
-        path = Path(os.path.realpath(path))  # a link stays one when the file is written anew
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except OSError as error:
@@ -97,7 +96,8 @@ class Results:
                 content = path.read_bytes()
                 known = [*_read(path, content)]
                 os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-                return cls(path, descriptor, known)
+                # A link stays one when the file is written anew.
+                return cls(Path(os.path.realpath(path)), descriptor, known)
         except BlockingIOError:
             pass
         except BaseException:

@@ -1,0 +1,244 @@
+"""`python -m app apply` in process, against real gateways: its words, exit codes, and every way a gateway knows callers."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import io
+import json
+import re
+import stat
+
+import pytest
+
+from app.__main__ import _parser
+from app.apis import APIS
+from app.apply.command import apply
+from app.graphql.bulk_documents import bulks
+from tests.apply.running import SUPPLIERS, CountingSandbox, gateway
+from tests.apply.test_run import reply, results
+from tests.edge.test_authentication import AUDIENCE, ISSUER, KEY, jwks, signed
+from tests.harness import schema_of
+from tests.upstream.bad_server import BadServer
+
+SCHEMA = schema_of(tuple(APIS))._schema
+FIRST, SECOND, THIRD = SUPPLIERS[:3]
+TOKEN = "shop-token-0123456789"
+
+
+def table(*rows, header=("id", "patch.email", "patch.vatCode.code")):
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *rows])
+    return text.getvalue()
+
+
+GOOD = table((FIRST, "a@example.com", ""), (SECOND, "b@example.com", "NL9"))
+
+
+@pytest.fixture
+def command(tmp_path, capsys, monkeypatch):
+    """Runs it in a folder of its own: the exit code and what it printed."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    async def run(url, content=None, *arguments, file="file.csv", mutation="patchSupplier"):
+        if content is not None:
+            (folder / file).write_text(content)
+        given = ["apply", file, "--url", url, *(["--mutation", mutation] if mutation else []), *arguments]
+        code = await asyncio.to_thread(apply, _parser().parse_args(given), SCHEMA)
+        return code, *capsys.readouterr()
+
+    run.folder = folder
+    return run
+
+
+def kept(folder, name="file.csv.results.ndjson"):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+async def test_a_file_is_applied_corrected_and_gone_on_with(tmp_path, command):
+    bad = table((FIRST, "a@example.com", ""), (SECOND, "b@example.com", "NL99"), (THIRD, "c@example.com", ""))
+    async with CountingSandbox(tmp_path).serving() as settings, gateway(tmp_path, **settings) as url:
+        code, out, err = await command(url, bad)
+        assert (code, err) == (1, "")
+        assert out.splitlines()[0] == "3 rows: 2 APPLIED, 1 NOT_APPLIED"
+        assert re.search(
+            r"\n +1  NOT_APPLIED  VAT_CODE_INVALID +3 *\n +The VatCode value provided is invalid\. *\n", out
+        )
+        again = out.splitlines()[-1].split(": ", 1)[1]
+        assert again == (
+            f"python -m app apply file.csv --mutation patchSupplier --results file.csv.results.ndjson --url {url} "
+            "--resume --retry-failed"
+        )
+        path = command.folder / "file.csv.results.ndjson"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [(line["line"], line["id"], line["outcome"], line["inputPath"]) for line in kept(command.folder)] == [
+            (2, FIRST, "APPLIED", None),
+            (3, SECOND, "NOT_APPLIED", ["patch", "vatCode", "code"]),
+            (4, THIRD, "APPLIED", None),
+        ]
+        # The same again is refused, and so is going on while nothing is left to do.
+        assert (await command(url, None))[::2] == (
+            2,
+            "file.csv.results.ndjson exists: go on with it by --resume, or name another one by --results\n",
+        )
+        assert (await command(url, None, "--resume"))[0] == 1
+        assert len(kept(command.folder)) == 3
+        (command.folder / "file.csv").write_text(bad.replace("NL99", "NL9"))
+        code, out, _ = await command(url, None, *again.split()[11:])
+        assert (code, out) == (0, "3 rows: 3 APPLIED\nEach row's result is in file.csv.results.ndjson\n")
+    assert len({line["key"] for line in kept(command.folder)}) == 3
+
+
+async def test_every_put_is_sent_once_and_none_in_a_dry_run(tmp_path, command):
+    sandbox = CountingSandbox(tmp_path)
+    rows = [
+        (FIRST.replace("5", "6") if number == 7 else record, f"m{number}@example.com", "")
+        for number, record in enumerate(SUPPLIERS)
+    ]
+    async with sandbox.serving() as settings, gateway(tmp_path, **settings) as url:
+        for _ in range(2):  # it leaves nothing behind
+            code, out, _ = await command(url, table(*rows), "--dry-run")
+            assert (code, out.splitlines()[0]) == (1, "88 rows: 1 NOT_APPLIED, 87 PREVIEWED")
+        assert (sandbox.puts, [path.name for path in command.folder.iterdir()]) == ({}, ["file.csv"])
+        code, out, _ = await command(url, None, "--results", "mine.ndjson")
+        assert (code, out.splitlines()[0]) == (1, "88 rows: 87 APPLIED, 1 NOT_APPLIED")
+        assert (await command(url, None, "--results", "mine.ndjson", "--resume"))[0] == 1
+    assert set(sandbox.puts.values()) == {1}
+    assert len(sandbox.puts) == 87
+    assert [line["outcome"] for line in kept(command.folder, "mine.ndjson")].count("APPLIED") == 87
+
+
+async def test_one_file_takes_each_mutation(tmp_path, command):
+    patch, whole = {"name": "Anna"}, {"name": "Anna", "company": {"companyId": "a0000000-0000-4000-8000-000000000001"}}
+    customer, booking = (f"{kind}0000000-0000-4000-8000-000000000001" for kind in "cb")
+    lines = [
+        {"mutation": "patchSupplier", "id": FIRST, "patch": patch},
+        {"mutation": "updateSupplier", "id": FIRST, "input": whole, "skipCreationInAccountingSystem": True},
+        {"mutation": "patchCustomer", "id": customer, "patch": patch},
+        {"mutation": "updateCustomer", "id": customer, "input": whole},
+        {"mutation": "updateBookingCustomer", "id": booking, "input": {"email": "anna@example.com"}},
+    ]
+    assert {line["mutation"] for line in lines} == set(bulks(SCHEMA))
+    async with gateway(tmp_path) as url:
+        code, out, err = await command(url, "\n".join(map(json.dumps, lines)), mutation=None)
+    assert (code, out.splitlines()[0], err) == (0, "5 rows: 5 APPLIED", "")
+
+
+WRONG = {
+    "a file that is not there": ([], None, "file.csv: cannot be read: No such file or directory"),
+    "a wrong file": ([], table((FIRST, "a", "\\x"), ("1", "b", "")), "line 2, patch.vatCode.code: a text that begins"),
+    "another mutation": (["--mutation", "patchAll"], GOOD, "--mutation: patchAll is no mutation; there are "),
+    "a dry run that goes on": (["--dry-run", "--resume"], GOOD, "--dry-run: writes nothing"),
+    "a first run that retries": (["--retry-failed"], GOOD, "--retry-failed: needs --resume"),
+    "going on without results": (["--resume"], GOOD, "file.csv.results.ndjson cannot be gone on with: No such file"),
+    "results that are there": (["--results", "file.csv"], GOOD, "file.csv exists"),
+    "results that are the file": (["--results", "file.csv", "--resume"], GOOD, "file.csv: line 1 is no result"),
+    "results in no folder": (["--results", "none/results"], GOOD, "none/results cannot be written"),
+    "a token file that is not there": (["--token-file", "none"], GOOD, "--token-file: none cannot be read: No such file"),
+    "a token file of another kind": (["--token-file", "file.csv"], GOOD, "--token-file: file.csv does not hold one token"),
+    "no URL": (["--url", "localhost:8000"], GOOD, "--url: localhost:8000 is no http or https address"),
+    "another scheme": (["--url", "ftp://127.0.0.1/graphql"], GOOD, "--url: ftp://127.0.0.1/graphql is no http or https"),
+    "no host": (["--url", "http://"], GOOD, "--url: http:// is no http or https address"),
+    "a password in the URL": (["--url", "http://me:secret@127.0.0.1/graphql"], GOOD, "--url: holds a password"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+async def test_a_wrong_command_or_file_sends_nothing(command, case):
+    arguments, content, expected = WRONG[case]
+    async with BadServer(reply(200, results("APPLIED", "APPLIED"))) as server:
+        code, out, err = await command(server.url, content, *arguments)
+    assert (code, out, server.requests) == (2, "", [])
+    assert err.startswith(expected)
+    assert "secret" not in err
+    assert not (command.folder / "file.csv.results.ndjson").exists()
+
+
+HOSTS = {
+    "http://127.0.0.1:9": True,
+    "http://localhost:9": True,
+    "http://[::1]:9": True,
+    "http://127.9.9.9:9": True,
+    "https://gateway.invalid": True,
+    "http://gateway.invalid": False,
+    "http://10.0.0.1": False,
+    "http://0.0.0.0:9": False,
+    "http://localhost.gateway.invalid": False,
+    "http://127.0.0.1.gateway.invalid": False,
+    "http://gateway.invalid#127.0.0.1": False,
+}
+
+
+@pytest.mark.parametrize("url", HOSTS)
+def test_a_token_is_sent_over_plain_http_to_this_machine_alone(url):
+    from app.apply.client import Client, RefusedError
+
+    if HOSTS[url]:
+        Client(url, TOKEN)
+    else:
+        with pytest.raises(RefusedError, match="over plain http a token is sent to this machine alone"):
+            Client(url, TOKEN)
+    Client(url, None)
+
+
+def static(scopes="suppliers:write+suppliers:read+updates:read"):
+    return {"GATEWAY_CALLER_TOKENS": f"shop:{hashlib.sha256(TOKEN.encode()).hexdigest()}:{scopes}"}
+
+
+JWT = {"GATEWAY_JWT_ISSUER": ISSUER, "GATEWAY_JWT_AUDIENCE": AUDIENCE}
+LOCAL = {"GATEWAY_BASECONE_MODE": "local", "GATEWAY_BOKAMERA_MODE": "local"}
+SCOPED = "suppliers:write suppliers:read"
+# Settings of the gateway, the token, the exit code and what is told.
+CALLERS = {
+    "nobody is asked, and a token is brought": ({}, TOKEN, 0, ""),
+    "a static token of a file": (static(), f"\ufeff{TOKEN}\r\n", 0, ""),
+    "a signed token": (JWT, lambda: signed(scope=SCOPED), 0, ""),
+    "production": (static() | LOCAL | {"GATEWAY_PRODUCTION": "true"}, TOKEN, 0, ""),
+    "trusted documents alone": ({"GATEWAY_TRUSTED_ONLY": "true"}, None, 0, ""),
+    "no token": (static(), None, 2, "the gateway refused the request: CALLER_"),
+    "an expired token": (JWT, lambda: signed(scope=SCOPED, exp=1), 2, "the gateway refused the request: CALLER_"),
+    "no scope to read": (static("suppliers:write"), TOKEN, 2, "SCOPE_MISSING: "),
+    "no journal": ({"GATEWAY_JOURNAL": "false"}, None, 2, "IDEMPOTENCY_NOT_AVAILABLE: "),
+    "bulks too small": ({"GATEWAY_MAX_BULK": "1"}, None, 2, "TOO_MANY_ITEMS: "),
+}
+
+
+@pytest.mark.parametrize("case", CALLERS)
+async def test_every_way_a_gateway_knows_its_callers(tmp_path, command, case):
+    settings, token, expected, told = CALLERS[case]
+    if "GATEWAY_TRUSTED_ONLY" in settings:
+        (tmp_path / "trusted").mkdir()
+        (tmp_path / "trusted" / "one.graphql").write_text("{ __typename }")
+        settings = settings | {"GATEWAY_TRUSTED_DOCUMENTS": str(tmp_path / "trusted")}
+    if "GATEWAY_JWT_ISSUER" in settings:
+        (tmp_path / "keys.json").write_bytes(jwks(KEY))
+        settings = settings | {"GATEWAY_JWT_KEY_FILE": str(tmp_path / "keys.json")}
+    arguments = []
+    if token is not None:
+        (tmp_path / "token").write_text(token() if callable(token) else token)
+        arguments = ["--token-file", str(tmp_path / "token")]
+    async with gateway(tmp_path, **settings) as url:
+        code, out, err = await command(url, GOOD, *arguments)
+    assert (code, err.startswith(told), bool(err)) == (expected, True, bool(told))
+    # Where nothing was sent, the same command may be given again.
+    assert (command.folder / "file.csv.results.ndjson").exists() == (code == 0)
+    assert TOKEN not in out + err
+
+
+def test_the_documents_are_five_and_no_other_is_trusted_with_them():
+    documents = [bulk.document for bulk in bulks(SCHEMA).values()]
+    assert len(set(documents)) == 5
+
+
+async def test_control_characters_of_a_backend_are_escaped_on_the_terminal(command):
+    evil = "\x1b[2J\x1b]0;title\x07\u202eabc\x9b\rx[red]y"
+    refused = results(("NOT_APPLIED", "VAT_CODE_INVALID", {"message": evil}), "APPLIED")
+    async with BadServer(reply(200, refused)) as server:
+        code, out, err = await command(server.url, GOOD, file="file\x1b[2J.csv")
+    assert code == 1
+    assert "\\x1b[2J\\x1b]0;title\\x07\\u202eabc\\x9b\\rx[red]y" in out.replace("\n", "").replace(" ", "")
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out + err)
+    assert kept(command.folder, "file\x1b[2J.csv.results.ndjson")[0]["message"] == evil
