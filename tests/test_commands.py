@@ -127,7 +127,7 @@ def test_every_help_text_spells_names_as_they_are(capsys):
         with pytest.raises(SystemExit):
             main([*arguments, "--help"])
         texts.append(capsys.readouterr().out)
-    name = r"(?<!-)\b(?:graphql|rest(?= (?:api|mode|update))|json|typescript)\b"
+    name = r"(?<![-/])\b(?:graphql|rest(?= (?:api|mode|update))|json|typescript)\b"
     names = set(re.findall(name, "\n".join(texts), re.IGNORECASE)) - {*COMMANDS}
     assert names == {"GraphQL", "REST", "JSON", "TypeScript"}
 

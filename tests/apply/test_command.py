@@ -20,8 +20,10 @@ from tests.apply.running import SUPPLIERS, CountingSandbox, gateway
 from tests.apply.test_run import reply, results
 from tests.edge.test_authentication import AUDIENCE, ISSUER, KEY, jwks, signed
 from tests.harness import schema_of
+from tests.processes import ROOT
 from tests.upstream.bad_server import BadServer
 
+PAGE = ROOT / ".github/docs/bulk.md"
 SCHEMA = schema_of(tuple(APIS))._schema
 FIRST, SECOND, THIRD = SUPPLIERS[:3]
 TOKEN = "shop-token-0123456789"
@@ -125,6 +127,24 @@ async def test_one_file_takes_each_mutation(tmp_path, command):
     async with gateway(tmp_path) as url:
         code, out, err = await command(url, "\n".join(map(json.dumps, lines)), mutation=None)
     assert (code, out.splitlines()[0], err) == (0, "5 rows: 5 APPLIED", "")
+
+
+def shown(name):
+    (block,) = re.findall(rf"<!-- apply: {name} -->\n```[a-z]+\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return block
+
+
+async def test_the_page_shows_what_it_prints(tmp_path, command):
+    dry, real = (line.split()[5:] for line in shown("commands").splitlines())
+    async with gateway(tmp_path) as url:
+        assert (await command(url, shown("file"), *dry, file="suppliers.csv", mutation=None))[0] == 1
+        code, out, _ = await command(url, None, *real, file="suppliers.csv", mutation=None)
+        assert code == 1
+        printed = [line.rstrip() for line in out.replace(f" --url {url}", "").splitlines()]
+        assert printed == shown("summary").splitlines()
+        again = shown("summary").splitlines()[-1].split()[12:]
+        fixed = shown("file").replace("NL99", "NL9")
+        assert (await command(url, fixed, *again, file="suppliers.csv", mutation=None))[0] == 0
 
 
 WRONG = {
