@@ -91,8 +91,8 @@ def compare(asked: Any, runs: Callable[[Any, bool], Coroutine[Any, Any, Any]], s
     same()
     ways = seen[schema]
     assert ways[Way.COMPILED] > examples // 3, "what is compared is mostly not compiled"
-    if schema is NOTES:
-        # In the vendors' schema, whose lists most drawn operations ask for, a null where none may be is too rare.
+    if schema is NOTES and examples > FEW:
+        # In the vendors' schema, whose lists most drawn operations ask for, a null where none may be is too rare, as it is among few.
         assert ways[Way.COMPLETED] > examples // 100
     assert ways[Way.VARIABLES] > examples // 50
     assert ways[None] > examples // 50, "what is compared is all valid"
