@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.apis.bokamera import jsv
 from app.apis.bokamera.binding import bind
 from app.apis.bokamera.errors import FIELDS, JSON_MEMBERS, parse, render, write
-from app.apis.bokamera.merge import answered, merged
+from app.apis.bokamera.merge import answered, is_email, merged
 from app.apis.bokamera.proof import shows
 from app.apis.bokamera.seed import COMPANIES, CUSTOMERS, seed
 from app.errors import GatewayErrors
@@ -91,3 +94,38 @@ def _exists(body, path):
 def test_a_request_binds_to_itself_in_json_and_in_jsv(body):
     assert bind(json.loads(json.dumps(body))) == body
     assert bind(jsv.decode(jsv.encode(body), json_members=JSON_MEMBERS)) == body
+
+
+ADDRESSES = {
+    "@": False,
+    "a@": False,
+    "@a": False,
+    "a@b@c": False,
+    "a": False,
+    "": False,
+    "a@b": True,
+    "å@ö": True,
+    "a b@c": True,
+}
+
+
+@pytest.mark.parametrize("times", [1, 300_000])
+def test_an_address_is_looked_at_once_however_long_it_is(times):
+    """By a few calls of which none is a pattern's: their work grows with the length alone."""
+    calls = []
+
+    def note(_frame, event, function):
+        if event == "c_call":
+            calls.append(function)
+
+    for text, taken in ADDRESSES.items():
+        address = text.replace("a", "a" * times).replace("b", "b." * times)
+        calls.clear()
+        sys.setprofile(note)
+        try:
+            shown = is_email(address)
+        finally:
+            sys.setprofile(None)
+        assert shown == taken, text
+        assert len(calls) < 6
+        assert not any(isinstance(getattr(call, "__self__", None), re.Pattern) for call in calls)
