@@ -10,6 +10,7 @@ from typing import Any
 from app.apis import APIS
 from app.errors import CONNECTION_LOST, NOT_CONNECTED, BackendAnswer, GatewayError, GatewayErrors, refusal
 from app.updates.listing import ListPage
+from app.upstream.exchange import Request
 
 _ROWS = {api.name: list(api.errors) for api in APIS}
 RECORD = {
@@ -109,6 +110,15 @@ class Scripted:
 
     script: Script
     api: str
+    compares_revisions = False
+    clock_ahead = None
+
+    async def omitted(self, _resource: Any, names: Any, *, call: Any) -> Any:  # noqa: ARG002 - the port's
+        return names
+
+    async def previewed(self, request: Any, *, call: Any) -> Any:
+        await self.script.play(self.api, {}, "preview", request.resource.name, request.id, request.body, call.simulate)
+        return Request("PUT", f"/{request.id}", (), {}, b"{}")
 
     async def update(self, request: Any, *, call: Any) -> Any:
         record = BOOKING if self.api == "bokamera" else None

@@ -65,7 +65,8 @@ SCRIPTS = st.tuples(
     st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=6),
     st.lists(st.integers(0, 4), min_size=1, max_size=4),
 )
-SCOPES = st.sampled_from([None, None, None, frozenset(), frozenset({"basecone:write"}), frozenset({"basecone:read"})])
+WRITE = frozenset({"customers:write", "suppliers:write", "booking-customers:write"})
+SCOPES = st.sampled_from([None, None, None, frozenset(), WRITE, frozenset({"customers:read", "suppliers:read"})])
 VENDORS_ASKED = st.tuples(operations(VENDORS._schema), SCRIPTS, SCOPES)
 NOTES_ASKED = operations(NOTES._schema)
 FEW, MANY = 80, 2000
