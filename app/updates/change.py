@@ -95,7 +95,7 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
     if not change.patches:
         resource.check(change.input)
         read = None
-        if change.expected_revision is not None and not backend.compares_revisions:
+        if change.expected_revision is not None:
             read = await read_before(resource, change.id, change.options, backend, call)
             compare(resource, change, read)
         body = to_wire(change.input)

@@ -143,8 +143,6 @@ class LocalBackend:
 
     clock_ahead = 0.0
 
-    compares_revisions = True
-
     def __init__(self, api: str, rules: Rules, store: Store, defaults: Mapping[str, str]) -> None:
         self._api = api
         self._rules = rules
@@ -162,10 +160,6 @@ class LocalBackend:
 
     async def previewed(self, request: UpdateRequest, *, call: Call) -> Request:
         local = self._local(call)
-        if request.expected_revision is not None:
-            read = await self._rules.read(request.resource, request.id, request.options, local)
-            if read is not None:
-                compare(request.resource, request, read)
         with contextlib.suppress(_Previewed):
             await self._rules.update(request, _DryCall(self._store, local.headers, local.deadline))
         assert request.resource.put is not None

@@ -101,11 +101,6 @@ class Backend(Protocol):
         """The request that `update` would send. Raises what is known to be refused without writing."""
         ...
 
-    @property
-    def compares_revisions(self) -> bool:
-        """Whether `update` itself compares the expected revision, in the transaction that writes."""
-        ...
-
     async def page(self, request: ListRequest, *, call: Call) -> ListPage: ...
 
 

@@ -58,8 +58,6 @@ class RestBackend:
     `omits` gives, for the headers of a call, the members of a resource's requests that its client may not send.
     """
 
-    compares_revisions = False
-
     def __init__(
         self,
         settings: RestSettings,

@@ -57,7 +57,6 @@ INPUT = {"company": {"companyId": "a0000000-0000-4000-8000-000000000001"}, "name
 class Failing:
     """A backend whose every update raises the same."""
 
-    compares_revisions = False
     clock_ahead = None
 
     def __init__(self, fault):

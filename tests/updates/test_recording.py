@@ -231,7 +231,6 @@ async def test_an_unwritable_journal_refuses_unsent_and_is_not_ready(tmp_path, w
 class Losing:
     """The local backend over a store that loses the answer to a commit, and cannot be read then."""
 
-    compares_revisions = True
     clock_ahead = 0.0
 
     def __init__(self, inner, after, *, applies):

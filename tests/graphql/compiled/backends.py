@@ -110,7 +110,6 @@ class Scripted:
 
     script: Script
     api: str
-    compares_revisions = False
     clock_ahead = None
 
     async def omitted(self, _resource: Any, names: Any, *, call: Any) -> Any:  # noqa: ARG002 - the port's
