@@ -12,7 +12,7 @@ from app.edge.caller import REQUEST_ID, request_id
 from app.errors import INTERNAL, DocumentedError, GatewayError
 from app.graphql.refusals import HOST_NOT_ALLOWED, Fault
 from app.json_codec import encode_json
-from app.telemetry.logs import tell
+from app.telemetry.lines import Line, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,8 +40,8 @@ _ANY_HOST = frozenset({"/health/live", "/health/ready"})
 
 def log_refusal(row: DocumentedError, status: int, request_id: str, detail: str | None = None) -> None:
     """Of a request that became no operation. Nothing that the caller wrote is told: not even the path."""
-    members = {"request_id": request_id, "status": str(status), "code": row.code.value, "reason": row.reason}
-    tell(log, logging.INFO, "request refused", members if detail is None else members | {"detail": detail})
+    line = Line(request_id=request_id, status=str(status), code=row.code.value, reason=row.reason, detail=detail)
+    tell(log, logging.INFO, "request refused", line)
 
 
 def error_response(

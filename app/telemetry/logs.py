@@ -15,6 +15,7 @@ from typing import Any, Literal, TextIO
 from app import notes
 from app.json_codec import encode_json
 from app.redaction import Redaction
+from app.telemetry.lines import LineHandler, Told
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "message",
@@ -31,20 +32,6 @@ _SILENT = ("asyncpg.pool",)
 _COLUMNS = 120
 _INDENT = " " * 13  # below the level
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
-
-
-class Told(logging.LogRecord):
-    """A record of which everything is known where it is made: `members` are the line's, after its message."""
-
-    def __init__(self, logger: str, level: int, message: str, members: Mapping[str, Any]) -> None:
-        super().__init__(logger, level, "", 0, message, None, None)
-        self.members = members
-
-
-def tell(log: logging.Logger, level: int, message: str, members: Mapping[str, Any]) -> None:
-    """Like `log.log`, for lines that each request writes: looking up who calls would cost as much as all the rest."""
-    if log.isEnabledFor(level):
-        log.handle(Told(log.name, level, message, members))
 
 
 class _Formatter(logging.Formatter):
@@ -149,13 +136,14 @@ def configure(
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     stream = stream or sys.stderr
     text = form == "text" or (form == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
     redaction = Redaction(secrets)
+    handler = LineHandler(stream, None if text else redaction)
     handler.setFormatter(
         TextFormatter(redaction, colour=colour and stream.isatty()) if text else JsonFormatter(redaction)
     )
     root = logging.getLogger()
     for former in root.handlers[:]:
+        former.flush()
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level.upper())

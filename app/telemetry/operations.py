@@ -16,7 +16,7 @@ from graphql import FieldNode, OperationDefinitionNode, StringValueNode, ValueNo
 
 from app import notes
 from app.errors import INTERNAL, GatewayError, Outcome
-from app.telemetry.logs import tell
+from app.telemetry.lines import Line, tell
 from app.telemetry.metrics import NONE, OK, PREVIEWED, Metrics
 
 if TYPE_CHECKING:
@@ -246,25 +246,26 @@ class Operations:
             return
         calls = noted.calls
         waited = sum([call.seconds for call in calls]) or noted.store_seconds
-        members = {
-            "request_id": context.call.request_id,
-            "caller": context.caller,
-            "operation": known.operation,
-            "kind": known.kind,
-            "field": known.field,
-            "record": _joined(ids),
-            "backend": _joined(_backends(extensions, calls)) or known.backends,
-            "status": _joined([call.reason if call.status is None else call.status for call in calls]),
-            "code": _joined([item["code"] for item in extensions]),
-            "reason": _joined([item["reason"] for item in extensions]),
-            "outcome": _joined(_outcomes(known.kind, extensions, previews)),
-            "duration_ms": round(seconds * _MILLISECONDS, 3),
-            "backend_ms": round(waited * _MILLISECONDS, 3),
-            "detail": _joined(noted.details),
-            "trace_id": self._trace_id(),
-        }
+        line = Line(
+            request_id=context.call.request_id,
+            caller=context.caller,
+            operation=known.operation,
+            kind=known.kind,
+            field=known.field,
+            record=_joined(ids),
+            backend=_joined(_backends(extensions, calls)) or known.backends,
+            status=_joined([call.reason if call.status is None else call.status for call in calls]),
+            outcome=_joined(_outcomes(known.kind, extensions, previews)),
+            duration_ms=round(seconds * _MILLISECONDS, 3),
+            backend_ms=round(waited * _MILLISECONDS, 3),
+            detail=_joined(noted.details),
+            trace_id=self._trace_id(),
+        )
+        if extensions:
+            line.code = _joined([item["code"] for item in extensions])
+            line.reason = _joined([item["reason"] for item in extensions])
         message = _FAILED if surprised else _REFUSED if extensions else _ANSWERED
-        tell(log, level, message, members)
+        tell(log, level, message, line)
 
     def _known(self, operation: Operation) -> _Known:
         names = list(dict.fromkeys(operation.root_fields.values()))
