@@ -7,7 +7,6 @@ says of a password and loses addresses, paths and stack traces.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -23,7 +22,6 @@ _NAMED = re.compile(
 _USER_OF_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
 # Where none of these is, none of the patterns above finds anything.
 _SIGNS = ("basic", "bearer", "authorization", "key", "password", "secret", "_token", "://")
-_ENCODED_SIGNS = tuple(sign.encode() for sign in _SIGNS)
 # Shorter ones would take harmless words with them; no real key is that short.
 _LEAST = 6
 # Each pattern starts only where a word does and never tries a label twice: a hostile text costs linear time.
@@ -111,29 +109,19 @@ class Redaction:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
-        encoded = [re.escape(json.dumps(secret)[1:-1].encode()) for secret in known]
-        self._encoded = re.compile(b"|".join(encoded)) if known else None
 
     def needless(self, values: Collection[Any]) -> bool:
         """Whether none of the values can hold a credential: one look at all of them, since hardly a line has one."""
         if not _PLAIN.issuperset(map(type, values)):
             return False
-        joined = "\n".join([value for value in values if type(value) is str])
-        folded = joined.casefold()
+        return self.needless_in("\n".join([value for value in values if type(value) is str]))
+
+    def needless_in(self, text: str) -> bool:
+        folded = text.casefold()
         for sign in _SIGNS:
             if sign in folded:
                 return False
-        return self._known is None or self._known.search(joined) is None
-
-    def needless_in(self, line: bytes) -> bool:
-        """The same of a line that is JSON already. In doubt, as in any letter beyond ASCII, it is not."""
-        if not line.isascii():
-            return False
-        folded = line.lower()
-        for sign in _ENCODED_SIGNS:
-            if sign in folded:
-                return False
-        return self._encoded is None or self._encoded.search(line) is None
+        return self._known is None or self._known.search(text) is None
 
     def __call__(self, text: str) -> str:
         if self._known is not None:

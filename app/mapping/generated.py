@@ -35,9 +35,10 @@ class FunctionSource:
         return value_name
 
     def add_object(self, cls: type, values: Mapping[str, str]) -> None:
-        """Ends the function with an object of a plain dataclass; `values` are names by attribute, others have defaults.
+        """Ends the function with an object of a plain dataclass; `values` are names by attribute.
 
-        Made without `__init__`, which costs three times as much. A plain default is the class's attribute, too.
+        Made without `__init__`, which costs three times as much: a plain default is the class's attribute, too. What
+        has no default is not selected, as in `{ vatCode { __typename } }`: nobody reads it.
         """
         rest = {}
         for item in fields(cls):
@@ -109,11 +110,15 @@ def projection(
             source.add(f"{item} = parts", depth=2)
         else:
             source.add(f"{item} = {project}({item})", f"if {item} is None:", "    return None", depth=2)
-    for record_field in fields(cls):
-        if record_field.init and record_field.default is MISSING and record_field.default_factory is MISSING:
-            # Not selected, as in `{ vatCode { __typename } }`: nobody reads it.
-            values.setdefault(record_field.name, "None")
     source.add_object(cls, values)
+    function: Callable[..., Any] = source.function()
+    return function
+
+
+def maker(cls: type, *attributes: str) -> Callable[..., Any]:
+    """Makes an object of a dataclass from the values of some attributes, in their order."""
+    source = FunctionSource(*map(name, attributes))
+    source.add_object(cls, {attribute: attribute for attribute in attributes})
     function: Callable[..., Any] = source.function()
     return function
 

@@ -245,7 +245,16 @@ class Operations:
         if not log.isEnabledFor(level):
             return
         calls = noted.calls
-        waited = sum([call.seconds for call in calls]) or noted.store_seconds
+        backend: str | None
+        status: str | None
+        if len(calls) == 1 and not extensions:
+            (call,) = calls
+            backend, waited = call.backend, call.seconds
+            status = call.reason if call.status is None else str(call.status)
+        else:
+            backend = _joined(_backends(extensions, calls)) or known.backends
+            waited = sum([call.seconds for call in calls]) or noted.store_seconds
+            status = _joined([call.reason if call.status is None else call.status for call in calls])
         line = Line(
             request_id=context.call.request_id,
             caller=context.caller,
@@ -253,8 +262,8 @@ class Operations:
             kind=known.kind,
             field=known.field,
             record=_joined(ids),
-            backend=_joined(_backends(extensions, calls)) or known.backends,
-            status=_joined([call.reason if call.status is None else call.status for call in calls]),
+            backend=backend,
+            status=status,
             outcome=_joined(_outcomes(known.kind, extensions, previews)),
             duration_ms=round(seconds * _MILLISECONDS, 3),
             backend_ms=round(waited * _MILLISECONDS, 3),

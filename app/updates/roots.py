@@ -10,6 +10,7 @@ import strawberry
 from strawberry import UNSET, Info
 
 from app.errors import GatewayError, GatewayErrors
+from app.mapping.generated import maker
 from app.mapping.selection import selection_of
 from app.updates.bulk_fields import bulk_field, bulk_payload
 from app.updates.change import Change
@@ -110,7 +111,7 @@ def _list(listing: Listing) -> Any:
 
 
 def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: bool) -> Any:
-    field = snake(resource.name)
+    answer = maker(payload, snake(resource.name), "replayed")
 
     async def answered(info: Info, context: Any, change: Change, selected: Selected) -> Any:
         if change.patches or change.dry_run or change.expected_revision is not None:
@@ -124,7 +125,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         record, replayed = await update(resource, info, change, selected, key=context.call.idempotency_key)
         if isinstance(record, Exception) and as_data(record) and wanted(selected):
             raise record
-        return payload(**{field: record, "replayed": replayed})
+        return answer(record, replayed)
 
     async def change(
         info: Info,

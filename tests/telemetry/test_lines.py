@@ -25,7 +25,7 @@ SECRETS = ('pass\\word"1', "ключ-секрет", "d1000000-0000-4000-8000")
 MESSAGE = "operation answered"
 PARTS = (*SECRETS, "Basic dXNlcjpwYXNz", "api_key=1234567", "\u212aEY: 123456789", "x\n", '"', "\\", "é", "ordinary")
 TEXTS = st.none() | st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=3).map("".join)
-NAMES = ("caller", "operation", "record", "backend", "status", "reason", "detail")
+NAMES = ("request_id", "caller", "operation", "record", "detail", "trace_id")
 
 
 @contextlib.contextmanager
