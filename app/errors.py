@@ -152,11 +152,13 @@ class GatewayError(Exception):
             self.row,
             message or self.message,
             backend=self.backend,
-            input_path=input_path if input_path is not None else self.input_path,
+            input_path=input_path,
             outcome=outcome or self.outcome,
             retry_after=self.retry_after,
             detail=self.detail,
         )
+        if input_path is None:
+            other.input_path = self.input_path  # also where the row's own place was taken away
         other.passing, other.undocumented = self.passing, self.undocumented
         other.current_revision, other.replayed = self.current_revision, self.replayed
         other.read_back = read_back or self.read_back

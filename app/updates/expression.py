@@ -147,9 +147,20 @@ def merged_members(read: Mapping[str, Any], request: UpdateRequest) -> tuple[Map
 
 
 def changes(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Where two states differ: path, before, after. Objects are gone through, lists are told whole; null is absent."""
+    """Where two states differ: path, before, after. Objects are gone through, lists are told whole.
+
+    Null is absent, and so are an empty list and an object without any value.
+    """
+    if _says_nothing(before) and _says_nothing(after):
+        return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in dict.fromkeys([*after, *before]):
             yield from changes(before.get(name), after.get(name), (*path, name))
     elif before != after:
         yield path, before, after
+
+
+def _says_nothing(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_says_nothing, value.values()))
+    return value is None or value == []

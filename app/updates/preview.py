@@ -73,9 +73,13 @@ async def _previewed(resource: Resource, info: Any, change: Change, payload: Sel
 
 
 async def _changes(request: UpdateRequest, backend: Backend, call: Call) -> list[FieldChange]:
-    resource = request.resource
+    resource, patch = request.resource, request.resource.patch
     read = request.read or await read_before(resource, request.id, request.options, backend, call)
-    if resource.patch is not None and resource.patch.expressible is not None:
-        read = await resource.patch.expressible(read, backend, call)
+    if patch is not None and patch.expressible is not None:
+        read = await patch.expressible(read, backend, call)
     before, after = resource.after(read, request)
+    if patch is not None and patch.client_members:
+        # What this client may not send, its update does not clear.
+        kept = await backend.omitted(resource, patch.client_members, call=call)
+        before = {name: value for name, value in before.items() if name in after or name not in kept}
     return [FieldChange(path=list(path), before=was, after=becomes) for path, was, becomes in changes(before, after)]

@@ -57,8 +57,9 @@ async def wired(tmp_path_factory):
         yield opened
 
 
-async def asked(wires, mutation, values=None, *, dry_run=True, **caller):
+async def asked(wires, mutation, values=None, *, dry_run=True, number="1", **caller):
     record, record_id, place, type_, taken = MUTATIONS[mutation]
+    record_id = record_id[:-1] + number
     document = f"""mutation($id: UUID!, $values: {type_}!) {{ r: {mutation}(id: $id, {place}: $values, dryRun: {str(dry_run).lower()}) {{
       {record} {{ id }} preview {{ method path body changes {{ path before after }} }} userErrors {{ {FAULT} }} }} }}"""
     answer = await wires.execute(document, {"id": record_id, "values": taken if values is None else values}, **caller)
@@ -124,6 +125,58 @@ async def test_what_the_store_refuses_it_refuses_dry(wired, case):
             assert dry == wet
         else:
             assert dry["userErrors"] == []
+
+
+WHOLE = """code name phone address { city streetName } bankAccounts { iban } paymentCondition { code } email vatNumber
+  payCollectType { code } vatCode { code } chamberOfCommerce fax number"""
+BOOKED = "firstname phone customFieldValues { id value } accessKeys { value } subscribedToNewsletter invoiceAddress { invoiceCity }"
+CLERK = base64.b64encode(b"d0000000-0000-4000-8000-000000000002:d1000000-0000-4000-8000-000000000002").decode()
+# In this order: what one leaves, the next one meets.
+CHANGING = {
+    "everything that is left out": ("updateCustomer", {"company": COMPANY, "name": "Left"}, None),
+    "no address, written as one of nothing": ("updateCustomer", {"company": COMPANY, "name": "Left", "address": {"city": None}}, None),
+    "a list cleared that is empty": ("patchCustomer", {"bankAccounts": None}, None),
+    "a code": ("patchCustomer", {"code": "C901"}, None),
+    "a code left out by who may not send it": ("updateCustomer", {"company": COMPANY, "name": "Left"}, {"basecone": {"authorization": f"Basic {CLERK}"}}),
+    "a code left out by who may": ("updateCustomer", {"company": COMPANY, "name": "Left"}, None),
+    "the same once more": ("updateCustomer", {"company": COMPANY, "name": "Left"}, None),
+    "a field and a key": ("updateBookingCustomer", {"customFields": [{"id": 2, "value": "v"}], "accessKeys": [{"accessKeyTypeId": 1, "value": "9"}]}, None),
+    "a part of an address": ("updateBookingCustomer", {"invoiceAddress": {"invoiceCity": "Malm\u00f6"}}, None),
+    "nothing": ("updateBookingCustomer", {}, None),
+}  # fmt: skip
+
+
+async def shown(wires, record, number):
+    fields = BOOKED if record == "bookingCustomer" else WHOLE
+    record_id = next(item[1] for item in MUTATIONS.values() if item[0] == record)[:-1] + number
+    return (await wires.execute(f'{{ r: {record}(id: "{record_id}") {{ {fields} }} }}'))["data"]["r"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_is_told_to_change_changes_and_nothing_else(wired):
+    wires = wired["local"]
+    for case, (mutation, values, credentials) in CHANGING.items():
+        record = MUTATIONS[mutation][0]
+        number = "1" if record == "bookingCustomer" else "2"
+        before = await shown(wires, record, number)
+        dry = await asked(wires, mutation, values, number=number, credentials=credentials)
+        wet = await asked(wires, mutation, values, number=number, credentials=credentials, dry_run=False)
+        assert (dry["userErrors"], wet["userErrors"]) == ([], []), case
+        after = await shown(wires, record, number)
+        members = [(name, before[name], after[name]) for name in before]
+        nothing = (None, [], {"city": None, "streetName": None})
+        changed = {name for name, was, is_ in members if was != is_ and not (was in nothing and is_ in nothing)}
+        assert {change["path"][0] for change in dry["preview"]["changes"]} == changed, case
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_fault_of_the_records_own_company_has_no_place_in_a_patch(wired, dry_run):
+    for wiring in WIRINGS if not dry_run else WIRINGS[:1]:
+        told = await asked(wired[wiring], "patchCustomer", number="5", dry_run=dry_run)
+        [fault] = told["userErrors"]
+        assert (fault["reason"], fault["inputPath"]) == ("ACCOUNTING_SYSTEM_ACCESS_DENIED", None)
+        assert fault["message"].count("The value is the record's own") == 1
 
 
 @pytest.mark.asyncio(loop_scope="module")

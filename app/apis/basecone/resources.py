@@ -83,15 +83,11 @@ def _with(data: Wire, name: str, value: Any) -> Wire:
 
 
 def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The update replaces the record, but for what only some clients may send."""
+    """The update replaces the record."""
     resource = request.resource
     assert resource.patch is not None
-    before = named(resource.input, expressed(resource.input, read, resource.patch.left_out)[0])
-    after = named(resource.input, request.body)
-    for name in resource.patch.client_members:
-        if name not in after:
-            before.pop(name, None)
-    return before, after
+    before = expressed(resource.input, read, resource.patch.left_out)[0]
+    return named(resource.input, before), named(resource.input, request.body)
 
 
 def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
