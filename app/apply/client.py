@@ -34,6 +34,10 @@ class RefusedError(Exception):
     """Nothing was executed, and asking again would not help; one line."""
 
 
+class TooLargeError(RefusedError):
+    """The gateway takes fewer items a request, or fewer bytes."""
+
+
 class BusyError(Exception):
     """Nothing was executed, and that may pass, perhaps in `wait` seconds."""
 
@@ -111,9 +115,9 @@ class Client:
         payload = data.get(bulk.field)
         if payload is None:
             extensions = _extensions(errors)
-            if extensions.get("outcome") == "NOT_APPLIED":
-                raise RefusedError(_told(errors))
-            raise LostError(_told(errors))
+            if extensions.get("outcome") != "NOT_APPLIED":
+                raise LostError(_told(errors))
+            raise (TooLargeError if extensions.get("reason") == "TOO_MANY_ITEMS" else RefusedError)(_told(errors))
         try:
             results = msgspec.convert(payload["results"], list[_ItemResult])
         except (msgspec.ValidationError, KeyError, TypeError) as error:
@@ -165,6 +169,8 @@ class Client:
         if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and extensions):
             after = response.headers.get("retry-after", "")
             raise BusyError(f"the gateway is busy: it answered {status}", int(after) if after.isdecimal() else None)
+        if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            raise TooLargeError(f"{self._url} answered {status}: a row is larger than it takes")
         if extensions and not response.is_server_error:
             raise RefusedError(f"the gateway refused the request: {_told(errors)}")
         if response.is_redirect or response.is_client_error:

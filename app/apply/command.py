@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
 from collections import Counter
@@ -22,62 +23,57 @@ from app.graphql.bulk_documents import bulks
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from graphql import GraphQLSchema
 
     from app.apply.results import Result
 
 _DONE, _NOT_ALL, _WRONG = 0, 1, 2
+_GOOD = frozenset({"APPLIED", "PREVIEWED"})
 _LINES = 8
 _COLOURS = {"UNKNOWN": "bold red", "NOT_APPLIED": "yellow"}
 
 
 def apply(options: Namespace, schema: GraphQLSchema) -> int:
     """The exit code: 0, all applied (all previewed, in a dry run); 1, not all; 2, nothing was sent."""
-    plan = Plan(bulks(schema), options.dry_run, options.retry_failed, options.idempotency_hours)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does: a message may be of any script
     path = options.results or options.file.with_name(f"{options.file.name}.results.ndjson")
+    stopped = None
     try:
-        _check(options)
+        plan = Plan(bulks(schema), options.dry_run, options.retry_failed, options.idempotency_hours)
         rows = read_rows(options.file, plan.bulks, options.mutation)
-        client = Client(options.url, _token(options.token_file))
-        if options.resume:
-            results = Results.resume(path)
-        elif options.dry_run and options.results is None:
-            results = Results()
-        else:
-            results = Results.create(path)
-        stopped = None
-        with client, results:
+        with Client(options.url, _token(options.token_file)) as client, _results(options, path) as results:
             run = Run(plan, rows, results, client)
             try:
                 _go(run, len(rows), dry_run=options.dry_run)
             except (StoppedError, ResultsError) as error:
                 stopped = str(error)
             except KeyboardInterrupt:
-                stopped = "stopped by hand: what was under way is UNKNOWN"
-                run.began = True
-    except FileError as error:
-        return _refused(error.problems)
-    except (RefusedError, ResultsError) as error:
-        return _refused([str(error)])
+                stopped, run.began = "stopped by hand: what was under way is UNKNOWN", True
+    except (FileError, RefusedError, ResultsError) as error:
+        for problem in error.problems if isinstance(error, FileError) else [str(error)]:
+            _say(problem)
+        return _WRONG
     if stopped:
         _say(stopped)
-        if not run.began and not options.resume:
-            return _WRONG
-    ended = list(results)
-    _summary(ended, len(rows), options, path)
-    done = sum(result.outcome in {"APPLIED", "PREVIEWED"} for result in ended)
-    if done == len(rows):
-        return _DONE
-    return _NOT_ALL if run.began or not stopped else _WRONG
+    nothing_sent = stopped is not None and not run.began
+    if not nothing_sent or options.resume:
+        _summary(list(results), len(rows), options, path)
+    if nothing_sent:
+        return _WRONG
+    return _DONE if sum(result.outcome in _GOOD for result in results) == len(rows) else _NOT_ALL
 
 
-def _check(options: Namespace) -> None:
+def _results(options: Namespace, path: Path) -> Results:
     if options.dry_run and (options.resume or options.retry_failed):
         raise RefusedError("--dry-run: writes nothing, so that there is nothing to --resume")
     if options.retry_failed and not options.resume:
         raise RefusedError("--retry-failed: needs --resume")
+    if options.resume:
+        return Results.resume(path)
+    return Results.create(path) if options.results or not options.dry_run else Results()
 
 
 def _token(path: Path | None) -> str | None:
@@ -93,35 +89,24 @@ def _token(path: Path | None) -> str | None:
     return token
 
 
-def _refused(problems: Iterable[str]) -> int:
-    for problem in problems:
-        _say(problem)
-    return _WRONG
-
-
 def _go(run: Run, rows: int, *, dry_run: bool) -> None:
     console = Console(stderr=True)
     if not console.is_terminal:
         run.go(lambda _: None)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("previewing" if dry_run else "applying", total=rows, completed=rows - run.left)
         run.go(lambda ended: progress.advance(task, ended))
 
 
 def _summary(ended: Sequence[Result], rows: int, options: Namespace, path: Path) -> None:
-    console = Console(file=sys.stdout, soft_wrap=True)
+    console = Console(soft_wrap=True)
     counts = Counter(result.outcome for result in ended)
     parts = [f"{count:,} {outcome}" for outcome, count in sorted(counts.items())]
     unsent = rows - len(ended)
     console.print(Text(f"{rows:,} rows: {', '.join(parts + [f'{unsent:,} not sent'] * bool(unsent))}"))
-    failed = [result for result in ended if result.outcome not in {"APPLIED", "PREVIEWED"}]
+    failed = [result for result in ended if result.outcome not in _GOOD]
     kept = options.results is not None or not options.dry_run
     if failed:
         _table(failed, lines=_LINES if kept else len(failed))
@@ -150,12 +135,11 @@ def _table(failed: Sequence[Result], *, lines: int) -> None:
         table.add_row(
             f"{len(group):,}",
             Text(outcome, _COLOURS.get(outcome, "")),
-            Text(visible("\n".join(filter(None, (reason, group[0].message)))), ""),
+            Text("\n".join(visible(text) for text in (reason, group[0].message) if text)),
             ", ".join(str(result.line) for result in group[:lines]) + more,
         )
-    console = Console(file=sys.stdout)
-    # A pipe gets whole lines, whatever width its terminal has.
-    console.print(table, width=None if console.is_terminal else 160)
+    # A pipe has no width of its own.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _command(options: Namespace, path: Path, *flags: str) -> str:
@@ -175,6 +159,5 @@ def _say(text: str) -> None:
 def visible(text: str) -> str:
     """A text for a terminal: control characters, which could move its cursor or hide text, are escaped."""
     return "".join(
-        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from app.apply.client import BusyError, LostError, RefusedError
+from app.apply.client import BusyError, LostError, RefusedError, TooLargeError
 from app.apply.results import Fate, Result, ResultsError
 from app.apply.rows import KEY
 from app.json_codec import encode_json
@@ -63,11 +63,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """`doubt`: a request with it may have been executed."""
+    """`doubt`: a request with it may have been executed. `earlier` is the result of one that was not applied."""
 
     row: Row
     result: Result
     doubt: bool = False
+    earlier: Result | None = None
 
     @property
     def sendable(self) -> dict[str, Any]:
@@ -91,6 +92,7 @@ class Run:
         self._client = client
         self._waiting: list[_Item] = []
         self._old: list[_Item] = []
+        self._most = _BATCH
         self.began = False
         lines = {row.line for row in rows}
         if any(result.line not in lines for result in results):
@@ -106,13 +108,13 @@ class Run:
 
     def _add(self, row: Row, result: Result | None, run: str, again: str) -> None:
         digest = row.digest
-        if result is not None and result.outcome == "NOT_APPLIED":
-            if not self._plan.retry_failed:
-                return
-            result, run = None, again
-        if result is None:
-            key = None if self._plan.dry_run else f"{run}-{row.line}-{digest}"
-            self._waiting.append(_Item(row, Result(line=row.line, id=row.item["id"], outcome="UNKNOWN", key=key)))
+        failed = result is not None and result.outcome == "NOT_APPLIED"
+        if result is None or (failed and self._plan.retry_failed):
+            key = None if self._plan.dry_run else f"{again if failed else run}-{row.line}-{digest}"
+            new = Result(line=row.line, id=row.item["id"], outcome="UNKNOWN", key=key)
+            self._waiting.append(_Item(row, new, earlier=result))
+        elif failed:
+            return
         elif not (result.key or "").endswith(f"-{digest}"):
             raise ResultsError(f"line {row.line} was changed after it was sent, and its outcome is {result.outcome}")
         elif result.outcome == "UNKNOWN":
@@ -141,7 +143,7 @@ class Run:
         """The next rows of one mutation, in the order of the file."""
         batch: list[_Item] = []
         size = 0
-        for item in self._waiting[:_BATCH]:
+        for item in self._waiting[: self._most]:
             size += len(encode_json(item.sendable))
             if batch and (size > _BATCH_BYTES or item.row.mutation != batch[0].row.mutation):
                 break
@@ -166,8 +168,9 @@ class Run:
         except BusyError as error:
             fates = [Fate(outcome="NOT_APPLIED", reason=_NOT_BEGUN, message=str(error), wait=error.wait)] * len(batch)
         except RefusedError as error:
-            stop = str(error)
-            fates = [Fate(outcome="NOT_APPLIED", reason=_NOT_BEGUN, message=stop)] * len(batch)
+            self._most = max(1, len(batch) // 2)
+            stop = None if isinstance(error, TooLargeError) and len(batch) > 1 else str(error)
+            fates = [Fate(outcome="NOT_APPLIED", reason=_NOT_BEGUN, message=str(error))] * len(batch)
         told = f"{fates[0].reason}: {fates[0].message}" if fates[0].reason else str(fates[0].message)
         if all(fate.reason in _OF_ALL for fate in fates):
             stop = told
@@ -190,6 +193,8 @@ class Run:
                 kept.append(item.result.became(Fate(outcome="UNKNOWN", message=fate.message)))
             elif doubt or (begun and not lost):
                 kept.append(item.result.became(fate))
+            elif item.earlier is not None:
+                kept.append(item.earlier)
             if lost or not begun or fate.reason == _IN_PROGRESS:
                 again.append(replace(item, doubt=doubt))
         self._results.put(kept)

@@ -86,12 +86,11 @@ async def go(url, file, kept=None, **plan):
 
 REFUSED = {
     "a scope that is missing": (200, errors("SCOPE_MISSING", "NOT_APPLIED", data=True, code="FORBIDDEN"), "SCOPE_MISSING"),
-    "too many items": (200, errors("TOO_MANY_ITEMS", "NOT_APPLIED", data=True), "TOO_MANY_ITEMS: about TOO_MANY_ITEMS"),
+    "a field that is refused": (200, errors("X", "NOT_APPLIED", data=True), "X: about X"),
     "another schema": (200, errors("DOCUMENT_INVALID"), "the gateway refused the request: DOCUMENT_INVALID"),
     "another schema, by status": (400, errors("DOCUMENT_INVALID"), "the gateway refused the request: DOCUMENT_INVALID"),
     "a caller that is unknown": (401, errors("CALLER_TOKEN_INVALID"), "the gateway refused the request: CALLER_TOKEN_INVALID"),
     "no such path": (404, HTML, "answered 404; is it the gateway's GraphQL address?"),
-    "a body that is too large": (413, HTML, "answered 413"),
     "a redirect": (307, b"", "answered 307"),
     "keys that are not kept": (
         200,
@@ -249,6 +248,29 @@ async def test_requests_hold_fifty_rows_of_one_mutation_and_not_too_many_bytes()
     assert [len(keys) for keys in server.keys] == [50, 10, 5, 3, 2, 1]
 
 
+TOO_LARGE = {
+    "items": reply(200, errors("TOO_MANY_ITEMS", "NOT_APPLIED", data=True)),
+    "bytes": reply(413, HTML),
+    "bytes, by a word": reply(413, errors("BODY_TOO_LARGE")),
+}
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+async def test_a_gateway_that_takes_less_is_sent_less(case):
+    def some(exchange):
+        count = len(json.loads(exchange.body)["variables"]["items"])
+        return (TOO_LARGE[case] if count > 20 else reply(200, results(*["APPLIED"] * count)))(exchange)
+
+    async with Scripted(some) as server:
+        stopped, _, known, _ = await go(server.url, rows(60))
+    assert (stopped, len(known)) == (None, 60)
+    assert [len(keys) for keys in server.keys] == [50, 25, 12, 12, 12, 12, 12]
+    async with Scripted(TOO_LARGE[case]) as server:
+        stopped, run, known, _ = await go(server.url, rows(60))
+    assert stopped
+    assert ([len(keys) for keys in server.keys], run.began, known) == ([50, 25, 12, 6, 3, 1], False, {})
+
+
 async def test_a_gateway_that_was_never_reached_is_told_at_once():
     stopped, run, known, waits = await go(f"http://127.0.0.1:{unused_port()}", rows())
     assert "cannot be reached: " in stopped
@@ -336,6 +358,16 @@ async def test_a_journal_that_does_not_tell_leaves_a_row_unknown(tmp_path, case)
         async with Scripted(reply(200, NOTHING_TOLD[case])) as server:
             stopped, _, known, _ = await go(server.url, rows(6)[4:5], kept)
     assert (stopped, known, server.keys) == (None, {6: ("UNKNOWN", None)}, [])
+
+
+async def test_what_was_refused_once_stays_so_where_it_was_not_begun_again(tmp_path):
+    with resumed(tmp_path, EARLIER[1]) as kept:
+        async with Scripted(reply(200, results(("NOT_APPLIED", "NOT_BEGUN", {})))) as server:
+            stopped, _, known, _ = await go(server.url, rows()[1:], kept, retry_failed=True)
+        assert (bool(stopped), known, kept.get(3)) == (True, {3: ("NOT_APPLIED", "VAT_CODE_INVALID")}, EARLIER[1])
+        async with Scripted(LOST["reset"]) as server:
+            _, _, known, _ = await go(server.url, rows()[1:], kept, retry_failed=True)
+        assert known == {3: ("UNKNOWN", None)}
 
 
 CHANGED = {
