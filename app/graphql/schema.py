@@ -113,11 +113,11 @@ def build_schema(apis: Sequence[Api]) -> Schema:
 
 _DESCRIPTION = """Records of {titles}, read and updated through one schema.
 
-* A query reads; a mutation sends one update. Several mutations of a document run one after another.
-* Each error has `extensions`: `code` (branch on it), `reason` (the precise cause), `input.path` (the place in the
-  arguments), `outcome` and `retry`. `errorCatalog` lists every one.
-* `outcome` says whether the write happened: `APPLIED`, `NOT_APPLIED` or `UNKNOWN`. After `UNKNOWN`, read the record
-  before you send the mutation again.
+* A query reads; a mutation sends one update, a bulk several. Mutations of one document run one after another.
+* Each error has `extensions`: `code` to branch on, `reason` for the precise cause, `outcome` and `retry`.
+* `input.path` is the place in the arguments. `errorCatalog` lists every error.
+* `outcome` says whether the write happened: `APPLIED`, `NOT_APPLIED` or `UNKNOWN`.
+* After `UNKNOWN`, read the record before you send the mutation again.
 """
 _FEDERATION = {
     "_Any": "A representation of an entity: `__typename` and the members of its key.",

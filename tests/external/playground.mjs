@@ -9,7 +9,7 @@ const [address, pictures, colorScheme, ...names] = process.argv.slice(2);
 const width = Number(process.env.WIDTH ?? 1280);
 const seen = {
   page: null, outside: [], complaints: [], tabs: [], listed: [], answers: {}, said: {}, lost: "", writes: "",
-  schemaDocs: false, keyboard: null, barriers: null,
+  schemaDocs: false, keyboard: null, barriers: null, overlaps: null,
 };
 let losing = false; // whether the connection to the gateway is lost
 
@@ -131,6 +131,15 @@ async function own(page) {
     seen.answers[name] = JSON.parse(await page.locator("#answer").textContent());
     await page.screenshot({ path: `${pictures}/own-${colorScheme}-${width}-${names.indexOf(name)}.png` });
   }
+  seen.overlaps = await page.evaluate(() => {
+    const parts = ["#query", "#variables", "#headers", "#status", "#answer", "footer"];
+    const boxes = parts.map((part) => document.querySelector(part).getBoundingClientRect());
+    const meet = (one, other) =>
+      one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+    return parts.flatMap((part, number) =>
+      parts.slice(number + 1).filter((_, next) => meet(boxes[number], boxes[number + 1 + next])).map((other) => `${part} ${other}`),
+    );
+  });
   losing = true;
   await page.getByRole("button", { name: "Run" }).click();
   await page.getByText(/^The connection was lost/).waitFor();

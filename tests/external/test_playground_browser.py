@@ -117,7 +117,7 @@ def test_own_page_works_where_nothing_else_does(
     assert seen["page"] == "own"
     assert seen["listed"] == TITLES
     check_lines(seen)
-    assert (seen["keyboard"], seen["barriers"]) == (True, [])
+    assert (seen["keyboard"], seen["barriers"], seen["overlaps"]) == (True, [], [])
     assert len(WANTED) == len(seen["outside"])
     expected = {"": "ERR_INTERNET_DISCONNECTED", "silent": "", "tampered": "'integrity' attribute"}[network]
     assert [text for text in seen["complaints"] if not expected or expected not in text] == []
@@ -134,7 +134,7 @@ def test_a_narrow_window_has_the_own_page_with_run_and_answer_in_reach(
         seen = tools.node("playground.mjs", url, str(tmp_path), theme, *list(BY_TITLE)[:2], env=environment)
     assert (seen["page"], seen["outside"], seen["inReach"]) == ("own", [], True)
     assert seen["writes"] == "Writes go to Basecone: LOCAL STORE BokaMera: REST api.bokamera.se"
-    assert (seen["keyboard"], seen["barriers"], seen["complaints"]) == (True, [], [])
+    assert (seen["keyboard"], seen["barriers"], seen["overlaps"], seen["complaints"]) == (True, [], [], [])
 
 
 @pytest.mark.parametrize("npm", [True, False])

@@ -9,6 +9,11 @@ window.preparedOperations = (React, { useEditorContext }, operations) => {
     const editors = useEditorContext();
     const current = editors.tabs[editors.activeTabIndex]?.title;
 
+    const { queryEditor, variableEditor } = editors;
+    React.useEffect(() => {
+      for (const editor of [queryEditor, variableEditor]) editor?.setOption("lineWrapping", true);
+    }, [queryEditor, variableEditor]);
+
     function open(operation) {
       const index = editors.tabs.findIndex((tab) => tab.title === nameOf(operation.query));
       if (index >= 0) {
