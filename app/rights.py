@@ -43,7 +43,7 @@ class Rights:
             "could not be tried:": self.untried,
         }
         parts = [f"{text} {', '.join(names)}" for text, names in named.items() if names]
-        return "; ".join([*parts, "whether they may write, only an update tells"])
+        return "; ".join([*parts, "only an update tells of writing"])
 
 
 async def rights_of(api: Api, backend: Backend, call: Call) -> Rights:

@@ -111,7 +111,7 @@ async def test_everything_right_is_ok_and_nothing_is_written(sandbox: Sandbox):
     assert not (sandbox.database.parent / "gateway.db").exists()
 
 
-NOT_TOLD = "whether they may write, only an update tells"
+NOT_TOLD = "only an update tells of writing"
 _COMPANIES = {
     "companies": [{"companyId": f"a0000000-0000-4000-8000-00000000000{n}", "hasAccess": "true"} for n in "12"]
 }

@@ -23,7 +23,8 @@ from tests.readme_tables import ENV_EXAMPLE, PAGES, README, env_example, filled,
 
 TEXT = "\n".join(page.read_text() for page in PAGES)
 BLOCKS = re.findall(r"(?:<!-- (?P<marker>[^>]*?) -->\n)?```(?P<language>[a-z]+)\n(?P<body>.*?)```", TEXT, re.DOTALL)
-TRANSCRIPT = re.compile(r"^\$ (.*)\n(.*)$", re.MULTILINE)
+# A command, which goes on behind a backslash at the end of its line, and what it answers.
+TRANSCRIPT = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n?)*)", re.MULTILINE)
 # Those with a marker need settings of their own: tests/test_readme_operations.py.
 TRANSCRIPTS = [
     pytest.param(command, answer, id=f"curl-{number}")
@@ -31,12 +32,18 @@ TRANSCRIPTS = [
     if language == "console" and not marker
     for command, answer in TRANSCRIPT.findall(body)
 ]
+RUNS = re.compile(
+    r"<!-- run: (?P<name>\w+)(?: (?P<headers>\{[^\n]*\}))? -->\n(?:```graphql\n(?P<document>.*?)```\n)?"
+    r"```json\n(?P<variables>.*?)```\n```json\n(?P<answer>.*?)```",
+    re.DOTALL,
+)
+WITH_RUNS = [page for page in PAGES if "<!-- run: " in page.read_text()]
 EXPORT = re.compile(r"^export (\w+)=(.*)$", re.MULTILINE)
 
 
 def marked(name):
     (body,) = [body for marker, _, body in BLOCKS if marker == name]
-    return body
+    return body.replace("\\\n", "")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def over_the_sandbox(tmp_path_factory):
 def check(command, expected, url):
     assert "http://127.0.0.1:8000" in command
     ended = subprocess.run(
-        shlex.split(command.replace("http://127.0.0.1:8000", url)),
+        shlex.split(command.replace("\\\n", "").replace("http://127.0.0.1:8000", url)),
         capture_output=True,
         text=True,
         timeout=60,
@@ -90,10 +97,11 @@ def test_the_sandbox_prints_the_settings_that_the_readme_shows(over_the_sandbox)
     assert printed == over_the_sandbox.settings
 
 
-def test_there_is_a_transcript_of_each_mutation():
+def test_there_is_an_example_of_each_mutation():
+    shown = [case.values[0] for case in TRANSCRIPTS] + [match["document"] or "" for match in RUNS.finditer(TEXT)]
     for api in APIS:
         for mutation in api.mutations:
-            assert any(f"{mutation}(" in case.values[0] for case in TRANSCRIPTS)
+            assert any(f"{mutation}(" in text for text in shown), mutation
 
 
 def test_the_complete_supplier_is_complete_and_works():
@@ -149,32 +157,42 @@ def test_links_between_the_pages_lead_somewhere():
             assert (page.parent / target).exists(), (page.name, target)
 
 
-RUNS = re.compile(
-    r"<!-- run: (?P<name>\w+) -->\n(?:```graphql\n(?P<document>.*?)```\n)?"
-    r"```json\n(?P<variables>.*?)```\n```json\n(?P<answer>.*?)```",
-    re.DOTALL,
-)
-
-
 @pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])
-def test_the_readmes_way_from_finding_to_a_refusal(tmp_path_factory, wiring):
-    """Each operation as it stands there, in its order; a refusal repeats the operation before.
+@pytest.mark.parametrize("page", WITH_RUNS, ids=lambda page: page.stem)
+def test_the_operations_of_a_page_are_answered_as_it_shows(tmp_path_factory, page, wiring):
+    """Each as it stands there, in the page's order; one without a document repeats the one before.
 
-    On a new store: other transcripts change the same supplier.
+    On a new store: other transcripts change the same records.
     """
     started = program(tmp_path_factory.mktemp("new")) if wiring == "local" else two_terminals(tmp_path_factory)
-    document, names = None, []
+    document = None
     with started as gateway:
-        for match in RUNS.finditer(README.read_text()):
+        for match in RUNS.finditer(page.read_text()):
             document = match["document"] or document
-            names.append(match["name"])
             asked = {"query": document, "variables": json.loads(match["variables"])}
-            assert httpx.post(f"{gateway.url}/graphql", json=asked).json() == json.loads(match["answer"]), match["name"]
-    assert names == ["find", "read", "patch", "refusal"]
+            headers = json.loads(match["headers"] or "{}")
+            answer = httpx.post(f"{gateway.url}/graphql", json=asked, headers=headers).json()
+            assert answer == json.loads(match["answer"]), match["name"]
 
 
-def test_the_readme_is_short():
-    assert len(README.read_bytes()) < 14_000
+def test_no_run_is_passed_over():
+    assert [match["name"] for match in RUNS.finditer(README.read_text())] == ["find", "read", "patch", "refusal"]
+    assert len(RUNS.findall(TEXT)) == TEXT.count("<!-- run: ")
+
+
+def test_no_example_is_cut_on_a_page():
+    """GitHub shows 112 characters of a line in a window of 1280 pixels."""
+    # What a command prints is as wide as it is.
+    shown = [body for marker, _, body in BLOCKS if marker not in {"journal: command", "apply: summary"}]
+    long = [line for body in shown for line in body.splitlines() if len(line) > 112]
+    assert long == []
+
+
+def test_the_readme_is_short_and_leads_to_every_page():
+    text = README.read_text()
+    assert len(text.encode()) < 14_000
+    for page in PAGES[1:]:
+        assert f"| [{page.stem}](.github/docs/{page.name}) |" in text
 
 
 @pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])

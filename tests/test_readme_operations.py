@@ -168,7 +168,7 @@ def test_the_journal_tells_what_its_page_shows(tmp_path):
 def test_a_person_is_found_as_the_page_of_the_journal_computes_it():
     lines = marked("journal: person").splitlines()
     (name, secret) = EXPORT.findall(lines[0])[0]
-    command = shlex.split(lines[1])
+    command = shlex.split("\n".join(lines[1:]))
     assert command[0] == PYTHON
     made = subprocess.run(
         [sys.executable, *command[1:]], env={name: secret}, capture_output=True, text=True, check=True
