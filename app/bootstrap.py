@@ -226,12 +226,16 @@ def create_app(
     apis: Sequence[Api] = APIS,
     backends: Backends | None = None,
     traces: Traces | None = None,
+    schema: Schema | None = None,
 ) -> Starlette:
-    """The gateway. Raises SettingsError for settings that do not go together."""
+    """The gateway. Raises SettingsError for settings that do not go together.
+
+    `schema` is that of the APIs, where it is built already.
+    """
     check_settings(settings, apis)
     backends = backends or Backends(settings, apis)
     entrance = entrance_of(settings, apis)
-    schema = build_schema(apis)
+    schema = schema or build_schema(apis)
     telemetry = backends.telemetry = Telemetry(settings, apis, schema, backends, traces)
 
     @asynccontextmanager

@@ -165,8 +165,8 @@ async def gateway(
     """The gateway in one wiring over a fresh store in `folder`, or over another one."""
     store_url = {"GATEWAY_STORE_URL": url_of_store or f"sqlite:///{folder / 'gateway.db'}"}
     local = parse_settings(apis, {**store_url})
-    if url_of_store is None and not (folder / "gateway.db").exists():
-        (folder / "gateway.db").write_bytes(await first_content(tuple(apis)))
+    if url_of_store is None:
+        await fill(folder / "gateway.db", apis)
     async with contextlib.AsyncExitStack() as stack:
         if wiring == "local":
             settings = parse_settings(apis, {**store_url, **(extra or {})})
@@ -194,8 +194,13 @@ async def gateway(
 _first_contents: dict[tuple[Api, ...], bytes] = {}
 
 
-async def first_content(apis: tuple[Api, ...]) -> bytes:
-    """A SQLite file as the first start makes it. Made once: it takes longer than most tests."""
+async def fill(file: Path, apis: Sequence[Api] = APIS) -> None:
+    """Makes a SQLite file as the first start would, unless it is there. That would take longer than most tests."""
+    if not file.exists():
+        file.write_bytes(await _first_content(tuple(apis)))
+
+
+async def _first_content(apis: tuple[Api, ...]) -> bytes:
     if apis not in _first_contents:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "gateway.db")

@@ -10,7 +10,7 @@ from collections import Counter
 from app.apis import APIS
 from app.bootstrap import create_app, create_sandbox
 from app.config import parse_settings
-from tests.harness import serving
+from tests.harness import fill, schema_of, serving
 
 SUPPLIERS = [f"50000000-0000-4000-8000-{number:012}" for number in (1, 2, 3, *range(1001, 1086))]
 
@@ -18,8 +18,9 @@ SUPPLIERS = [f"50000000-0000-4000-8000-{number:012}" for number in (1, 2, 3, *ra
 @contextlib.asynccontextmanager
 async def gateway(folder, **settings):
     """The address of one over a local store in `folder`."""
+    await fill(folder / "gateway.db")
     store = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}"}
-    async with serving(create_app(parse_settings(APIS, store | settings))) as url:
+    async with serving(create_app(parse_settings(APIS, store | settings), schema=schema_of(tuple(APIS)))) as url:
         yield f"{url}/graphql"
 
 

@@ -22,6 +22,7 @@ from app.edge.playground import Playground
 from app.edge.playground.fetch import WANTED, PackageFile, bring_in, present
 from app.edge.playground.operations import Prepared, prepared
 from app.edge.settings import EdgeSettings
+from tests.harness import fill, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,9 +48,10 @@ def client_of(app: Starlette) -> httpx.AsyncClient:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """The gateway over the seeded local store."""
+    await fill(tmp_path / "gateway.db")
     backends = Backends(parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{tmp_path / 'gateway.db'}"}))
     await backends.open()
-    async with client_of(build_app(apis=APIS, backends=backends.by_name)) as opened:
+    async with client_of(build_app(apis=APIS, backends=backends.by_name, schema=schema_of(tuple(APIS)))) as opened:
         yield opened
     await backends.aclose()
 

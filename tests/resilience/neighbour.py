@@ -28,7 +28,7 @@ from app.apis.bokamera.seed import bearer_of
 from app.bootstrap import create_app, create_sandbox, open_store_for
 from app.config import parse_settings
 from app.store.engine import SqlStore
-from tests.harness import check_error, first_content
+from tests.harness import check_error, fill, schema_of
 from tests.processes import ROOT
 from tests.upstream.bad_server import BadServer, Exchange, Script, answer
 
@@ -162,7 +162,7 @@ async def gatewayed(
 ) -> AsyncIterator[Gatewayed]:
     """`url` replaces the server's, or is "https" for its own under that scheme; `others` holds a URL by API name."""
     local = parse_settings(apis, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"})
-    (folder / "sandbox.db").write_bytes(await first_content(tuple(apis)))
+    await fill(folder / "sandbox.db", apis)
     async with contextlib.AsyncExitStack() as stack:
         store = await open_store_for(local, apis)
         stack.push_async_callback(store.aclose)
@@ -177,7 +177,7 @@ async def gatewayed(
         base = server.url.replace("http:", "https:") if url == "https" else url or server.url
         given = rest_settings({api.name: (others or {}).get(api.name, base) for api in apis}, apis)
         given |= {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **(settings or {})}
-        app = create_app(parse_settings(apis, given), apis)
+        app = create_app(parse_settings(apis, given), apis, schema=schema_of(tuple(apis)))
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
         client = await stack.enter_async_context(

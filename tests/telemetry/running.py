@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from app.apis import APIS
 from app.bootstrap import Backends, create_app, create_sandbox
 from app.config import Settings, parse_settings
-from tests.harness import Recorder
+from tests.harness import Recorder, fill, schema_of
 from tests.switch import SETTING
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
@@ -62,6 +62,7 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         transports: dict[str, Recorder] = {}
         if rest:
+            await fill(folder / "sandbox.db")
             behind = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"}
             sandbox = create_sandbox(parse_settings(APIS, behind), **parts.pop("sandbox", {}))
             await stack.enter_async_context(sandbox.router.lifespan_context(sandbox))
@@ -73,7 +74,9 @@ async def running(
             for name in ("TOKEN_URL", "CLIENT_ID", "USERNAME", "PASSWORD"):
                 variables.pop(f"GATEWAY_BOKAMERA_{name}", None)
         settings = parse_settings(APIS, variables)
-        app = create_app(settings, backends=Backends(settings, transports=transports), **parts)
+        app = create_app(
+            settings, backends=Backends(settings, transports=transports), schema=schema_of(tuple(APIS)), **parts
+        )
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
         client = await stack.enter_async_context(

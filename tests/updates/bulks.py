@@ -21,7 +21,7 @@ from app.apis import APIS
 from app.bootstrap import Backends, create_app, create_sandbox
 from app.config import parse_settings
 from app.telemetry import logs
-from tests.harness import serving
+from tests.harness import fill, schema_of, serving
 from tests.switch import SETTING
 
 # What differs from one request to the next.
@@ -124,6 +124,7 @@ async def served(
         if url:
             variables = _pointed_at(url) | variables
         elif wiring != "local":
+            await fill(folder / "sandbox.db")
             sandbox = create_sandbox(parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"}))
             url = "http://127.0.0.1:9"
             if wiring == "sandbox-in-process":
@@ -134,7 +135,7 @@ async def served(
             variables = _pointed_at(url) | variables
         settings = parse_settings(APIS, variables)
         backends = Backends(settings, transports=transports)
-        app = create_app(settings, backends=backends)
+        app = create_app(settings, backends=backends, schema=schema_of(tuple(APIS)))
         await stack.enter_async_context(app.router.lifespan_context(app))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000")
         yield Served(app, await stack.enter_async_context(client), backends, stream)
