@@ -50,6 +50,28 @@ class LostError(Exception):
     """What was sent may have been executed."""
 
 
+class _Extensions(msgspec.Struct):
+    code: str | None = None
+    reason: str | None = None
+    outcome: str | None = None
+
+
+class _Error(msgspec.Struct):
+    """An error of the response; without a code it is not the gateway's."""
+
+    message: str = "the gateway's answer cannot be read"
+    extensions: _Extensions = msgspec.field(default_factory=_Extensions)
+
+    def __str__(self) -> str:
+        cause = self.extensions.reason or self.extensions.code
+        return f"{cause}: {self.message}" if cause else self.message
+
+
+class _Response(msgspec.Struct):
+    data: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    errors: list[_Error] = msgspec.field(default_factory=list)
+
+
 class _UserError(msgspec.Struct, rename="camel"):
     message: str
     code: str
@@ -111,13 +133,12 @@ class Client:
 
     def send(self, bulk: Bulk, items: Sequence[Mapping[str, Any]], *, dry_run: bool) -> list[Fate]:
         """What became of each item, in their order. Raises RefusedError, BusyError and LostError."""
-        data, errors = self._post(bulk.document, APPLY, {"items": items, "dryRun": dry_run})
+        data, error = self._post(bulk.document, APPLY, {"items": items, "dryRun": dry_run})
         payload = data.get(bulk.field)
         if payload is None:
-            extensions = _extensions(errors)
-            if extensions.get("outcome") != "NOT_APPLIED":
-                raise LostError(_told(errors))
-            raise (TooLargeError if extensions.get("reason") == "TOO_MANY_ITEMS" else RefusedError)(_told(errors))
+            if error.extensions.outcome != "NOT_APPLIED":
+                raise LostError(str(error))
+            raise (TooLargeError if error.extensions.reason == "TOO_MANY_ITEMS" else RefusedError)(str(error))
         try:
             results = msgspec.convert(payload["results"], list[_ItemResult])
         except (msgspec.ValidationError, KeyError, TypeError) as error:
@@ -135,8 +156,8 @@ class Client:
             return None
         return nodes[0] if nodes else None
 
-    def _post(self, document: str, operation: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-        """`data` and `errors` of an operation that was executed."""
+    def _post(self, document: str, operation: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], _Error]:
+        """`data` of an operation that was executed, and the first of its errors."""
         body = encode_json({"query": document, "operationName": operation, "variables": variables})
         try:
             response = self._http.post(self._url, content=body)
@@ -149,46 +170,30 @@ class Client:
             raise LostError(f"the connection to the gateway was lost: {type(error).__name__}") from None
         self._reached = True
         try:
-            content = msgspec.json.decode(response.content)
+            content = msgspec.json.decode(response.content, type=_Response)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            content = None
-        content = content if isinstance(content, dict) else {}
-        errors = content.get("errors")
-        errors = errors if isinstance(errors, list) else []
-        if isinstance(content.get("data"), dict):
-            return content["data"], errors
-        self._raise_for(response, errors, executed="data" in content)
-        raise LostError(f"{self._url} answered {response.status_code}, and nothing of the updates")
-
-    def _raise_for(self, response: httpx.Response, errors: list[Any], *, executed: bool) -> None:
-        """Raises what is certain of an answer without data."""
+            content = _Response()
+        first = content.errors[0] if content.errors else _Error()
+        if isinstance(content.data, dict):
+            return content.data, first
         status = response.status_code
-        extensions = _extensions(errors)
-        if executed or extensions.get("outcome") == "UNKNOWN" or status == httpx.codes.REQUEST_TIMEOUT:
-            return
-        if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and extensions):
-            after = response.headers.get("retry-after", "")
-            raise BusyError(f"the gateway is busy: it answered {status}", int(after) if after.isdecimal() else None)
-        if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-            raise TooLargeError(f"{self._url} answered {status}: a row is larger than it takes")
-        if extensions and not response.is_server_error:
-            raise RefusedError(f"the gateway refused the request: {_told(errors)}")
-        if response.is_redirect or response.is_client_error:
-            raise RefusedError(f"{self._url} answered {status}; is it the gateway's GraphQL address?")
+        if content.data is msgspec.UNSET and first.extensions.outcome != "UNKNOWN":
+            _raise_for(response, f"{self._url} answered {status}", first)
+        raise LostError(f"{self._url} answered {status}, and nothing of the updates")
 
 
-def _extensions(errors: list[Any]) -> dict[str, Any]:
-    first = errors[0] if errors and isinstance(errors[0], dict) else {}
-    extensions = first.get("extensions")
-    return extensions if isinstance(extensions, dict) else {}
-
-
-def _told(errors: list[Any]) -> str:
-    first = errors[0] if errors and isinstance(errors[0], dict) else {}
-    extensions = _extensions(errors)
-    cause = extensions.get("reason") or extensions.get("code")
-    message = str(first.get("message") or "the gateway's answer cannot be read")
-    return f"{cause}: {message}" if cause else message
+def _raise_for(response: httpx.Response, answered: str, error: _Error) -> None:
+    """Raises what is certain of an answer without data. A proxy's 408 or 5xx is not: it may have passed it on."""
+    status, known = response.status_code, error.extensions.code is not None
+    if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and known):
+        after = response.headers.get("retry-after", "")
+        raise BusyError(f"{answered}: it is busy", int(after) if after.isdecimal() else None)
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        raise TooLargeError(f"{answered}: a row is larger than it takes")
+    if known and not response.is_server_error:
+        raise RefusedError(f"the gateway refused the request: {error}")
+    if status != httpx.codes.REQUEST_TIMEOUT and (response.is_redirect or response.is_client_error):
+        raise RefusedError(f"{answered}; is it the gateway's GraphQL address?")
 
 
 def _is_loopback(host: str) -> bool:

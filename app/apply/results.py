@@ -92,19 +92,18 @@ class Results:
             raise ResultsError(f"{path} cannot be gone on with: {error.strerror}") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), path.stat()):  # no other run has just written it anew
-                content = path.read_bytes()
-                known = [*_read(path, content)]
-                os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-                # A link stays one when the file is written anew.
-                return cls(Path(os.path.realpath(path)), descriptor, known)
-        except BlockingIOError:
-            pass
-        except BaseException:
+            content = path.read_bytes()
+            known = [*_read(path, content)]
+            os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+            if not os.path.samestat(os.fstat(descriptor), path.stat()):
+                raise BlockingIOError  # noqa: TRY301 - another run has just written it anew
+        except BaseException as error:
             os.close(descriptor)
+            if isinstance(error, OSError):
+                raise ResultsError(f"{path} is in use by another run") from None
             raise
-        os.close(descriptor)
-        raise ResultsError(f"{path} is in use by another run")
+        # A link stays one when the file is written anew.
+        return cls(Path(os.path.realpath(path)), descriptor, known)
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +112,7 @@ class Results:
         """Writes the file anew: one line for each row, in their order. Where that fails, it stays as it is."""
         if self._path is None:
             return
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        temporary = self._path.with_name(f".{self._path.name}.new")
         try:
             if self._by_line:
                 descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

@@ -6,7 +6,8 @@ import csv
 import hashlib
 import io
 import json
-import re
+from collections import Counter
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import validate_input_value
@@ -33,8 +34,6 @@ _LARGEST_FILE = 100_000_000
 _LARGEST_ROW = 900_000
 # The decimal sign of the programs that write a delimiter: Excel separates by semicolons where a comma is decimal.
 _DECIMAL_SIGNS = {";": ",", "\t": None, ",": "."}
-# Excel's own first line, which names the delimiter.
-_SEP = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)
 
 
 class FileError(Exception):
@@ -75,9 +74,9 @@ def read_rows(path: Path, bulks: Bulks, mutation: str | None) -> list[Row]:
     rows: list[Row] = []
     problems: list[str] = []
     for found in (_from_ndjson if text.lstrip()[:1] == "{" else _from_csv)(text, bulks, mutation):
-        problems += [*_faults(found, bulks[found.mutation])] if isinstance(found, Row) else [found]
         if isinstance(found, Row):
             rows.append(found)
+        problems += _faults(found, bulks[found.mutation]) if isinstance(found, Row) else [found]
         if len(problems) > _MOST_PROBLEMS:
             raise FileError(*problems[:_MOST_PROBLEMS], "… and more: the rest of the file was not looked at")
     if problems or not rows:
@@ -134,63 +133,61 @@ def _refuse(constant: str) -> Any:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise CellError(f"{twice} stands twice in one object")
-    return dict(pairs)
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise CellError(f"{name} stands twice in one object")
+    return members
 
 
 def _from_csv(text: str, bulks: Bulks, mutation: str | None) -> Iterator[Row | str]:
-    sep = _SEP.match(text)
-    top, text = (2, text[sep.end() :]) if sep else (1, text)
-    first = next(iter(text.splitlines()), "")
-    delimiter = sep[1] if sep else max(_DECIMAL_SIGNS, key=first.count)
+    delimiter = max(_DECIMAL_SIGNS, key=next(iter(text.lstrip().splitlines()), "").count)
     csv.field_size_limit(_LARGEST_ROW)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    lines: list[tuple[int, list[str]]] = []
-    begin = top
+    source = io.StringIO(text, newline="")
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    line, table = 1, None
     try:
         for cells in reader:
-            lines.append((begin, cells))
-            begin = top + reader.line_num
+            if not any(cell.strip() for cell in cells):
+                pass
+            elif table is None:
+                table = _Table([title.strip() for title in cells], bulks, mutation, _DECIMAL_SIGNS[delimiter])
+                if problems := [f"line {line}, {problem}" for problem in table.problems()]:
+                    yield from problems
+                    return
+            # Excel leaves out empty cells at a line's end, but never the line's end.
+            elif len(cells) < table.width and source.tell() == len(text) and not text.endswith(("\n", "\r")):
+                yield f"line {line}: ends in the middle; is the file complete?"
+            else:
+                yield from table.row(line, cells)
+            line = reader.line_num + 1
     except csv.Error as error:
-        yield f"line {begin}: is no CSV: {error}"
-        return
-    header = [name.strip() for name in lines[0][1]] if lines else []
-    table = _Table(header, bulks, mutation, _DECIMAL_SIGNS.get(delimiter))
-    if problems := [f"line {top}, {problem}" for problem in table.problems()]:
-        yield from problems
-        return
-    for line, cells in lines[1:]:
-        # Excel leaves out empty cells at a line's end, but never the line's end.
-        if line == lines[-1][0] and len(cells) < len(header) and not text.endswith(("\n", "\r")):
-            yield f"line {line}: ends in the middle; is the file complete?"
-        elif any(cell.strip() for cell in cells):
-            yield from table.row(line, cells)
+        yield f"line {line}: is no CSV: {error}"
 
 
 class _Table:
     """The header of a CSV file: what each column is for each mutation that its rows may name."""
 
     def __init__(self, header: Sequence[str], bulks: Bulks, mutation: str | None, decimal_sign: str | None) -> None:
+        self.width = len(header)
         self._header = header
         self._bulks = bulks
         self._mutation = mutation
         self._decimal_sign = decimal_sign
         named = bulks if mutation is None or _MUTATION in header else {mutation: bulks[mutation]}
-        self._columns = {name: [_column(title, bulk) for title in header] for name, bulk in named.items()}
+        titles = {*header, ""} - {_MUTATION}
+        self._columns = {name: {title: _column(title, bulk) for title in titles} for name, bulk in named.items()}
 
     def problems(self) -> Iterator[str]:
-        header = self._header
-        if "id" not in header:
+        if "id" not in self._header:
             yield "column id: is missing; is this a CSV file with a header?"
             return
-        for number, title in enumerate(header):
-            errors = [str(columns[number]) for columns in self._columns.values()]
-            if title and title in header[:number]:
-                yield f"column {number + 1}, {title}: stands twice"
-            elif not any(isinstance(columns[number], Column | None) for columns in self._columns.values()):
-                yield f"column {number + 1}, {title}: {errors[0] if len(errors) == 1 else 'no mutation has it'}"
+        for number, title in enumerate(self._header, 1):
+            kinds = [columns[title] for columns in self._columns.values() if title not in {"", _MUTATION}]
+            if title and title in self._header[: number - 1]:
+                yield f"column {number}, {title}: stands twice"
+            elif kinds and all(isinstance(kind, CellError) for kind in kinds):
+                yield f"column {number}, {title}: {kinds[0] if len(kinds) == 1 else 'no mutation has it'}"
 
     def row(self, line: int, cells: Sequence[str]) -> Iterator[Row | str]:
         named = dict(zip(self._header, cells, strict=False)).get(_MUTATION, "").strip() or self._mutation
@@ -198,29 +195,24 @@ class _Table:
             yield f"line {line}, {_MUTATION}: {_no_mutation(named, self._bulks)}"
             return
         item: dict[str, Any] = {}
-        faultless = True
-        for title, column, text in zip(self._header, self._columns[named], cells, strict=False):
+        problems: list[Row | str] = []
+        for title, text in zip_longest(self._header, cells, fillvalue=""):
+            column = self._columns[named].get(title)
             try:
-                if text and isinstance(column, CellError):
+                if isinstance(column, CellError) and text.strip():
                     raise column
-                if text and isinstance(column, Column):
+                if isinstance(column, Column) and text:
                     put(item, column, value_of(column, text, self._decimal_sign))
             except CellError as error:
-                faultless = False
-                yield f"line {line}, {title}: {error}"
-        unnamed = [text for title, text in zip(self._header, cells, strict=False) if not title]
-        if any(text.strip() for text in (*unnamed, *cells[len(self._header) :])):
-            yield f"line {line}: has a cell under no column's name"
-        elif faultless:
-            try:
-                yield Row(line, named, finished(item))
-            except CellError as error:
-                yield f"line {line}, {error}"
+                problems.append(f"line {line}, {title or 'a cell'}: {error}")
+        try:
+            yield from problems or [Row(line, named, finished(item))]
+        except CellError as error:
+            yield f"line {line}, {error}"
 
 
-def _column(title: str, bulk: Bulk) -> Column | CellError | None:
-    """None where it is for no mutation."""
+def _column(title: str, bulk: Bulk) -> Column | CellError:
     try:
-        return None if title in {"", _MUTATION} else column_of(title, bulk.item)
+        return column_of(title, bulk.item) if title else CellError("has no column's name above it")
     except CellError as error:
         return error

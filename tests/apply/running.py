@@ -10,6 +10,7 @@ from collections import Counter
 from app.apis import APIS
 from app.bootstrap import create_app, create_sandbox
 from app.config import parse_settings
+from app.sandbox.faults import CONNECTION
 from tests.harness import fill, schema_of, serving
 
 SUPPLIERS = [f"50000000-0000-4000-8000-{number:012}" for number in (1, 2, 3, *range(1001, 1086))]
@@ -25,13 +26,14 @@ async def gateway(folder, **settings):
 
 
 class CountingSandbox:
-    """`puts` counts them by the e-mail address that they set. Each call takes `seconds`."""
+    """`puts` counts them by the e-mail address that they set. Each call takes `seconds`; `lost` PUTs have no answer."""
 
-    def __init__(self, folder, seconds=0.0):
+    def __init__(self, folder, seconds=0.0, lost=()):
         settings = parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"})
         self.app = create_sandbox(settings)
         self.seconds = seconds
         self.puts = Counter()
+        self.lost = lost
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "http" and self.seconds:
@@ -45,13 +47,22 @@ class CountingSandbox:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        self.puts[json.loads(body).get("Email")] += 1
+        email = json.loads(body).get("Email")
+        self.puts[email] += 1
         messages = iter([{"type": "http.request", "body": bytes(body)}])
 
         async def again():
             return next(messages, None) or await receive()
 
-        await self.app(scope, again, send)
+        if email not in self.lost:
+            await self.app(scope, again, send)
+            return
+
+        async def nowhere(_):
+            pass
+
+        await self.app(scope, again, nowhere)
+        scope["extensions"][CONNECTION]["reset"]()
 
     @contextlib.asynccontextmanager
     async def serving(self):

@@ -113,6 +113,29 @@ async def test_every_put_is_sent_once_and_none_in_a_dry_run(tmp_path, command):
     assert [line["outcome"] for line in kept(command.folder, "mine.ndjson")].count("APPLIED") == 87
 
 
+async def test_an_unknown_row_is_asked_or_looked_up_and_never_sent_again(tmp_path, command):
+    """The backend applied the second row, and nobody was told."""
+    sandbox = CountingSandbox(tmp_path, lost={"b@example.com"})
+    path = command.folder / "file.csv.results.ndjson"
+
+    def outcomes():
+        return [(line["outcome"], line["reason"], line["replayed"]) for line in kept(command.folder)]
+
+    async with sandbox.serving() as settings, gateway(tmp_path, **settings) as url:
+        code, out, _ = await command(url, GOOD)
+        assert (code, out.splitlines()[-1].split()[-1]) == (1, "--resume")
+        first, unknown = outcomes()
+        assert (first, unknown[0], unknown[2]) == (("APPLIED", None, False), "UNKNOWN", False)
+        for arguments in ((), ("--retry-failed",)):
+            assert (await command(url, None, "--resume", *arguments))[0] == 1
+            assert outcomes() == [first, (*unknown[:2], True)]
+        # As if the first answer had been lost, and the keys were old by now.
+        path.write_text(path.read_text().replace('"APPLIED"', '"UNKNOWN"'))
+        assert (await command(url, None, "--resume", "--idempotency-hours", "0"))[0] == 1
+        assert outcomes() == [first, (*unknown[:2], False)]
+    assert sandbox.puts == {"a@example.com": 1, "b@example.com": 1}
+
+
 async def test_one_file_takes_each_mutation(tmp_path, command):
     patch, whole = {"name": "Anna"}, {"name": "Anna", "company": {"companyId": "a0000000-0000-4000-8000-000000000001"}}
     customer, booking = (f"{kind}0000000-0000-4000-8000-000000000001" for kind in "cb")

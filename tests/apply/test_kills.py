@@ -47,7 +47,7 @@ async def until(process, sandbox, count):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_a_thousand_rows_through_ten_kills_are_each_applied_once_or_told_once(tmp_path, seed):
     chance = random.Random(seed)
     wrong = {number: chance.random() < 0.5 for number in chance.sample(range(ROWS), 20)}
@@ -82,7 +82,7 @@ async def test_a_thousand_rows_through_ten_kills_are_each_applied_once_or_told_o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [5, 20, 45, 60])
+@pytest.mark.parametrize("moment", [5, 45, 60])
 async def test_a_gateway_that_is_killed_and_comes_back_sends_no_row_twice(tmp_path, moment):
     """The command waits for it, and asks under the keys. What the journal can prove is applied; the rest is unknown."""
     rows = [(record, f"m{number}@example.com", "", "true") for number, record in enumerate(SUPPLIERS)]
