@@ -79,7 +79,7 @@ class Stub(asyncio.Protocol):
         record_id = target.partition(b"?")[0].rpartition(b"/")[2]
         if target.startswith(b"PUT /echo/"):
             return self._with_body(b"200 OK", b'{"customer":{"id":"%b",%b}' % (record_id, body[1:]))
-        return self._with_body(b"200 OK", b'{"id":"%b",%b' % (record_id, _RECORD))
+        return self._with_body(b"200 OK", b'{"customerId":"%b",%b' % (record_id, _RECORD))
 
     def _with_body(self, status: bytes, body: bytes) -> bytes:
         return b"HTTP/1.1 %b\r\n%bcontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n\r\n%b" % (
