@@ -109,7 +109,7 @@ def test_a_further_api_is_one_folder_and_one_line(tmp_path):
     covered = done(
         *("pytest", "-q", "-rA", "-p", "no:cacheprovider", "-n", "2"),
         *("tests/test_contract.py", "tests/test_architecture.py", "tests/test_schema.py", "tests/test_check.py"),
-        *("tests/test_readme.py", "tests/apis/library", "tests/edge/test_playground.py"),
+        *("tests/test_readme.py", "tests/apis/library", "tests/edge/test_playground.py", "tests/updates/test_bulk.py"),
     )
     wanted = {"BOOK_NOT_FOUND", "TITLE_EMPTY", "TITLE_TAKEN", "LIBRARY_KEY_INVALID"}
     for reason in wanted:

@@ -162,7 +162,9 @@ class Metrics:
         self._running -= 1
         self._tally.changed()
 
-    def operated(self, summary: Summary, way: str | None, faults: Faults, seconds: float, *, refused: bool) -> None:
+    def operated(
+        self, summary: Summary, way: str | None, faults: Faults, seconds: float | None, *, refused: bool
+    ) -> None:
         """An operation that ended, and each of its root fields: by its faults, or that it has none."""
         key = (summary, way, faults, refused)
         found = self._ends.get(key)
@@ -174,7 +176,8 @@ class Metrics:
             if sum(len(name) for name, *_ in (*summary[1:], *faults)) <= _NAMES_KEPT:
                 self._ends[key] = found
         duration, counted = found
-        duration.add(seconds)
+        if seconds is not None:
+            duration.add(seconds)
         for series in counted:
             series.added += 1
         self._tally.changed()

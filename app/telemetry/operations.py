@@ -173,7 +173,9 @@ class Operations:
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
             faults = tuple(_faults(errors, result.previews)) if errors or result.previews else ()
-            self.metrics.operated(summary, result.way, faults, seconds, refused=result.refusal is not None)
+            # The time of a bulk is that of many updates, which have told theirs.
+            told = None if context.bulks else seconds
+            self.metrics.operated(summary, result.way, faults, told, refused=result.refusal is not None)
         except Exception:
             log.exception("an operation could not be counted; its answer stands")
         try:

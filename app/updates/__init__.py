@@ -11,7 +11,8 @@ is written here, once:
 | rest.py, judging.py | the port over HTTP: build, send once, judge; what an answer means |
 | local.py | the port over the store: credentials, `x-simulate`, and the only way to commit (`LocalCall.commit`) |
 | reading.py, reconciliation.py, proof.py | reading a record, after an unknown outcome too; what that proves |
-| roots.py, connections.py, user_errors.py | the fields of the schema, made from the resources |
+| roots.py, fields.py, connections.py, user_errors.py | the fields of the schema, made from the resources |
+| bulk.py, bulk_fields.py | many updates in one field, each of them the single one |
 | preview.py, revision.py | a dry run; what tells one state of a record from another |
 | recording.py, evidence.py, closing.py | the journal's steps, and the end of what was abandoned |
 
