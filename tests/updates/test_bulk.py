@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 
 from app.apis import APIS
-from tests.harness import WIRINGS
+from tests.harness import WIRINGS, serving
 from tests.test_contract import bulk_operation, example_of, operation, record_type, told, whole
 from tests.updates.bulks import Served, served, written
+from tests.updates.test_bulk_runs import Backend, items
 
 PAIRS = [(api, *pair) for api in APIS for pair in zip(api.mutations, api.bulks, strict=True)]
 FAULTS = """userErrors { message code reason inputPath outcome retrySafe retryAfterSeconds readBack requestId
@@ -38,11 +39,13 @@ async def wired(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[
         }
 
 
-async def differences(gateway: Served, mutation: str, bulk: str, variables: Any, **headers: str) -> dict[str, Any]:
+async def differences(
+    gateway: Served, mutation: str, bulk: str, variables: Any, selection: str = "", **headers: str
+) -> dict[str, Any]:
     """What of an item is not as it is of the single update."""
     record, kind = record_type(mutation)
     one, other = (str(uuid.uuid4()) for _ in "12")
-    shown = whole(kind)
+    shown = selection or whole(kind)
     if " updated " in shown:  # a time, which the revision holds, too
         shown = shown.replace(" updated ", " ").replace(" revision ", " ")
     single = await gateway.traced(operation(mutation, shown), variables, one, **headers)
@@ -58,6 +61,8 @@ async def differences(gateway: Served, mutation: str, bulk: str, variables: Any,
         **headers,
     )
     errors = single.body.get("errors", [])
+    of_members = [error for error in errors if len(error["path"]) > 2]
+    of_items = [error for error in errors if error not in of_members]
     outcome = errors[0]["extensions"]["outcome"] if errors else "APPLIED"
     answered = single.body["data"][mutation]
     result = {
@@ -76,12 +81,16 @@ async def differences(gateway: Served, mutation: str, bulk: str, variables: Any,
             [(error["message"], error["extensions"]) for error in many.body.get("errors", [])],
         ),
         "places": (
-            {(bulk, "results", 0, record)} if errors else set(),
-            {tuple(error["path"]) for error in many.body.get("errors", [])},
+            [[bulk, "results", 0, record, *error["path"][2:]] for error in errors],
+            [error["path"] for error in many.body.get("errors", [])],
         ),
         "as data": (
-            {"data": {bulk: {"results": [{**result, "userErrors": [told(error) for error in errors]}], **counts}}},
-            data,
+            {bulk: {"results": [{**result, "userErrors": [told(error) for error in of_items]}], **counts}},
+            data["data"],
+        ),
+        "not as data": (
+            [error["extensions"] for error in of_members],
+            [error["extensions"] for error in data.get("errors", [])],
         ),
         "line": (single.lines, many.lines[:-1]),
         "counted": (single.counted, many.counted - of_the_field(bulk)),
@@ -136,3 +145,26 @@ async def test_what_succeeds_is_the_single_updates(wired: dict[str, Served], wir
 
 def without(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name != "accessKeys"}
+
+
+@pytest.mark.parametrize("fault", ["reset", "cut-off", "html-500", "204-with-body"])
+async def test_what_no_row_says_is_the_single_updates(tmp_path, fault):
+    """Lost connections, answers that nobody documents: what is unknown, and what a read-back shows."""
+    api, mutation, bulk = PAIRS[0]
+    with written() as stream:
+        async with served("sandbox-over-socket", tmp_path, stream) as gateway:
+            await gateway.post(operation(mutation, whole(record_type(mutation)[1])), example_of(api, mutation))
+            found = await differences(gateway, mutation, bulk, example_of(api, mutation), x_simulate=fault)
+    assert found == {}
+
+
+async def test_a_member_that_cannot_be_read_is_told_as_of_the_single_update(tmp_path):
+    backend = Backend()
+    backend.record = {"externalId": {"of": "another type"}}
+    with written() as stream:
+        async with serving(backend.app) as url, served("", tmp_path, stream, url=url) as gateway:
+            found = await differences(
+                gateway, "updateCustomer", "updateCustomers", items(1)[0], "{ id name externalId company { companyId } }"
+            )
+            assert "ANSWER_UNREADABLE" in stream.getvalue()
+    assert found == {}

@@ -49,6 +49,7 @@ class Backend:
     """Answers PUTs with what `answer` says of the item's place; counts what it meets, and how much of it at a time."""
 
     def __init__(self) -> None:
+        self.record: dict[str, Any] = {}  # further members of a read
         self.answer: Answer = lambda _place: Response(status_code=204)
         self.places: list[int] = []
         self.running: Counter[str] = Counter()
@@ -67,7 +68,9 @@ class Backend:
             self.reads += 1
             identifier = request.url.path.rpartition("/")[2]
             company = {"companyId": COMPANY, "companyCode": "A", "_links": []}
-            return JSONResponse({"customerId": identifier, "company": company, "code": "C", "name": "read"})
+            return JSONResponse(
+                {"customerId": identifier, "company": company, "code": "C", "name": "read", **self.record}
+            )
         place = int((await request.json())["name"])
         self.places.append(place)
         path = request.url.path
