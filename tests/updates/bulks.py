@@ -68,17 +68,23 @@ class Served:
         return response.json()
 
     async def traced(self, query: str, variables: Mapping[str, Any], request_id: str, **headers: str) -> Traces:
-        before, start = self._counted(), self.stream.tell()
+        before = self._counted()
+        start = len(self._logged())
         body = await self.post(query, variables, x_request_id=request_id, **headers)
         counted = self._counted() - before
-        self.stream.seek(start)
-        found = [json.loads(line) for line in self.stream.read().splitlines()]
+        found = [json.loads(line) for line in self._logged()[start:].splitlines()]
         lines = [
             {name: value for name, value in line.items() if name not in _ITS_OWN}
             for line in found
             if line["logger"] == "app.telemetry.operations"
         ]
+        assert lines
         return Traces(body, lines, counted)
+
+    def _logged(self) -> str:
+        for handler in logging.getLogger().handlers:
+            handler.flush()  # lines are written several at a time
+        return self.stream.getvalue()
 
     async def entries(self, *request_ids: str) -> list[list[dict[str, Any]]]:
         """The entries of requests that should have left as many each; what nobody waits for is written a moment later."""

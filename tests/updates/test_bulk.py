@@ -164,7 +164,11 @@ async def test_a_member_that_cannot_be_read_is_told_as_of_the_single_update(tmp_
     with written() as stream:
         async with serving(backend.app) as url, served("", tmp_path, stream, url=url) as gateway:
             found = await differences(
-                gateway, "updateCustomer", "updateCustomers", items(1)[0], "{ id name externalId company { companyId } }"
+                gateway,
+                "updateCustomer",
+                "updateCustomers",
+                items(1)[0],
+                "{ id name externalId company { companyId } }",
             )
             assert "ANSWER_UNREADABLE" in stream.getvalue()
     assert found == {}
