@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from app.graphql.bulk_documents import Bulk
 
-# The gateway ends a request by itself after GATEWAY_REQUEST_SECONDS, 60 by default.
-_TIMEOUT = httpx.Timeout(660.0, connect=10.0)
+# The gateway ends a request by itself after GATEWAY_REQUEST_SECONDS, 60 by default. Asking again is safe under keys.
+_TIMEOUT = httpx.Timeout(180.0, connect=10.0)
 
 
 class RefusedError(Exception):

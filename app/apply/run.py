@@ -135,7 +135,7 @@ class Run:
             idle = idle + 1 if len(again) == len(batch) else 0
             if idle == _TRIES:
                 raise StoppedError(why)
-            pause = wait or (2 ** (idle - 1) if idle else 0)
+            pause = max(wait, 2 ** (idle - 1) if idle else 0)
             if self._waiting and pause:
                 self._sleep(min(pause, _LONGEST_WAIT))
 

@@ -110,9 +110,9 @@ async def test_what_is_refused_as_a_whole_is_not_asked_again_and_nothing_was_sen
 
 
 BUSY = {
-    "too many requests": (reply(429, HTML, "retry-after: 7"), [7] * 5),
+    "too many requests": (reply(429, HTML, "retry-after: 7"), [7, 7, 7, 8, 16]),
     "too many requests by a word": (reply(429, HTML, "retry-after: soon"), [1, 2, 4, 8, 16]),
-    "overloaded": (reply(503, errors("GATEWAY_OVERLOADED"), "retry-after: 1"), [1] * 5),
+    "overloaded": (reply(503, errors("GATEWAY_OVERLOADED"), "retry-after: 1"), [1, 2, 4, 8, 16]),
     "no item begun": (reply(200, results(*[("NOT_APPLIED", "NOT_BEGUN", {"retryAfterSeconds": 90})] * 2)), [60] * 5),
 }
 
