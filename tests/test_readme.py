@@ -18,19 +18,39 @@ from graphql import parse, validate
 from app.apis import APIS
 from app.apis.basecone.examples import SUPPLIER_INPUT
 from app.graphql.schema import build_schema
-from tests.processes import ROOT, program
+from tests.processes import ROOT, environment, program
 from tests.readme_tables import ENV_EXAMPLE, PAGES, README, env_example, filled, generated
 
 TEXT = "\n".join(page.read_text() for page in PAGES)
 BLOCKS = re.findall(r"(?:<!-- (?P<marker>[^>]*?) -->\n)?```(?P<language>[a-z]+)\n(?P<body>.*?)```", TEXT, re.DOTALL)
-# A command, which goes on behind a backslash at the end of its line, and what it answers.
-TRANSCRIPT = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n?)*)", re.MULTILINE)
+
+
+def transcripts(body):
+    """Each command of a console block, which goes on while a quote is open or behind a backslash, with its answer."""
+    found = []
+    for line in body.splitlines():
+        if found and not _ends(found[-1][0]):
+            found[-1][0] += f"\n{line}"
+        elif line.startswith("$ "):
+            found.append([line.removeprefix("$ "), ""])
+        else:
+            found[-1][1] += f"{line}\n"
+    return [(command.replace("\\\n", ""), answer) for command, answer in found]
+
+
+def _ends(command):
+    try:
+        return bool(shlex.split(command)) and not command.endswith("\\")
+    except ValueError:
+        return False
+
+
 # Those with a marker need settings of their own: tests/test_readme_operations.py.
 TRANSCRIPTS = [
     pytest.param(command, answer, id=f"curl-{number}")
     for number, (marker, language, body) in enumerate(BLOCKS)
     if language == "console" and not marker
-    for command, answer in TRANSCRIPT.findall(body)
+    for command, answer in transcripts(body)
 ]
 RUNS = re.compile(
     r"<!-- run: (?P<name>\w+)(?: (?P<headers>\{[^\n]*\}))? -->\n(?:```graphql\n(?P<document>.*?)```\n)?"
@@ -72,7 +92,7 @@ def over_the_sandbox(tmp_path_factory):
 def check(command, expected, url):
     assert "http://127.0.0.1:8000" in command
     ended = subprocess.run(
-        shlex.split(command.replace("\\\n", "").replace("http://127.0.0.1:8000", url)),
+        shlex.split(command.replace("http://127.0.0.1:8000", url)),
         capture_output=True,
         text=True,
         timeout=60,
@@ -124,6 +144,36 @@ def test_the_two_commands_are_what_ci_runs():
     assert "pip install -e '.[test]'" in ci
 
 
+@pytest.mark.slow
+def test_four_commands_lead_from_nothing_to_the_first_change(tmp_path):
+    """git clone, cd, the command under "Start", and the first transcript; in an environment of its own."""
+    subprocess.run(["git", "clone", "-q", str(ROOT), "gateway"], cwd=tmp_path, check=True)
+    start = next(body for _, language, body in BLOCKS if language == "sh" and "pip install" in body)
+    command, answer = TRANSCRIPTS[0].values
+    assert README.read_text().index(start) < README.read_text().index(answer)
+    variables = environment({"GATEWAY_PORT": "0"})
+    del variables["PYTHONPATH"]
+    with subprocess.Popen(
+        ["bash", "-euc", start.replace("&& .venv/bin/python", "&& exec .venv/bin/python")],
+        cwd=tmp_path / "gateway",
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            said = ""
+            while "startup complete" not in said:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            check(command, answer, re.search(r"on (http://[^/\s]+)/graphql", said)[1])
+        finally:
+            process.terminate()
+            process.stdout.read()
+    assert "[removed]" not in said
+
+
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_every_snippet_parses(number):
     marker, language, body = BLOCKS[number]
@@ -131,9 +181,7 @@ def test_every_snippet_parses(number):
         case "json":
             json.loads(body)
         case "sh" | "console":
-            text = "\n".join(
-                line.removeprefix("$ ") for line in body.splitlines() if language == "sh" or line.startswith("$ ")
-            )
+            text = body if language == "sh" else "\n".join(command for command, _ in transcripts(body))
             assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
         case "graphql" if marker == "router: stub":
             parse(body)  # composed with the schema by tests/external/test_federation.py

@@ -25,7 +25,7 @@ from app.journal.hashes import Hashes
 from app.telemetry.lines import Line
 from tests.processes import program, run
 from tests.telemetry.running import CUSTOMER, update
-from tests.test_readme import EXPORT, TEXT, TRANSCRIPT, check, marked
+from tests.test_readme import EXPORT, TEXT, check, marked, transcripts
 
 PYTHON = ".venv/bin/python"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a container listens on
@@ -39,7 +39,7 @@ def shop(tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(3), ids=["without a token", "with it", "beyond its scopes"])
 def test_a_callers_transcript_is_what_the_gateway_answers(shop, number):
-    command, answer = TRANSCRIPT.findall(marked("callers: transcript"))[number]
+    command, answer = transcripts(marked("callers: transcript"))[number]
     check(command, answer, shop.url)
 
 
@@ -118,7 +118,7 @@ def sandboxed(tmp_path_factory):
 
 def transcript(name):
     """Variables, arguments and the output of the one command of a block."""
-    command, _, answer = marked(name).removeprefix("$ ").partition("\n")
+    ((command, answer),) = transcripts(marked(name))
     words = shlex.split(command)
     given = dict(word.split("=", 1) for word in itertools.takewhile(lambda word: "=" in word, words))
     assert words[len(given) : len(given) + 3] == [PYTHON, "-m", "app"]

@@ -376,6 +376,7 @@ async def _kept_secret(store: SqlStore, statements: EntryStatements) -> str:
     if not await store.query(statements.secret, "journal"):
         await store.execute([Statement(statements.make_secret, [("journal", new_secret())])])
         log.warning(
-            "GATEWAY_JOURNAL_SECRET is not set: the journal's secret is kept in the store, so that a dump holds it"
+            # Nothing may stand behind the setting's name: the log takes it for what the setting holds.
+            "the store, and so a dump of it, holds what keys the journal's hashes: there is no GATEWAY_JOURNAL_SECRET"
         )
     return str((await store.query(statements.secret, "journal"))[0][0])
