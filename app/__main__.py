@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -14,16 +15,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    gc.disable()  # until all is loaded, and for a server made (`settle`): a tenth of a start
+
 from starlette.applications import Starlette
 
 from app import history
 from app.apis import APIS
 from app.apply import add_arguments as add_apply_arguments
 from app.bootstrap import Backends, create_app, create_sandbox, open_store_for
-from app.check import check, undocumented
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
-from app.graphql.typescript import print_typescript
 from app.server.listening import ServerError, address_of, bound_socket
 from app.server.serving import run, settle
 from app.server.workers import run_workers
@@ -49,11 +51,15 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     command = given.command or "serve"
+    if command != "serve":
+        gc.enable()
     try:
         if command in {"schema", "typescript", "apply"}:
             return _with_schema(command, given)
         if command == "check":
             logs.configure("error", "auto")
+            from app.check import check, undocumented  # noqa: PLC0415 - a server loads nothing of it
+
             return (undocumented if given.undocumented else check)(APIS, sys.stdout, as_json=given.json)
         settings = read_settings(APIS)
         if command == "journal":
@@ -96,9 +102,12 @@ def _with_schema(command: str, given: argparse.Namespace) -> int:
         from app.apply.command import apply  # noqa: PLC0415 - what it draws with is of no use to a server
 
         return apply(given, schema._schema)  # noqa: SLF001 - Strawberry's only handle
-    # A page's module ends with its own line break.
-    text = f"{print_sdl(schema)}\n" if command == "schema" else print_typescript(schema._schema, APIS)  # noqa: SLF001 - Strawberry's only handle
-    sys.stdout.write(text)
+    if command == "schema":
+        sys.stdout.write(f"{print_sdl(schema)}\n")
+    else:
+        from app.graphql.typescript import print_typescript  # noqa: PLC0415 - a server loads nothing of it
+
+        sys.stdout.write(print_typescript(schema._schema, APIS))  # noqa: SLF001 - Strawberry's only handle
     return 0
 
 
@@ -139,8 +148,8 @@ def _serve(settings: Settings) -> int:
         "body_seconds": 2 * given.body_seconds,
         "answer_seconds": given.request_seconds + 60,
     }
+    settle()
     if not several:
-        settle()
         return run(app, listening, **bounds)
     with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
         if settings.metrics_folder is None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.edge.auth.signed import SCOPE_CLAIMS
+from app.edge.auth.authenticator import SCOPE_CLAIMS
 from app.edge.auth.static import StaticToken, doubled
 from app.edge.settings import EdgeSettings
 from app.edge.statuses import Release

@@ -139,10 +139,13 @@ def _end() -> None:
 
 
 def settle() -> None:
-    """What was made by now, schema and modules, lives as long as the process; the garbage collector is spared it."""
-    gc.collect()
+    """What was made by now, schema and modules, lives as long as the process; the garbage collector is spared it.
+
+    What of it is garbage stays, too: to look for that costs more than it is worth.
+    """
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
+    gc.enable()
 
 
 def configured(app: Any, *, grace: float, **options: Any) -> Config:

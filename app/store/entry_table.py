@@ -6,6 +6,7 @@ An entry's id is a UUID of version 7, so that ids are in the order of time and t
 from __future__ import annotations
 
 import functools
+import importlib
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,6 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,13 +126,18 @@ def entry_statements(dialect: Dialect) -> EntryStatements:
     return EntryStatements(dialect)
 
 
+def _inserting(dialect: Dialect) -> Any:
+    """The engine's `insert`, which alone knows of conflicts."""
+    return importlib.import_module(f"sqlalchemy.dialects.{dialect.name}").insert
+
+
 class EntryStatements:
     """SQL texts for one engine, with positional parameters in the order of the comments."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         name: Any = bindparam
-        insert = (sqlite_insert if dialect.name == "sqlite" else postgres_insert)(entry_table)
+        insert = _inserting(dialect)(entry_table)
         own = _c.id == name("key")
         ended, unended = _c.outcome.is_not(None), _c.outcome.is_(None)
         proven = and_(_c.outcome == literal_column("'UNKNOWN'"), name("new", type_=Text) == literal_column("'APPLIED'"))
@@ -181,7 +185,7 @@ class EntryStatements:
         self.expire = self._text(entry_table.update().where(_c.id.in_(held)).values(freed).returning(_c.id), "key")
         self.count = self._text(select(func.count()).select_from(entry_table))
         self.secret = self._text(select(secret_table.c.value).where(secret_table.c.name == name("key")), "key")
-        make = (sqlite_insert if dialect.name == "sqlite" else postgres_insert)(secret_table)
+        make = _inserting(dialect)(secret_table)
         self.make_secret = self._text(make.on_conflict_do_nothing(), "name", "value")
         self.page = functools.lru_cache(256)(self._page)
         self.total = functools.lru_cache(256)(self._total)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cachetools import TTLCache
 from sqlalchemy import (
+    JSON,
     BigInteger,
     ColumnElement,
     Dialect,
@@ -21,7 +22,6 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSON
 
 from app.store.records import Place, Record, Selection, Write
 from app.store.tables import folded, key, matchable, record, record_columns, storable
@@ -115,7 +115,7 @@ class Queries:
             conditions.append(position(columns.search_text, bindparam("search", type_=Text)) > literal_column("0"))
         if shape.ids:
             ids = bindparam("ids", type_=Text)
-            each = func.json_array_elements_text(cast(ids, JSON)) if postgres else func.json_each(ids)
+            each = func.json_array_elements_text(cast(ids, JSON())) if postgres else func.json_each(ids)
             conditions.append(columns.id.in_(select(each.table_valued("value").c.value)))
         return conditions
 

@@ -17,9 +17,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from authlib.oauth2.auth import ClientAuth
-from authlib.oauth2.rfc6749.parameters import prepare_token_request
-
 from app.call import Call
 from app.errors import (
     ANSWER_UNREADABLE,
@@ -92,6 +89,11 @@ class TokenSource:
     ) -> None:
         self._username = username
         self._password = password
+        # Loaded where a service has such an endpoint.
+        from authlib.oauth2.auth import ClientAuth  # noqa: PLC0415
+        from authlib.oauth2.rfc6749.parameters import prepare_token_request  # noqa: PLC0415
+
+        self._prepare = prepare_token_request
         self._client = ClientAuth(client_id, client_secret, "client_secret_basic" if client_secret else "none")
         self._backend = backend
         self._margin = margin
@@ -177,7 +179,7 @@ class TokenSource:
         return failure
 
     async def _grant(self, call: Call, grant: str, **parameters: str) -> GatewayError | None:
-        form = prepare_token_request(grant, **parameters)
+        form = self._prepare(grant, **parameters)
         _, headers, form = self._client.prepare("POST", self._path, dict(_FORM), form)
         asked = self._clock()
         try:

@@ -2,9 +2,9 @@
 
 https://developers.basecone.com/ApiReference/CompanyCollection, …/VatCodesCollection, …/GeneralLedgersCollection.
 Links are left out: they name the backend's host.
-"""
 
-from __future__ import annotations
+Annotations are no texts here: each would be compiled at each start.
+"""
 
 from typing import Any
 

@@ -2,9 +2,9 @@
 
 Fields: https://developers.basecone.com/ApiReference/UpdateCustomer and …/UpdateSupplier (requests),
 …/CustomerDetails and …/SupplierDetails (reads). Requests are spelled exactly as the pages' examples spell them.
-"""
 
-from __future__ import annotations
+Annotations are no texts here: each would be compiled at each start.
+"""
 
 import dataclasses
 from collections.abc import Mapping

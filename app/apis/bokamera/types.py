@@ -1,11 +1,12 @@
 """Booking customers in GraphQL, and the one mapping to and from BokaMera's JSON.
 
 Fields: https://testapi.bokamera.se/jsv/metadata?op=UpdateCustomer. BokaMera spells everything in PascalCase.
+
+Annotations are no texts here: each would be compiled at each start.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import strawberry
 from strawberry import UNSET
@@ -14,9 +15,6 @@ from app.errors import NULL_NOT_SUPPORTED, VALUE_NOT_SUPPORTED, GatewayError, Ga
 from app.mapping.scalars import UUID, DateTime
 from app.mapping.wire import arguments_of, wire
 from app.updates.revision import revision_field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # The company's definitions are no state of a customer.
 NO_STATE = ("customFields",)

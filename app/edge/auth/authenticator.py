@@ -23,6 +23,7 @@ METRICS_SCOPE = "metrics:read"
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _CHALLENGE = 'Bearer realm="gateway"'
 RETRY_SECONDS = 5
+SCOPE_CLAIMS = ("scope", "scp")  # RFC 9068; Entra and Okta
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from app.call import Call
-from app.edge.auth.authenticator import Authenticator, Checker, KeysUnavailableError
-from app.edge.auth.keys import FetchedKeys, FixedKeys, Keys, read_keys
-from app.edge.auth.signed import SignedTokens
+from app.edge.auth.authenticator import Authenticator, Checker
 from app.edge.auth.static import StaticToken, StaticTokens, TokensFileError, doubled, read_tokens
-from app.upstream.exchange import Answer, Request
-from app.upstream.upstream import Limits, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,17 +14,18 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from app.edge.auth.issuer import Issuer
+    from app.edge.auth.keys import Keys
+    from app.upstream.upstream import Limits
+
 
 log = logging.getLogger(__name__)
-
-_OK = 200
-_FETCH_SECONDS = 10.0
 
 
 class Entrance:
     """`authenticator` is None where anyone may call; `keys` where no signed token is taken.
 
-    `signed` are the arguments of SignedTokens but its keys. Raises KeysUnavailableError or TokensFileError.
+    The others are an `Issuer`'s. Raises KeysUnavailableError or TokensFileError.
     """
 
     def __init__(
@@ -47,22 +40,22 @@ class Entrance:
         limits: Limits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._upstream: Upstream | None = None
         self._given = tuple(tokens)
         self._tokens_file = tokens_file
-        self._key_file = key_file
         self._known_scopes = known_scopes
         self._static = StaticTokens(self._read_tokens())
-        self.keys: Keys | None = None
+        self._issuer: Issuer | None = None
         checkers: list[Checker] = [self._static] if self._static.tokens else []
         if signed is not None:
-            if jwks_url is not None:
-                self.keys = self._fetched(jwks_url, limits, transport)
-            else:
-                assert key_file is not None
-                self.keys = FixedKeys(_of_file(key_file))
-            checkers.append(SignedTokens(keys=self.keys, **signed))
+            from app.edge.auth.issuer import Issuer  # noqa: PLC0415 - see there
+
+            self._issuer = Issuer(signed, jwks_url, key_file, limits, transport)
+            checkers.append(self._issuer.checker)
         self.authenticator = Authenticator(checkers) if checkers else None
+
+    @property
+    def keys(self) -> Keys | None:
+        return None if self._issuer is None else self._issuer.keys
 
     @property
     def tokens(self) -> tuple[StaticToken, ...]:
@@ -76,12 +69,8 @@ class Entrance:
                 log.info("the file of callers' tokens was read again: %d tokens", len(self._static.tokens))
             except TokensFileError as error:
                 log.error("GATEWAY_CALLER_TOKENS_FILE: %s; the former tokens stay", error)  # noqa: TRY400 - one line
-        if isinstance(self.keys, FixedKeys) and self._key_file is not None:
-            try:
-                self.keys.keys = _of_file(self._key_file)
-                log.info("the file of the issuer's keys was read again")
-            except KeysUnavailableError as error:
-                log.error("GATEWAY_JWT_KEY_FILE: %s; the former keys stay", error)  # noqa: TRY400 - one line
+        if self._issuer is not None:
+            self._issuer.reload()
 
     def _read_tokens(self) -> tuple[StaticToken, ...]:
         if self._tokens_file is None:
@@ -91,37 +80,6 @@ class Entrance:
             raise TokensFileError(f"{self._tokens_file}: {problem}")
         return tokens
 
-    def _fetched(self, url: str, limits: Limits | None, transport: httpx.AsyncBaseTransport | None) -> Keys:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        limits = replace(limits or Limits(), proxy_url=None)  # the proxy is for backends
-        upstream = self._upstream = Upstream("token issuer", origin, limits, transport)
-        request = Request("GET", url.removeprefix(origin) or "/", headers={"accept": "application/json"})
-
-        async def fetch() -> bytes:
-            deadline = asyncio.get_running_loop().time() + _FETCH_SECONDS
-            return await upstream.send(request, Call("jwks", deadline=deadline), _keys_in)
-
-        return FetchedKeys(fetch)
-
     async def aclose(self) -> None:
-        if self._upstream is not None:
-            await self._upstream.aclose()
-
-
-def _keys_in(response: Answer) -> bytes:
-    if response.status != _OK or not read_keys(response.body):
-        raise KeysUnavailableError(f"the issuer answered with status {response.status} and no keys")
-    return response.body
-
-
-def _of_file(path: Path) -> Any:
-    try:
-        keys = read_keys(path.read_bytes())
-    except OSError as error:
-        raise KeysUnavailableError(f"{path}: {error.strerror}") from error
-    except KeysUnavailableError as error:
-        raise KeysUnavailableError(f"{path}: {error}") from None
-    if not keys:
-        raise KeysUnavailableError(f"{path}: no key that can check a signature")
-    return keys
+        if self._issuer is not None:
+            await self._issuer.aclose()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError, ClaimError, ExpiredTokenError, JoseError, MissingClaimError
 
-from app.edge.auth.authenticator import Caller, TokenRefusedError
+from app.edge.auth.authenticator import SCOPE_CLAIMS, Caller, TokenRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,6 @@ ALGORITHMS: Mapping[str, str] = {
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
     **dict.fromkeys(("EdDSA", "Ed25519"), "OKP"),
 }
-SCOPE_CLAIMS = ("scope", "scp")  # RFC 9068; Entra and Okta
 _CAUSES = {"iss": "issuer", "nbf": "not yet valid", "iat": "not yet valid", "exp": "expired"}
 _SHOWN = re.compile(r"[A-Za-z0-9._~:/@-]{1,200}")
 _UNREADABLE = (JoseError, ValueError, TypeError, RecursionError)

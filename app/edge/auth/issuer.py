@@ -1,0 +1,95 @@
+"""The issuer of signed tokens, composed: its keys, of a file or behind a URL, and what checks a token with them.
+
+Loaded where there is one: cryptography takes a tenth of a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from app.call import Call
+from app.edge.auth.authenticator import KeysUnavailableError
+from app.edge.auth.keys import FetchedKeys, FixedKeys, Keys, read_keys
+from app.edge.auth.signed import SignedTokens
+from app.upstream.exchange import Answer, Request
+from app.upstream.upstream import Limits, Upstream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+log = logging.getLogger(__name__)
+
+_OK = 200
+_FETCH_SECONDS = 10.0
+
+
+class Issuer:
+    """`signed` are the arguments of SignedTokens but its keys. Raises KeysUnavailableError."""
+
+    def __init__(
+        self,
+        signed: dict[str, Any],
+        jwks_url: str | None,
+        key_file: Path | None,
+        limits: Limits | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._upstream: Upstream | None = None
+        self._key_file = key_file
+        self.keys: Keys
+        if jwks_url is not None:
+            self.keys = self._fetched(jwks_url, limits, transport)
+        else:
+            assert key_file is not None
+            self.keys = FixedKeys(_of_file(key_file))
+        self.checker = SignedTokens(keys=self.keys, **signed)
+
+    def reload(self) -> None:
+        """Reads the file again. One that cannot be used leaves the keys that were there."""
+        if isinstance(self.keys, FixedKeys) and self._key_file is not None:
+            try:
+                self.keys.keys = _of_file(self._key_file)
+                log.info("the file of the issuer's keys was read again")
+            except KeysUnavailableError as error:
+                log.error("GATEWAY_JWT_KEY_FILE: %s; the former keys stay", error)  # noqa: TRY400 - one line
+
+    def _fetched(self, url: str, limits: Limits | None, transport: httpx.AsyncBaseTransport | None) -> Keys:
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        limits = replace(limits or Limits(), proxy_url=None)  # the proxy is for backends
+        upstream = self._upstream = Upstream("token issuer", origin, limits, transport)
+        request = Request("GET", url.removeprefix(origin) or "/", headers={"accept": "application/json"})
+
+        async def fetch() -> bytes:
+            deadline = asyncio.get_running_loop().time() + _FETCH_SECONDS
+            return await upstream.send(request, Call("jwks", deadline=deadline), _keys_in)
+
+        return FetchedKeys(fetch)
+
+    async def aclose(self) -> None:
+        if self._upstream is not None:
+            await self._upstream.aclose()
+
+
+def _keys_in(response: Answer) -> bytes:
+    if response.status != _OK or not read_keys(response.body):
+        raise KeysUnavailableError(f"the issuer answered with status {response.status} and no keys")
+    return response.body
+
+
+def _of_file(path: Path) -> Any:
+    try:
+        keys = read_keys(path.read_bytes())
+    except OSError as error:
+        raise KeysUnavailableError(f"{path}: {error.strerror}") from error
+    except KeysUnavailableError as error:
+        raise KeysUnavailableError(f"{path}: {error}") from None
+    if not keys:
+        raise KeysUnavailableError(f"{path}: no key that can check a signature")
+    return keys
