@@ -143,7 +143,6 @@ def configure(
     )
     root = logging.getLogger()
     for former in root.handlers[:]:
-        former.flush()
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level.upper())
