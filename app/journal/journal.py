@@ -136,14 +136,14 @@ class Journal:
         await self._record(waiting, loop_deadline)
         return waiting.identifier
 
-    async def record(self, identifier: str, intent: Intent, end: End) -> None:
+    async def record(self, identifier: str, intent: Intent, end: End, loop_deadline: float | None = None) -> None:
         """An entry with its end, as of a refusal by the local rules; nothing where the id is there already.
 
-        Waited for only under a key. Raises like `begin`.
+        Waited for only under a key, until the deadline. Raises like `begin`.
         """
         waiting = _Waiting(identifier, intent, end)
         if intent.key is not None:
-            await self._record(waiting, None)
+            await self._record(waiting, loop_deadline)
         else:
             self._write_soon(waiting)
 
@@ -238,8 +238,8 @@ class Journal:
         try:
             recorded = await waiting.written
         except (TimeoutError, asyncio.CancelledError) as error:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
+            if waiting in self._waiting and waiting.end is None:
+                self._waiting.remove(waiting)  # an end is written all the same
             if isinstance(error, asyncio.CancelledError):
                 if waiting.end is None and waiting.identifier in self._live:  # written in the same moment
                     self._unsent(waiting.identifier)

@@ -28,6 +28,7 @@ from app.journal.entries import End, Entry, Intent, Key
 from app.journal.keys import KeyTakenError, earlier, key_of
 from app.mapping.wire import arguments_of
 from app.store.entry_table import begun_of, entry_id, now
+from app.store.records import until
 from app.updates.evidence import evidence_of, sent_fields
 from app.updates.reconciliation import timed_out
 from app.upstream.identity import identity
@@ -107,7 +108,10 @@ class UpdateRecording:
 
     async def earlier(self) -> Entry | None:
         """The entry that answers this request, where it came before. Raises GatewayError."""
-        return None if self._key is None else await earlier(self._journal, self._key)
+        if self._key is None:
+            return None
+        async with until(self._call.deadline):
+            return await earlier(self._journal, self._key)
 
     async def sending(self, deadline: float) -> None:
         intent = self._intent(deadline)
@@ -159,15 +163,17 @@ class UpdateRecording:
     async def _stands(self, entry: Awaitable[Entry | None]) -> bool:
         """Whether there is such an entry; not, where it cannot be looked up."""
         with contextlib.suppress(GatewayError):
-            return await entry is not None
+            async with until(self._call.deadline):
+                return await entry is not None
         return False
 
     async def _record(self, end: End) -> None:
         """What became of the update is told, also where the journal cannot be written any more."""
         try:
-            await self._journal.record(self._committed or entry_id(now()), self._intent(None), end)
+            identifier = self._committed or entry_id(now())
+            await self._journal.record(identifier, self._intent(None), end, self._call.deadline)
         except GatewayError as error:
-            log.warning("the end of an update could not be recorded: %s", error.detail or error)
+            log.warning("the end of an update is not recorded yet, or cannot be: %s", error.detail or error)
 
     def _end(self, end: End) -> None:
         if self._sent is not None:
