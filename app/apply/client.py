@@ -34,6 +34,15 @@ class RefusedError(Exception):
     """Nothing was executed, and asking again would not help; one line."""
 
 
+class ItemRefusedError(RefusedError):
+    """One item, at `index`, keeps the others from being begun; `fate` is its own."""
+
+    def __init__(self, index: int, fate: Fate) -> None:
+        super().__init__(fate.message)
+        self.index = index
+        self.fate = fate
+
+
 class TooLargeError(RefusedError):
     """The gateway takes fewer items a request, or fewer bytes."""
 
@@ -50,7 +59,12 @@ class LostError(Exception):
     """What was sent may have been executed."""
 
 
+class _Input(msgspec.Struct):
+    path: list[str | int] = msgspec.field(default_factory=list)
+
+
 class _Extensions(msgspec.Struct):
+    input: _Input = msgspec.field(default_factory=_Input)
     code: str | None = None
     reason: str | None = None
     outcome: str | None = None
@@ -61,6 +75,17 @@ class _Error(msgspec.Struct):
 
     message: str = "the gateway's answer cannot be read"
     extensions: _Extensions = msgspec.field(default_factory=_Extensions)
+
+    def refusal(self) -> RefusedError:
+        known, path = self.extensions, [*map(str, self.extensions.input.path)]
+        if known.reason == "TOO_MANY_ITEMS":
+            return TooLargeError(str(self))
+        if path[:1] != ["items"] or not path[1:2] or not path[1].isdecimal():
+            return RefusedError(f"the gateway refused the request: {self}")
+        fate = Fate(
+            outcome="NOT_APPLIED", code=known.code, reason=known.reason, input_path=path[2:], message=self.message
+        )
+        return ItemRefusedError(int(path[1]), fate)
 
     def __str__(self) -> str:
         cause = self.extensions.reason or self.extensions.code
@@ -138,7 +163,7 @@ class Client:
         if payload is None:
             if error.extensions.outcome != "NOT_APPLIED":
                 raise LostError(str(error))
-            raise (TooLargeError if error.extensions.reason == "TOO_MANY_ITEMS" else RefusedError)(str(error))
+            raise error.refusal()
         try:
             results = msgspec.convert(payload["results"], list[_ItemResult])
         except (msgspec.ValidationError, KeyError, TypeError) as error:
@@ -191,7 +216,7 @@ def _raise_for(response: httpx.Response, answered: str, error: _Error) -> None:
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         raise TooLargeError(f"{answered}: a row is larger than it takes")
     if known and not response.is_server_error:
-        raise RefusedError(f"the gateway refused the request: {error}")
+        raise error.refusal()
     if status != httpx.codes.REQUEST_TIMEOUT and (response.is_redirect or response.is_client_error):
         raise RefusedError(f"{answered}; is it the gateway's GraphQL address?")
 

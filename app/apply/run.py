@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from app.apply.client import BusyError, LostError, RefusedError, TooLargeError
+from app.apply.client import BusyError, ItemRefusedError, LostError, RefusedError, TooLargeError
 from app.apply.results import Fate, Result, ResultsError
 from app.apply.rows import KEY
 from app.json_codec import encode_json
@@ -43,7 +43,12 @@ _IN_PROGRESS = "IDEMPOTENT_REQUEST_IN_PROGRESS"
 _OF_ALL = frozenset({"IDEMPOTENCY_NOT_AVAILABLE", "SCOPE_MISSING"})
 _NOT_BEGUN_BY_ANY = _OF_ALL | {_NOT_BEGUN}
 # Refusals without a look at the key: they say nothing of an earlier request under it.
-_KEY_NOT_ASKED = _NOT_BEGUN_BY_ANY | {"IDEMPOTENCY_KEY_REUSED", "STORE_UNAVAILABLE"}
+_KEY_NOT_ASKED = _NOT_BEGUN_BY_ANY | {
+    "IDEMPOTENCY_KEY_REUSED",
+    "STORE_UNAVAILABLE",
+    "LIST_TOO_LONG",
+    "VARIABLE_INVALID",
+}
 _UNREACHED = frozenset({"BACKEND_UNAVAILABLE", "UNAUTHENTICATED"})
 
 
@@ -168,9 +173,13 @@ class Run:
         except BusyError as error:
             fates = [Fate(outcome="NOT_APPLIED", reason=_NOT_BEGUN, message=str(error), wait=error.wait)] * len(batch)
         except RefusedError as error:
-            self._most = max(1, len(batch) // 2)
-            stop = None if isinstance(error, TooLargeError) and len(batch) > 1 else str(error)
             fates = [Fate(outcome="NOT_APPLIED", reason=_NOT_BEGUN, message=str(error))] * len(batch)
+            if isinstance(error, ItemRefusedError) and error.index < len(batch):
+                fates[error.index] = error.fate
+            elif isinstance(error, TooLargeError) and len(batch) > 1:
+                self._most = len(batch) // 2
+            else:
+                stop = str(error)
         told = f"{fates[0].reason}: {fates[0].message}" if fates[0].reason else str(fates[0].message)
         if all(fate.reason in _OF_ALL for fate in fates):
             stop = told

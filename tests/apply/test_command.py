@@ -145,11 +145,16 @@ async def test_one_file_takes_each_mutation(tmp_path, command):
         {"mutation": "patchCustomer", "id": customer, "patch": patch},
         {"mutation": "updateCustomer", "id": customer, "input": whole},
         {"mutation": "updateBookingCustomer", "id": booking, "input": {"email": "anna@example.com"}},
+        # The gateway begins no bulk with this one.
+        {"mutation": "patchSupplier", "id": FIRST, "patch": {"metadata": dict.fromkeys(map(str, range(300)), "a")}},
     ]
     assert {line["mutation"] for line in lines} == set(bulks(SCHEMA))
     async with gateway(tmp_path) as url:
         code, out, err = await command(url, "\n".join(map(json.dumps, lines)), mutation=None)
-    assert (code, out.splitlines()[0], err) == (0, "5 rows: 5 APPLIED", "")
+    assert err == ""
+    assert (code, out.splitlines()[0]) == (1, "6 rows: 5 APPLIED, 1 NOT_APPLIED")
+    last = kept(command.folder)[-1]
+    assert (last["line"], last["reason"], last["inputPath"]) == (6, "LIST_TOO_LONG", ["patch", "metadata"])
 
 
 def shown(name):
@@ -243,7 +248,7 @@ CALLERS = {
     "trusted documents alone": ({"GATEWAY_TRUSTED_ONLY": "true"}, None, 0, ""),
     "no token": (static(), None, 2, "the gateway refused the request: CALLER_"),
     "an expired token": (JWT, lambda: signed(scope=SCOPED, exp=1), 2, "the gateway refused the request: CALLER_"),
-    "no scope to read": (static("suppliers:write"), TOKEN, 2, "SCOPE_MISSING: "),
+    "no scope to read": (static("suppliers:write"), TOKEN, 2, "the gateway refused the request: SCOPE_MISSING: "),
     "no journal": ({"GATEWAY_JOURNAL": "false"}, None, 2, "IDEMPOTENCY_NOT_AVAILABLE: "),
     "small bulks": ({"GATEWAY_MAX_BULK": "1"}, None, 0, ""),
 }

@@ -46,8 +46,9 @@ def results(*outcomes, field="patchSuppliers"):
     return {"data": {field: {"results": items}}}
 
 
-def errors(reason, outcome=None, *, data=False, code="BAD_REQUEST"):
+def errors(reason, outcome=None, *, data=False, code="BAD_REQUEST", path=None):
     extensions = {"code": code, "reason": reason, "requestId": "r"} | ({"outcome": outcome} if outcome else {})
+    extensions |= {"input": {"path": path}} if path else {}
     return {"errors": [{"message": f"about {reason}", "extensions": extensions}]} | (
         {"data": {"patchSuppliers": None}} if data else {}
     )
@@ -86,7 +87,7 @@ async def go(url, file, kept=None, **plan):
 
 REFUSED = {
     "a scope that is missing": (200, errors("SCOPE_MISSING", "NOT_APPLIED", data=True, code="FORBIDDEN"), "SCOPE_MISSING"),
-    "a field that is refused": (200, errors("X", "NOT_APPLIED", data=True), "X: about X"),
+    "a field that is refused": (200, errors("X", "NOT_APPLIED", data=True), "the gateway refused the request: X: about X"),
     "another schema": (200, errors("DOCUMENT_INVALID"), "the gateway refused the request: DOCUMENT_INVALID"),
     "another schema, by status": (400, errors("DOCUMENT_INVALID"), "the gateway refused the request: DOCUMENT_INVALID"),
     "a caller that is unknown": (401, errors("CALLER_TOKEN_INVALID"), "the gateway refused the request: CALLER_TOKEN_INVALID"),
@@ -246,6 +247,37 @@ async def test_requests_hold_fifty_rows_of_one_mutation_and_not_too_many_bytes()
         stopped, _, known, _ = await go(server.url, file)
     assert (stopped, len(known)) == (None, 71)
     assert [len(keys) for keys in server.keys] == [50, 10, 5, 3, 2, 1]
+
+
+ONE_ITEM = {
+    "a list that is too long": errors("LIST_TOO_LONG", "NOT_APPLIED", data=True, path=["items", 1, "patch", "name"]),
+    "another schema": errors("VARIABLE_INVALID", path=["items", 1, "patch", "name"]),
+}
+
+
+@pytest.mark.parametrize("case", ONE_ITEM)
+async def test_a_row_that_keeps_a_bulk_from_being_begun_is_told_and_the_others_are_sent(case):
+    reason = ONE_ITEM[case]["errors"][0]["extensions"]["reason"]
+    kept = Results()
+    async with Scripted(reply(200, ONE_ITEM[case]), reply(200, results("APPLIED", "APPLIED"))) as server:
+        stopped, _, known, waits = await go(server.url, rows(3), kept)
+        assert (stopped, waits) == (None, [])
+        assert known == {2: ("APPLIED", None), 3: ("NOT_APPLIED", reason), 4: ("APPLIED", None)}
+        assert server.keys[1] == [server.keys[0][0], server.keys[0][2]]
+    assert (kept.get(3).input_path, kept.get(3).message) == (["patch", "name"], f"about {reason}")
+    async with Scripted(LOST["reset"], reply(200, ONE_ITEM[case]), reply(200, results("APPLIED", "APPLIED"))) as server:
+        _, _, known, _ = await go(server.url, rows(3))
+    assert known == {2: ("APPLIED", None), 3: ("UNKNOWN", None), 4: ("APPLIED", None)}
+
+
+OTHER_PLACES = [["items"], ["items", 7], ["items", "x"], ["dryRun"], ["items", -1]]
+
+
+@pytest.mark.parametrize("path", OTHER_PLACES, ids=str)
+async def test_a_refusal_at_another_place_is_of_the_request(path):
+    async with Scripted(reply(200, errors("X", path=path))) as server:
+        stopped, run, known, _ = await go(server.url, rows())
+    assert (stopped.endswith("about X"), run.began, known, len(server.sent)) == (True, False, {}, 1)
 
 
 TOO_LARGE = {
