@@ -34,31 +34,31 @@ class BulkFields:
         )
 
     def refuse_many(
-        self, document: Document, operation: Operation, given: Mapping[str, Any]
+        self, document: Document, operation: Operation, variables: Mapping[str, Any]
     ) -> tuple[dict[str, GatewayError], Mapping[str, Any]]:
         """The errors by response key, and the variables without the items that are too many: they cost nothing more."""
-        values = {key: _items(node) for key, node in self._fields(document, operation, given).items()}
-        count = sum(_count(value, operation, given) for value in values.values())
+        values = {key: _items(node) for key, node in self._fields(document, operation, variables).items()}
+        count = sum(_count(value, operation, variables) for value in values.values())
         if count <= self._most:
-            return {}, given
+            return {}, variables
         text = (
             f"A request has at most {self._most} items in all its bulk fields; this one has {count}. Nothing was sent."
         )
         named = {value.name.value for value in values.values() if isinstance(value, VariableNode)}
-        kept = {name: [] if name in named and isinstance(value, list) else value for name, value in given.items()}
+        kept = {name: [] if name in named and isinstance(value, list) else value for name, value in variables.items()}
         return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, kept
 
-    def _fields(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> dict[str, FieldNode]:
+    def _fields(self, document: Document, operation: Operation, variables: Mapping[str, Any]) -> dict[str, FieldNode]:
         """The bulk fields that are run, after fragments, `@skip` and `@include`."""
         root = self._schema.mutation_type
         assert root is not None
         conditions = [item for item in operation.node.variable_definitions or () if named_type(item.type) == "Boolean"]
-        variables = get_variable_values(self._schema, conditions, dict(given))
-        if not isinstance(variables, VariableValues):
+        values = get_variable_values(self._schema, conditions, dict(variables))
+        if not isinstance(values, VariableValues):
             return {}  # refused where variables are read
         fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
         try:
-            collected = collect_fields(self._schema, fragments, variables, root, operation.node, hide_suggestions=True)
+            collected = collect_fields(self._schema, fragments, values, root, operation.node, hide_suggestions=True)
         except GraphQLError:  # a condition's variable is null
             return {}
         groups = {key: details[0].node for key, details in collected.grouped_field_set.items()}
@@ -69,11 +69,11 @@ def _items(field: FieldNode) -> Any:
     return next((item.value for item in field.arguments or () if item.name.value == ITEMS), None)
 
 
-def _count(value: Any, operation: Operation, given: Mapping[str, Any]) -> int:
+def _count(value: Any, operation: Operation, variables: Mapping[str, Any]) -> int:
     if isinstance(value, VariableNode):
         name = value.name.value
-        if name in given:
-            items = given[name]
+        if name in variables:
+            items = variables[name]
             return len(items) if isinstance(items, list) else int(items is not None)
         definitions = operation.node.variable_definitions or ()
         value = next((item.default_value for item in definitions if item.variable.name.value == name), None)

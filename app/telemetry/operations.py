@@ -6,18 +6,17 @@ Stands around the execution and changes nothing about it; a failure in here is l
 from __future__ import annotations
 
 import logging
-import re
-import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from graphql import FieldNode, OperationDefinitionNode, StringValueNode, ValueNode, VariableNode
+from graphql import FieldNode, OperationDefinitionNode, ValueNode
 
 from app import notes
 from app.errors import INTERNAL, GatewayError, Outcome
 from app.telemetry.lines import Line, tell
 from app.telemetry.metrics import NONE, OK, PREVIEWED, Metrics
+from app.telemetry.sent import ids_of, texts, texts_of
 
 if TYPE_CHECKING:
     from app.call import Call
@@ -35,8 +34,6 @@ _NO_OPERATION = (NONE,)
 _ANSWERED, _REFUSED, _FAILED = (f"operation {end}" for end in ("answered", "refused", "failed"))
 _APPLIED = (Outcome.APPLIED.value,)
 _MUTATION = "mutation"
-# As most callers write it, and as the log does.
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 R = TypeVar("R", bound="Result")
 
@@ -47,7 +44,10 @@ class Request(Protocol):
 
 
 class Item(Protocol):
-    """An item of a bulk that has ended. `noted` are its notes, `sent` is what its caller sent."""
+    """An item of a bulk that has ended. `noted` are its notes, `sent` is what its caller sent.
+
+    `seconds` is None where it was not begun.
+    """
 
     @property
     def change(self) -> Any: ...
@@ -56,11 +56,13 @@ class Item(Protocol):
     @property
     def preview(self) -> Any: ...
     @property
+    def outcome(self) -> Outcome: ...
+    @property
     def faults(self) -> Sequence[GatewayError]: ...
     @property
     def noted(self) -> Notes | None: ...
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float | None: ...
 
 
 class Bulk(Protocol):
@@ -182,10 +184,15 @@ class Operations:
             operation = result.operation
             known = _NOTHING_KNOWN if operation is None else operation.told.get(_Known) or self._known(operation)
             extensions = [error["extensions"] for error in errors]
-            ids = _ids(known.ids, request.variables) if known.ids else ()
-            self._write(context, known, ids, extensions, result.previews, noted, seconds)
+            ids = ids_of(known.ids, request.variables) if known.ids else ()
+            outcomes = _outcomes(known.kind, extensions, result.previews)
+            if context.bulks:
+                outcomes = [*_outcomes_of(context.bulks.values()), *(outcomes if errors else ())]
+            self._write(context, known, ids, extensions, outcomes, noted, seconds)
             fields = _NO_FIELDS if operation is None else operation.root_fields
-            self._drifted(noted, list(fields.values()), lambda: _given(request, operation))
+            self._drifted(
+                noted, list(fields.values()), lambda: texts_of(request.variables, getattr(operation, "node", None))
+            )
         except Exception:
             log.exception("an operation could not be told of; its answer stands")
 
@@ -221,8 +228,9 @@ class Operations:
         faults += tuple((key, OK, PREVIEWED) for key in previews)
         summary = (known.kind, (bulk.mutation, bulk.mutation))
         self.metrics.operated(summary, None, faults, item.seconds, refused=False)
-        self._write(context, known, (item.change.id,), extensions, previews, noted, item.seconds)
-        self._drifted(noted, [bulk.mutation], lambda: _texts([item.sent]))
+        outcomes = _outcomes(known.kind, extensions, previews)
+        self._write(context, known, (item.change.id,), extensions, outcomes, noted, item.seconds or 0.0)
+        self._drifted(noted, [bulk.mutation], lambda: texts([item.sent]))
 
     def _drifted(self, noted: Notes, fields: list[str], given: Callable[[], list[str]]) -> None:
         for response in noted.undocumented:
@@ -236,7 +244,7 @@ class Operations:
         known: _Known,
         ids: Sequence[str],
         extensions: Sequence[Mapping[str, Any]],
-        previews: Sequence[Any],
+        outcomes: Sequence[str],
         noted: Notes,
         seconds: float,
     ) -> None:
@@ -266,7 +274,7 @@ class Operations:
             record=_joined(ids),
             backend=backend,
             status=status,
-            outcome=_joined(_outcomes(known.kind, extensions, previews)),
+            outcome=_joined(outcomes),
             duration_ms=round(seconds * _MILLISECONDS, 3),
             backend_ms=round(waited * _MILLISECONDS, 3),
             detail=_joined(noted.details),
@@ -335,6 +343,12 @@ def _outcomes(kind: str | None, extensions: Sequence[Mapping[str, Any]], preview
     return [item["outcome"] for item in extensions if "outcome" in item] + [PREVIEWED for _ in previews]
 
 
+def _outcomes_of(bulks: Iterable[Bulk]) -> Iterator[str]:
+    for bulk in bulks:
+        for item in bulk.items:
+            yield item.outcome if item.preview is None else PREVIEWED
+
+
 def _joined(values: Sequence[Any]) -> str | None:
     """Different values in their order; None for none."""
     if not values:
@@ -342,47 +356,3 @@ def _joined(values: Sequence[Any]) -> str | None:
     if len(values) == 1:
         return str(values[0]) or None
     return ",".join(list(dict.fromkeys(map(str, values)))[:_MOST]) or None
-
-
-def _ids(arguments: Sequence[ValueNode], variables: Mapping[str, Any]) -> list[str]:
-    """The records that an operation names; nothing but a UUID, so that no caller writes anything else into the log."""
-    found = []
-    for given in arguments:
-        value = variables.get(given.name.value) if isinstance(given, VariableNode) else None
-        text = given.value if isinstance(given, StringValueNode) else str(value)
-        if _UUID.fullmatch(text) is None:
-            try:
-                text = str(uuid.UUID(text))
-            except ValueError:
-                continue
-        found.append(text)
-    return found
-
-
-def _given(request: Request, operation: Operation | None) -> list[str]:
-    """Every text that the caller sent, in variables and in the document."""
-    found = _texts([dict(request.variables)])
-    nodes: list[Any] = [operation.node] if operation is not None else []
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, StringValueNode):
-            found.append(node.value)
-        elif isinstance(node, list | tuple):
-            nodes += node
-        elif hasattr(node, "keys"):
-            nodes += [getattr(node, key, None) for key in node.keys if key != "loc"]
-    return found
-
-
-def _texts(waiting: list[Any]) -> list[str]:
-    """Every text and number below values of JSON."""
-    found: list[str] = []
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            waiting += value.values()
-        elif isinstance(value, list | tuple):
-            waiting += value
-        elif value is not None and not isinstance(value, bool):
-            found.append(str(value))
-    return found

@@ -53,7 +53,7 @@ class Rooms:
 
 @dataclass(slots=True)
 class Item:
-    """One item and what became of it. `noted`, its notes, and `seconds` are for its line in the log."""
+    """One item and what became of it. For the log: `noted` are its notes, `seconds` its time where it was begun."""
 
     index: int
     change: Change
@@ -64,7 +64,7 @@ class Item:
     replayed: bool = False
     faults: Sequence[GatewayError] = ()
     noted: Any = None
-    seconds: float = 0.0
+    seconds: float | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -191,13 +191,13 @@ class BulkRun:
             failure = answer if isinstance(answer, Exception) else None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's fault
             failure = error
-        item.seconds = perf_counter() - started
+        seconds = perf_counter() - started
         faults = () if failure is None else self._faults(item, failure)
         if failure is None:
             item.answer(answer)
         elif (pause := _pause_of(faults[0])) is not None:
             return pause
-        item.begun = True
+        item.begun, item.seconds = True, seconds
         item.faults = capped(faults)
         item.replayed = item.replayed or any(fault.replayed for fault in faults)
         item.noted.details += [fault.detail for fault in item.faults if fault.detail]

@@ -119,16 +119,16 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
     values, record = "patch" if patches else "input", snake(resource.name)
     read_scope = f"{resource.scope}:read"
 
-    def item_of(index: int, given: Any, *, dry_run: bool) -> Item:
+    def item_of(index: int, written: Any, *, dry_run: bool) -> Item:
         change = Change(
-            id=given.id,
-            input=getattr(given, values),
-            options=options({name: getattr(given, name) for name in further}),
-            expected_revision=None if given.expected_revision is UNSET else given.expected_revision,
+            id=written.id,
+            input=getattr(written, values),
+            options=options({name: getattr(written, name) for name in further}),
+            expected_revision=None if written.expected_revision is UNSET else written.expected_revision,
             dry_run=dry_run,
             patches=patches,
         )
-        return Item(index, change, None if given.idempotency_key is UNSET else given.idempotency_key)
+        return Item(index, change, None if written.idempotency_key is UNSET else written.idempotency_key)
 
     def result_of(item: Item, request_id: str, *, as_data: bool) -> Any:
         return result(
@@ -145,7 +145,7 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
         context, call = info.context, info.context.call
         if patches or dry_run:
             context.demand(read_scope)
-        taken = [item_of(index, given, dry_run=dry_run) for index, given in enumerate(items)]
+        taken = [item_of(index, written, dry_run=dry_run) for index, written in enumerate(items)]
         refuse_repeated(taken)
         selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
         below = selected.fields.get(RESULTS, _NOTHING)

@@ -15,7 +15,7 @@ from app.apis import APIS
 from tests.harness import WIRINGS, serving
 from tests.test_contract import bulk_operation, example_of, operation, record_type, told, whole
 from tests.updates.bulks import Served, served, written
-from tests.updates.test_bulk_runs import Backend, items
+from tests.updates.test_bulk_runs import UPDATE, Backend, items, refused
 
 PAIRS = [(api, *pair) for api in APIS for pair in zip(api.mutations, api.bulks, strict=True)]
 FAULTS = """userErrors { message code reason inputPath outcome retrySafe retryAfterSeconds readBack requestId
@@ -93,6 +93,7 @@ async def differences(
             [error["extensions"] for error in data.get("errors", [])],
         ),
         "line": (single.lines, many.lines[:-1]),
+        "line of the request": (single.lines[0]["outcome"], many.lines[-1]["outcome"]),
         "counted": (single.counted, many.counted - of_the_field(bulk)),
         "entries": ([{**entry, "position": 0} for entry in entries], entries_of_bulk),
     }
@@ -172,3 +173,23 @@ async def test_a_member_that_cannot_be_read_is_told_as_of_the_single_update(tmp_
             )
             assert "ANSWER_UNREADABLE" in stream.getvalue()
     assert found == {}
+
+
+async def test_what_was_not_begun_has_its_line_and_is_counted_but_has_no_entry(tmp_path):
+    backend = Backend()
+    backend.answer = refused(0)
+    settings = {"GATEWAY_BULK_CONCURRENCY": "1"}
+    with written() as stream:
+        async with serving(backend.app) as url, served("", tmp_path, stream, settings, url=url) as gateway:
+            left = await gateway.traced(UPDATE, {"items": items(1, 2, 3), "on": "STOP"}, "stopped")
+            [entries] = await gateway.entries("stopped")
+    told = [(line["field"], line.get("record"), line.get("reason"), line.get("outcome")) for line in left.lines]
+    assert told == [
+        ("updateCustomer", items(1)[0]["id"], "VAT_CODE_INVALID", "NOT_APPLIED"),
+        ("updateCustomer", items(2)[0]["id"], "NOT_BEGUN", "NOT_APPLIED"),
+        ("updateCustomer", items(3)[0]["id"], "NOT_BEGUN", "NOT_APPLIED"),
+        ("updateCustomers", None, None, "NOT_APPLIED"),
+    ]
+    assert left.counted["gateway_operations_total", "BACKEND_UNAVAILABLE", "updateCustomer", "NOT_BEGUN"] == 2
+    assert left.counted["gateway_operation_duration_seconds_count", "mutation"] == 1
+    assert [(entry["position"], entry["reason"]) for entry in entries] == [(0, "VAT_CODE_INVALID")]

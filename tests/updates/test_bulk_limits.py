@@ -10,8 +10,11 @@ import pytest_asyncio
 
 from app.apis import APIS
 from app.bootstrap import edge_settings
+from app.call import Call
 from app.config import parse_settings
 from app.graphql.compiled import Way
+from app.graphql.context import Context
+from app.graphql.execution import Request
 from tests.harness import WAYS, Gateway
 from tests.harness import gateway as open_gateway
 from tests.switch import COMPILED
@@ -313,3 +316,18 @@ async def test_a_bulk_answers_what_its_page_shows(tmp_path):
     asked, answer = shown("bulk: operation")
     async with open_gateway("local", tmp_path) as gateway:
         assert await gateway.execute(asked["query"], asked["variables"]) == answer
+
+
+async def test_a_bulk_that_is_written_out_is_no_long_list(local):
+    written = ", ".join(f'{{id: "c0000000-0000-4000-8000-{number:012}", patch: {{}}}}' for number in range(10, 211))
+    body = await local.execute(f"mutation {{ patchCustomers(items: [{written}]) {{ applied notApplied }} }}")
+    assert body["data"] == {"patchCustomers": {"applied": 0, "notApplied": 201}}
+
+
+async def test_a_bulk_is_traced_for_a_router(local):
+    context = Context(Call("traced"), local.backends.by_name, trusted_router=True, recorder=local.backends.recorder)
+    result = await local.engine.execute(Request(UPDATE, {"items": [item(1), item(9)]}, traced=True), context)
+    assert result.errors == []
+    assert result.extensions is not None
+    outcomes = [found["outcome"] for found in result.data["updateCustomers"]["results"]]
+    assert outcomes == ["APPLIED", "NOT_APPLIED"]
