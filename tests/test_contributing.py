@@ -57,9 +57,17 @@ def test_the_changelog_has_this_version():
 README_TRANSCRIPT = """
 A book in the library.
 
-```console
-$ curl -s http://127.0.0.1:8000/graphql -H 'content-type: application/json' -d '{"query": "mutation { updateBook(id: \\"b1000000-0000-4000-8000-000000000001\\", input: {title: \\"Bread and salt\\"}) { book { title pages } } }"}'
-{"data":{"updateBook":{"book":{"title":"Bread and salt","pages":100}}}}
+<!-- run: book -->
+```graphql
+mutation RenameBook($id: UUID!, $input: UpdateBookInput!) {
+  updateBook(id: $id, input: $input) { book { title pages } }
+}
+```
+```json
+{"id": "b1000000-0000-4000-8000-000000000001", "input": {"title": "Bread and salt"}}
+```
+```json
+{"data": {"updateBook": {"book": {"title": "Bread and salt", "pages": 100}}}}
 ```
 
 """

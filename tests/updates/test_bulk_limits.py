@@ -19,7 +19,6 @@ from tests.harness import WAYS, Gateway
 from tests.harness import gateway as open_gateway
 from tests.switch import COMPILED
 from tests.telemetry.running import running
-from tests.test_readme_operations import told as shown
 
 COMPANY = "a0000000-0000-4000-8000-000000000001"
 UPDATE = """mutation($items: [UpdateCustomerItem!]!) {
@@ -310,12 +309,6 @@ async def test_a_bulk_is_run_compiled(local):
     await local.execute(UPDATE, {"items": [item(1), item(9)]})
     await local.execute(UPDATE.replace("$items)", "$items, onFailure: STOP)"), {"items": [item(1), item(9)]})
     assert WAYS[Way.COMPILED] - before == 2 * COMPILED
-
-
-async def test_a_bulk_answers_what_its_page_shows(tmp_path):
-    asked, answer = shown("bulk: operation")
-    async with open_gateway("local", tmp_path) as gateway:
-        assert await gateway.execute(asked["query"], asked["variables"]) == answer
 
 
 async def test_a_bulk_that_is_written_out_is_no_long_list(local):
