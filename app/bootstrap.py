@@ -30,10 +30,8 @@ from app.edge.auth.authenticator import KeysUnavailableError
 from app.edge.auth.entrance import Entrance
 from app.edge.auth.static import TokensFileError
 from app.edge.settings import EdgeSettings
-from app.edge.statuses import HttpStatuses
 from app.gateway_settings import GatewaySettings
 from app.graphql.catalogue import all_rows
-from app.graphql.limits import DocumentLimits
 from app.graphql.persisted import ManifestError
 from app.graphql.schema import Schema, build_schema
 from app.journal.journal import Journal
@@ -170,44 +168,14 @@ async def open_store_for(settings: Settings, apis: Sequence[Api]) -> SqlStore:
     return await open_store(settings.gateway.store_url, collections, chain.from_iterable(api.seed() for api in apis))
 
 
-def edge_settings(settings: Settings) -> EdgeSettings:
-    given = settings.gateway
-    return EdgeSettings(
-        production=given.production,
-        max_body_bytes=given.max_body_bytes,
-        body_timeout_seconds=given.body_seconds,
-        max_batch=given.max_batch,
-        http_statuses=HttpStatuses(given.http_statuses),
-        max_operations=given.max_operations,
-        request_seconds=given.request_seconds,
-        get_queries=given.get_queries,
-        introspection=given.introspection,
-        playground=given.playground,
-        rest_hosts={name: urlsplit(api.url).netloc for name, api in settings.apis.items() if api.mode == "rest"},
-        cors_origins=given.cors_origins,
-        cors_headers=given.cors_headers,
-        allowed_hosts=given.allowed_hosts or _own_names(given),
-        router_secret=None if given.router_secret is None else given.router_secret.get_secret_value(),
-        limits=DocumentLimits(
-            max_length=given.max_length,
-            max_tokens=given.max_tokens,
-            max_depth=given.max_depth,
-            max_fields=given.max_fields,
-            max_aliases=given.max_aliases,
-            max_alias_length=given.max_alias_length,
-            max_root_fields=given.max_root_fields,
-            max_page=given.max_page,
-            max_directives=given.max_directives,
-            max_list=given.max_list,
-            max_bulk=given.max_bulk,
-        ),
-        max_documents=given.max_documents,
-        compiled=given.compiled,
-        # Single updates are not starved.
-        bulk_concurrency=max(1, min(given.bulk_concurrency, given.max_in_flight // 2)),
-        persisted_queries=given.persisted_queries,
-        trusted_documents=given.trusted_documents,
-        trusted_only=given.trusted_only,
+def edge_settings(gateway: GatewaySettings) -> EdgeSettings:
+    """The gateway's, with what depends on others of them."""
+    return gateway.model_copy(
+        update={
+            "allowed_hosts": gateway.allowed_hosts or _own_names(gateway),
+            # Single updates are not starved.
+            "bulk_concurrency": max(1, min(gateway.bulk_concurrency, gateway.max_in_flight // 2)),
+        }
     )
 
 
@@ -256,7 +224,8 @@ def create_app(
             schema=schema,
             observer=telemetry.operations,
             metrics=telemetry.exposition,
-            settings=edge_settings(settings),
+            settings=edge_settings(settings.gateway),
+            rest_hosts={name: urlsplit(api.url).netloc for name, api in settings.apis.items() if api.mode == "rest"},
             simulated={api.name: _simulation(settings.apis[api.name]) for api in apis},
             ready=backends.ready,
             authenticator=entrance.authenticator,

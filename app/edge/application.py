@@ -55,6 +55,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     apis: Sequence[Api],
     backends: Mapping[str, Any],
     settings: EdgeSettings | None = None,
+    rest_hosts: Mapping[str, str] | None = None,
     schema: Schema | None = None,
     simulated: Mapping[str, Literal["local", "sandbox", "refused"]] | None = None,
     ready: Callable[[], Awaitable[bool | str]] = _always,
@@ -68,6 +69,8 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 ) -> Starlette:
     """`simulated` says, by API name, who obeys `x-simulate`; an API not named has a local backend.
 
+    `rest_hosts` has the hosts of the services by API name, for the playground to show.
+
     `lifespan` is left only after the last operation in flight has ended. Raises ManifestError for unusable trusted
     documents. `app.state.engine` and `app.state.in_flight` are for metrics.
 
@@ -80,7 +83,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         simulation(apis, simulated or {}, production=settings.production),
         settings.request_seconds,
     )
-    playground = Playground(apis, rest_hosts=settings.rest_hosts)
+    playground = Playground(apis, rest_hosts=rest_hosts or {})
     endpoint = GraphQLEndpoint(
         engine,
         backends,
@@ -187,11 +190,13 @@ def _for_callers(
 
 
 def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
+    if settings.trusted_only and settings.trusted_documents is None:
+        raise ValueError("trusted_only needs trusted_documents")
     trusted = read_trusted(settings.trusted_documents) if settings.trusted_documents is not None else {}
     own = {digest(bulk.document): bulk.document for bulk in bulks(schema._schema).values()}  # noqa: SLF001 - Strawberry's only handle
     engine = Engine(
         schema,
-        limits=settings.limits,
+        limits=settings,
         introspection=settings.answers_introspection,
         max_documents=settings.max_documents,
         compiled=settings.compiled,

@@ -20,7 +20,7 @@ from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router
 from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
 from app.edge.incoming import from_body, from_query, from_whole_body, is_plain_json, requests_of
 from app.edge.negotiation import JSON, response_media, wants_page
-from app.edge.statuses import GRAPHQL_STATUSES
+from app.edge.statuses import GRAPHQL_STATUSES, HttpStatuses
 from app.graphql.context import Context
 from app.graphql.refusals import (
     BODY_TOO_SLOW,
@@ -118,10 +118,13 @@ class GraphQLEndpoint:
         self._observer = observer
         self._authenticator = authenticator
         self._recorder = recorder
+        secret = settings.router_secret
+        self._router_secret = None if secret is None else secret.get_secret_value()
+        self._statuses = HttpStatuses(settings.http_statuses)
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self.in_flight: set[asyncio.Task[Any]] = set()
         self.most = min(_NOT_LARGE, settings.max_body_bytes)
-        self.body_seconds = settings.body_timeout_seconds
+        self.body_seconds = settings.body_seconds
         self.admission = Admission(self)
 
     # Over ASGI.
@@ -292,7 +295,7 @@ class GraphQLEndpoint:
         return caller
 
     def _trusts(self, headers: Mapping[str, str]) -> bool:
-        return is_router(headers.get(ROUTER_AUTHORIZATION), self._settings.router_secret)
+        return is_router(headers.get(ROUTER_AUTHORIZATION), self._router_secret)
 
     async def _answered(
         self,
@@ -332,11 +335,11 @@ class GraphQLEndpoint:
 
     def _answer_of(self, result: Result, media: str, call: Call) -> Answer:
         if result.refusal is None:
-            return Answer(result.body(), media, self._settings.http_statuses.of_result(errors=bool(result.errors)))
+            return Answer(result.body(), media, self._statuses.of_result(errors=bool(result.errors)))
         return self._refusal(result.refusal, media, call.request_id)
 
     def _refusal(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
-        status = self._settings.http_statuses.of_request_error(refusal.row, media)
+        status = self._statuses.of_request_error(refusal.row, media)
         if status not in GRAPHQL_STATUSES:
             media = JSON
         errors = [fault.formatted(request_id) for fault in refusal.faults]

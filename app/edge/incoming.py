@@ -107,7 +107,7 @@ async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settin
         raise _too_large(settings)
     body = bytearray()
     try:
-        async with asyncio.timeout(settings.body_timeout_seconds):
+        async with asyncio.timeout(settings.body_seconds):
             async for chunk in stream:
                 body += chunk
                 if len(body) > settings.max_body_bytes:

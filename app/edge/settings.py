@@ -1,52 +1,76 @@
-"""Every knob of the edge in one frozen value. Where it comes from, the composition root knows."""
+"""The settings of the edge and of the operations that it runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Annotated
 
-from app.edge.statuses import HttpStatuses
+from pydantic import Field
+
+from app.edge.statuses import Release
 from app.graphql.limits import DocumentLimits
+from app.settings import AllowedHosts, Count, HeaderNames, HeaderSecret, Origins, Seconds
 from app.updates.bulk import AT_ONCE
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
+class EdgeSettings(DocumentLimits):
+    """A field is the environment variable `GATEWAY_<FIELD>`."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeSettings:
-    """`None` for `get_queries`, `introspection` and `playground` means: on in development, off in production.
-
-    `rest_hosts` are the hosts of the real services by API name, for the playground to show.
-    """
-
-    production: bool = False
-    max_body_bytes: int = 1_000_000
-    body_timeout_seconds: float = 30.0
-    max_batch: int = 0
-    max_operations: int = 1000
-    request_seconds: float = 60.0
-    get_queries: bool | None = None
-    introspection: bool | None = None
-    playground: bool | None = None
-    http_statuses: HttpStatuses = field(default_factory=HttpStatuses)
-    cors_origins: tuple[str, ...] = ()
-    cors_headers: tuple[str, ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
-    rest_hosts: Mapping[str, str] = field(default_factory=dict)
-    router_secret: str | None = field(default=None, repr=False)
-    limits: DocumentLimits = field(default_factory=DocumentLimits)
-    max_documents: int = 1000
-    compiled: bool = True
-    bulk_concurrency: int = AT_ONCE
-    persisted_queries: int = 1000
-    trusted_documents: Path | None = None
-    trusted_only: bool = False
-
-    def __post_init__(self) -> None:
-        if self.trusted_only and self.trusted_documents is None:
-            raise ValueError("trusted_only needs trusted_documents")
+    production: bool = Field(
+        False,
+        description="Turns off the playground, introspection and GET, and demands that callers are authenticated "
+        "and that the mode of each API is set.",
+    )
+    max_body_bytes: Count = Field(1_000_000, description="Largest body of a request.")
+    body_seconds: Seconds = Field(30.0, description="Time that a caller gets to send the body.")
+    max_batch: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="Largest batch of requests in one body; 0 refuses batches."
+    )
+    request_seconds: Seconds = Field(
+        60.0,
+        description="Time of a request, all its mutations together; a caller's `x-request-timeout` can but shorten it.",
+    )
+    max_operations: Count = Field(
+        1000,
+        description="Most operations that one process runs or is about to run; further ones are refused at once.",
+    )
+    get_queries: bool | None = Field(None, description="Whether GET answers queries; not set: in development.")
+    introspection: bool | None = Field(None, description="Whether introspection is answered; not set: in development.")
+    http_statuses: Release | None = Field(
+        None, description="`2026-09`: 422 for request errors and 294 for data with errors, as that release says."
+    )
+    playground: bool | None = Field(None, description="Whether the playground is served; not set: in development.")
+    cors_origins: Origins = Field((), description="Origins whose pages may call, comma-separated.")
+    cors_headers: HeaderNames = Field(
+        (), description="Further headers that these pages may send, comma-separated; usual ones need not be named."
+    )
+    allowed_hosts: AllowedHosts = Field(
+        (),
+        description="Names that the `Host` header may have, comma-separated; not set: this machine's own where the "
+        "gateway listens on loopback and callers are not authenticated, else any.",
+    )
+    router_secret: HeaderSecret | None = Field(
+        None,
+        description="What the header `Router-Authorization` must hold for `_service` and `_entities`; "
+        "not set: any caller may ask.",
+    )
+    bulk_concurrency: Count = Field(
+        AT_ONCE,
+        description="Most items of bulks that run at a time for a backend; never more than half of "
+        "`GATEWAY_MAX_IN_FLIGHT`.",
+    )
+    max_documents: Count = Field(1000, description="Documents whose parsing and validation are remembered.")
+    compiled: bool = Field(
+        True,
+        description="Runs operations compiled where that gives the same answer; off, graphql-core runs them all.",
+    )
+    persisted_queries: Annotated[int, Field(ge=0)] = Field(
+        1000, description="Automatic persisted queries that are remembered; 0 turns them off."
+    )
+    trusted_documents: Path | None = Field(
+        None, description="Folder of `.graphql` files, or manifest, of known operations."
+    )
+    trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
 
     @property
     def answers_get(self) -> bool:

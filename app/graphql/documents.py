@@ -54,6 +54,7 @@ _MEAN_WEIGHT = 65_536
 _REFUSED_SHARE = 10
 
 # Strawberry's own rule for `Maybe`, which an API may use.
+MAX_ERRORS = 20
 _RULES = (*RULES, MaybeNullValidationRule)
 
 
@@ -205,7 +206,7 @@ class Documents:
         excess = size.excess(self._limits, introspection=self._introspection)
         if excess is not None:
             return (Fault(*excess),)
-        errors = validate(self._schema, ast, _RULES, max_errors=self._limits.max_errors, hide_suggestions=True)
+        errors = validate(self._schema, ast, _RULES, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
             return tuple(_validation_fault(ast, error) for error in errors)
         context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)

@@ -25,6 +25,7 @@ from graphql.validation import (
     UniqueDirectivesPerLocationRule,
     ValidationContext,
 )
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.graphql.refusals import (
     ALIAS_TOO_LONG,
@@ -35,6 +36,7 @@ from app.graphql.refusals import (
     TOO_MANY_FIELDS,
     TOO_MANY_ROOT_FIELDS,
 )
+from app.settings import Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,22 +44,25 @@ if TYPE_CHECKING:
     from app.errors import DocumentedError
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentLimits:
-    """All counts include what fragments bring, each time that they are spread. GraphiQL's introspection fits."""
+class DocumentLimits(BaseModel):
+    """A field is the environment variable `GATEWAY_<FIELD>`.
 
-    max_length: int = 100_000
-    max_tokens: int = 2000
-    max_depth: int = 20
-    max_fields: int = 1000
-    max_aliases: int = 50
-    max_alias_length: int = 200
-    max_root_fields: int = 50
-    max_page: int = 100
-    max_directives: int = 50
-    max_list: int = 200
-    max_bulk: int = 500
-    max_errors: int = 20
+    All counts include what fragments bring, each time that they are spread. GraphiQL's introspection fits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    max_length: Count = Field(100_000, description="Longest document, in characters.")
+    max_tokens: Count = Field(2000, description="Largest document, in tokens.")
+    max_depth: Count = Field(20, description="Deepest selection.")
+    max_fields: Count = Field(1000, description="Most fields in a document, fragments counted where they are spread.")
+    max_aliases: Count = Field(50, description="Most aliases in a document.")
+    max_alias_length: Count = Field(200, description="Longest alias, in characters.")
+    max_page: Count = Field(100, description="Most records of a list's page.")
+    max_root_fields: Count = Field(50, description="Most root fields of an operation.")
+    max_list: Count = Field(200, description="Most members of a list or map in an input.")
+    max_bulk: Count = Field(500, description="Most items in all bulk fields of a request together.")
+    max_directives: Count = Field(50, description="Most directives in a document.")
 
 
 # Few bytes ask for these, and the answers are large and always the same: aliases would only repeat them.

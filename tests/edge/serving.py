@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -30,7 +29,7 @@ SECURE = {
 
 def notebook_app(settings: EdgeSettings | None = None, notebook: LocalNotebook | None = None, **more: Any):
     backends = {"notebook": notebook or LocalNotebook()}
-    settings = dataclasses.replace(settings or EdgeSettings(), compiled=COMPILED)
+    settings = (settings or EdgeSettings()).model_copy(update={"compiled": COMPILED})
     return build_app(apis=[API], backends=backends, schema=schema(), settings=settings, **more)
 
 

@@ -262,7 +262,7 @@ async def test_an_observer_is_told_of_every_operation():
 
 def test_strict_mode_without_documents_is_refused_at_the_start():
     with pytest.raises(ValueError, match="trusted_documents"):
-        EdgeSettings(trusted_only=True)
+        notebook_app(EdgeSettings(trusted_only=True))
 
 
 async def test_only_trusted_documents_run_in_strict_mode(tmp_path):

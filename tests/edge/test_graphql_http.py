@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from app.edge.settings import EdgeSettings
-from app.edge.statuses import HttpStatuses
 from tests.edge.serving import client, notebook_app, serve
 from tests.graphql.asking import UPDATE
 from tests.graphql.notebook import FIRST, LocalNotebook
@@ -74,7 +73,7 @@ BY_REASON = {None: 200, "TITLE_TAKEN": 294, "INTERNAL": 294, **dict.fromkeys(NOT
 @pytest.mark.parametrize("media", [JSON, GRJ])
 async def test_status_of_the_release_of_september_2026(media):
     """The same under both media types. On a socket, too: 294 has no name that a server would know."""
-    settings = EdgeSettings(http_statuses=HttpStatuses("2026-09"))
+    settings = EdgeSettings(http_statuses="2026-09")
     async with (
         client(settings) as http,
         serve(notebook_app(settings)) as (url, _),

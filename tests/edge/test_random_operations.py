@@ -16,7 +16,6 @@ from hypothesis_graphql import from_schema
 from app.apis import APIS
 from app.edge.application import build_app
 from app.edge.settings import EdgeSettings
-from app.graphql.limits import DocumentLimits
 from app.graphql.schema import build_schema
 from tests.harness import check_error, gateway
 from tests.switch import COMPILED
@@ -24,9 +23,11 @@ from tests.switch import COMPILED
 # Large documents are the limits' business; here they are to be run.
 OPEN = EdgeSettings(
     compiled=COMPILED,
-    limits=DocumentLimits(
-        max_tokens=100_000, max_fields=50_000, max_aliases=5000, max_directives=5000, max_root_fields=500
-    ),
+    max_tokens=100_000,
+    max_fields=50_000,
+    max_aliases=5000,
+    max_directives=5000,
+    max_root_fields=500,
 )
 SCHEMA = build_schema(APIS)
 IDS = [f"{kind}0000000-0000-4000-8000-00000000000{n}" for kind in "abcdef5" for n in range(1, 6)] + [

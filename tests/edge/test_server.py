@@ -87,7 +87,7 @@ async def test_shutdown_waits_for_an_operation_that_nobody_waits_for():
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for():
-    async with serve(notebook_app(EdgeSettings(body_timeout_seconds=0.01))) as (address, _):
+    async with serve(notebook_app(EdgeSettings(body_seconds=0.01))) as (address, _):
         reader, writer = await connect(address)
         writer.write(request(b'{"query', length=100))
         answer = await reader.read()

@@ -127,7 +127,7 @@ LEFT = {
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
 async def test_whatever_is_left_unfinished_the_connection_ends(way, before: bytes):
     seconds: Any = {"head_seconds": 0.05, "body_seconds": 0.05, "keep_alive_seconds": 0.05}
-    settings = EdgeSettings(body_timeout_seconds=0.05)
+    settings = EdgeSettings(body_seconds=0.05)
 
     async def ended(left: bytes) -> None:
         async with connected(address) as (reader, writer):
