@@ -59,12 +59,8 @@ class LostError(Exception):
     """What was sent may have been executed."""
 
 
-class _Input(msgspec.Struct):
-    path: list[str | int] = msgspec.field(default_factory=list)
-
-
 class _Extensions(msgspec.Struct):
-    input: _Input = msgspec.field(default_factory=_Input)
+    input: dict[str, list[str | int]] = msgspec.field(default_factory=dict)
     code: str | None = None
     reason: str | None = None
     outcome: str | None = None
@@ -77,14 +73,13 @@ class _Error(msgspec.Struct):
     extensions: _Extensions = msgspec.field(default_factory=_Extensions)
 
     def refusal(self) -> RefusedError:
-        known, path = self.extensions, [*map(str, self.extensions.input.path)]
-        if known.reason == "TOO_MANY_ITEMS":
+        code, reason = self.extensions.code, self.extensions.reason
+        path = [*map(str, self.extensions.input.get("path", ()))]
+        if reason == "TOO_MANY_ITEMS":
             return TooLargeError(str(self))
-        if path[:1] != ["items"] or not path[1:2] or not path[1].isdecimal():
+        if path[:1] != ["items"] or not "".join(path[1:2]).isdecimal():
             return RefusedError(f"the gateway refused the request: {self}")
-        fate = Fate(
-            outcome="NOT_APPLIED", code=known.code, reason=known.reason, input_path=path[2:], message=self.message
-        )
+        fate = Fate(outcome="NOT_APPLIED", code=code, reason=reason, input_path=path[2:], message=self.message)
         return ItemRefusedError(int(path[1]), fate)
 
     def __str__(self) -> str:
@@ -209,13 +204,13 @@ class Client:
 
 def _raise_for(response: httpx.Response, answered: str, error: _Error) -> None:
     """Raises what is certain of an answer without data. A proxy's 408 or 5xx is not: it may have passed it on."""
-    status, known = response.status_code, error.extensions.code is not None
-    if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and known):
+    status, own = response.status_code, error.extensions.code is not None
+    if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and own):
         after = response.headers.get("retry-after", "")
         raise BusyError(f"{answered}: it is busy", int(after) if after.isdecimal() else None)
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         raise TooLargeError(f"{answered}: a row is larger than it takes")
-    if known and not response.is_server_error:
+    if own and not response.is_server_error:
         raise error.refusal()
     if status != httpx.codes.REQUEST_TIMEOUT and (response.is_redirect or response.is_client_error):
         raise RefusedError(f"{answered}; is it the gateway's GraphQL address?")

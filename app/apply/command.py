@@ -144,10 +144,10 @@ def _table(failed: Sequence[Result], *, lines: int) -> None:
 
 def _command(options: Namespace, path: Path, *flags: str) -> str:
     words = ["python", "-m", "app", "apply", str(options.file)]
-    given: dict[str, Any] = {"--mutation": options.mutation, "--token-file": options.token_file, "--results": path}
-    given["--url"] = None if options.url == URL else options.url
-    given["--idempotency-hours"] = None if options.idempotency_hours == HOURS else f"{options.idempotency_hours:g}"
-    for flag, value in given.items():
+    values: dict[str, Any] = {"--mutation": options.mutation, "--token-file": options.token_file, "--results": path}
+    values["--url"] = None if options.url == URL else options.url
+    values["--idempotency-hours"] = None if options.idempotency_hours == HOURS else f"{options.idempotency_hours:g}"
+    for flag, value in values.items():
         words += [] if value is None else [flag, str(value)]
     return shlex.join([*words, *flags])
 

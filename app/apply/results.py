@@ -66,10 +66,10 @@ _decode = msgspec.json.Decoder(Result).decode
 class Results:
     """What is known of each row, by line; without a path it is not kept. Use as a context manager."""
 
-    def __init__(self, path: Path | None = None, descriptor: int = -1, known: Sequence[Result] = ()) -> None:
+    def __init__(self, path: Path | None = None, descriptor: int = -1, earlier: Sequence[Result] = ()) -> None:
         self._path = path
         self._descriptor = descriptor
-        self._by_line = {result.line: result for result in known}
+        self._by_line = {result.line: result for result in earlier}
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -93,7 +93,7 @@ class Results:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             content = path.read_bytes()
-            known = [*_read(path, content)]
+            earlier = [*_read(path, content)]
             os.ftruncate(descriptor, content.rfind(b"\n") + 1)
             if not os.path.samestat(os.fstat(descriptor), path.stat()):
                 raise BlockingIOError  # noqa: TRY301 - another run has just written it anew
@@ -103,7 +103,7 @@ class Results:
                 raise ResultsError(f"{path} is in use by another run") from None
             raise
         # A link stays one when the file is written anew.
-        return cls(Path(os.path.realpath(path)), descriptor, known)
+        return cls(Path(os.path.realpath(path)), descriptor, earlier)
 
     def __enter__(self) -> Self:
         return self

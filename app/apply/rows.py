@@ -73,10 +73,14 @@ def read_rows(path: Path, bulks: Bulks, mutation: str | None) -> list[Row]:
         raise FileError(f"{path}: is larger than {_LARGEST_FILE:,} bytes; split it")
     rows: list[Row] = []
     problems: list[str] = []
-    for found in (_from_ndjson if text.lstrip()[:1] == "{" else _from_csv)(text, bulks, mutation):
-        if isinstance(found, Row):
-            rows.append(found)
-        problems += _faults(found, bulks[found.mutation]) if isinstance(found, Row) else [found]
+    # A reader gives a problem in place of a row that cannot be used.
+    read = _from_ndjson if text.lstrip()[:1] == "{" else _from_csv
+    for row in read(text, bulks, mutation):
+        if isinstance(row, str):
+            problems.append(row)
+        else:
+            rows.append(row)
+            problems += _faults(row, bulks[row.mutation])
         if len(problems) > _MOST_PROBLEMS:
             raise FileError(*problems[:_MOST_PROBLEMS], "… and more: the rest of the file was not looked at")
     if problems or not rows:

@@ -180,15 +180,16 @@ class Run:
                 self._most = len(batch) // 2
             else:
                 stop = str(error)
-        told = f"{fates[0].reason}: {fates[0].message}" if fates[0].reason else str(fates[0].message)
+        own = fates[0].reason in {None, _NOT_BEGUN}
+        cause = str(fates[0].message) if own else f"{fates[0].reason}: {fates[0].message}"
         if all(fate.reason in _OF_ALL for fate in fates):
-            stop = told
+            stop = cause
         elif all(fate.outcome == "NOT_APPLIED" and fate.code in _UNREACHED for fate in fates):
-            stop = f"all rows of the last request were refused alike, {told}"
+            stop = f"all rows of the last request were refused alike, {cause}"
         again = self._settle(batch, fates, lost=lost)
         if stop is not None:
             raise StoppedError(stop)
-        return again, max(fate.wait or 0 for fate in fates), told
+        return again, max(fate.wait or 0 for fate in fates), cause
 
     def _settle(self, batch: Sequence[_Item], fates: Sequence[Fate], *, lost: bool) -> list[_Item]:
         """Keeps what has ended, and what is in doubt; gives what is to be asked again."""

@@ -8,9 +8,11 @@ import hashlib
 import io
 import json
 import re
+import ssl
 import stat
 
 import pytest
+import trustme
 
 from app.__main__ import _parser
 from app.apis import APIS
@@ -230,6 +232,21 @@ def test_a_token_is_sent_over_plain_http_to_this_machine_alone(url):
         with pytest.raises(RefusedError, match="over plain http a token is sent to this machine alone"):
             Client(url, TOKEN)
     Client(url, None)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_token_goes_over_tls_to_whom_the_machine_trusts(command, tmp_path, monkeypatch, trusted):
+    authority, other = trustme.CA(), trustme.CA()
+    (authority if trusted else other).cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    (tmp_path / "token").write_text(TOKEN)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    async with BadServer(reply(200, results("APPLIED", "APPLIED")), tls=tls) as server:
+        code, _, err = await command(server.url, GOOD, "--token-file", str(tmp_path / "token"))
+    brought = [request.headers.get("authorization") for request in server.requests]
+    assert (code, brought) == ((0, [f"Bearer {TOKEN}"]) if trusted else (2, []))
+    assert ("CERTIFICATE_VERIFY_FAILED" in err) == (not trusted)
 
 
 def static(scopes="suppliers:write+suppliers:read+updates:read"):
