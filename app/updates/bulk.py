@@ -208,7 +208,8 @@ class BulkRun:
         if faults and all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults):
             return faults  # type: ignore[return-value]  # as was just seen
         log.error("unexpected failure of %s, item %d", self._name, item.index, exc_info=failure)
-        return (GatewayError(INTERNAL),)
+        # Where only the read of an applied update failed, that it was applied stays told.
+        return (GatewayError(INTERNAL, outcome=failure.outcome if isinstance(failure, GatewayError) else None),)
 
     def _not_begun(self) -> GatewayError:
         if self._stopped.is_set():

@@ -212,7 +212,9 @@ async def _read_back(request: UpdateRequest, backend: Backend, call: Call) -> An
     except GatewayErrors as several:
         return GatewayErrors([error.changed(outcome=Outcome.APPLIED) for error in several.errors])
     except Exception as surprise:  # noqa: BLE001 - the record's own error, told and logged as any other surprise
-        return surprise
+        unread = GatewayError(INTERNAL, outcome=Outcome.APPLIED, detail="the read of an applied update failed")
+        unread.__cause__ = surprise
+        return unread
     if record is None:
         missing = BackendAnswer(request.resource.api, request.resource.missing_status)
         return GatewayError(RECORD_NOT_READ_BACK, backend=missing)

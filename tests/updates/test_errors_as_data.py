@@ -64,6 +64,8 @@ class Failing:
 
     async def update(self, _request, *, call):  # noqa: ARG002 - the port's
         self.calls += 1
+        if self.fault is None:
+            return
         raise self.fault.changed() if isinstance(self.fault, GatewayError) else self.fault
 
     async def read(self, *_, call):  # noqa: ARG002 - the port's
@@ -153,3 +155,29 @@ async def test_a_missing_scope_is_never_data(way, scopes):
         for in_errors, in_payload in where_told(body, places).values():
             assert ([fault["reason"] for fault in in_errors], in_payload) == (["SCOPE_MISSING"], [])
     assert bodies[0] == bodies[1]
+
+
+BULK = """mutation($items: [UpdateCustomerItem!]!) { r: updateCustomers(items: $items) {
+  applied unknown results { outcome customer { externalId } userErrors { reason outcome retrySafe } } } }"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_surprise_while_an_applied_update_is_read_leaves_it_applied(engine):
+    """The record's own error, at its place; never data, and never the update's failure."""
+    for way in ("not at all", "plainly"):
+        selections = WAYS[way][0].replace("customer { id }", "customer { externalId }")
+        body, _, _ = await answered(engine, selections, None)
+        [error] = body["errors"]
+        check_error(error)
+        shown = error["extensions"]
+        assert (error["path"], shown["reason"], shown["outcome"]) == (["r", "customer"], "INTERNAL", "APPLIED")
+        assert body["data"]["r"].get("userErrors", []) == []
+    items = [{"id": "c0000000-0000-4000-8000-000000000001", "input": INPUT}]
+    context = Context(Call("request"), {"basecone": Failing(None)})
+    told_in = (await ENGINES[engine].execute(Request(BULK, {"items": items}), context)).body()["data"]["r"]
+    fault = {"reason": "INTERNAL", "outcome": "APPLIED", "retrySafe": False}
+    assert told_in == {
+        "applied": 1,
+        "unknown": 0,
+        "results": [{"outcome": "APPLIED", "customer": None, "userErrors": [fault]}],
+    }
