@@ -6,7 +6,7 @@ graphql-core copies the attribute `extensions` of an exception into the GraphQL 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -201,6 +201,13 @@ class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
     def __init__(self, errors: Sequence[GatewayError]) -> None:
         self.errors = tuple(errors)
         super().__init__("; ".join(error.message for error in self.errors))
+
+
+def each(failure: BaseException, change: Callable[[GatewayError], GatewayError]) -> BaseException:
+    """What a call met, with every fault of it changed; what is no fault stays."""
+    if isinstance(failure, GatewayErrors):
+        return GatewayErrors([change(fault) for fault in failure.errors])
+    return change(failure) if isinstance(failure, GatewayError) else failure
 
 
 def refusal(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable, signature
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from graphql import GraphQLSchema, get_nullable_type, is_leaf_type
 from graphql.pyutils import Undefined
 from strawberry.federation.schema_directives import Key
 
-from app.errors import GatewayError
+from app.errors import GatewayError, each
 from app.graphql.context import refusal_for
 from app.graphql.refusals import REPRESENTATION_INVALID
 
@@ -137,7 +138,10 @@ def _outcome(answer: Any, index: int) -> Any:
         return answer
     # graphql-core raises an exception that stands for a list item at that item's place, and there alone.
     error = answer.exception()
-    if isinstance(error, GatewayError) and error.input_path is not None:
-        # The look-up knows its key alone, not the argument that holds it.
-        return error.changed(input_path=("representations", index, *error.input_path))
-    return error or answer.result()
+    return answer.result() if error is None else each(error, partial(_placed, index))
+
+
+def _placed(index: int, error: GatewayError) -> GatewayError:
+    """The look-up knows its key alone, not the argument that holds it."""
+    path = error.input_path
+    return error if path is None else error.changed(input_path=("representations", index, *path))

@@ -18,6 +18,7 @@ from app.errors import (
     GatewayError,
     GatewayErrors,
     Outcome,
+    each,
     refusal,
 )
 from app.mapping.members import members_of
@@ -173,10 +174,8 @@ class _NotSent:
     def __enter__(self) -> None: ...
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, GatewayErrors):
-            raise GatewayErrors([_unsent(fault) for fault in error.errors]) from error
-        if isinstance(error, GatewayError):
-            raise _unsent(error) from error
+        if isinstance(error, GatewayError | GatewayErrors):
+            raise each(error, _unsent) from error
 
 
 def _unsent(error: GatewayError) -> GatewayError:

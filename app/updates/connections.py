@@ -6,12 +6,12 @@ https://relay.dev/graphql/connections.htm
 from __future__ import annotations
 
 import asyncio
-import functools
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendAnswer, GatewayError, GatewayErrors
+from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendAnswer, GatewayError, GatewayErrors, each
 from app.mapping.members import members_of
 from app.mapping.selection import selection_of
 from app.mapping.wire import from_wire
@@ -49,7 +49,7 @@ class PageInfo:
     )
 
 
-@functools.cache
+@cache
 def connection_types(listing: Listing) -> tuple[Any, Any]:
     """The connection, and its edge."""
     record: Any = listing.record
@@ -96,10 +96,8 @@ async def connection(listing: Listing, info: Any, first: int, after: str | None,
     backend = backend_of(info, listing.api)
     try:
         page = await backend.page(request, call=context.call)
-    except GatewayError as error:
-        raise _placed(listing, error) from error
-    except GatewayErrors as several:
-        raise GatewayErrors([_placed(listing, error) for error in several.errors]) from several
+    except (GatewayError, GatewayErrors) as failure:
+        raise each(failure, partial(_placed, listing)) from failure
     if listing.members is None or chosen <= set(listing.members):
         records = [_record(listing, item) for item in page.items]
     else:

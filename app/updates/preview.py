@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import strawberry
 from strawberry.scalars import JSON
 
-from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
+from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome, each
 from app.updates.change import planned, read_before
 from app.updates.expression import changes
 from app.updates.reading import backend_of
@@ -47,11 +47,8 @@ async def preview(resource: Resource, info: Any, change: Change, payload: Select
     """
     try:
         return await _previewed(resource, info, change, payload)
-    except GatewayError as refused:
-        raise refused.changed(outcome=Outcome.NOT_APPLIED) from refused
-    except GatewayErrors as several:
-        faults = [fault.changed(outcome=Outcome.NOT_APPLIED) for fault in several.errors]
-        raise GatewayErrors(faults) from several
+    except (GatewayError, GatewayErrors) as refused:
+        raise each(refused, lambda fault: fault.changed(outcome=Outcome.NOT_APPLIED)) from refused
     except Exception as surprise:
         raise GatewayError(INTERNAL, outcome=Outcome.NOT_APPLIED, detail="a dry run failed") from surprise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, Outcome
+from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, GatewayErrors, Outcome, each
 from app.mapping.wire import record_from_wire
 
 if TYPE_CHECKING:
@@ -34,11 +34,14 @@ async def read_data(resource: Resource, backend: Backend, call: Call, record_id:
     """The record as the vendor writes it, None for an unknown id. Raises GatewayError(s)."""
     try:
         return await backend.read(resource, record_id, options, call=call)
-    except GatewayError as error:
-        # A row's place is one of the update's arguments; a read has only the id.
-        if error.input_path is not None and error.input_path[0] == "input":
-            raise error.changed(input_path=("id",)) from error
-        raise
+    except (GatewayError, GatewayErrors) as failure:
+        raise each(failure, _of_a_read) from failure
+
+
+def _of_a_read(error: GatewayError) -> GatewayError:
+    """A row's place is one of the update's arguments; a read has only the id."""
+    of_input = error.input_path is not None and error.input_path[0] == "input"
+    return error.changed(input_path=("id",)) if of_input else error
 
 
 async def read_record(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Any:

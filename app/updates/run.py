@@ -26,6 +26,7 @@ from app.errors import (
     GatewayErrors,
     Outcome,
     ReadBack,
+    each,
 )
 from app.journal.keys import KeyTakenError
 from app.mapping.selection import described
@@ -207,10 +208,8 @@ async def answered(
 async def _read_back(request: UpdateRequest, backend: Backend, call: Call) -> Any:
     try:
         record = await read_record(request.resource, backend, call, request.id, request.options)
-    except GatewayError as error:
-        return error.changed(outcome=Outcome.APPLIED)
-    except GatewayErrors as several:
-        return GatewayErrors([error.changed(outcome=Outcome.APPLIED) for error in several.errors])
+    except (GatewayError, GatewayErrors) as failure:
+        return each(failure, lambda error: error.changed(outcome=Outcome.APPLIED))
     except Exception as surprise:  # noqa: BLE001 - the record's own error, told and logged as any other surprise
         unread = GatewayError(INTERNAL, outcome=Outcome.APPLIED, detail="the read of an applied update failed")
         unread.__cause__ = surprise
