@@ -233,7 +233,7 @@ def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
             yield f"GATEWAY_CALLER_TOKENS: {problem}"
     for api in apis if given.production else ():
         if "mode" not in settings.apis[api.name].model_fields_set:
-            yield f"GATEWAY_{api.name.upper()}_MODE: is not set; in production local and rest are a choice"
+            yield f"GATEWAY_{api.name.upper()}_MODE: is not set; in production there is no default: write local or rest"
     if authenticates(given):
         return
     if given.production:

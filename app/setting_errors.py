@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,12 +16,15 @@ _WORDS = {
     "float_parsing": "must be a number",
     "bool_parsing": "must be true or false",
 }
+# Of a secret, whose characters pydantic calls items.
+_LENGTH = re.compile(r"Value should (have at (?:least|most) \d+) items .*")
 _CLOSE = 0.75
 
 
 def in_words(fault: ErrorDetails) -> str:
     """Never the value."""
     words = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    words = _LENGTH.sub(r"must \1 characters", words)
     return words.replace("Input should be", "must be").replace("Input should", "must").replace("String should", "must")
 
 

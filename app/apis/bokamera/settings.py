@@ -62,8 +62,13 @@ class BokameraSettings(ApiSettings):
     def _whole_token_source(self) -> Self:
         missing = [name for name in _TOKEN_SETTINGS if getattr(self, name) is None]
         if missing and len(missing) < len(_TOKEN_SETTINGS):
-            raise ValueError(f"{', '.join(_TOKEN_SETTINGS)} belong together; missing: {', '.join(missing)}")
+            given = [name for name in _TOKEN_SETTINGS if name not in missing]
+            raise ValueError(f"{_names(missing)} not set, and belong together with {_names(given)}")
         return self
+
+
+def _names(settings: list[str]) -> str:
+    return ", ".join(settings).upper()
 
 
 def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource | None:
