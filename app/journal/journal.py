@@ -377,6 +377,6 @@ async def _kept_secret(store: SqlStore, statements: EntryStatements) -> str:
         await store.execute([Statement(statements.make_secret, [("journal", new_secret())])])
         log.warning(
             # Nothing may stand behind the setting's name: the log takes it for what the setting holds.
-            "the store, and so a dump of it, holds what keys the journal's hashes: there is no GATEWAY_JOURNAL_SECRET"
+            "what keys the journal's hashes is kept in the store, and so in a dump of it: no GATEWAY_JOURNAL_SECRET"
         )
     return str((await store.query(statements.secret, "journal"))[0][0])

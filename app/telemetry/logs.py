@@ -106,15 +106,17 @@ class TextFormatter(_Formatter):
 
 
 def _wrapped(head: str, members: Sequence[str]) -> str:
-    lines = [head]
+    lines = _broken(head, "") if len(head) > _COLUMNS else [head]
     for member in members:
         if len(lines[-1]) + 1 + len(member) <= _COLUMNS:
             lines[-1] += f" {member}"
         else:
-            lines += textwrap.wrap(
-                member, _COLUMNS, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False
-            )
+            lines += _broken(member, _INDENT)
     return "\n".join(lines)
+
+
+def _broken(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, _COLUMNS, initial_indent=indent, subsequent_indent=_INDENT, break_on_hyphens=False)
 
 
 def _shown(value: Any) -> str:

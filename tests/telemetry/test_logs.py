@@ -248,8 +248,9 @@ def test_text_shows_control_characters_and_never_obeys_them():
     assert line.endswith(r"INFO    a\nb\x1b[31m field=c\r\nd")
 
 
-def test_text_fits_a_terminal_and_ends_with_the_requests_id():
-    record = logging.LogRecord("x", logging.WARNING, "", 0, "operation refused", (), None)
+@pytest.mark.parametrize("more", ["", " for a cause that takes many words to tell" * 5], ids=["short", "long message"])
+def test_text_fits_a_terminal_and_ends_with_the_requests_id(more: str):
+    record = logging.LogRecord("x", logging.WARNING, "", 0, f"operation refused{more}", (), None)
     record.request_id, record.record = "request-1", "c" * 36
     record.detail = "the host api.example refused the connection after three attempts, the last of them at noon, " * 4
     record.token = "x" * 300
