@@ -32,7 +32,7 @@ from app.store.records import (
     Write,
     too_late,
 )
-from app.store.sqlite_trial import DamagedError, write_for_trial
+from app.store.sqlite_trial import DamagedError, leave, use, write_for_trial
 from app.store.sqlite_writer import Commit, Writer, patiently, unavailable
 from app.store.tables import PreparedWrite, Statements, key, prepare, record, statements
 
@@ -111,7 +111,8 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
-        self._closed = False
+        self._closed = self._left = False
+        use(path)
 
     @classmethod
     async def open(cls, path: Path, collections: Sequence[Collection], seed: Seed) -> SqliteStore:
@@ -214,6 +215,9 @@ class SqliteStore:
         await asyncio.to_thread(self._readers.shutdown)
         while self._reading:
             self._reading.pop().close()
+        if not self._left:
+            self._left = True
+            leave(self._path)
 
     async def _one(self, sql: str, *parameters: str) -> Record | None:
         row = await self._read(lambda reader: reader.execute(sql, parameters).fetchone())

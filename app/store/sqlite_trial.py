@@ -5,9 +5,12 @@ The connections that are open remember pages, so that they would not see a file 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
+import threading
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +48,7 @@ def write_for_trial(path: Path, tables: Iterable[str]) -> None:
 
 def _look(path: Path) -> None:
     """Headers against sizes: https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html."""
-    header = _bytes(path, 0, 100)
+    header = _bytes(path, path, 0, 100)
     if not header.startswith(_MAGIC):
         raise DamagedError("the file was overwritten")
     page = struct.unpack(">H", header[16:18])[0]
@@ -53,7 +56,7 @@ def _look(path: Path) -> None:
     # The count of pages is right where the two change counters agree.
     if header[24:28] == header[92:96] and path.stat().st_size < page * struct.unpack(">I", header[28:32])[0]:
         raise DamagedError("the file was cut off")
-    index = _bytes(Path(f"{path}-shm"), 0, 96)
+    index = _bytes(path, Path(f"{path}-shm"), 0, 96)
     if len(index) < 96 or index[:48] != index[48:]:  # noqa: PLR2004 - its two copies; one of them is being written
         return
     frames = struct.unpack("=I", index[16:20])[0]
@@ -64,16 +67,54 @@ def _look(path: Path) -> None:
     size = log.stat().st_size if log.exists() else 0
     if size < last + 24 + page:
         raise DamagedError("the log beside the file was cut off")
-    if not _bytes(log, 16, 8) == _bytes(log, last + 8, 8) == index[32:40]:
+    if not _bytes(path, log, 16, 8) == _bytes(path, log, last + 8, 8) == index[32:40]:
         raise DamagedError("the log beside the file was overwritten")
 
 
-def _bytes(path: Path, offset: int, count: int) -> bytes:
+def _bytes(database: Path, file: Path, offset: int, count: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(count)
+        return os.pread(_descriptors.of(database, file), count, offset)
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise DamagedError(f"{path.name} cannot be read") from error
+        raise DamagedError(f"{file.name} cannot be read") from error
+
+
+class _Descriptors:
+    """The files of a database that were looked at, open for as long as a store of this process uses it.
+
+    When a process closes any descriptor of a file, it loses all its locks on that file, those of SQLite among them:
+    https://www.sqlite.org/howtocorrupt.html, section 2.2. The next program that closes the database would then take
+    itself for the last one, and remove the log that is in use here.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stores: Counter[Path] = Counter()
+        self._open: dict[Path, dict[tuple[int, int], int]] = {}
+
+    def use(self, database: Path) -> None:
+        with self._lock:
+            self._stores[database] += 1
+
+    def leave(self, database: Path) -> None:
+        """After the store's connections are closed."""
+        with self._lock:
+            self._stores[database] -= 1
+            if not self._stores[database]:
+                del self._stores[database]
+                for descriptor in self._open.pop(database, {}).values():
+                    os.close(descriptor)
+
+    def of(self, database: Path, file: Path) -> int:
+        with self._lock:
+            state = file.stat()
+            known = self._open.setdefault(database, {})
+            identity = (state.st_dev, state.st_ino)
+            if identity not in known:
+                known[identity] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            return known[identity]
+
+
+_descriptors = _Descriptors()
+use, leave = _descriptors.use, _descriptors.leave

@@ -7,6 +7,8 @@ import contextlib
 import logging
 import resource
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -70,6 +72,23 @@ async def test_a_lost_store_is_not_ready_and_says_which_part(
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("not ready")]
     assert len(lines) == 1
     assert lines[0].startswith("not ready: the SQLite database")
+
+
+async def test_another_program_may_open_and_close_the_file_after_a_look(tmp_path: Path):
+    """`python -m app journal`, a worker that ends, `sqlite3`: the log in use stays, and what is in it."""
+    path = tmp_path / "gateway.db"
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM gateway_schema'); c.close()"
+    )
+    async with running(tmp_path) as gateway:
+        assert "errors" not in (await gateway.post(update("Renamed"))).json()
+        log = Path(f"{path}-wal").stat().st_ino
+        for name in ("Once", "Twice"):
+            assert (await gateway.client.get("/health/ready")).status_code == 200
+            await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program, str(path)], check=True)
+            assert "errors" not in (await gateway.post(update(name))).json()
+        assert Path(f"{path}-wal").stat().st_ino == log
+    assert not Path(f"{path}-wal").exists()  # the last one carries it over, as ever
 
 
 async def test_a_disk_that_is_full_is_not_ready(tmp_path: Path):
