@@ -287,7 +287,6 @@ class Telemetry:
         return Response(self.metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     async def aclose(self) -> None:
-        self.metrics.carry_over()
         if self._drift is not None:
             await self._drift.aclose()
         if self.traces is not None:

@@ -16,13 +16,13 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
+    Histogram,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.telemetry.processes import processes
-from app.telemetry.tally import TalliedHistogram, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -89,11 +89,8 @@ class Metrics:
         self._documents: Documents | None = None
         self._seen = [0, 0, 0]
         self._states: dict[str, str] = {}
-        self._running = 0
-        self._journal_open = 0
         self._ends: dict[Any, tuple[Any, list[Any]]] = {}
         self._answers: dict[tuple[str, int], Any] = {}
-        self._tally = Tally(self._look, shared=folder is not None)
         self.operations = self._counter(
             "gateway_operations", "Root fields answered, by what came of them.", "field", "code", "reason"
         )
@@ -143,10 +140,8 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum")
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> TalliedHistogram:
-        return self._tally.histogram(
-            TalliedHistogram(name, text, labels, registry=self.registry, buckets=buckets), buckets
-        )
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
 
     def watch(self, circuits: Mapping[str, Circuit], documents: Documents | None = None) -> None:
         """What is looked at when the metrics are asked for."""
@@ -155,12 +150,11 @@ class Metrics:
         self._look()
 
     def begun(self) -> None:
-        self._running += 1
-        self._tally.changed()
+        self.in_flight.inc()
 
     def ended(self) -> None:
-        self._running -= 1
-        self._tally.changed()
+        self.in_flight.dec()
+        self._look()
 
     def operated(
         self, summary: Summary, way: str | None, faults: Faults, seconds: float | None, *, refused: bool
@@ -175,49 +169,46 @@ class Metrics:
                 self._ends.clear()
             if sum(len(name) for name, *_ in (*summary[1:], *faults)) <= _NAMES_KEPT:
                 self._ends[key] = found
-        duration, counted = found
+        duration, counters = found
         if seconds is not None:
-            duration.add(seconds)
-        for series in counted:
-            series.added += 1
-        self._tally.changed()
+            duration.observe(seconds)
+        for counter in counters:
+            counter.inc()
 
     def _series(self, summary: Summary, way: str | None, faults: Faults, *, refused: bool) -> tuple[Any, list[Any]]:
         kind, *fields = summary
-        counted = [] if way is None else [self._tally.counted(self.executions, way)]
+        counters = [] if way is None else [self.executions.labels(way)]
         names, failed = dict(fields), {key for key, _, _ in faults}
         for key, code, reason in dict.fromkeys(faults):
-            counted.append(self._answer(NONE if refused else names.get(key, OTHER), code, reason))
+            counters.append(self._answer(NONE if refused else names.get(key, OTHER), code, reason))
         if not refused:
-            counted += [self._answer(name, OK, OK) for key, name in fields if key not in failed]
-        return self._tally.observed(self.operation_seconds, kind), counted
+            counters += [self._answer(name, OK, OK) for key, name in fields if key not in failed]
+        return self.operation_seconds.labels(kind), counters
 
     def stored(self, action: str, result: str, seconds: float) -> None:
-        self._tally.observe(self.store_seconds, seconds, action, result)
+        self.store_seconds.labels(action, result).observe(seconds)
 
     def journal_wrote(self, seconds: float, result: str) -> None:
-        self._tally.observe(self.journal_seconds, seconds, result)
+        self.journal_seconds.labels(result).observe(seconds)
 
     def journal_open(self, entries: int) -> None:
-        self._journal_open = entries
-        self._tally.changed()
+        self.journal_entries.set(entries)
 
     def journal_closed(self, outcome: str) -> None:
-        self._tally.count(self.journal_closings, outcome)
+        self.journal_closings.labels(outcome).inc()
 
     def replayed(self) -> None:
-        self._tally.count(self.replays)
+        self.replays.inc()
 
     def field(self, name: str) -> str:
         return name if name in self._fields else OTHER
 
     def answered(self, field: str, code: str, reason: str) -> None:
-        self._answer(field, code, reason).added += 1
-        self._tally.changed()
+        self._answer(field, code, reason).inc()
 
     def _answer(self, field: str, code: str, reason: str) -> Any:
         shown = self.field(field) if field != NONE else NONE
-        return self._tally.counted(self.operations, shown, code, self._reason(reason))
+        return self.operations.labels(shown, code, self._reason(reason))
 
     def _reason(self, reason: str) -> str:
         return reason if reason in self._reasons or reason in {OK, PREVIEWED} else OTHER
@@ -225,38 +216,31 @@ class Metrics:
     def call(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
         """A call to a backend, under its status, or under what came in place of one."""
         if status is None:
-            self._tally.observe(self.backend_seconds, seconds, self._backend(backend), self._reason(reason or ""))
+            self.backend_seconds.labels(self._backend(backend), self._reason(reason or "")).observe(seconds)
             return
         found = self._answers.get((backend, status))
         if found is None:
             shown = _STATUSES.get(status) or f"{status // 100}xx"
-            found = self._tally.observed(self.backend_seconds, self._backend(backend), shown)
+            found = self.backend_seconds.labels(self._backend(backend), shown)
             if backend in self._backends:
                 self._answers[backend, status] = found
-        found.add(seconds)
-        self._tally.changed()
+        found.observe(seconds)
 
     def _backend(self, name: str) -> str:
         return name if name in self._backends else OTHER
 
     def drifted(self, backend: str) -> None:
-        self._tally.count(self.undocumented, self._backend(backend))
-
-    def carry_over(self) -> None:
-        """All that was counted into what is shown."""
-        self._tally.carry_over()
+        self.undocumented.labels(self._backend(backend)).inc()
 
     def _look(self) -> None:
-        """At what others count."""
-        self.in_flight.set(self._running)
-        self.journal_entries.set(self._journal_open)
+        """At what others count: after each operation, since other workers show this one's, too."""
         self._look_at_circuits()
         if self._documents is None:
             return
         now = [self._documents.hits, self._documents.misses, len(self._documents)]
         if now != self._seen:
-            self._tally.count(self.documents, "hit", by=now[0] - self._seen[0])
-            self._tally.count(self.documents, "miss", by=now[1] - self._seen[1])
+            self.documents.labels("hit").inc(now[0] - self._seen[0])
+            self.documents.labels("miss").inc(now[1] - self._seen[1])
             self.documents_kept.set(now[2])
             self._seen = now
 
@@ -271,7 +255,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition of this process, or of all workers."""
-        self.carry_over()
+        self._look()
         if self._folder is None:
             return generate_latest(self.registry) + generate_latest(processes([os.getpid()]))
         for path in _of_dead_workers(self._folder):
