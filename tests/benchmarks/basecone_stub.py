@@ -1,6 +1,6 @@
 """Stands in for Basecone in the benchmarks: a bare protocol, so that it costs a fraction of what is measured.
 
-A PUT is answered 204, or by the documented 400 where its body asks for that; a GET by the record; a PUT under `/echo` by
+A PUT is answered 204, or by the documented 400 where its body asks for that; a GET by the record or the list; a PUT under `/echo` by
 200 and what was sent. `POST /answers/real` gives each answer its own id, a date and a proxy's usual headers,
 `POST /answers/alike` none. Prints its port.
 """
@@ -17,10 +17,11 @@ from email.utils import formatdate
 
 import uvloop
 
-from tests.benchmarks.workloads import vendor_record
+from tests.benchmarks.workloads import vendor_list, vendor_record
 
 _REFUSAL = b'{"code":"invalid_request_payload","message":"The VatCode value provided is invalid."}'
 _RECORD = json.dumps(vendor_record()).encode()[1:]
+_LIST = json.dumps(vendor_list()).encode()
 _REAL = (
     b"server: nginx\r\ndate: %b\r\nx-request-id: %032x\r\nstrict-transport-security: max-age=31536000; includeSubDomains\r\n"
     b"x-content-type-options: nosniff\r\nx-frame-options: DENY\r\nreferrer-policy: no-referrer\r\n"
@@ -76,6 +77,8 @@ class Stub(asyncio.Protocol):
         if target.startswith(b"POST /answers/"):
             self._answers.real = target.endswith(b"/real")
             return b"HTTP/1.1 204 No Content\r\n\r\n"
+        if target.startswith(b"GET /v1/customers?"):
+            return self._with_body(b"200 OK", _LIST)
         record_id = target.partition(b"?")[0].rpartition(b"/")[2]
         if target.startswith(b"PUT /echo/"):
             return self._with_body(b"200 OK", b'{"customer":{"id":"%b",%b}' % (record_id, body[1:]))

@@ -1,6 +1,8 @@
 """Load for the benchmarks: a closed loop over keep-alive connections, one request at a time on each.
 
-Reads a JSON object from standard input (`port`, `cpu`, `seconds`, `connections`, `bodies`, `expect`, `kind`), writes one
+With `rate` each request has its moment, so many a second: who comes late is measured from then on.
+
+Reads a JSON object from standard input (`port`, `cpu`, `seconds`, `connections`, `bodies`, `expect`, `kind`, `rate`), writes one
 to standard output (`requests`, `seconds`, `errors`, `sample`, `latencies`, sorted, in seconds). An answer without the two
 texts that `expect` has for its body counts as an error.
 """
@@ -60,8 +62,12 @@ class Client(asyncio.Protocol):
     def _send(self) -> None:
         body, self._expect = next(self._run.exchanges)
         request = self._run.request(body)
-        self._sent_at = time.perf_counter()
-        self._transport.write(request)
+        moment, now = self._run.moment(), time.perf_counter()
+        self._sent_at = now if moment is None else moment
+        if moment is None or moment <= now:
+            self._transport.write(request)
+        else:
+            asyncio.get_running_loop().call_later(moment - now, self._transport.write, request)
 
     def data_received(self, data: bytes) -> None:
         received = self._received + data
@@ -102,7 +108,15 @@ class Run:
         self.latencies: list[float] = []
         self.errors = 0
         self.sample = b""
-        self.end = time.perf_counter() + order["seconds"]
+        self.begun = time.perf_counter()
+        self.end = self.begun + order["seconds"]
+        self._rate: float | None = order.get("rate")
+        self._sent = 0
+
+    def moment(self) -> float | None:
+        """When the next request is to be sent; None for at once."""
+        self._sent += 1
+        return None if self._rate is None else self.begun + self._sent / self._rate
 
 
 async def main(order: dict[str, Any]) -> None:

@@ -111,9 +111,17 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def run_load(port: int, seconds: float, connections: int, workload: Workload, kind: str = "real") -> dict[str, Any]:
-    """One run of `load.py` on the last CPU. Raises where an answer was wrong."""
+def run_load(
+    port: int,
+    seconds: float,
+    connections: int,
+    workload: Workload,
+    kind: str = "real",
+    rate: float | None = None,
+) -> dict[str, Any]:
+    """One run of `load.py` on the last CPU, as fast as answers come or at a rate. Raises where an answer was wrong."""
     order = {"port": port, "seconds": seconds, "connections": connections, "cpu": CPUS[-1], **workload.order(kind)}
+    order["rate"] = rate
     done = subprocess.run(
         [sys.executable, str(HERE / "load.py")], input=json.dumps(order).encode(), stdout=subprocess.PIPE, check=True
     )

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 COUNT = 512
+ITEMS = 50  # of a bulk and of a list
 QUERY = """mutation Update($id: UUID!, $input: UpdateCustomerInput!) {
   updateCustomer(id: $id, input: $input) {
     customer { id name vatNumber address { city } bankAccounts { iban default } }
@@ -100,3 +101,48 @@ REFUSED = Workload(
     "VatCode value",
     names_record=False,
 )
+PATCH = Workload(
+    """mutation Patch($id: UUID!, $patch: CustomerPatch!) {
+  patchCustomer(id: $id, patch: $patch) {
+    customer { id name vatNumber address { city } bankAccounts { iban default } }
+  }
+}""",
+    lambda number: {"id": record_id(number), "patch": {"name": f"Acme {number} B.V.", "phone": f"+31 20 {number:07}"}},
+    "NL91ABNA0417164300",
+)
+BULK = Workload(
+    """mutation Bulk($items: [UpdateCustomerItem!]!) {
+  updateCustomers(items: $items) {
+    applied
+    results { outcome customer { id name vatNumber address { city } bankAccounts { iban default } } }
+  }
+}""",
+    lambda number: {
+        "items": [
+            {"id": record_id(number if part == 0 else COUNT + ITEMS * number + part), "input": customer(part)}
+            for part in range(ITEMS)
+        ]
+    },
+    f'"applied":{ITEMS}',
+    items=ITEMS,
+    count=32,
+)
+LIST = Workload(
+    """query List($company: UUID!, $first: Int!) {
+  customers(companyId: $company, first: $first) { nodes { id code name } pageInfo { hasNextPage } totalCount }
+}""",
+    lambda _: {"company": INPUT["company"]["companyId"], "first": ITEMS},
+    f'"code":"C{ITEMS - 1:04}"',
+    names_record=False,
+    items=ITEMS,
+    count=1,
+)
+
+
+def vendor_list() -> dict[str, Any]:
+    """A page of `ITEMS` customers as Basecone's list shows them."""
+    items = [
+        {"customerId": record_id(number), "code": f"C{number:04}", "name": customer(number)["name"]}
+        for number in range(ITEMS)
+    ]
+    return {"customers": items, "_metadata": {"total": ITEMS}}
