@@ -145,10 +145,9 @@ class BulkRun:
 
     async def _work(self, room: asyncio.Semaphore, *, stops: bool) -> None:
         while self._goes_on():
-            try:
-                async with asyncio.timeout_at(self._deadline if room.locked() else None):
-                    await room.acquire()
-            except TimeoutError:
+            if not room.locked():
+                await room.acquire()
+            elif not await self._entered(room):
                 return
             try:
                 if not self._goes_on():
@@ -166,6 +165,13 @@ class BulkRun:
                 heappush(self._ready, following.popleft().index)
             if stops and item.failed:
                 self._stopped.set()
+
+    async def _entered(self, room: asyncio.Semaphore) -> bool:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await room.acquire()
+        except TimeoutError:
+            return False
 
     def _goes_on(self) -> bool:
         return bool(self._ready) and not self._stopped.is_set() and self._pause is None and not self._over()

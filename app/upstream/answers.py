@@ -87,8 +87,10 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> int 
 
     A fraction is rounded up. Of a header that is given more than once the longest counts.
     """
+    if "retry-after" not in headers:
+        return None
     # A date is cut behind the name of its day, which says nothing.
-    parts = [_seconds_of(part.strip(), now or datetime.now(UTC)) for part in headers.get("retry-after", "").split(",")]
+    parts = [_seconds_of(part.strip(), now or datetime.now(UTC)) for part in headers["retry-after"].split(",")]
     return max((min(max(0, ceil(seconds)), _DAY) for seconds in parts if seconds is not None), default=None)
 
 

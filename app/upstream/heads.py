@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MAX_BYTES = 100 * 1024  # of a head and all that came before it, as httpcore's
-_END = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _START = b"HTTP/1."
 _LINE_END = b"\r\n"
@@ -60,9 +59,9 @@ class HeadReader:
         self._received += len(data)
         buffer = self._buffer = (self._buffer + data).lstrip(_LINE_END)
         searched = max(0, len(buffer) - len(data) - 3)
-        while (end := _END.search(buffer, searched)) is not None:
-            head = _parsed(buffer[: end.start()].decode("latin-1"))
-            rest = buffer[end.end() :]
+        while (end := _end_of(buffer, searched)) is not None:
+            head = _parsed(buffer[: end[0]].decode("latin-1"))
+            rest = buffer[end[1] :]
             self._bound(len(rest))
             if head is not None:
                 return head, rest
@@ -79,20 +78,37 @@ class HeadReader:
             raise HeadUnreadableError("the head of the response is too large")
 
 
+def _end_of(buffer: bytes, at: int) -> tuple[int, int] | None:
+    """Where the first empty line begins and ends, with CR or without."""
+    end = buffer.find(b"\n\r\n", at)
+    bare = buffer.find(b"\n\n", at, end + 1 if end >= 0 else len(buffer))
+    if bare >= 0:
+        return bare, bare + 2
+    return (end, end + 3) if end >= 0 else None
+
+
+@lru_cache(_KNOWN_LENGTH)
+def _status(line: str) -> tuple[int, bool] | None:
+    """And whether HTTP/1.1 is spoken; None for no status line."""
+    match = _STATUS_LINE.fullmatch(line)
+    return None if match is None else (int(match[2]), match[1] == "1")
+
+
 def _parsed(text: str) -> Head | None:
     """None for an interim response."""
     first, *lines = text.split("\n")
-    match = _STATUS_LINE.fullmatch(first.rstrip("\r"))
-    if match is None:
+    line = first.rstrip("\r")
+    known = _status(line) if len(line) < _KNOWN_LENGTH else _status.__wrapped__(line)
+    if known is None:
         raise HeadUnreadableError("the status line cannot be read")
-    status = int(match[2])
+    status, persists = known
     if status == _SWITCHING:
         raise HeadUnreadableError("the service switched protocols unasked")
     if status < _LEAST_FINAL:
         return None
     headers, clean = _headers(lines)
     options = headers.get("connection", "").lower()
-    keep = clean and "close" not in options and (match[1] == "1" or "keep-alive" in options)
+    keep = clean and "close" not in options and (persists or "keep-alive" in options)
     length, chunked = (0, False) if status in _WITHOUT_BODY else _framing(headers)
     if (length is None and not chunked) or (chunked and "content-length" in headers):
         keep = False

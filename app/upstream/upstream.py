@@ -227,7 +227,10 @@ class Upstream:
         """One call to its end. Called again after it was cancelled, it goes on."""
         failed: bool | None = None
         try:
-            answer = await self._attempts(attempt, end)
+            try:
+                answer = await attempt.run(end)
+            except GatewayError as error:
+                answer = await self._again(attempt, end, error)
             answer.sent = request.headers
             seen.status = answer.status
             failed = self.answered(answer, call)
@@ -267,21 +270,22 @@ class Upstream:
         else:
             log.warning("%s ended without its caller: status %s", name, seen.status)
 
-    async def _attempts(self, attempt: Any, end: float) -> Answer:
+    async def _again(self, attempt: Any, end: float, error: GatewayError) -> Answer:
         """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
-        for number in range(self.limits.connect_retries + 1):
+        for number in range(self.limits.connect_retries):
+            if error.row not in PASSING:
+                break
+            wait = self._jitter(min(self.limits.backoff * 2**number, self.limits.max_backoff))
+            if asyncio.get_running_loop().time() + wait >= end:
+                break
+            await self._sleep(wait)
             try:
                 answer: Answer = await attempt.run(end)
-            except GatewayError as error:
-                if number == self.limits.connect_retries or error.row not in PASSING:
-                    raise
-                wait = self._jitter(min(self.limits.backoff * 2**number, self.limits.max_backoff))
-                if asyncio.get_running_loop().time() + wait >= end:
-                    raise
-                await self._sleep(wait)
+            except GatewayError as failure:
+                error = failure
             else:
                 return answer
-        raise AssertionError
+        raise error
 
     async def _recorded(self, recording: Recording, end: float, permit: Permit) -> float:
         """Before the first byte leaves. The time by then; raises GatewayError, with nothing sent."""

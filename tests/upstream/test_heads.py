@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from app.call import Call
 from app.upstream.chunks import ChunkReader, ChunksBrokenError
 from app.upstream.exchange import Request
-from app.upstream.heads import HeadReader, HeadUnreadableError
+from app.upstream.heads import HeadReader, HeadUnreadableError, _end_of
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, says
 
@@ -152,3 +153,9 @@ def test_chunks_are_the_body_however_they_come(pieces, end, cuts):
 def test_what_is_no_chunk_is_broken(data):
     with pytest.raises(ChunksBrokenError):
         list(ChunkReader().feed(data))
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\n\n", b"\r\n\r\n", b"x"])).map(b"".join), st.integers(0, 4))
+def test_the_first_empty_line_is_what_a_pattern_finds(text, start):
+    found = re.compile(rb"\n\r?\n").search(text, start)
+    assert _end_of(text, start) == (None if found is None else found.span())
