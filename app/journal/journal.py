@@ -130,6 +130,10 @@ class Journal:
         """Whether this process still has the end of an entry to write."""
         return identifier in self._live
 
+    def leave(self, identifier: str) -> None:
+        """No end of an entry will come from here any more: the keeper writes it, once its time is over."""
+        self._live.discard(identifier)
+
     async def begin(self, intent: Intent, loop_deadline: float | None = None) -> str:
         """The id of the entry, which is durable. Raises GatewayError, certainly unsent, or KeyTakenError."""
         waiting = _Waiting(entry_id(now()), intent, None)

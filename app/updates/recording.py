@@ -141,6 +141,11 @@ class UpdateRecording:
             # No commit that was answered has it: it was lost, or there was nothing to commit.
             await self._record(end)
 
+    def cancelled(self) -> None:
+        """Nobody hears any more what becomes of a sent update."""
+        if self._sent is not None:
+            self._journal.leave(self._sent)
+
     async def failed(self, failure: GatewayError | GatewayErrors) -> bool:
         """Whether the update was applied after all, as its entry shows that a lost commit wrote.
 

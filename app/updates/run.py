@@ -97,6 +97,10 @@ async def recorded(request: UpdateRequest, recording: UpdateRecording | None, ba
             proven = ReadBack.SAME
     except KeyTakenError:
         raise
+    except asyncio.CancelledError:
+        if recording is not None:
+            recording.cancelled()
+        raise
     except Exception as failure:
         told = failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
         if recording is None or not await recording.failed(told):

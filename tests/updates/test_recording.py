@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
+from app.apis.basecone.resources import CUSTOMERS as CUSTOMER_RESOURCE
 from app.apis.basecone.seed import CUSTOMERS
 from app.errors import GatewayError
+from app.journal.keeping import Keeper
 from app.store.records import StoreUnavailableError
+from app.updates.closing import Closing
 from tests.harness import WIRINGS
 from tests.harness import gateway as open_gateway
 from tests.store.test_open import execute
@@ -226,6 +230,39 @@ async def test_an_unwritable_journal_refuses_unsent_and_is_not_ready(tmp_path, w
         await execute(url, "ALTER TABLE gone RENAME TO gateway_update_entry")
         await journal.check()
         assert "errors" not in await gateway.execute(UPDATE, customer("Bea"))
+
+
+class Hanging(httpx.AsyncBaseTransport):
+    """Applies the first update, and answers it once `release` is set."""
+
+    def __init__(self, inner):
+        self.inner, self.applied, self.release = inner, asyncio.Event(), asyncio.Event()
+
+    async def handle_async_request(self, request):
+        answer = await self.inner.handle_async_request(request)
+        if request.method == "PUT":
+            self.applied.set()
+            await self.release.wait()
+        return answer
+
+
+async def test_an_update_whose_operation_is_cancelled_has_an_end(tmp_path):
+    """While the process lives on; what was sent goes on, too, and nobody hears of it."""
+    async with open_gateway("sandbox-in-process", tmp_path) as gateway:
+        recorder = gateway.transports["basecone"]
+        hanging = recorder.inner = Hanging(recorder.inner)
+        journal, url = gateway.backends.recorder.journal, gateway.backends.settings.gateway.store_url
+        asking = asyncio.create_task(gateway.execute(UPDATE, customer("Gone")))
+        await hanging.applied.wait()
+        asking.cancel()
+        await asyncio.wait({asking})
+        hanging.release.set()
+        keeper = Keeper(journal, Closing(journal, [CUSTOMER_RESOURCE], gateway.backends.by_name).prove)
+        assert await keeper.close_abandoned() == 0  # its time is not over
+        await execute(url, "UPDATE gateway_update_entry SET due = 0")
+        assert await keeper.close_abandoned() == 1
+        [entry] = await entries(gateway)
+        assert (entry["outcome"], entry["readBack"]) == ("APPLIED", "SAME")
 
 
 class Losing:
