@@ -1,1 +1,1 @@
-"""HTTP: routes, negotiation, who may ask in which way, and what surrounds every answer. Knows no vendor."""
+"""HTTP: routes, negotiation, who may call in which way, and the headers around every answer. Knows no vendor."""

@@ -1,4 +1,4 @@
-"""An answer of the GraphQL endpoint: bytes and how they are labelled, over ASGI or written at once."""
+"""An answer of the GraphQL endpoint: its bytes and headers, sent over ASGI or written at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _labels(media: str) -> tuple[tuple[bytes, bytes], ...]:
 
 
 class Answer:
-    """An ASGI application, too. `headers` are those that this one answer has beyond the usual."""
+    """Also an ASGI application. `headers` are this answer's own, beyond those that every answer has."""
 
     __slots__ = ("body", "headers", "media", "status")
 
@@ -46,7 +46,7 @@ class Answer:
     def rendered(
         self, request_id: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]], *, keep_alive: bool
     ) -> tuple[bytes, bool]:
-        """The whole message with what the envelope adds to it, and whether the connection stays open."""
+        """Returns the whole message with the envelope's headers, and whether the connection stays open."""
         head = _head(self.media, status_line, default)
         named = (len(self.body), REQUEST_ID_NAME, request_id.encode("latin-1"))
         if keep_alive and not self.headers:
@@ -64,10 +64,10 @@ _heads: dict[tuple[str, bytes], tuple[Sequence[tuple[bytes, bytes]], bytes]] = {
 
 
 def _head(media: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """What many answers have in common. uvicorn makes `default` anew for each second's date, and changes none."""
-    known = _heads.get((media, status_line))
-    if known is not None and known[0] is default:
-        return known[1]
+    """The header lines that many answers share. uvicorn builds a new `default` for each second and changes none."""
+    cached = _heads.get((media, status_line))
+    if cached is not None and cached[0] is default:
+        return cached[1]
     lines = (b"%b: %b\r\n" % item for item in (*default, *_labels(media), *SECURITY_HEADERS))
     head = status_line + b"".join(lines)
     _heads[media, status_line] = default, head

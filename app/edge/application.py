@@ -1,4 +1,4 @@
-"""The ASGI application: its routes, and the layers around them. The parts come from the composition root."""
+"""The ASGI application: its routes and the layers around them. The composition root provides the parts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 ) -> Starlette:
     """`simulated` says, by API name, who obeys `x-simulate`; an API not named has a local backend.
 
-    `rest_hosts` has the hosts of the services by API name, for the playground to show.
+    `rest_hosts` are the hosts of the services by API name, shown by the playground.
 
     `lifespan` is left only after the last operation in flight has ended. Raises ManifestError for unusable trusted
     documents. `app.state.engine` and `app.state.in_flight` are for metrics.
@@ -99,12 +99,11 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         return JSONResponse({"status": "live"})
 
     async def readiness(request: Request) -> Response:
-        # The server says so in every request's state once it was told to stop.
-        # True, or the name of the part that is not.
-        found = "gateway" if "stopping" in request.scope["state"] else await ready()
-        if found is True:
+        # The server sets this in every request's state once it was told to stop.
+        state = "gateway" if "stopping" in request.scope["state"] else await ready()
+        if state is True:
             return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "not ready"} | ({"part": found} if found else {}), 503)
+        return JSONResponse({"status": "not ready"} | ({"part": state} if state else {}), 503)
 
     table: list[BaseRoute] = [
         Route(_GRAPHQL, endpoint),
@@ -134,7 +133,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         exception_handlers={HTTPException: _http_exception},
         lifespan=life,
     )
-    # A path with a slash at its end is another path: a redirection loses the body in some clients.
+    # A path with a slash at its end is another path: some clients lose the body in a redirection.
     app.router.redirect_slashes = False
     app.state.engine = engine
     app.state.in_flight = endpoint.in_flight
@@ -143,7 +142,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 
 
 class _Application(Starlette):
-    """Starlette, but GraphQL goes around its router and its own layers: the endpoint and the envelope need neither."""
+    """Starlette, but GraphQL skips its router and its built-in layers: the endpoint and the envelope need neither."""
 
     def __init__(self, endpoint: GraphQLEndpoint, **options: Any) -> None:
         super().__init__(**options)
@@ -152,10 +151,10 @@ class _Application(Starlette):
 
     @property
     def direct(self) -> GraphQLEndpoint | None:
-        """What needs no ASGI, where it knows all that the layers around it would do."""
+        """The endpoint that needs no ASGI; None where it does not know all the layers around it."""
         layers: set[object] = {layer.cls for layer in self.user_middleware}
-        known = layers <= {Envelope, Cors}
-        return self._endpoint if known else None
+        all_known = layers <= {Envelope, Cors}
+        return self._endpoint if all_known else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != _GRAPHQL or scope.get("root_path"):

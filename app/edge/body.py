@@ -1,4 +1,4 @@
-"""From the bytes of a body to its JSON: content coding, byte order mark, and which value cannot be taken."""
+"""Decodes a body to JSON: content coding, byte order mark, and the place of a value that is refused."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ if TYPE_CHECKING:
 
     from app.errors import DocumentedError
 
-# A fraction keeps the digits that it was written with.
+# A fraction keeps the digits it was written with.
 _decoder = msgspec.json.Decoder(float_hook=JsonNumber.of)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _POSITION = re.compile(r"\(byte ([0-9]+)\)")
 _GZIP = frozenset({"gzip", "x-gzip"})  # https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.3
 _GZIP_MEMBERS = 16
-# JSON shrinks to a twentieth, a list of like items to a hundredth. gzip itself ends at 1,032.
+# JSON shrinks to a twentieth, a list of like items to a hundredth. gzip itself reaches 1,032.
 _GZIP_RATIO = 200
-_ALWAYS = 65_536  # decompressed bytes that are read whatever their ratio
+_ALWAYS = 65_536  # decompressed bytes that are accepted whatever their ratio
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,63}")
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*+)"|[\[\]{},]')
-_MAX_TOKENS = 50_000  # a value that is nested too deeply behind more than these is not named
+_MAX_TOKENS = 50_000  # behind more tokens than these the value that is nested too deeply is not named
 
 Place = tuple[str | int, ...]
 
 
 class _Unreadable:
-    """Stands for a number that Python does not read."""
+    """Stands for a number that Python cannot read."""
 
 
 _UNREADABLE = _Unreadable()
 
 
 def decode(body: bytes | str, *, parameter: str | None = None) -> Any:
-    """The JSON of a body, or of a query parameter. Raises RefusedRequestError."""
+    """Decodes the JSON of a body, or of a query parameter. Raises RefusedRequestError."""
     if isinstance(body, bytes) and body.startswith(_BYTE_ORDER_MARK):
         body = body[len(_BYTE_ORDER_MARK) :]
     try:
@@ -90,7 +90,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _problems(content: Any) -> Iterator[tuple[Place, str]]:
-    """What msgspec does not read although it is JSON: half a character, and numbers of thousands of digits."""
+    """The places of JSON that msgspec refuses: half a surrogate pair, and numbers of thousands of digits."""
     pending: list[tuple[Place, Any]] = [((), content)]
     while pending:
         place, value = pending.pop()
@@ -116,7 +116,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _deepest(body: bytes) -> Place:
-    """Where the value begins that is nested too deeply: the last name before its depth is only that of lists."""
+    """The place of the value that is nested too deeply: the last name before its depth is only that of lists."""
     names: list[str] = []
     last = b""
     for count, token in enumerate(_TOKEN.finditer(body)):
@@ -132,13 +132,13 @@ def _deepest(body: bytes) -> Place:
             last = b""
             if names:
                 names.pop()
-    # The first name is that of the body itself, which has none.
+    # The first name is that of the body, which has none.
     place = names[1:]
     return tuple(place[: next((index for index, name in enumerate(place) if not name), len(place))][:8])
 
 
 def _written(place: Place, what: str) -> str:
-    """`variables.input.tags[0]`; names that are no GraphQL names are not repeated."""
+    """Writes a place as `variables.input.tags[0]`. Names that are no GraphQL names are not repeated."""
     text = ""
     for part in place:
         if isinstance(part, int):
@@ -149,7 +149,7 @@ def _written(place: Place, what: str) -> str:
 
 
 def decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    """The body without its content coding, which `check_coding` took. Raises RefusedRequestError."""
+    """Undoes the body's content coding, which `check_coding` has accepted. Raises RefusedRequestError."""
     if not content_codings(headers):
         return body
     most = min(max_bytes, max(_ALWAYS, len(body) * _GZIP_RATIO))
@@ -173,13 +173,13 @@ def decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> byt
 
 
 def content_codings(headers: Mapping[str, str]) -> list[str]:
-    """Those of the body, without `identity`: https://www.rfc-editor.org/rfc/rfc9110#name-content-encoding."""
+    """The body's codings without `identity`: https://www.rfc-editor.org/rfc/rfc9110#name-content-encoding."""
     codings = (coding.strip().lower() for coding in headers.get("content-encoding", "").split(","))
     return [coding for coding in codings if coding not in {"", "identity"}]
 
 
 def check_coding(headers: Mapping[str, str]) -> None:
-    """Before a body is read. Raises RefusedRequestError."""
+    """Refuses a coding before the body is read. Raises RefusedRequestError."""
     codings = content_codings(headers)
     if codings and (len(codings) > 1 or codings[0] not in _GZIP):
         raise refused(UNSUPPORTED_CONTENT_ENCODING, accept_encoding="gzip")

@@ -1,4 +1,4 @@
-"""What a caller's headers ask for: an id, a deadline, credentials for the backends, a simulated failure."""
+"""Reads a caller's headers: a request id, a deadline, credentials for the backends, a simulated failure."""
 
 from __future__ import annotations
 
@@ -31,23 +31,25 @@ _TRACE_STATE = 512
 _MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
 
-def request_id(given: str | None) -> str:
-    """The caller's own where it is harmless in a log and a header, else a new one."""
-    if given is not None and _ID.fullmatch(given):
-        return given
-    return f"{random.getrandbits(128):032x}"  # unique, and no secret: the system's random numbers cost a call each
+def request_id(header: str | None) -> str:
+    """The caller's own id where it is harmless in a log and a header, otherwise a new one."""
+    if header is not None and _ID.fullmatch(header):
+        return header
+    return (
+        f"{random.getrandbits(128):032x}"  # unique, but no secret: the system's random numbers cost a system call each
+    )
 
 
-def is_router(given: str | None, secret: str | None) -> bool:
-    """Compared in constant time."""
-    if secret is None or given is None:
+def is_router(header: str | None, secret: str | None) -> bool:
+    """Compares in constant time."""
+    if secret is None or header is None:
         return False
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.encode())
+    return hmac.compare_digest(header.encode("utf-8", "surrogateescape"), secret.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """Where `x-simulate` is obeyed, by API name: by its local backend, by a sandbox on this machine, or nowhere.
+    """Says who obeys `x-simulate`, by API name: the local backend, a sandbox on this machine, or nobody.
 
     `reasons` holds, for each API, the reasons of its rows.
     """
@@ -57,20 +59,20 @@ class Simulation:
     production: bool = False
 
     def accept(self, header: str | None) -> str | None:
-        """What a call carries. Raises RefusedRequestError rather than let a real update happen."""
+        """The reason that a call carries. Raises RefusedRequestError rather than let a real update happen."""
         if header is None:
             return None
-        wanted = header.strip()
-        if is_fault(wanted):
+        reason = header.strip()
+        if is_fault(reason):
             concerned, needed = set(self.modes), {"sandbox"}
         else:
-            concerned = {name for name, reasons in self.reasons.items() if wanted.upper() in reasons}
+            concerned = {name for name, reasons in self.reasons.items() if reason.upper() in reasons}
             needed = {"local", "sandbox"}
         if not concerned:
-            raise refused(SIMULATION_UNKNOWN, f"x-simulate: {_shown(wanted)} is no documented reason of a backend.")
+            raise refused(SIMULATION_UNKNOWN, f"x-simulate: {_shown(reason)} is no documented reason of a backend.")
         if self.production or any(self.modes.get(name, "local") not in needed for name in concerned):
             raise refused(SIMULATION_REFUSED)
-        return wanted.upper()
+        return reason.upper()
 
 
 def _shown(text: str) -> str:
@@ -90,14 +92,14 @@ def simulation(
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Reads the headers of requests. `seconds` is the time of one whose caller sets no shorter one."""
+    """Reads the headers of requests. `seconds` is the time of a request whose caller sets no shorter one."""
 
     headers: Mapping[str, Mapping[str, str]]
     simulation: Simulation
     seconds: float = 60.0
 
     def call(self, headers: Mapping[str, str], request_id: str, arrived: float) -> Call:
-        """What a request asks for; `arrived` is the event loop's time. Raises RefusedRequestError."""
+        """Reads what a request needs; `arrived` is the event loop's time. Raises RefusedRequestError."""
         credentials = {}
         for api, names in self.headers.items():
             if own := {backend: headers[name] for name, backend in names.items() if name in headers}:
@@ -119,8 +121,8 @@ def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     parent, state = headers.get(TRACE_PARENT), headers.get(TRACE_STATE)
     if parent is None or not _TRACE_PARENT.fullmatch(parent):
         return {}
-    kept = state is not None and len(state) <= _TRACE_STATE
-    return {TRACE_PARENT: parent, **({TRACE_STATE: state} if kept and state is not None else {})}
+    state_fits = state is not None and len(state) <= _TRACE_STATE
+    return {TRACE_PARENT: parent, **({TRACE_STATE: state} if state_fits and state is not None else {})}
 
 
 def _seconds(header: str | None, most: float) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What GraphQL clients, tracing and error reporting in browsers send without being asked.
+# Sent by GraphQL clients, tracing and error reporting in browsers without being told to.
 HEADERS = (
     "content-type",
     "authorization",
@@ -48,7 +48,7 @@ _NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~, -]{1,500}")
 
 
 class RefusedPreflights:
-    """Logs them, one line in ten seconds: anyone can make them."""
+    """Logs one line in ten seconds: anyone can cause them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -74,7 +74,7 @@ class RefusedPreflights:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, which answers the preflights; without origins it answers none."""
+    """Starlette's, which answers the preflights. Without origins it answers none."""
 
     def __init__(self, app: ASGIApp, *, settings: EdgeSettings, apis: Sequence[Api] = ()) -> None:
         self._names = {
@@ -95,17 +95,17 @@ class Cors(CORSMiddleware):
             await super().__call__(scope, receive, send)
             return
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            found: dict[Any, bytes] = dict(scope["headers"])
-            if b"access-control-request-method" in found:
-                self._refused.tell("GATEWAY_CORS_ORIGINS", found.get(b"origin", b"").decode("latin-1"))
+            headers: dict[Any, bytes] = dict(scope["headers"])
+            if b"access-control-request-method" in headers:
+                self._refused.tell("GATEWAY_CORS_ORIGINS", headers.get(b"origin", b"").decode("latin-1"))
         await self.app(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
         if response.status_code != 200:  # noqa: PLR2004
             origin = request_headers["origin"]
-            asked = request_headers.get("access-control-request-headers") or ""
-            names = ", ".join(name for part in asked.split(",") if (name := part.strip().lower()) not in self._names)
+            header = request_headers.get("access-control-request-headers") or ""
+            names = ", ".join(name for part in header.split(",") if (name := part.strip().lower()) not in self._names)
             if not self.is_allowed_origin(origin=origin):
                 self._refused.tell("GATEWAY_CORS_ORIGINS", origin)
             elif names:

@@ -1,4 +1,4 @@
-"""What surrounds every answer, whatever its path and status: the request id, the security headers, the last resort."""
+"""Surrounds every answer, whatever its path and status: request id, security headers, and the answer of last resort."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Set where the route did not: the playground brings a policy of its own.
+# Set where the route did not set it: the playground has a policy of its own.
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -34,12 +34,12 @@ SECURITY_HEADERS = (
 REQUEST_ID_NAME = REQUEST_ID.encode()
 
 
-# A probe asks by the address of the machine; there is nothing to be had here.
+# A probe uses the machine's address. Nothing secret is served here.
 _ANY_HOST = frozenset({"/health/live", "/health/ready"})
 
 
 def log_refusal(row: DocumentedError, status: int, request_id: str, detail: str | None = None) -> None:
-    """Of a request that became no operation. Nothing that the caller wrote is told: not even the path."""
+    """Logs a request that became no operation. Nothing that the caller wrote is logged, not even the path."""
     line = Line(request_id=request_id, status=str(status), code=row.code.value, reason=row.reason, detail=detail)
     tell(log, logging.INFO, "request refused", line)
 
@@ -51,14 +51,14 @@ def error_response(
     headers: dict[str, str] | None = None,
     detail: str | None = None,
 ) -> Response:
-    """An answer outside GraphQL in the shape of a GraphQL one, and its line in the log."""
+    """An answer outside GraphQL in the shape of a GraphQL one. It is logged, too."""
     log_refusal(row, status, request_id, detail)
     body = {"errors": [Fault(row, row.text or row.reason).formatted(request_id)]}
     return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
 
 
 def surprise(request_id: str) -> dict[str, Any]:
-    """The body where what failed is not known, so that neither is what became of a write."""
+    """The body for an unexpected failure: the outcome of a write is unknown, too."""
     unknown = GatewayError(INTERNAL)
     error = {"message": unknown.message, "extensions": unknown.extensions | {"requestId": request_id}}
     return {"errors": [error]}
@@ -69,9 +69,9 @@ def _surprise(request_id: str) -> Response:
 
 
 def log_abandoned(request_id: str) -> None:
-    """The server cancels what is left when its time to shut down is over.
+    """Logs what the server cancels when its time to shut down is over.
 
-    What was begun goes on by itself, and nobody can say here what becomes of it.
+    A write that was begun goes on by itself, and its outcome is unknown here.
     """
     log.warning("no answer when the time to shut down was over", extra={"request_id": request_id})
 
@@ -120,15 +120,15 @@ class Envelope:
 
 
 def _first(scope: Scope, name: bytes) -> str | None:
-    """A header of the request, whose names ASGI gives in lower case."""
+    """The first header of this name. ASGI gives names in lower case."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
 def _finished(headers: Iterable[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:
-    kept = [(name, value) for name, value in headers if name != REQUEST_ID_NAME]
-    present = {name for name, _ in kept}
+    fields = [(name, value) for name, value in headers if name != REQUEST_ID_NAME]
+    present = {name for name, _ in fields}
     return [
-        *kept,
+        *fields,
         (REQUEST_ID_NAME, identifier.encode()),
         *(item for item in SECURITY_HEADERS if item[0] not in present),
     ]
@@ -136,5 +136,5 @@ def _finished(headers: Iterable[tuple[bytes, bytes]], identifier: str) -> list[t
 
 def host_name(host: str) -> str:
     host = host.lower()
-    # The port is not part of the name; an IPv6 address has colons of its own.
+    # The port is not part of the name. An IPv6 address contains colons.
     return host if host.endswith("]") else host.rsplit(":", 1)[0]

@@ -1,6 +1,6 @@
-"""GraphQL over HTTP: one address, two media types, and the status that each answer has.
+"""GraphQL over HTTP: one address, two media types, and the status of each answer.
 
-https://graphql.github.io/graphql-over-http/draft/. Where draft and audit differ, the audit holds: 400, not 422.
+https://graphql.github.io/graphql-over-http/draft/. Where draft and audit differ, the audit wins: 400, not 422.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ _Execution = Callable[[], Coroutine[Any, Any, "Result"]]
 _Run = Callable[[_Execution], Awaitable["Result"]]
 
 _RETRY_SECONDS = 1
-_NOT_LARGE = 65_536  # what uvicorn takes in before it lets a sender wait
+_NOT_LARGE = 65_536  # uvicorn buffers this much before it pauses a sender
 
 
 class Observer(Protocol):
-    """Stands around every operation."""
+    """Surrounds every operation."""
 
     def operation(
         self, request: Request, context: Context, execution: Coroutine[Any, Any, Result]
     ) -> Coroutine[Any, Any, Result]:
-        """Awaits `execution` in the task that this runs in, and gives its result unchanged."""
+        """Awaits `execution` in the current task and returns its result unchanged."""
         ...
 
     def refused(self, code: str, reason: str) -> None:
-        """A request became no operation."""
+        """Called when a request became no operation."""
         ...
 
 
-class _Given(Protocol):
-    """A POST or GET, as far as the endpoint looks at it."""
+class _Incoming(Protocol):
+    """The parts of a POST or GET that the endpoint reads."""
 
     arrived: float
 
@@ -83,7 +83,7 @@ class _Given(Protocol):
 
 
 class _Understood(Struct):
-    """Headers that are right, read before the body is there."""
+    """Headers that are valid, read before the body has arrived."""
 
     media: str
     call: Call
@@ -91,9 +91,9 @@ class _Understood(Struct):
 
 
 class GraphQLEndpoint:
-    """What answers at `/graphql`: an ASGI application, and the endpoint of `app.server`'s short way.
+    """Answers at `/graphql`, as an ASGI application and as the endpoint of `app.server`'s short way.
 
-    `in_flight` holds the operations that run, whoever still waits for them.
+    `in_flight` holds the running operations, whether or not somebody waits for them.
     """
 
     path = b"/graphql"
@@ -134,30 +134,30 @@ class GraphQLEndpoint:
         try:
             response = await self._respond(request)
         except ClientDisconnect:
-            # Nothing was executed: the body did not even arrive.
+            # Nothing was executed: the body did not arrive.
             return
         await response(scope, receive, send)
 
     async def _respond(self, request: HttpRequest) -> ASGIApp:
-        given = _OverAsgi(request)
+        incoming = _OverAsgi(request)
         try:
             read = self._settings.answers_get
-            if request.method in {"GET", "HEAD"} and self._wants_page(request, given.headers):
+            if request.method in {"GET", "HEAD"} and self._wants_page(request, incoming.headers):
                 return self._page(request)
             if request.method != "POST" and not (read and request.method in {"GET", "HEAD"}):
                 shown = self._settings.shows_playground or read
                 raise refused(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
         except RefusedRequestError as refusal:
-            return self._refused(refusal, JSON, given.identifier)
+            return self._refused(refusal, JSON, incoming.identifier)
         ask: Callable[[], Awaitable[Request | list[Request]]]
         if request.method == "POST":
-            ask = partial(from_body, request.stream(), given.headers, self._settings)
+            ask = partial(from_body, request.stream(), incoming.headers, self._settings)
         else:
-            ask = partial(from_query, request.query_params, given.headers, self._settings)
-        return await self._answer(given, ask, self._in_a_task)
+            ask = partial(from_query, request.query_params, incoming.headers, self._settings)
+        return await self._answer(incoming, ask, self._in_a_task)
 
     async def _in_a_task(self, execution: _Execution) -> Result:
-        """To the end, even when the client goes away: a mutation that was begun must be finished."""
+        """Runs to the end even when the client goes away: a mutation that was begun must be finished."""
         task = asyncio.create_task(execution())
         self.in_flight.add(task)
         task.add_done_callback(self.in_flight.discard)
@@ -167,10 +167,10 @@ class GraphQLEndpoint:
         shown = self._settings.shows_playground and "query" not in request.query_params
         return shown and wants_page(headers.get("accept"))
 
-    # Without it.
+    # Without ASGI.
 
     def takes(self, exchange: Exchange) -> bool:
-        """Whether nothing that stands around the endpoint has anything to do for these headers."""
+        """Whether the layers around the endpoint have nothing to do for these headers."""
         headers = exchange.headers
         if self._settings.cors_origins:
             return False
@@ -183,7 +183,7 @@ class GraphQLEndpoint:
         return request_id(headers.get(REQUEST_ID))
 
     def _understood(self, exchange: Exchange) -> _Understood | None:
-        """None where something is not plainly right: what is wrong first is looked for with each request."""
+        """None where something is not plainly valid. The general way then looks for what is wrong."""
         headers = exchange.headers
         media = response_media(headers.get("accept"))
         if media is None or not is_plain_json(headers):
@@ -199,11 +199,11 @@ class GraphQLEndpoint:
         self.in_flight.add(task)
 
     async def _directly(self, exchange: Exchange) -> None:
-        """In a task that nobody cancels: who waits for the answer holds only the exchange."""
+        """Runs in a task that nobody cancels: only the exchange belongs to the client."""
         answer: Answer | None = None
         try:
             understood: _Understood | None = exchange.understood
-            exchange.understood = None  # its call holds the exchange
+            exchange.understood = None  # breaks a cycle: its call refers to the exchange
             if understood is None or exchange.late:
                 ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
                 answer = await self._answer(exchange, ask, partial(_unless_given_up, exchange), exchange.task)
@@ -219,7 +219,7 @@ class GraphQLEndpoint:
             exchange.finish(answer)
 
     async def _at_once(self, exchange: Exchange, understood: _Understood) -> Answer:
-        """As `_answer` does, where the headers are known to be right, and there is room."""
+        """Does as `_answer`, where the headers are known to be valid and there is room."""
         media, trusted = understood.media, understood.trusted
         try:
             caller = await self._caller(exchange.authorizations, exchange.task)
@@ -258,14 +258,14 @@ class GraphQLEndpoint:
 
     async def _answer(
         self,
-        given: _Given,
+        incoming: _Incoming,
         ask: Callable[[], Awaitable[Request | list[Request]]],
         run: _Run,
         task: asyncio.Task[Any] | None = None,
     ) -> Answer:
-        """`task` is among those in flight, where there was found to be room for it."""
+        """`task` is already in flight, if there was room for it."""
         media = JSON
-        headers = given.headers
+        headers = incoming.headers
         try:
             accepted = response_media(headers.get("accept"))
             if accepted is None:
@@ -273,13 +273,13 @@ class GraphQLEndpoint:
             media = accepted
             if task is None and self.overloaded(0):
                 raise _busy()
-            caller = await self._caller(given.authorizations, task)
+            caller = await self._caller(incoming.authorizations, task)
             requests = await ask()
-            if task is None and self.overloaded(0):  # both have waited
+            if task is None and self.overloaded(0):  # the caller's check and the body both took time
                 raise _busy()
-            call = self._callers.call(headers, given.identifier, given.arrived)
+            call = self._callers.call(headers, incoming.identifier, incoming.arrived)
         except RefusedRequestError as refusal:
-            return self._refused(refusal, media, given.identifier)
+            return self._refused(refusal, media, incoming.identifier)
         return await self._answered(requests, call, caller, media, run, trusted=self._trusts(headers))
 
     async def _caller(self, authorizations: Sequence[str], task: asyncio.Task[Any] | None) -> Caller | None:
@@ -308,7 +308,7 @@ class GraphQLEndpoint:
         trusted: bool,
     ) -> Answer:
         if isinstance(requests, list):
-            # In order: a batch may hold mutations of one record.
+            # One after the other: a batch may hold mutations of one record.
             results = [await run(partial(self._execution, item, call, caller, trusted=trusted)) for item in requests]
             return Answer([result.body() for result in results], media, 200)
         return self._answer_of(
@@ -346,7 +346,7 @@ class GraphQLEndpoint:
         return Answer({"errors": errors}, media, status, refusal.headers)
 
     def _refused(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
-        """Of a request that became no operation."""
+        """Answers and logs a request that became no operation."""
         answer = self._refusal(refusal, media, request_id)
         log_refusal(refusal.row, answer.status, request_id, refusal.detail)
         if self._observer is not None:
@@ -359,7 +359,7 @@ class _GivenUpError(Exception):
 
 
 async def _unless_given_up(exchange: Exchange, execution: _Execution) -> Result:
-    """In the task that there is, which nobody cancels."""
+    """Runs in the current task, which nobody cancels."""
     if exchange.response_complete:
         raise _GivenUpError
     return await execution()
@@ -373,6 +373,6 @@ class _OverAsgi:
 
 
 def _busy() -> RefusedRequestError:
-    """At once: a queue would only make every answer late."""
+    """Refuses at once: a queue would only make every answer late."""
     busy = Fault(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
     return RefusedRequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})

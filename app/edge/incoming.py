@@ -1,4 +1,4 @@
-"""From the bytes of an HTTP request to well-formed GraphQL requests, or a refusal that says what is wrong with them."""
+"""Turns the bytes of an HTTP request into well-formed GraphQL requests, or refuses them and says what is wrong."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MAPS = frozenset({"variables", "extensions"})
 
-# Headers that a page of another site cannot send without asking first, as Apollo Server names them.
+# Headers that a page of another site cannot send without a preflight, as Apollo Server names them.
 PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
 
 
 async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> Request:
-    """The request of a GET. Raises RefusedRequestError."""
+    """Reads the request of a GET. Raises RefusedRequestError."""
     content_type = headers.get("content-type")
     if content_type is not None and not is_json(content_type):
         raise refused(
@@ -48,18 +48,18 @@ async def from_query(parameters: QueryParams, headers: Mapping[str, str], settin
         raise refused(PREFLIGHT_REQUIRED)
     members: dict[str, Any] = {}
     for name in ("query", "operationName", "variables", "extensions", "documentId"):
-        given = parameters.getlist(name)
-        if len(given) > 1:
+        values = parameters.getlist(name)
+        if len(values) > 1:
             raise refused(REQUEST_MALFORMED, f"The parameter {name} is given more than once.")
-        if given and (given[0] or name == "query"):
-            members[name] = decode(given[0].removeprefix("\ufeff"), parameter=name) if name in _MAPS else given[0]
+        if values and (values[0] or name == "query"):
+            members[name] = decode(values[0].removeprefix("\ufeff"), parameter=name) if name in _MAPS else values[0]
     return _request(members, headers, read_only=True)
 
 
 async def from_body(
     stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings
 ) -> Request | list[Request]:
-    """The request of a POST; a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
+    """Reads the request of a POST, or a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
     _check_type(headers)
     body = await _read(stream, headers, settings)
     return requests_of(decompressed(body, headers, settings.max_body_bytes), headers, settings)
@@ -68,7 +68,7 @@ async def from_body(
 async def from_whole_body(
     body: bytes, headers: Mapping[str, str], settings: EdgeSettings, *, late: bool
 ) -> Request | list[Request]:
-    """The same where the body is there, and not too large, unless it did not come in time."""
+    """Like `from_body`, for a body that has arrived and is not too large, or that did not come in time."""
     _check_type(headers)
     if late:
         raise _too_slow()
@@ -87,7 +87,7 @@ def is_plain_json(headers: Mapping[str, str]) -> bool:
 
 
 def requests_of(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
-    """What a body asks for. Raises RefusedRequestError."""
+    """Reads the requests of a body. Raises RefusedRequestError."""
     content = decode(body)
     commas = body.count(b",")
     if not isinstance(content, list):
@@ -112,7 +112,7 @@ async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settin
                 body += chunk
                 if len(body) > settings.max_body_bytes:
                     raise _too_large(settings)
-    except (TimeoutError, asyncio.CancelledError):  # the latter when the time to shut down is over
+    except (TimeoutError, asyncio.CancelledError):  # CancelledError when the time to shut down is over
         raise _too_slow() from None
     return bytes(body)
 
@@ -152,7 +152,7 @@ def _request(
 def _member(content: dict[str, Any], name: str, kind: type, expected: str) -> Any:
     value = content.get(name)
     if kind is dict and value == []:
-        return None  # PHP's empty map
+        return None  # PHP writes an empty map so
     if value is not None and type(value) is not kind:
         raise refused(REQUEST_MALFORMED, f"The member {name} is not {expected}.")
     return value

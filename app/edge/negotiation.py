@@ -1,4 +1,4 @@
-"""Which media type answers, and what a request's body is. Pure functions over header values.
+"""Chooses the media type of the answer and recognises that of the body. Pure functions over header values.
 
 https://graphql.github.io/graphql-over-http/draft/ and https://www.rfc-editor.org/rfc/rfc9110#name-accept
 """
@@ -21,11 +21,12 @@ HTML = "text/html"
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for it, not a secret
 _RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
-# A parameter may be empty, so that a semicolon may end a header: https://www.rfc-editor.org/rfc/rfc9110#name-parameters
+# A parameter may be empty, so that a header may end with a semicolon:
+# https://www.rfc-editor.org/rfc/rfc9110#name-parameters
 _PARAMETER = re.compile(rf";\s*(?:({_TOKEN})\s*=\s*({_TOKEN}|\"(?:[^\"\\]|\\.)*\")\s*)?")
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 # A comma inside a quoted parameter does not end a range. A quote that is not closed reaches to the end and is never
-# tried again from within: the time grows with the header's length alone.
+# tried again from within, so that the time grows only with the header's length.
 _PART = re.compile(r'(?s:[^,"]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))+')
 
 
@@ -34,12 +35,12 @@ _LONGEST = 200
 
 
 def _remembered(judge: Callable[[str | None], T]) -> Callable[[str | None], T]:
-    """Clients send few different headers. What is remembered is bounded in number and in length."""
-    known = lru_cache(_MOST)(judge)
+    """Caches `judge`, bounded in number and length: clients send few different headers."""
+    cached = lru_cache(_MOST)(judge)
 
     @wraps(judge)
     def judged(header: str | None) -> T:
-        return known(header) if header is None or len(header) <= _LONGEST else judge(header)
+        return cached(header) if header is None or len(header) <= _LONGEST else judge(header)
 
     return judged
 
@@ -58,7 +59,7 @@ class MediaRange:
         return f"{self.type}/{self.subtype}"
 
     def precedence_for(self, media: str) -> int:
-        """0 when it does not match; the most specific match decides."""
+        """0 when it does not match. The most specific match decides."""
         if any(name != "charset" or value.lower() not in {"utf-8", "utf8"} for name, value in self.parameters):
             return 0
         kind, _, subtype = media.partition("/")
@@ -81,13 +82,13 @@ def parse_media(text: str) -> MediaRange | None:
     while position < len(text):
         gap = re.compile(r"\s*").match(text, position)
         position = gap.end() if gap else position
-        found = _PARAMETER.match(text, position)
-        if found is None:
+        parameter = _PARAMETER.match(text, position)
+        if parameter is None:
             return None
-        position = found.end()
-        if found[1] is None:
+        position = parameter.end()
+        if parameter[1] is None:
             continue
-        name, value = found[1].lower(), found[2].strip('"')
+        name, value = parameter[1].lower(), parameter[2].strip('"')
         if name == "q":
             if not _QUALITY.fullmatch(value):
                 return None
@@ -98,7 +99,7 @@ def parse_media(text: str) -> MediaRange | None:
 
 
 def parse_accept(header: str | None) -> list[MediaRange] | None:
-    """The ranges of an Accept header; None when there is none that can be understood."""
+    """The ranges of an Accept header; None when it is missing or cannot be understood."""
     if header is None:
         return None
     ranges = [parsed for part in _PART.findall(header) if (parsed := parse_media(part)) is not None]
@@ -113,10 +114,10 @@ def quality(ranges: Sequence[MediaRange], media: str) -> float:
 
 @_remembered
 def response_media(header: str | None) -> str | None:
-    """The media type of a GraphQL answer; None when the client accepts none of the two.
+    """The media type of a GraphQL answer; None when the client accepts neither.
 
     A missing or unreadable header, and a wildcard, mean `application/json`: clients that know the newer type name it.
-    Of two named types with one quality, the newer is taken.
+    Of two named types with one quality, the newer is used.
     """
     ranges = parse_accept(header)
     if ranges is None:
@@ -130,7 +131,7 @@ def response_media(header: str | None) -> str | None:
 
 @_remembered
 def wants_page(header: str | None) -> bool:
-    """Whether a browser asks for a page: it names text/html, and wants it no less than JSON."""
+    """Whether a browser asks for a page: it names text/html and wants it at least as much as JSON."""
     ranges = parse_accept(header)
     if ranges is None or not any(item.name == HTML for item in ranges):
         return False
@@ -140,7 +141,7 @@ def wants_page(header: str | None) -> bool:
 
 @_remembered
 def is_json(content_type: str | None) -> bool:
-    """Whether a body is `application/json` in UTF-8, the one kind that is read."""
+    """Whether a body is `application/json` in UTF-8, the only kind that is read."""
     media = parse_media(content_type or "")
     if media is None or media.name != JSON:
         return False

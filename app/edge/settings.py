@@ -78,7 +78,7 @@ class EdgeSettings(DocumentLimits):
 
     @property
     def demands_preflight(self) -> bool:
-        """Development answers plain GET queries, as the reference audit demands; they write nothing."""
+        """In development a plain GET query is answered, as the reference audit demands; such a query writes nothing."""
         return self.production
 
     @property

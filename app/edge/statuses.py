@@ -1,4 +1,4 @@
-"""The HTTP status of a GraphQL answer, by the release of GraphQL over HTTP that is followed.
+"""The HTTP status of a GraphQL answer, by the release of GraphQL over HTTP that the gateway follows.
 
 | answer | reference audit (default) | 2026-09 |
 |---|---|---|
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from app.errors import DocumentedError
 
 Release = Literal["2026-09"]
-# Statuses whose answer is still GraphQL's, and so carries the negotiated media type.
+# Statuses whose answer is still GraphQL's and has the negotiated media type.
 GRAPHQL_STATUSES = frozenset({200, 294, 400, 401, 403, 422})
-_PARTIAL = 294  # has no name in RFC 9110's registry
+_PARTIAL = 294  # RFC 9110's registry has no name for it
 
 
 @dataclass(frozen=True, slots=True)
 class HttpStatuses:
-    """`release` None: as the reference audit and today's routers expect."""
+    """`release` None: what the reference audit and today's routers expect."""
 
     release: Release | None = None
 

@@ -1,4 +1,4 @@
-"""The HTTP server: one connection class of our own under uvicorn's server, its bounds, its workers, its end.
+"""The HTTP server: our connection class under uvicorn's server, its bounds, its workers and its shutdown.
 
-It knows neither GraphQL nor any vendor: an ASGI application, and the endpoint that it may offer, answer the requests.
+It knows neither GraphQL nor any vendor. The ASGI application, and the endpoint that it may offer, answer the requests.
 """

@@ -1,4 +1,4 @@
-"""The long way: one request as an ASGI application sees it, and its answer as bytes. Knows no parser and no timer."""
+"""The long way: carries one request to an ASGI application and writes its answer. Knows no parser and no timer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TAKEN_IN = 65_536  # of a body, before its sender has to wait
+_TAKEN_IN = 65_536  # bytes of a body that are buffered before its sender has to wait
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_BODY = frozenset({204, 304})
@@ -44,13 +44,13 @@ class Connection(Protocol):
     def default_headers(self) -> Sequence[tuple[bytes, bytes]]: ...
 
     async def writable(self) -> None:
-        """Until the client has taken enough of what was written."""
+        """Waits until the client has read enough of what was written."""
         ...
 
     def begin_answer(self) -> None: ...
     def end_answer(self) -> None: ...
     def cut(self) -> None:
-        """Closes under an answer that is not whole."""
+        """Closes the connection although the answer is not whole."""
         ...
 
     def pause(self) -> None: ...
@@ -94,7 +94,7 @@ def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
 
 
 class AsgiRequest:
-    """`gone`: nobody reads the answer. `half_closed`: the client says nothing more, but reads."""
+    """`gone`: nobody reads the answer. `half_closed`: the client sends nothing more, but still reads."""
 
     def __init__(self, connection: Connection, scope: dict[str, Any]) -> None:
         self._connection = connection
@@ -105,16 +105,16 @@ class AsgiRequest:
         )
         self._body = bytearray()
         self._more_body = True
-        self._given = False  # all of the body was received
+        self._body_delivered = False  # all of the body was received
         self._event = asyncio.Event()
-        self._head: bytes | None = None  # made, and not yet written
+        self._head: bytes | None = None  # built, and not yet written
         self._begun = False
         self._complete = False
-        self._left: int | None = None  # of a body whose length was announced
+        self._left: int | None = None  # bytes still to come of a body whose length was announced
         self.gone = False
         self.half_closed = False
 
-    # What the connection tells it.
+    # Called by the connection.
 
     def feed(self, data: bytes) -> None:
         self._body += data
@@ -144,7 +144,7 @@ class AsgiRequest:
         await self._fail()
 
     async def _fail(self) -> None:
-        """Answers 500 where no answer was begun; one that was begun is cut off."""
+        """Answers 500 where no answer was begun. An answer that was begun is cut off."""
         if self._complete or self.gone:
             return
         if self._begun:
@@ -159,9 +159,9 @@ class AsgiRequest:
 
     async def receive(self) -> Any:
         while not self.gone and not self._complete:
-            if self._body or not (self._more_body or self._given):
+            if self._body or not (self._more_body or self._body_delivered):
                 body, self._body = bytes(self._body), bytearray()
-                self._given = not self._more_body
+                self._body_delivered = not self._more_body
                 return {"type": "http.request", "body": body, "more_body": self._more_body}
             if self.half_closed:
                 break
@@ -216,7 +216,7 @@ class AsgiRequest:
         if chunked and self._scope["http_version"] == "1.1":
             lines.append(b"transfer-encoding: chunked\r\n")
         elif chunked:
-            self._connection.keep_alive = False  # the end of the connection is the body's end
+            self._connection.keep_alive = False  # the body ends with the connection
         self._chunked = chunked and self._scope["http_version"] == "1.1"
         if self._scope["method"] == "HEAD":
             self._left = None

@@ -1,4 +1,4 @@
-"""What a connection may cost, in bytes and seconds, beside uvicorn's own configuration."""
+"""What a connection may cost, in bytes and seconds, beyond uvicorn's own configuration."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from app.server.summary import Summary
 
 MAX_HEAD_BYTES = 65_536
 HEAD_SECONDS = 30.0
-# Longer than the usual balancers and routers keep an idle connection, so that they are the ones to close it: else a
-# mutation is sent into a connection that is just closing, and nobody knows what became of it.
+# Longer than the usual balancers and routers keep an idle connection, so that they close it first. Otherwise a mutation
+# could be sent into a connection that the server is closing, and its outcome would be unknown.
 KEEP_ALIVE_SECONDS = 75.0
 
 
 class Config(uvicorn.Config):
-    """`body_seconds` and `answer_seconds` are the last resort: an application's own limits are to be shorter.
+    """`body_seconds` and `answer_seconds` are a last resort: an application's own limits have to be shorter.
 
-    `ending` is set once the server takes no more connections.
+    `ending` is set once the server accepts no more connections.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Config(uvicorn.Config):
         shutdown_delay_seconds: float = 0.0,
         **options: Any,
     ) -> None:
-        # No web sockets: where a library for them happens to be installed, uvicorn would accept them. Nothing here
-        # asks for the client's address or scheme.
+        # No web sockets: uvicorn would accept them wherever a library for them is installed. No proxy headers: nothing
+        # here needs the client's address or scheme.
         defaults = {"http": Connection, "ws": "none", "proxy_headers": False, "log_config": None, "lifespan": "on"}
         super().__init__(app, **{**defaults, **options})
         self.max_head_bytes = max_head_bytes

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection under uvicorn's server: from its bytes to an endpoint or an ASGI application, and back.
 
-One request at a time. The parser is never given a byte beyond the request that is read; what a client sends before its
-answer is there waits in a buffer of one read, and in the kernel.
+It handles one request at a time. The parser gets no byte beyond the current request. What a client sends before its
+answer is complete waits in a buffer of one read, and then in the kernel.
 
 state      what there is                         its time                        what may happen
 ---------  ------------------------------------  ------------------------------  ---------------------------------------
@@ -17,7 +17,7 @@ draining   the last answer, taken or not; what   `head_seconds`, and `_QUIET_   
            still comes                           SECONDS` of silence; closing
 closing    bytes that the client has to take     `head_seconds`, then cut        nothing
 
-The client's end of sending closes a connection, but where a whole request is here: that is answered first.
+When the client ends its side, the connection is closed; a request that arrived whole is answered first.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 IDLE, HEAD, BODY, WAITING, ANSWERING, DRAINING, CLOSING = range(7)
 CONNECTION = "gateway.connection"  # the scope's extension: functions that end the connection as a fault would
 
-# A request that has left its client when the shutdown begins has so long to arrive.
+# A request that left its client before the shutdown began has this long to arrive.
 _LINGER_SECONDS = 1.0
-# What a refused sender still sends is read for so long: a closed socket would answer it with a reset, which can reach
+# What a refused sender still sends is read for this long. A closed socket would answer it with a reset, which can reach
 # the sender before the answer does.
 _QUIET_SECONDS = 2.0
-_LEAST_RATE = 512  # bytes a second that who reads an answer has to take
+_LEAST_RATE = 512  # bytes a second that the reader of an answer has to take
 _OVER = {
     IDLE: (logging.INFO, "closed a connection on which nothing more was asked"),
     HEAD: (logging.WARNING, "closed a connection whose request did not come in time"),
@@ -59,7 +59,7 @@ _OVER = {
 
 
 class Connection(asyncio.Protocol):
-    """`application.direct`, where there is one, is the endpoint of the short way."""
+    """`application.direct`, if there is one, is the endpoint of the short way."""
 
     transport: asyncio.Transport
 
@@ -79,16 +79,16 @@ class Connection(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self.state = IDLE
-        self.keep_alive = True  # whether the connection outlives the request that is answered now
+        self.keep_alive = True  # whether the connection outlives the current request
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = self._armed = self._answer_end = 0.0
         self._parser = RequestParser(config.max_head_bytes)
-        self._pending = b""  # what came before the answer that it has to wait for
+        self._pending = b""  # bytes that arrived before the answer and have to wait for it
         self._paused = False
         self._half_closed = False
-        self._drained: asyncio.Future[None] | None = None  # set while the client has too much to take
+        self._drained: asyncio.Future[None] | None = None  # set while the client has too much to read
         self._untaken = 0
-        self._written = False  # the answer that is not yet taken is whole
+        self._written = False  # the answer is written whole, and not yet read
         self._exchange: Exchange | None = None
         self._request: AsgiRequest | None = None
 
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._until(min(self._loop.time() + _QUIET_SECONDS, self._drain_end))
 
     def eof_received(self) -> bool:
-        """Whether the connection stays open: the client may still read."""
+        """Returns whether the connection stays open: the client may still read."""
         self._half_closed = True
         if self._request is not None:
             self._request.disconnect(half=self.state != BODY)
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         self._until(self._loop.time() + seconds)
 
     def _until(self, deadline: float) -> None:
-        """One timer for a connection, not one for each state: it looks again when the time could be over."""
+        """Sets the one timer of the connection. It looks again when the current state's time could be over."""
         self._deadline = deadline
         if self._timer is None or self._armed > deadline:
             if self._timer is not None:
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
         (self.cut if self.state in {WAITING, ANSWERING, CLOSING} else self._close)()
 
     def shutdown(self) -> None:
-        """Told by the server: the request that is here, or on its way, is the last."""
+        """Called by the server: the current request, or the one on its way, is the last."""
         if self.state <= HEAD and not self._pending:
             self._until(min(self._deadline, self._loop.time() + _LINGER_SECONDS))
         elif self.state <= WAITING:
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
     # Reading.
 
     def _read(self, data: bytes) -> None:
-        """Takes into the request that is read what belongs to it; keeps what lies behind its end."""
+        """Feeds the parser what belongs to the current request, and keeps what lies behind its end."""
         before, at, size = self.state, 0, len(data)
         try:
             while at < size and (at == 0 or not self._parser.whole):
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
             self._pending = data[at:]
             self.pause()
             if self.state == IDLE:
-                # The next request has a turn of the loop of its own.
+                # The next request begins in its own turn of the event loop.
                 self._loop.call_soon(self._read_pending)
 
     def _take(self, data: bytes, at: int) -> int:
@@ -224,7 +224,7 @@ class Connection(asyncio.Protocol):
         return at
 
     def _hand_over(self) -> None:
-        """What came of the body, and that it is whole."""
+        """Passes on what arrived of the body, and whether it is complete."""
         parser, exchange, request = self._parser, self._exchange, self._request
         if body := parser.body:
             parser.body = []
@@ -250,10 +250,10 @@ class Connection(asyncio.Protocol):
             if self.state == IDLE and self._half_closed:
                 self._close()
 
-    # What becomes of a request.
+    # Routing a request.
 
     def _route(self) -> None:
-        """The head is there: the request takes one of the two ways. Raises RefusedError."""
+        """Sends the request one of the two ways once its head is there. Raises RefusedError."""
         parser, endpoint = self._parser, self._endpoint
         self.state = BODY
         self.keep_alive = parser.keep_alive and not self._config.ending
@@ -284,11 +284,11 @@ class Connection(asyncio.Protocol):
         self._endpoint.admission.offer(exchange)
 
     def _forget_request(self) -> None:
-        """Nothing more is begun in the name of one who has gone, and nothing is written to him."""
+        """Begins nothing more for a client that has gone, and writes nothing to it."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.disconnected = True
-            if exchange.more_body:  # the endpoint has never heard of it
+            if exchange.more_body:  # the endpoint has not seen it yet
                 exchange.response_complete = True
                 self._server_state.tasks.discard(exchange)
         request, self._request = self._request, None
@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
     # Writing.
 
     def ended(self, exchange: Exchange, answer: Answer | None) -> None:
-        """The answer of the short way."""
+        """Writes the answer of the short way."""
         self._server_state.tasks.discard(exchange)
         if exchange is not self._exchange:
             return
@@ -334,7 +334,7 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """The answer is taken: the next request, or the end."""
+        """Goes on with the next request, or ends, once the client has read the answer."""
         self._written = False
         if not self.keep_alive or (self._half_closed and not self._pending):
             self._end()
@@ -346,7 +346,7 @@ class Connection(asyncio.Protocol):
             self.resume()
 
     def _refuse(self, refusal: RefusedError) -> None:
-        """Answers what is no request, or none that is taken; the connection ends with it."""
+        """Answers bytes that are no request, or none that is accepted. The connection ends with that answer."""
         self._forget_request()
         status, body = refusal.status, f"{refusal}\n".encode()
         self._config.summary.add(logging.WARNING, f"refused a request with {status}: {refusal}")
@@ -383,9 +383,9 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def reset(self) -> None:
-        # Linger for no time: the kernel answers with RST instead of FIN.
-        found = self.transport.get_extra_info("socket")
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # With a linger time of zero the kernel sends RST instead of FIN.
+        tcp_socket = self.transport.get_extra_info("socket")
+        tcp_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.cut()
 
     def pause(self) -> None:

@@ -1,4 +1,4 @@
-"""The short way: a request and its answer without ASGI's messages, and how many are begun at a time."""
+"""The short way: a request and its answer without ASGI messages, and how many requests begin at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Few: libuv takes one new connection in a turn, and a turn of these lasts two milliseconds.
+# Few: libuv accepts one new connection in a turn, and a turn with these takes two milliseconds.
 _AT_ONCE = 8
 
 
@@ -19,12 +19,12 @@ class Answer(Protocol):
     def rendered(
         self, request_id: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]], *, keep_alive: bool
     ) -> tuple[bytes, bool]:
-        """The whole message, and whether the connection stays open."""
+        """Returns the whole message, and whether the connection stays open."""
         ...
 
 
 class Endpoint(Protocol):
-    """Answers the POST requests of `path` whose bodies have at most `most` bytes and are there in `body_seconds`."""
+    """Answers POST requests to `path` with bodies of at most `most` bytes that arrive within `body_seconds`."""
 
     path: bytes
     most: int
@@ -32,7 +32,7 @@ class Endpoint(Protocol):
     admission: Admission
 
     def takes(self, exchange: Exchange) -> bool:
-        """Whether a request with these headers needs nothing that stands around the endpoint."""
+        """Whether the layers around the endpoint have nothing to do for a request with these headers."""
         ...
 
     def identify(self, headers: Mapping[str, str]) -> str:
@@ -40,32 +40,32 @@ class Endpoint(Protocol):
         ...
 
     def begin(self, exchange: Exchange) -> None:
-        """Starts the work; the answer is finished later."""
+        """Starts the work. The answer is finished later."""
         ...
 
     def overloaded(self, waiting: int) -> bool:
-        """Whether there are too many, with so many that wait to be begun."""
+        """Whether there is too much work, counting the requests that wait to begin."""
         ...
 
     def refuse(self, exchange: Exchange) -> None:
-        """Answers at once that there are too many."""
+        """Answers at once that the gateway is overloaded."""
         ...
 
     def give_up(self, exchange: Exchange) -> None:
-        """Answers one that is unanswered when the time to shut down is over."""
+        """Answers a request that is still unanswered when the time to shut down is over."""
         ...
 
 
 class Connection(Protocol):
     def ended(self, exchange: Exchange, answer: Answer | None) -> None:
-        """Writes the answer, if there is one and somebody to read it."""
+        """Writes the answer, if there is one and a client that reads it."""
         ...
 
 
 class Exchange:
-    """One request of the short way. Among the server's tasks it stands for the task that an ASGI request has.
+    """One request of the short way. It stands in the server's set of tasks, where an ASGI request has a task.
 
-    `arrived` is the event loop's time. `understood` is what the endpoint made of the headers, for itself.
+    `arrived` is the event loop's time. `understood` is what the endpoint read from the headers, for its own use.
     """
 
     __slots__ = (
@@ -104,7 +104,7 @@ class Exchange:
         self.late = False
         self.disconnected = False
         self.response_complete = False
-        self.task: Any = None  # what the endpoint begun for it
+        self.task: Any = None  # the task that the endpoint began
 
     @property
     def identifier(self) -> str:
@@ -113,20 +113,21 @@ class Exchange:
         return self._identifier
 
     def finish(self, answer: Answer | None) -> None:
-        """Once: a later answer is dropped."""
+        """Accepts the first answer only; later ones are dropped."""
         if not self.response_complete:
             self.response_complete = True
             self._connection.ended(self, answer)
 
     def cancel(self, msg: object = None) -> None:  # noqa: ARG002 - as a task's
-        # A task, too, would end in a later turn: the server is counting what it cancels.
+        # A task, too, would end in a later turn. The server is counting what it cancels.
         asyncio.get_running_loop().call_soon(self._endpoint.give_up, self)
 
 
 def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], list[str]]:
-    """By name, of a repeated one the first; and each `authorization`. `accept` is a list: all of its lines.
+    """Returns the headers by name, and every `authorization`.
 
-    The names are in lower case. https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+    Of a repeated header the first line counts; `accept` is a list, whose lines are joined. The names are in
+    lower case. https://www.rfc-editor.org/rfc/rfc9110#section-5.3
     """
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
     if len(headers) == len(raw):
@@ -145,11 +146,11 @@ def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], list
 
 
 class Admission:
-    """Begins at most `at_once` requests in each turn of the event loop; the others wait, in order, having cost nothing.
+    """Begins at most `at_once` requests in each turn of the event loop. The others wait in order, and cost nothing yet.
 
-    So what the backends answered is dealt with before more is begun: under more load than it can bear the gateway has
-    no more operations under way than the backends keep, and each costs what it costs alone. How many may wait is the
-    endpoint's to say.
+    Backends' answers are therefore handled before more requests begin. Under overload the gateway has no more
+    operations under way than the backends can serve, and each costs no more than it costs alone. The endpoint decides
+    how many may wait.
     """
 
     def __init__(self, endpoint: Endpoint, at_once: int = _AT_ONCE) -> None:
@@ -177,6 +178,6 @@ class Admission:
         while self._waiting and self._begun < self._at_once:
             exchange = self._waiting.popleft()
             if exchange.disconnected:
-                exchange.finish(None)  # nothing is begun in the name of one who has gone
+                exchange.finish(None)  # nothing is begun for a client that has gone
             elif not exchange.response_complete:
                 self._begin(exchange)

@@ -1,4 +1,4 @@
-"""The listening socket: bound before anything else starts, and emptied when the server ends."""
+"""The listening socket: bound before anything else starts, emptied when the server ends."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ _BACKLOG = 2048  # uvicorn's own
 
 
 class ServerError(Exception):
-    """The server cannot start; one line."""
+    """The server cannot start. The text is one line."""
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Raises ServerError where the address cannot be had."""
+    """Raises ServerError where the address cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        # From the first line that names the address on, a connection waits for the start rather than be refused.
+        # Listens already now: once a log line has named the address, a connection waits for the start and is not
+        # refused.
         listening.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
         listening.close()
@@ -40,7 +41,7 @@ def address_of(listening: socket.socket) -> str:
 
 
 def queued_connections(listening: socket.socket) -> Iterator[socket.socket]:
-    """The connections that wait in the kernel, which resets them when the socket is closed."""
+    """The connections that wait in the kernel. It would reset them when the socket is closed."""
     listening.setblocking(False)
     with contextlib.suppress(OSError):
         while True:

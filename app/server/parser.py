@@ -1,4 +1,4 @@
-"""Reads one request at a time with httptools, and says which bytes belong to it. Knows no connection."""
+"""Reads one request at a time with httptools and says which bytes belong to it. Knows no connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_REQUEST = 400, "Invalid HTTP request received."
 
 
 class RefusedError(Exception):
-    """What came is no request, or none that is taken: a status and a line of text."""
+    """The bytes are no request, or none that is accepted: a status and a line of text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -25,10 +25,10 @@ class RefusedError(Exception):
 
 
 class RequestParser:
-    """A request ends where its length says, or with an empty line (head, chunks): httptools gets no byte beyond that.
+    """Gives httptools no byte beyond the current request.
 
-    `head` is whether the head is read, `whole` whether all is. `body` is what came of the body and nobody took yet;
-    `length` is what its header says.
+    A request ends at its length, or with an empty line (head, chunks). `head`: the head was read. `whole`: the request
+    was read. `body` is what arrived of the body and was not yet taken. `length` is what the header says.
     """
 
     def __init__(self, max_head_bytes: int) -> None:
@@ -42,17 +42,17 @@ class RequestParser:
         self._size = 0
         self._tail = b""
         self.length: int | None = None
-        self._left = 0  # of a body with a length
+        self._left = 0  # bytes still to come of a body with a length
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []
         self.body: list[bytes] = []
 
     def close(self) -> None:
-        """Ends the circle of the two parsers, which only the garbage collector's rarest run would find."""
+        """Breaks the reference cycle of the two parsers, which the garbage collector would find late."""
         self._parser = None
 
     def feed(self, data: bytes, at: int) -> int:
-        """Reads on from `at`; gives the place behind what it took. Raises RefusedError."""
+        """Reads from `at` on and returns the position behind what it read. Raises RefusedError."""
         end = self._end(data, at)
         if not self.head:
             self._size += end - at
@@ -67,7 +67,7 @@ class RequestParser:
             self._parse(data[at:end])
             self._left -= end - at
         if self.length is not None and self.whole == bool(self._left):
-            raise RefusedError(*_NO_REQUEST)  # two opinions of where it ends
+            raise RefusedError(*_NO_REQUEST)  # httptools and this class disagree where the request ends
         return end
 
     def _parse(self, piece: bytes) -> bool:
@@ -84,18 +84,18 @@ class RequestParser:
         return self.head
 
     def _end(self, data: bytes, at: int) -> int:
-        """As far as bytes surely belong to this request, and no part of the next one."""
+        """The position up to which bytes surely belong to this request."""
         if self.length is not None:
             return min(len(data), at + self._left)
         if self._tail:
             seam = self._tail + data[at : at + _TAIL]
-            if (found := seam.find(_EMPTY_LINE)) >= 0:
-                return at + found + len(_EMPTY_LINE) - len(self._tail)
-        found = data.find(_EMPTY_LINE, at)
-        return len(data) if found < 0 else found + len(_EMPTY_LINE)
+            if (position := seam.find(_EMPTY_LINE)) >= 0:
+                return at + position + len(_EMPTY_LINE) - len(self._tail)
+        position = data.find(_EMPTY_LINE, at)
+        return len(data) if position < 0 else position + len(_EMPTY_LINE)
 
     def _without_offer(self) -> None:
-        """Reads the head again without its `Upgrade`: an offer of another protocol is ignored, a body is a body.
+        """Reads the head again without its `Upgrade`: an offer of another protocol is ignored, the body is read.
 
         https://www.rfc-editor.org/rfc/rfc9110#section-7.8
         """
@@ -111,7 +111,7 @@ class RequestParser:
         self._parser.feed_data(head)
 
     def _understand(self) -> None:
-        """Raises RefusedError for a head that httptools reads, and HTTP/1.1 does not allow."""
+        """Raises RefusedError for a head that httptools reads although HTTP/1.1 does not allow it."""
         if self.body:
             raise RefusedError(*_NO_REQUEST)
         parser = self._parser
@@ -146,23 +146,23 @@ class RequestParser:
             and "expect" not in self.headers
         )
 
-    # From httptools.
+    # Called by httptools.
 
     def on_message_begin(self) -> None:
         if self._begun:
-            raise RuntimeError("bytes beyond the end of a request")  # httptools makes an error of its own of it
+            raise RuntimeError("bytes beyond the end of a request")  # httptools raises an error of its own for it
         self._begun = True
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.head:  # else it is a trailer field
+        if not self.head:  # otherwise it is a trailer field
             self.fields.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
         self.head = True
-        # Asked here: at a message's end, which a request without a body reaches at once, httptools forgets the answer.
+        # Read here: httptools forgets it at the message's end, which comes at once for a request without a body.
         self._persists: bool = self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:

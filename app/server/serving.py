@@ -1,8 +1,8 @@
-"""Runs an ASGI app under uvicorn's server: its signals, its end, an exit code that says how it ended.
+"""Runs an ASGI app under uvicorn's server: signals, shutdown, and an exit code that says how it ended.
 
-A shutdown loses no request: what was connected before is accepted, what was begun is answered, and a connection that
-seems idle is given the time in which a request that is already on its way arrives.
-This file alone knows uvicorn's server.
+A shutdown loses no request. Connections that were made before are accepted, requests that were begun are answered, and
+an idle connection stays open long enough for a request that is already on its way. This file alone knows uvicorn's
+server.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from app.server.listening import queued_connections
 log = logging.getLogger(__name__)
 
 STOPPING = "stopping"  # in a request's `state` once the server was told to stop
-RELOAD = "reload"  # what SIGHUP calls: in the lifespan's state, or in the application's
+RELOAD = "reload"  # the function that SIGHUP calls: in the lifespan's state, or in the application's
 ABANDONED = 1  # exit code: the outcome of an operation is unknown
 STARTUP_FAILED = 3  # as uvicorn's own
 CLOSING_SECONDS = 1.0
-_LAST_SECONDS = 1.0  # after these the process ends, whatever hangs
+_LAST_SECONDS = 1.0  # the process ends after this time, whatever hangs
 _NOT_ACCEPTED = "no connection can be accepted: the process has as many open files as it may have"
-# Objects that are made and not yet gone: a few requests in flight have more than the 700 of Python's default, so that
-# it would look for cycles all the time, and find hardly any. It cost a sixth of a request.
+# Python's default collects after 700 new objects. A few requests in flight hold more, so that it would look for cycles
+# all the time and find hardly any. That cost a sixth of a request.
 _COLLECTED_AFTER = (10_000, 10, 10)
 
 
 class Server(uvicorn.Server):
-    """`abandoned`: the time for the shutdown was over before every operation had ended."""
+    """`abandoned`: the time to shut down was over before every operation had ended."""
 
     config: Config
     abandoned = False
@@ -55,10 +55,10 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn raises the signal again when it is done, which turns an orderly end into a death by signal.
+        # uvicorn would raise the signal again at its end, and the process would die by that signal.
         handlers = {signal.SIGINT: self.handle_exit, signal.SIGTERM: self.handle_exit, signal.SIGHUP: self._reload}
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked for the time of a worker's start
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked while the worker started
         try:
             yield
         finally:
@@ -95,7 +95,7 @@ class Server(uvicorn.Server):
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError:
-            # libuv drops a connection for which there is no descriptor, and tells nobody.
+            # Without a free descriptor libuv drops a connection silently.
             self.config.summary.add(logging.ERROR, _NOT_ACCEPTED)
         return await super().on_tick(counter)
 
@@ -113,7 +113,7 @@ class Server(uvicorn.Server):
             server.close()
         loop = asyncio.get_running_loop()
         for connection in queued:
-            with contextlib.suppress(OSError):  # it is gone again
+            with contextlib.suppress(OSError):  # the connection is already gone
                 await loop.connect_accepted_socket(self._protocol, connection)
         grace = self.config.timeout_graceful_shutdown or 0
         last = threading.Timer(grace + CLOSING_SECONDS + _LAST_SECONDS, _end)
@@ -132,16 +132,19 @@ class Server(uvicorn.Server):
 
 
 def _end() -> None:
-    """A thread that waits for a store, or for a host's address, cannot be told to stop; Python would wait for it."""
+    """Ends the process without its threads.
+
+    A thread that waits for a store, or for a host's address, cannot be stopped, and Python would wait for it.
+    """
     log.error("something hangs that was to end with the shutdown: the process ends without it")
     logging.shutdown()
     os._exit(ABANDONED)
 
 
 def settle() -> None:
-    """What was made by now, schema and modules, lives as long as the process; the garbage collector is spared it.
+    """Takes what exists by now, schema and modules, out of garbage collection: it lives as long as the process.
 
-    What of it is garbage stays, too: to look for that costs more than it is worth.
+    Garbage among it stays, too. To look for that costs more than it is worth.
     """
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
@@ -154,7 +157,7 @@ def configured(app: Any, *, grace: float, **options: Any) -> Config:
         app,
         access_log=False,
         server_header=False,
-        # Whole seconds; what is left of the grace is for closing pools and stores.
+        # uvicorn takes whole seconds. The rest of the grace is for closing pools and stores.
         timeout_graceful_shutdown=max(1, int(grace - CLOSING_SECONDS)),
         factory=isinstance(app, str),
         **options,
@@ -162,7 +165,7 @@ def configured(app: Any, *, grace: float, **options: Any) -> Config:
 
 
 def run(app: Any, listening: socket.socket, *, grace: float, **options: Any) -> int:
-    """Serves in this process until a signal; gives the exit code."""
+    """Serves in this process until a signal. Returns the exit code."""
     server = Server(configured(app, grace=grace, **options))
     server.run(sockets=[listening])
     if not server.started:

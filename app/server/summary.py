@@ -1,4 +1,4 @@
-"""Says in the log what happened to many connections: the first at once, the further ones as one number a minute."""
+"""Logs what happens to many connections: the first at once, the others as one number a minute."""
 
 from __future__ import annotations
 

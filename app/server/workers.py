@@ -1,4 +1,4 @@
-"""Several server processes on one socket: started, watched, told what this process is told, and waited for."""
+"""Several server processes on one socket: starts them, watches them, passes on signals, waits for their end."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from app.server.serving import ABANDONED, STARTUP_FAILED, Server, configured
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
-_SILENT_SECONDS = 5.0  # a worker whose threads say nothing for so long hangs
+_SILENT_SECONDS = 5.0  # a worker whose threads say nothing for this long hangs
 _spawn = multiprocessing.get_context("spawn")
 
 
 def _serve(app: str, listening: socket.socket, pipe: Pipe, options: dict[str, Any]) -> None:
-    """In the worker."""
+    """Runs in the worker."""
     server = Server(configured(app, **options))
     threading.Thread(target=_tell, args=(server, pipe), daemon=True).start()
     server.run(sockets=[listening])
@@ -34,7 +34,7 @@ def _serve(app: str, listening: socket.socket, pipe: Pipe, options: dict[str, An
 
 
 def _tell(server: Server, pipe: Pipe) -> None:
-    """Says whether the server has started, whenever it is asked; without a supervisor the worker ends, too."""
+    """Answers the supervisor whether the server has started. A worker without a supervisor ends."""
     try:
         while True:
             pipe.recv()
@@ -47,7 +47,7 @@ class _Worker:
     def __init__(self, app: str, listening: socket.socket, options: dict[str, Any]) -> None:
         self.pipe, theirs = _spawn.Pipe()
         self.process = _spawn.Process(target=_serve, args=(app, listening, theirs, options))
-        # It starts with SIGHUP blocked, until it has a handler: the signal would end it.
+        # SIGHUP is blocked until the worker has a handler: the signal would end it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             self.process.start()
@@ -56,7 +56,7 @@ class _Worker:
         theirs.close()
 
     def started(self) -> bool | None:
-        """None where it does not say: it is gone, or hangs."""
+        """None where the worker does not answer: it is gone, or hangs."""
         try:
             self.pipe.send(None)
             return bool(self.pipe.recv()) if self.pipe.poll(_SILENT_SECONDS) else None
@@ -70,14 +70,14 @@ class _Worker:
 
 
 class _Supervisor:
-    """A worker that cannot start ends the others only where none has ever served.
+    """Ends all workers when one cannot start and none has ever served.
 
-    Later, it is the store or a service that is away: the other workers go on, and it is tried again.
+    After that, the store or a service may be away for a while: the other workers go on, and the failed one is replaced.
     """
 
     def __init__(self, app: str, listening: socket.socket, workers: int, options: dict[str, Any]) -> None:
-        self._made = (app, listening, options)
-        self._workers = [_Worker(*self._made) for _ in range(workers)]
+        self._worker_arguments = (app, listening, options)
+        self._workers = [_Worker(*self._worker_arguments) for _ in range(workers)]
         self._listening = listening
         self._signals: list[int] = []
         self._wakened, self._waking = socket.socketpair()
@@ -93,7 +93,7 @@ class _Supervisor:
             wait([self._wakened, *(worker.process.sentinel for worker in self._workers)], _LOOK_SECONDS)
             with contextlib.suppress(BlockingIOError):
                 self._wakened.recv(4096)
-        # Kept open here, it would go on taking connections that no worker is there for.
+        # If it stayed open here, the kernel would accept connections that no worker serves.
         self._listening.close()
         for worker in self._workers:
             worker.tell(signal.SIGTERM)
@@ -115,7 +115,7 @@ class _Supervisor:
                 worker.tell(number)
 
     def _look(self) -> int | None:
-        """An exit code once it is to end."""
+        """An exit code once the supervisor has to end."""
         if signal.SIGINT in self._signals or signal.SIGTERM in self._signals:
             self._signals.clear()
             return 0
@@ -131,10 +131,10 @@ class _Supervisor:
             if code == STARTUP_FAILED and not self._served:
                 return STARTUP_FAILED
             log.error("worker %s ended with exit code %s, another one takes its place", worker.process.pid, code)
-            self._workers[index] = _Worker(*self._made)
+            self._workers[index] = _Worker(*self._worker_arguments)
         return None
 
 
 def run_workers(app: str, listening: socket.socket, workers: int, **options: Any) -> int:
-    """Serves until a signal; gives the exit code. `app` is the import string of a factory."""
+    """Serves until a signal. Returns the exit code. `app` is the import string of a factory."""
     return _Supervisor(app, listening, workers, options).run()

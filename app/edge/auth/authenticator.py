@@ -1,4 +1,7 @@
-"""Asks each checker whose token it is, and refuses. The answer never says why; the log does."""
+"""Asks each checker for the caller of a token.
+
+The answer to the client never says why a token is refused; the log does.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 AUTHORIZATION = "authorization"
 METRICS_SCOPE = "metrics:read"
 
-# RFC 6750 section 2.1. Its length has no bound of its own: GATEWAY_MAX_HEAD_BYTES has it.
+# RFC 6750 section 2.1. GATEWAY_MAX_HEAD_BYTES bounds its length.
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _CHALLENGE = 'Bearer realm="gateway"'
 RETRY_SECONDS = 5
@@ -28,7 +31,7 @@ SCOPE_CLAIMS = ("scope", "scp")  # RFC 9068; Entra and Okta
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`name` stands in the log. `scopes` None means everything. `subject` is a person, and never shown."""
+    """`name` is for the log. `scopes` None means everything. `subject` is a person, and never shown."""
 
     name: str
     scopes: frozenset[str] | None = None
@@ -39,15 +42,15 @@ class Caller:
 
 
 class TokenRefusedError(Exception):
-    """A token that is not taken; the text is the cause, for the log alone."""
+    """The token is not accepted; the text is the cause, for the log alone."""
 
 
 class KeysUnavailableError(Exception):
-    """The issuer's keys cannot be had; the text is for the log and the terminal."""
+    """The issuer's keys cannot be fetched or read; the text is for the log and the terminal."""
 
 
 class Checker(Protocol):
-    """One way to know a token."""
+    """One way to recognise a token."""
 
     async def find(self, token: str) -> Caller:
         """Raises TokenRefusedError, or KeysUnavailableError."""
@@ -55,13 +58,13 @@ class Checker(Protocol):
 
 
 class Authenticator:
-    """Asked with a request's `Authorization` headers, before anything else of the request is read."""
+    """Checks a request's `Authorization` headers, before anything else of the request is read."""
 
     def __init__(self, checkers: Sequence[Checker]) -> None:
         self._checkers = tuple(checkers)
 
     async def caller(self, authorizations: Sequence[str]) -> Caller:
-        """Raises RefusedRequestError: one answer for every wrong token, and the cause as its `detail`."""
+        """Raises RefusedRequestError: one answer for every wrong token, with the cause as its `detail`."""
         if not authorizations:
             raise _refused(_CHALLENGE, "missing: no Authorization header")
         causes: list[str] = []

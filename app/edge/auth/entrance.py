@@ -1,4 +1,4 @@
-"""The gateway's entrance, composed: static tokens, signed tokens, the keys to check them with; and read again."""
+"""Composes the gateway's entrance: static tokens, signed tokens and the keys to check them. Reads their files again."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 class Entrance:
-    """`authenticator` is None where anyone may call; `keys` where no signed token is taken.
+    """`authenticator` is None where anyone may call; `keys` is None where no signed token is accepted.
 
-    The others are an `Issuer`'s. Raises KeysUnavailableError or TokensFileError.
+    The other arguments are an `Issuer`'s. Raises KeysUnavailableError or TokensFileError.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Entrance:
         limits: Limits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._given = tuple(tokens)
+        self._fixed_tokens = tuple(tokens)
         self._tokens_file = tokens_file
         self._known_scopes = known_scopes
         self._static = StaticTokens(self._read_tokens())
@@ -62,7 +62,7 @@ class Entrance:
         return self._static.tokens
 
     def reload(self) -> None:
-        """Reads the files again, as SIGHUP asks. One that cannot be used leaves what it held before."""
+        """Reads the files again, as SIGHUP asks. A file that cannot be used leaves what it held before."""
         if self._tokens_file is not None:
             try:
                 self._static.tokens = self._read_tokens()
@@ -74,8 +74,8 @@ class Entrance:
 
     def _read_tokens(self) -> tuple[StaticToken, ...]:
         if self._tokens_file is None:
-            return self._given
-        tokens = (*self._given, *read_tokens(self._tokens_file, self._known_scopes))
+            return self._fixed_tokens
+        tokens = (*self._fixed_tokens, *read_tokens(self._tokens_file, self._known_scopes))
         if problem := doubled(tokens):
             raise TokensFileError(f"{self._tokens_file}: {problem}")
         return tokens

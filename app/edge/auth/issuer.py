@@ -1,6 +1,6 @@
-"""The issuer of signed tokens, composed: its keys, of a file or behind a URL, and what checks a token with them.
+"""Composes the issuer of signed tokens: its keys, from a file or a URL, and the check of a token.
 
-Loaded where there is one: cryptography takes a tenth of a start.
+Imported only where there is an issuer: cryptography takes a tenth of the start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FETCH_SECONDS = 10.0
 
 
 class Issuer:
-    """`signed` are the arguments of SignedTokens but its keys. Raises KeysUnavailableError."""
+    """`signed` are the arguments of SignedTokens without its keys. Raises KeysUnavailableError."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Issuer:
         self.checker = SignedTokens(keys=self.keys, **signed)
 
     def reload(self) -> None:
-        """Reads the file again. One that cannot be used leaves the keys that were there."""
+        """Reads the file again. A file that cannot be used leaves the current keys."""
         if isinstance(self.keys, FixedKeys) and self._key_file is not None:
             try:
                 self.keys.keys = _of_file(self._key_file)

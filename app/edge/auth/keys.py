@@ -1,4 +1,4 @@
-"""The issuer's keys: of a file, or behind a URL. Knows no token but its key id."""
+"""The issuer's keys, from a file or a URL. Of a token it knows only the key id."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ _MAX_UNKNOWN = 1000
 
 class Keys(Protocol):
     async def get(self, kid: str | None) -> KeySet:
-        """The keys to check with; asked for an unknown `kid`, perhaps newer ones. Raises KeysUnavailableError."""
+        """The keys to check with. For an unknown `kid` they may be fetched again. Raises KeysUnavailableError."""
         ...
 
 
 def read_keys(content: bytes) -> KeySet:
-    """A JWKS, or one public key as PEM; keys that check no signature are left out. Raises KeysUnavailableError."""
+    """Reads a JWKS, or one public key as PEM.
+
+    Keys that check no signature are left out. Raises KeysUnavailableError.
+    """
     try:
         if content.lstrip().startswith(b"-----BEGIN"):
             return KeySet([_pem(content)])
@@ -53,12 +56,12 @@ def _pem(content: bytes) -> RSAKey | ECKey | OKPKey:
 def _imported(item: dict[str, Any]) -> RSAKey | ECKey | OKPKey | None:
     try:
         return _KINDS[item["kty"]].import_key(item)
-    except (JoseError, ValueError, TypeError, KeyError):  # RFC 7517 section 5: a key not understood is ignored
+    except (JoseError, ValueError, TypeError, KeyError):  # RFC 7517 section 5: a key that is not understood is ignored
         return None
 
 
 class FixedKeys:
-    """Keys of a file; `keys` may be replaced while requests are answered."""
+    """Keys from a file. `keys` may be replaced while requests are answered."""
 
     def __init__(self, keys: KeySet) -> None:
         self.keys = keys
@@ -68,11 +71,11 @@ class FixedKeys:
 
 
 class FetchedKeys:
-    """Keys behind a URL, fetched by `fetch`: kept for `lifetime`, one fetch at a time, at most one in `pause` seconds.
+    """Keys from a URL, by `fetch`: cached for `lifetime`, one fetch at a time, at most one in `pause` seconds.
 
-    Anyone can write a token with a key id that nobody knows. Such an id asks again once, and waits `wait` seconds at
-    most, together with at most 100 others; the same id does not ask again for `lifetime` / 10. While the issuer cannot
-    be reached the keys that are known stay, and who brings one of them never waits.
+    Anyone can write a token with an unknown key id. Such an id causes one fetch and waits at most `wait` seconds,
+    together with at most 100 others. The same id causes no other fetch for `lifetime` / 10. While the issuer cannot be
+    reached, the current keys stay, and a token with one of them never waits.
     """
 
     def __init__(
@@ -95,13 +98,13 @@ class FetchedKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._failed = False
         self._waiting = 0
-        self._unknown: dict[str | None, float] = {}  # until when, oldest first
+        self._unknown: dict[str | None, float] = {}  # the time until which each is unknown, oldest first
 
     async def get(self, kid: str | None) -> KeySet:
-        known = self._knows(kid)
-        if not known or self._clock() - self._fetched_at >= self._lifetime:
-            self._ask(kid, known=known)
-        if not known and self._fetching is not None and not self._is_unknown(kid):
+        has_key = self._knows(kid)
+        if not has_key or self._clock() - self._fetched_at >= self._lifetime:
+            self._ask(kid, has_key=has_key)
+        if not has_key and self._fetching is not None and not self._is_unknown(kid):
             await self._wait_for(self._fetching)
             if not self._knows(kid) and not self._failed:
                 self._remember_unknown(kid)
@@ -112,11 +115,11 @@ class FetchedKeys:
     def _knows(self, kid: str | None) -> bool:
         return self._keys is not None and (kid is None or any(key.kid == kid for key in self._keys))
 
-    def _ask(self, kid: str | None, *, known: bool) -> None:
+    def _ask(self, kid: str | None, *, has_key: bool) -> None:
         now = self._clock()
         if self._fetching is not None or (self._asked_at is not None and now - self._asked_at < self._pause):
             return
-        if not known and self._is_unknown(kid):
+        if not has_key and self._is_unknown(kid):
             return
         self._asked_at = now
         self._fetching = asyncio.create_task(self._refresh())
@@ -135,7 +138,7 @@ class FetchedKeys:
             raise KeysUnavailableError("too many callers wait for the issuer's keys")
         self._waiting += 1
         try:
-            # A caller that goes away must not end what the others wait for.
+            # A caller that goes away must not end the fetch that others wait for.
             await asyncio.wait_for(asyncio.shield(fetching), self._wait)
         except TimeoutError:
             raise KeysUnavailableError(f"the issuer did not answer in {self._wait:g} s") from None
@@ -146,7 +149,7 @@ class FetchedKeys:
         try:
             keys = read_keys(await self._fetch())
         except Exception as error:  # noqa: BLE001 - whatever it is, the keys that are known stay
-            # A failed call's detail tells more than its text, which is made for clients.
+            # A failed call's detail says more than its text, which is for clients.
             why = getattr(error, "detail", None) or error
             self._failed = True
             log.warning("the keys to check callers' tokens with could not be fetched: %s", why)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.edge.auth.keys import Keys
 
-# Signatures whose key is public: with a shared secret, whoever can check a token could also make one.
+# Algorithms with a public key. With a shared secret, whoever can check a token could also make one.
 ALGORITHMS: Mapping[str, str] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
@@ -29,7 +29,7 @@ _UNREADABLE = (JoseError, ValueError, TypeError, RecursionError)
 
 
 class _Registry(jws.JWSRegistry):
-    """Without joserfc's own bounds, which valid tokens exceed: GATEWAY_MAX_HEAD_BYTES bounds them.
+    """Has none of joserfc's own bounds, which valid tokens exceed; GATEWAY_MAX_HEAD_BYTES bounds them.
 
     https://www.rfc-editor.org/rfc/rfc7515#section-4: a member that is not understood is ignored.
     """
@@ -38,9 +38,9 @@ class _Registry(jws.JWSRegistry):
 
 
 class SignedTokens:
-    """Scopes are in any of `scope_claims`, as a list or a text; others than with `scope_prefix` are not ours.
+    """Reads scopes from any of `scope_claims`, a list or a text. Scopes without `scope_prefix` are not ours.
 
-    A token without any may do nothing.
+    A token without any scope of ours may do nothing.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, one for each setting
@@ -94,8 +94,8 @@ class SignedTokens:
 
     async def _key(self, kid: str | None) -> Any:
         keys = [key for key in await self._keys.get(kid) if key.key_type == self._kind]
-        # A key without an id, as a PEM file's, has its thumbprint in place of one, and fits any. Among several the
-        # token's id decides; trying them all would be a guess.
+        # A key without an id, such as a PEM file's, has its thumbprint as id and fits any token. Among several keys the
+        # token's id decides: to try them all would be a guess.
         exact = [key for key in keys if key.kid == kid]
         fitting = exact or [key for key in keys if kid is None or key.kid == key.thumbprint()]
         if len(fitting) == 1:
@@ -131,7 +131,7 @@ class SignedTokens:
 
 
 def _shown(value: object) -> str:
-    """Of what a token says of itself, what may stand in the log."""
+    """The part of a token's claim about itself that the log may show."""
     if value is None:
         return "(none)"
     if isinstance(value, int | float):
@@ -142,7 +142,7 @@ def _shown(value: object) -> str:
 
 
 def _name(claims: Mapping[str, Any]) -> str:
-    """The client's id; a subject may be a person's address, so that only its hash is shown."""
+    """The client's id. A subject may be a person's address, so that only its hash is shown."""
     for claim in ("client_id", "azp"):
         if isinstance(value := claims.get(claim), str) and re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", value):
             return value

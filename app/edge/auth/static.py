@@ -1,4 +1,4 @@
-"""Static bearer tokens, known by their hashes, from the setting and from a file of the same entries."""
+"""Static bearer tokens, compared by their hashes, from the setting and from a file of the same entries."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ class TokensFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StaticToken:
-    """A caller known by the SHA-256 of its token: enough for 128 random bits or more, which nobody guesses."""
+    """A caller, recognised by the SHA-256 of its token. A token needs 128 random bits or more."""
 
     caller: Caller
     digest: bytes = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> StaticToken:
-        """`name:sha256hex[:scope+scope]`; without scopes everything is allowed. Raises ValueError without the text."""
+        """Parses `name:sha256hex[:scope+scope]`; without scopes everything is allowed.
+
+        Raises ValueError without the text.
+        """
         match = _TOKEN.fullmatch(text)
         if match is None:
             raise ValueError("each token is written name:sha256 in 64 hexadecimal digits, and perhaps :scope+scope")
@@ -44,7 +47,7 @@ class StaticToken:
 
 
 def doubled(tokens: Sequence[StaticToken]) -> str | None:
-    """What is wrong where one token is given to two callers: only the last of them would ever be seen."""
+    """A problem where one token names two callers: only the last of them would be used."""
     names: dict[bytes, str] = {}
     for token in tokens:
         if token.digest in names:
@@ -53,13 +56,13 @@ def doubled(tokens: Sequence[StaticToken]) -> str | None:
     return None
 
 
-def unknown_scope(token: StaticToken, known: Collection[str]) -> str | None:
-    unknown = sorted((token.caller.scopes or frozenset()) - set(known))
-    return f"{unknown[0]} is no scope; there are {', '.join(sorted(known))}" if unknown else None
+def unknown_scope(token: StaticToken, scopes: Collection[str]) -> str | None:
+    unknown = sorted((token.caller.scopes or frozenset()) - set(scopes))
+    return f"{unknown[0]} is no scope; there are {', '.join(sorted(scopes))}" if unknown else None
 
 
 def read_tokens(path: Path, scopes: Collection[str]) -> tuple[StaticToken, ...]:
-    """The entries of a file, one a line; `#` begins a comment. Raises TokensFileError."""
+    """Reads the entries of a file, one a line; `#` begins a comment. Raises TokensFileError."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -95,9 +98,9 @@ class StaticTokens:
     async def find(self, token: str) -> Caller:
         digest = hashlib.sha256(token.encode()).digest()
         caller = None
-        for known in self.tokens:  # all of them, so that the time tells nothing
-            if hmac.compare_digest(digest, known.digest):
-                caller = known.caller
+        for candidate in self.tokens:  # compares all of them, so that the time says nothing
+            if hmac.compare_digest(digest, candidate.digest):
+                caller = candidate.caller
         if caller is None:
             raise TokenRefusedError("unknown token: no static token has its hash")
         return caller

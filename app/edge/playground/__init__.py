@@ -1,7 +1,7 @@
-"""The page at `GET /graphql`: GraphiQL where its files can be had, and an own small page where they cannot.
+"""The page at `GET /graphql`: GraphiQL, or a small page of our own where GraphiQL's files cannot be loaded.
 
-The files that the build brought in are served from here. Without them the page asks a CDN, by digest; where that
-fails or hangs, the browser starts the own page. Nothing has to be set, and nothing is left at "Loading".
+Files that the build fetched are served from here. Without them the page loads them from a CDN, by digest; where that
+fails or hangs, the browser starts our own page. No setting is needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CDN = "https://cdn.jsdelivr.net/npm/"
 _OWN = ("page.css", "page.js", "list.js", "answer.js", "start.js")
 _UNTIL_OWN_PAGE = {"own": 20_000, "cdn": 4_000}
-# An address holds its content's digest, so a browser never has to ask again.
+# An address contains its content's digest, so that a browser never has to ask again.
 _FOREVER = "public, max-age=31536000, immutable"
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -55,7 +55,7 @@ over HTTP describes them.</p></noscript>
 
 
 class Playground:
-    """`page` answers `GET /graphql`; `routes` hold the files that it loads, at addresses relative to it.
+    """`page` answers `GET /graphql`; `routes` serve the files that it loads, at addresses relative to it.
 
     `rest_hosts` are the hosts of the real services, by API name; an API not named has a local store.
     """
@@ -98,7 +98,7 @@ class Playground:
             "files": self._addresses(),
             "milliseconds": _UNTIL_OWN_PAGE[self.served_from],
         }
-        # In an element of script, only this character could end the data.
+        # Inside a script element only this character could end the data.
         data = json.dumps(settings, ensure_ascii=False).replace("<", "\\u003c")
         elements = "\n".join(f'<script src="{script}" defer></script>' for script in scripts)
         return _PAGE.format(css=css, scripts=elements, settings=data, writes=self._writes)
@@ -112,7 +112,7 @@ class Playground:
         ]
 
     def _content_security_policy(self) -> str:
-        """GraphiQL needs no inline script and no eval; its style sheet brings fonts and small images as data."""
+        """GraphiQL needs no inline script and no eval. Its style sheet contains fonts and small images as data."""
         outside = [file["url"] for file in self._addresses() if "integrity" in file]
         scripts = ["'self'", *(url for url in outside if url.endswith(".js"))]
         styles = ["'self'", *(url for url in outside if url.endswith(".css"))]

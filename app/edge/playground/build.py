@@ -1,6 +1,6 @@
-"""The build's own step, named in `pyproject.toml`: it brings the playground's npm files in.
+"""The build step that `pyproject.toml` names: it fetches the playground's npm files.
 
-setuptools loads this file by its path, when nothing of the package's dependencies is installed yet.
+setuptools loads this file by its path, before the package's dependencies are installed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def _bring_in() -> str:
 
 
 class BuildPlayground(build_py):  # type: ignore[misc]  # setuptools is no dependency of the program, so untyped here
-    """For wheels and editable installs alike."""
+    """Runs for wheels and editable installs alike."""
 
     def run(self) -> None:
-        # Seen with `pip install -v`: pip keeps the rest of a build to itself.
+        # Visible with `pip install -v`: pip hides the rest of a build.
         sys.stderr.write(f"{_bring_in()}\n")
         super().run()

@@ -1,6 +1,6 @@
-"""Brings the npm files of the playground in, when the package is built. The build loads this alone: no dependencies.
+"""Fetches the playground's npm files when the package is built. The build loads this file alone: no dependencies.
 
-What is wanted is pinned by digest in `packages.json`, so any registry or mirror that npm is set up for will do.
+`packages.json` pins each file by digest, so that any registry or mirror that npm is set up for will do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SECONDS = 120
 
 @dataclass(frozen=True)
 class PackageFile:
-    """One file of an npm package. `integrity` is as in HTML: the SHA-384 digest of the very file in the package."""
+    """One file of an npm package. `integrity` is as in HTML: the SHA-384 digest of this very file."""
 
     package: str
     version: str
@@ -36,7 +36,7 @@ class PackageFile:
 
     @property
     def name(self) -> str:
-        """The file's name here, with its content's digest: a new content is a new address."""
+        """The file's name here, with its content's digest: new content has a new address."""
         path = PurePosixPath(self.path)
         digest = base64.b64decode(self.integrity.removeprefix("sha384-")).hex()
         return f"{self.package}.{digest[:16]}{path.suffix}"
@@ -46,17 +46,17 @@ class PackageFile:
         return self.integrity == f"sha384-{digest}"
 
 
-def wanted() -> tuple[PackageFile, ...]:
+def pinned_files() -> tuple[PackageFile, ...]:
     """The files in the order in which a page loads them."""
     listed = json.loads((HERE / "packages.json").read_text(encoding="utf-8"))
     return tuple(PackageFile(**item) for item in listed)
 
 
-WANTED = wanted()
+WANTED = pinned_files()
 
 
 def present(folder: Path = ASSETS, files: Sequence[PackageFile] = WANTED) -> bool:
-    """Whether every file is in the folder, unchanged: a half set is none."""
+    """Whether every file is in the folder, unchanged. An incomplete set counts as none."""
     return all(_has(folder, file) for file in files)
 
 
@@ -68,7 +68,7 @@ def _has(folder: Path, file: PackageFile) -> bool:
 
 
 def bring_in(folder: Path = ASSETS, files: Sequence[PackageFile] = WANTED, npm: str | None = None) -> str:
-    """Fills the folder, and says in one line how that went. A build never fails for the playground's sake."""
+    """Fills the folder and returns one line about it. A build never fails because of the playground."""
     if present(folder, files):
         return "playground: its files are there already"
     npm = npm or shutil.which("npm")
@@ -88,7 +88,7 @@ def bring_in(folder: Path = ASSETS, files: Sequence[PackageFile] = WANTED, npm: 
 
 
 def _pack(npm: str, folder: Path, files: Sequence[PackageFile]) -> None:
-    # In an empty folder, so that no project's own npm settings apply; the user's registry does.
+    # Runs in an empty folder, so that no project's npm settings apply; the user's registry does.
     specifications = sorted({f"{file.package}@{file.version}" for file in files})
     options = ["--silent", "--ignore-scripts", "--fetch-retries=1", "--fetch-timeout=30000"]
     subprocess.run(  # noqa: S603 - npm itself, with constants

@@ -1,4 +1,4 @@
-"""The prepared operations: every API's examples, and what the gateway itself has to show. Tests run each of them."""
+"""The prepared operations: every API's examples, and the error catalogue. Tests run each of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ query ErrorCatalogue($backend: Backend) {
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An operation for a tab, which GraphiQL names as the operation is named. `reason` is None where it succeeds."""
+    """An operation for a tab, which GraphiQL names after it. `reason` is None where the operation succeeds."""
 
     title: str
     query: str
@@ -57,7 +57,7 @@ class Prepared:
 
 
 def prepared(apis: Iterable[Api]) -> tuple[Prepared, ...]:
-    """What works comes first, in the APIs' own order: the first of all is what the page opens with."""
+    """Operations that succeed come first, in the APIs' own order: the page opens with the first one."""
     operations = [_of_example(example) for api in apis for example in api.examples]
     operations.append(Prepared("Every error there is", _CATALOGUE, {"backend": None}, {}, None))
     return tuple(sorted(operations, key=lambda operation: operation.reason is not None))
@@ -67,7 +67,7 @@ def _of_example(example: Example) -> Prepared:
     plain = example.title.partition(" (")[0]
     words = [word for word in re.findall(r"\w+", plain.replace("'", "")) if word not in _ARTICLES]
     name = "".join(word[:1].upper() + word[1:] for word in words)
-    query = _OPERATION.sub(lambda found: f"{found[1]} {name}", example.operation, count=1)
+    query = _OPERATION.sub(lambda match: f"{match[1]} {name}", example.operation, count=1)
     notes = [f"{example.title}."]
     if example.reason is not None:
         notes.append(f"It is refused: {example.reason}.")
