@@ -16,13 +16,13 @@ class BackendClock:
     """
 
     def __init__(self) -> None:
-        self._seen: tuple[str, float] | None = None
+        self._last_date: tuple[str, float] | None = None
 
     @property
     def ahead(self) -> float | None:
-        if self._seen is None:
+        if self._last_date is None:
             return None
-        date, begun = self._seen
+        date, begun = self._last_date
         try:
             return parsedate_to_datetime(date).timestamp() - begun
         except (ValueError, TypeError, OverflowError):
@@ -35,4 +35,4 @@ class BackendClock:
         """
         date = headers.get("date")
         if date is not None and "age" not in headers:
-            self._seen = date, begun
+            self._last_date = date, begun

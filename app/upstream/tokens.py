@@ -181,7 +181,7 @@ class TokenSource:
     async def _grant(self, call: Call, grant: str, **parameters: str) -> GatewayError | None:
         form = self._prepare(grant, **parameters)
         _, headers, form = self._client.prepare("POST", self._path, dict(_FORM), form)
-        asked = self._clock()
+        requested_at = self._clock()
         try:
             request = Request("POST", self._path, headers=headers, body=form.encode())
             answer, data, access = await self._upstream.send(request, call, _judged)
@@ -189,12 +189,12 @@ class TokenSource:
             return self._error(TOKEN_UNAVAILABLE, retry=error.retry_after, detail=f"{error.row.reason}: {error.detail}")
         if access is None:
             return self._refused(answer, data)
-        self._tokens = self._issued(asked, access, data)
+        self._tokens = self._issued(requested_at, access, data)
         self._refusal = None
         log.debug("a token was issued by the %s grant", grant)
         return None
 
-    def _issued(self, asked: float, access: str, data: Any) -> _Tokens:
+    def _issued(self, requested_at: float, access: str, data: Any) -> _Tokens:
         life = _seconds(data, "expires_in", _ASSUMED_LIFETIME)
         # Keycloak: refresh_expires_in 0 is an offline token, which does not expire.
         refresh_life = _seconds(data, "refresh_expires_in", 0.0) or float("inf")
@@ -203,8 +203,8 @@ class TokenSource:
         if refresh is None and self._tokens is not None:  # RFC 6749 section 6: then the old one stays
             refresh, refresh_until = self._tokens.refresh, self._tokens.refresh_until
         else:
-            refresh_until = asked + refresh_life - min(self._margin, refresh_life / 2)
-        return _Tokens(access, asked, asked + life - margin, asked + life, refresh, refresh_until)
+            refresh_until = requested_at + refresh_life - min(self._margin, refresh_life / 2)
+        return _Tokens(access, requested_at, requested_at + life - margin, requested_at + life, refresh, refresh_until)
 
     def _refused(self, answer: Answer, data: Any) -> GatewayError:
         """The endpoint's `error` and `error_description` (RFC 6749 section 5.2), unless they repeat what was sent."""

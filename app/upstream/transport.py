@@ -232,8 +232,8 @@ def _end_connection(response: httpx.Response, *, reuse: bool) -> None:
     A 204 with a body is such a case. httpcore keeps the connection and offers no public way to ask: this looks
     through its private attributes, and a test over real sockets fails when they change.
     """
-    found: Any = response.stream
+    layer: Any = response.stream
     for attribute in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
-        found = getattr(found, attribute, None)
-    if found is not None and (found.trailing_data[0] or not reuse):
-        found.send_failed()
+        layer = getattr(layer, attribute, None)
+    if layer is not None and (layer.trailing_data[0] or not reuse):
+        layer.send_failed()

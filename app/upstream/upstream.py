@@ -63,7 +63,7 @@ _CONDEMNED = frozenset({ANSWER_UNREADABLE, UNEXPECTED_SUCCESS, REDIRECTED})
 _ITS_OWN_FAULT = frozenset({NOT_CONNECTED, CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE, ANSWER_TOO_LARGE})
 
 
-class _Seen:
+class _Observation:
     """What the observer is told of a call."""
 
     status: int | None = None
@@ -164,28 +164,30 @@ class Upstream:
         goes on when its caller is cancelled: half a request would leave an outcome that nobody knows.
         """
         started = time.perf_counter()
-        seen = _Seen()
+        observation = _Observation()
         try:
             if self._tracer is None:
-                return await self._send(request, call, judge, seen)
+                return await self._send(request, call, judge, observation)
             with self._tracer.backend_call(self.name, request.method) as (headers, tell_status):
                 try:
-                    return await self._send(request, replace(call, trace_headers=headers), judge, seen)
+                    return await self._send(request, replace(call, trace_headers=headers), judge, observation)
                 finally:
-                    if seen.status is not None:
-                        tell_status(seen.status)
+                    if observation.status is not None:
+                        tell_status(observation.status)
         except GatewayError as error:
-            if seen.status is None:
-                seen.reason = error.row.reason
-                seen.status = error.backend.status if error.backend else None
+            if observation.status is None:
+                observation.reason = error.row.reason
+                observation.status = error.backend.status if error.backend else None
             raise
         except asyncio.CancelledError:
-            seen.reason = "CANCELLED"
+            observation.reason = "CANCELLED"
             raise
         finally:
-            self._observe(request.method, seen.status, seen.reason, time.perf_counter() - started)
+            self._observe(request.method, observation.status, observation.reason, time.perf_counter() - started)
 
-    async def _send(self, request: Request, call: Call, judge: Callable[[Answer], Any], seen: _Seen) -> Any:
+    async def _send(
+        self, request: Request, call: Call, judge: Callable[[Answer], Any], observation: _Observation
+    ) -> Any:
         outgoing = self._transport.prepared(self.base_url, request, call)
         now = asyncio.get_running_loop().time()
         end = now + self.limits.timeout
@@ -199,7 +201,7 @@ class Upstream:
             now = await self._recorded(call.recording, end, permit)
         attempt = self._transport.attempt(outgoing)
         patience = now + self.limits.breaker_patience if shortened else now
-        run = partial(self._run, attempt, request, call, judge, seen, permit, end, patience)
+        run = partial(self._run, attempt, request, call, judge, observation, permit, end, patience)
         try:
             return await run()
         except asyncio.CancelledError:
@@ -208,7 +210,7 @@ class Upstream:
                 self._ended(permit, failed=None)
             else:
                 name = f"{request.method} to {self.name} for {call.request_id}"
-                orphan = asyncio.create_task(self._to_its_end(run, seen, name))
+                orphan = asyncio.create_task(self._to_its_end(run, observation, name))
                 self._writes.add(orphan)
                 orphan.add_done_callback(self._writes.discard)
             raise
@@ -219,7 +221,7 @@ class Upstream:
         request: Request,
         call: Call,
         judge: Callable[[Answer], Any],
-        seen: _Seen,
+        observation: _Observation,
         permit: Permit,
         end: float,
         patience: float,
@@ -232,7 +234,7 @@ class Upstream:
             except GatewayError as error:
                 answer = await self._again(attempt, end, error)
             answer.sent = request.headers
-            seen.status = answer.status
+            observation.status = answer.status
             failed = self.answered(answer, call)
             reuse = False
             try:
@@ -251,14 +253,16 @@ class Upstream:
             self._ended(permit, failed=True if patient and error.row in _ITS_OWN_FAULT else None)
             raise
         except BaseException as error:
-            if seen.status is None and isinstance(error, GatewayError):
+            if observation.status is None and isinstance(error, GatewayError):
                 failed = True if error.row in _ITS_OWN_FAULT else None
             self._ended(permit, failed=failed)
             raise
         self._ended(permit, failed=failed)
         return result
 
-    async def _to_its_end(self, run: Callable[[], Coroutine[Any, Any, Any]], seen: _Seen, name: str) -> None:
+    async def _to_its_end(
+        self, run: Callable[[], Coroutine[Any, Any, Any]], observation: _Observation, name: str
+    ) -> None:
         """Of a write whose caller is gone."""
         try:
             await run()
@@ -268,7 +272,7 @@ class Upstream:
         except Exception as error:  # noqa: BLE001 - nobody else is there to be told
             log.warning("%s ended without its caller: %r", name, error)
         else:
-            log.warning("%s ended without its caller: status %s", name, seen.status)
+            log.warning("%s ended without its caller: status %s", name, observation.status)
 
     async def _again(self, attempt: Any, end: float, error: GatewayError) -> Answer:
         """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
