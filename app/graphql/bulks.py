@@ -35,18 +35,21 @@ class BulkFields:
 
     def refuse_many(
         self, document: Document, operation: Operation, variables: Mapping[str, Any]
-    ) -> tuple[dict[str, GatewayError], Mapping[str, Any]]:
-        """The errors by response key, and the variables without the items that are too many: they cost nothing more."""
+    ) -> tuple[dict[str, GatewayError], Mapping[str, Any], frozenset[str]]:
+        """The errors by response key, and the variables without the items that are too many: they cost nothing more.
+
+        And the names of the variables that are items.
+        """
         values = {key: _items(node) for key, node in self._fields(document, operation, variables).items()}
         count = sum(_count(value, operation, variables) for value in values.values())
+        named = frozenset(value.name.value for value in values.values() if isinstance(value, VariableNode))
         if count <= self._most:
-            return {}, variables
+            return {}, variables, named
         text = (
             f"A request has at most {self._most} items in all its bulk fields; this one has {count}. Nothing was sent."
         )
-        named = {value.name.value for value in values.values() if isinstance(value, VariableNode)}
         kept = {name: [] if name in named and isinstance(value, list) else value for name, value in variables.items()}
-        return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, kept
+        return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, kept, named
 
     def _fields(self, document: Document, operation: Operation, variables: Mapping[str, Any]) -> dict[str, FieldNode]:
         """The bulk fields that are run, after fragments, `@skip` and `@include`."""

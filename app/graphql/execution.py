@@ -180,12 +180,13 @@ class Engine:
 
     def _bounded(self, document: Document, operation: Operation, request: Request, context: Context) -> Request:
         """Without the lists that are too long; their fields are refused."""
+        items: frozenset[str] = frozenset()
         if operation.mutation and operation.root_names & self._bulk_fields.names:
             context.rooms = self._rooms
-            context.too_long, variables = self._bulk_fields.refuse_many(document, operation, request.variables)
+            context.too_long, variables, items = self._bulk_fields.refuse_many(document, operation, request.variables)
             request = replace(request, variables=variables)
         long = operation.long_literals or (
-            request.commas >= self._max_list and any_long(request.variables, self._max_list)
+            request.commas >= self._max_list and any_long(request.variables, self._max_list, items)
         )
         if not long:
             return request

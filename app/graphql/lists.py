@@ -25,7 +25,7 @@ from app.errors import LIST_TOO_LONG, GatewayError
 from app.graphql.variables import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from graphql import DocumentNode, OperationDefinitionNode, SelectionSetNode
 
@@ -36,11 +36,17 @@ _REPRESENTATIONS = "representations"
 ITEMS = "items"
 
 
-def any_long(variables: Mapping[str, Any], limit: int) -> bool:
-    """Whether anything inside the variables' values, whatever its type, has more than `limit` members."""
-    for value in variables.values():
+def any_long(variables: Mapping[Any, Any], limit: int, items: Collection[str] = ()) -> bool:
+    """Whether anything inside the variables' values, whatever its type, has more than `limit` members.
+
+    `items` are variables with the items of a bulk, whose own length is counted elsewhere.
+    """
+    for name, value in variables.items():
         kind = type(value)
-        if (kind is dict or kind is list) and _has_long(value, limit):
+        if kind is list and name in items:
+            if any_long(dict(enumerate(value)), limit):
+                return True
+        elif (kind is dict or kind is list) and _has_long(value, limit):
             return True
     return False
 
