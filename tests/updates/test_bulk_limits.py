@@ -146,8 +146,8 @@ async def test_the_settings_bound_a_bulk():
     settings = parse_settings(
         APIS, {"GATEWAY_MAX_BULK": "7", "GATEWAY_BULK_CONCURRENCY": "5", "GATEWAY_MAX_IN_FLIGHT": "4"}
     )
-    edge = edge_settings(settings)
-    assert (edge.limits.max_bulk, edge.bulk_concurrency) == (7, 2)
+    edge = edge_settings(settings.gateway)
+    assert (edge.max_bulk, edge.bulk_concurrency) == (7, 2)
 
 
 # Keys.
