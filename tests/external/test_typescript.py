@@ -33,6 +33,7 @@ def test_a_page_finds_every_error_and_sends_a_record_back(
     (tools.folder / "codegen.ts").write_text(snippet("codegen: codegen.ts"))
     shutil.copy(SCHEMA, tools.folder)
     shutil.copy(HERE / "page.ts", source)
+    (source / "form.ts").write_text(snippet("typescript: form.ts"))
     (source / "process.d.ts").write_text(
         "declare const process: { argv: string[] };\ndeclare const console: Console;\n"
     )
