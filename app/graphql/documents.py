@@ -40,7 +40,7 @@ from app.graphql.refusals import (
     refused,
     shortened,
 )
-from app.graphql.variables import place_of_value
+from app.graphql.variables import member_of, place_of_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -260,11 +260,9 @@ def _locations(error: GraphQLError) -> tuple[tuple[int, int], ...]:
 
 
 def _validation_fault(ast: DocumentNode, error: GraphQLError) -> Fault:
-    place = None
-    for node in error.nodes or ():
-        for definition in ast.definitions:
-            if place is None and isinstance(definition, OperationDefinitionNode):
-                place = place_of_value(definition, node)
+    operations = (definition for definition in ast.definitions if isinstance(definition, OperationDefinitionNode))
+    places = (place_of_fault(operation, error) for operation in operations)
+    place = next((place for place in places if place is not None), None)
     return Fault(DOCUMENT_INVALID, _plain(error.message), _locations(error), place)
 
 
@@ -274,5 +272,7 @@ def _plain(message: str) -> str:
         return "The document cannot be validated: its fields repeat too often, or its fragments nest too deeply."
     if message == _MORE_ERRORS:
         return "The document has more faults than are listed."
+    if (about := member_of(message)) is not None:
+        return shortened(about[1])
     text, suggestion, _ = message.partition(" Did you mean ")
     return shortened(text if suggestion else message.replace("not to be None.", "not to be null."))

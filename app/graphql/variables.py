@@ -34,6 +34,8 @@ _MEMBER = re.compile(
     r"(?s)(?P<problem>Expected value of type '\w+' (?:to include|not to include))"
     r" (?:required|unknown) field '(?P<name>.*?)', found: "
 )
+# Of a document alone: a variable stands for an argument that is there.
+_ARGUMENT = re.compile(r"Argument '\w+\.\w+\((?P<name>\w+):\)' of type '[^']+' is required, but it was not provided")
 _ENUM = re.compile(r"(?s)Value .* does not exist in '(\w+)' enum")
 _QUOTED = re.compile(r", found: |, but encountered |: ")
 
@@ -85,8 +87,19 @@ def places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
     return places
 
 
-def place_of_value(operation: OperationDefinitionNode, wanted: Any) -> Place | None:
-    """Where a value of the document stands in the arguments of a root field."""
+def place_of_fault(operation: OperationDefinitionNode, error: GraphQLError) -> Place | None:
+    """The place of a document's fault in the arguments of a root field: the same as if variables had it."""
+    for node in error.nodes or ():
+        if (argument := _ARGUMENT.match(error.message)) and node in operation.selection_set.selections:
+            return (argument["name"],)
+        if (place := _place_of_value(operation, node)) is not None:
+            about = member_of(error.message)
+            # An unknown member is a node of the document, a missing one is not.
+            return (*place, about[0]) if about is not None and isinstance(node, ObjectValueNode) else place
+    return None
+
+
+def _place_of_value(operation: OperationDefinitionNode, wanted: Any) -> Place | None:
     for field in operation.selection_set.selections:
         if isinstance(field, FieldNode):
             for place, node in values_of(field):
@@ -126,12 +139,18 @@ def _problems(value: Any, type_: Any) -> list[tuple[Place, str]]:
     return problems
 
 
+def member_of(message: str) -> tuple[str, str] | None:
+    """The missing or unknown member that a message of graphql-core is about, and the message without the value."""
+    about = _MEMBER.match(message)
+    return None if about is None else (about["name"], f"{about['problem']} a field '{about['name']}'.")
+
+
 def _problem(error: GraphQLError, place: Place) -> tuple[Place, str]:
     if isinstance(error.original_error, ValueError):  # our own scalars explain themselves
         return place, f"{error.original_error}."
     message = error.message.replace("not to be None.", "not to be null.")
-    if about := _MEMBER.match(message):
-        return (*place, about["name"]), f"{about['problem']} a field '{about['name']}'."
+    if (member := member_of(message)) is not None:
+        return (*place, member[0]), member[1]
     if about := _ENUM.match(message):
         return place, f"Not a value of enum '{about[1]}'."
     # What follows is the value, as in: Int cannot represent non-integer value: 1.5.

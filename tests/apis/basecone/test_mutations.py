@@ -386,6 +386,22 @@ async def test_bad_variables_are_refused_by_place_and_nothing_is_written(gateway
     ] == "Anna Bakery"
 
 
+def literal(value):
+    """A value as a document has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {literal(member)}" for name, member in value.items()) + "}"
+    return "[" + ", ".join(map(literal, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+@pytest.mark.parametrize(("variables", "path"), [case[1::2] for case in BAD], ids=[case[0] for case in BAD])
+async def test_what_is_wrong_inline_has_the_same_place(local_gateway: Gateway, variables, path):
+    arguments = ", ".join(f"{name}: {literal(value)}" for name, value in variables.items())
+    body = await local_gateway.execute(f"mutation {{ updateCustomer({arguments}) {{ customer {{ id }} }} }}")
+    (error,) = body["errors"]
+    assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert error["extensions"]["input"]["path"] == path
+
+
 INVALID = [
     ('mutation { updateCustomer(id: "x", input: {}) { customer { id } } }', "GRAPHQL_VALIDATION_FAILED"),
     ("mutation { updateCustomer { customer { id } } }", "GRAPHQL_VALIDATION_FAILED"),
