@@ -23,6 +23,7 @@ from app.errors import (
 )
 from app.mapping.members import members_of
 from app.mapping.wire import from_wire, to_wire
+from app.redaction import cleaned
 from app.updates.expression import expressed, merged, remaining
 from app.updates.reading import record_of
 from app.updates.resource import UpdateRequest
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from app.mapping.wire import Wire
     from app.updates.resource import Backend, Options, Resource
 
+
+_LONGEST_NAME = 100
 
 # What an input's description adds to a member of an update that replaces; it is not true of a patch.
 REPLACED = (
@@ -115,10 +118,11 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
             read = await patch.expressible(read, backend, call)
         body, problems, replaced = _patched(resource, patch, read, change.input)
     for place, problem in problems.items():
+        names = [_shown(name) for name in place]
         raise GatewayError(
             RECORD_NOT_EXPRESSIBLE,
-            f"The record's {'.'.join(place)} cannot be said in an update: {problem}. Nothing was sent.",
-            input_path=(change.place, *place),
+            f"The record's {'.'.join(names)} cannot be said in an update: {problem}. Nothing was sent.",
+            input_path=(change.place, *names),
             backend=BackendAnswer(resource.api, 200),
         )
     if patch.client_members:
@@ -129,6 +133,11 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
     return UpdateRequest(
         resource, change.id, to_wire(whole), change.options, whole, change.expected_revision, change.input, read
     )
+
+
+def _shown(name: str) -> str:
+    """A member's name in the vendor's words, which may be any."""
+    return cleaned(name)[:_LONGEST_NAME] or "unnamed member"
 
 
 def _patched(resource: Resource, patch: Patch, read: Wire, values: Any) -> tuple[Wire, dict[Any, str], set[Any]]:
