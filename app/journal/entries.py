@@ -155,6 +155,13 @@ class Entry(Struct, frozen=True):
         return None if self.end is None else datetime.fromtimestamp(self.end.at / 1000, UTC)
 
 
+def comparable(text: str) -> str:
+    """A text that no engine refuses: what it can only be compared with has neither NUL nor halves of characters."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 def row_of(identifier: str, intent: Intent, holder: int | None, due: int | None, end: End | None = None) -> Row:
     """The columns of the table, in their order."""
     members = _IntentMembers(
@@ -169,7 +176,7 @@ def row_of(identifier: str, intent: Intent, holder: int | None, due: int | None,
         None if key is None else key.value,
         None if held is None else held.claim,
         None if held is None else held.digest,
-        intent.caller,
+        None if intent.caller is None else comparable(intent.caller),
         intent.person or "",
         intent.mutation,
         holder,

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError, Outcome
-from app.journal.entries import End, Entry, Fault, Intent, entry_of, row_of, text_of
+from app.journal.entries import End, Entry, Fault, Intent, comparable, entry_of, row_of, text_of
 from app.journal.hashes import Hashes, new_secret
 from app.journal.keys import KeyTakenError
 from app.store.entry_table import EntryStatements, entry_id, entry_statements, now
@@ -177,7 +177,7 @@ class Journal:
         await self.store.try_writing()
 
     async def get(self, identifier: str) -> Entry | None:
-        return await self._one(self.statements.get, identifier)
+        return await self._one(self.statements.get, comparable(identifier))
 
     async def by_claim(self, claim: str) -> Entry | None:
         return await self._one(self.statements.by_claim, claim)
@@ -372,7 +372,8 @@ def _unexpected(error: Exception) -> GatewayError:
 
 def _values(filters: dict[str, object]) -> list[object]:
     """Those of the filters that have one, in their order."""
-    return [value for value in filters.values() if value is not None]
+    given = (value for value in filters.values() if value is not None)
+    return [comparable(value) if isinstance(value, str) else value for value in given]
 
 
 async def _kept_secret(store: SqlStore, statements: EntryStatements) -> str:

@@ -446,6 +446,18 @@ async def test_pages_are_complete_and_newest_first(journal):
     )
 
 
+@pytest.mark.parametrize("text", ["\0", "request-1\0", "\0request-1", "\ud800", "request-1\udfff", "\U0010ffff", ""])
+async def test_no_text_is_more_than_a_question_without_an_answer(journal, text):
+    await journal.begin(intent(1))
+    for name in ("request_id", "idempotency_key", "mutation", "record_id", "caller"):
+        assert await journal.page({name: text}, 5) == []
+        assert await journal.total({name: text}) == 0
+    assert await journal.get(text) is None
+    caller = f"caller {text}"
+    identifier = await journal.begin(intent(2, caller=caller))
+    assert [entry.id for entry in await journal.page({"caller": caller}, 5)] == [identifier]
+
+
 QUESTIONS = [("record_id",), ("request_id",), ("idempotency_key",), ("UNKNOWN",), ("NOT_APPLIED",), ("open",), ()]
 QUESTIONS += [("caller", "person")]
 
