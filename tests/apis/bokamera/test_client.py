@@ -314,7 +314,7 @@ def test_settings_show_no_secret_and_belong_together():
         api_key="hush-1", token_url="https://id.example/t", client_id="c", username="u", password="hush-2"
     )
     assert "hush" not in repr(settings) + str(settings)
-    with pytest.raises(ValueError, match="missing: password"):
+    with pytest.raises(ValueError, match="PASSWORD not set"):
         BokameraSettings(token_url="https://id.example/t", client_id="c", username="u")
     assert "hush" not in repr(rest(settings, Upstream("bokamera", "http://bokamera.invalid")))
 
