@@ -57,7 +57,6 @@ RUNS = re.compile(
     r"```json\n(?P<variables>.*?)```\n```json\n(?P<answer>.*?)```",
     re.DOTALL,
 )
-WITH_RUNS = [page for page in PAGES if "<!-- run: " in page.read_text()]
 EXPORT = re.compile(r"^export (\w+)=(.*)$", re.MULTILINE)
 
 
@@ -214,21 +213,21 @@ def headings(page):
 
 
 @pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])
-@pytest.mark.parametrize("page", WITH_RUNS, ids=lambda page: page.stem)
-def test_the_operations_of_a_page_are_answered_as_it_shows(tmp_path_factory, page, wiring):
-    """Each as it stands there, in the page's order; one without a document repeats the one before.
+def test_the_operations_of_the_pages_are_answered_as_they_show(tmp_path_factory, wiring):
+    """Each as it stands there, in the pages' order; one without a document repeats the one before.
 
     On a new store: other transcripts change the same records.
     """
     started = program(tmp_path_factory.mktemp("new")) if wiring == "local" else two_terminals(tmp_path_factory)
-    document = None
     with started as gateway:
-        for match in RUNS.finditer(page.read_text()):
-            document = match["document"] or document
-            asked = {"query": document, "variables": json.loads(match["variables"])}
-            headers = json.loads(match["headers"] or "{}")
-            answer = httpx.post(f"{gateway.url}/graphql", json=asked, headers=headers).json()
-            assert answer == json.loads(match["answer"]), match["name"]
+        for page in PAGES:
+            document = None
+            for match in RUNS.finditer(page.read_text()):
+                document = match["document"] or document
+                asked = {"query": document, "variables": json.loads(match["variables"])}
+                headers = json.loads(match["headers"] or "{}")
+                answer = httpx.post(f"{gateway.url}/graphql", json=asked, headers=headers).json()
+                assert answer == json.loads(match["answer"]), (page.name, match["name"])
 
 
 def test_no_run_is_passed_over():
