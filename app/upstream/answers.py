@@ -1,4 +1,4 @@
-"""Reading answers of any backend: JSON or not, and what of an undocumented one may reach a client. Pure."""
+"""Reads answers of any backend: JSON or not, and what a client may see of an undocumented one. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError("a member stands twice")
 
 
-# Only looks for duplicates, which msgspec does not see: it would take the last of two, another reader the first.
+# Only looks for duplicate members, which msgspec does not see: it would use the last of two, another reader the first.
 _look_through = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_int=len, parse_float=len).raw_decode
 _WHITE = " \t\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # RFC 8259 section 8.1: may be ignored
@@ -47,7 +47,7 @@ def parsed(body: bytes) -> Any:
     """The JSON value of a body; None where there is none, or where an object in it names a member twice."""
     body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
-        value = decode_json(body)  # and nothing behind it
+        value = decode_json(body)  # refuses anything behind the value
         _look_through(body.decode().lstrip(_WHITE))
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
@@ -78,18 +78,18 @@ def code_member(data: Any, name: str) -> str | None:
 
 
 def message_of(data: Any) -> str | None:
-    """The message of an undocumented answer: the member that Basecone, ServiceStack or RFC 9457 would put it in."""
+    """The message of an undocumented answer, from the member where Basecone, ServiceStack or RFC 9457 has it."""
     return next((text for name in _MESSAGE_MEMBERS if (text := text_member(data, name)) is not None), None)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> int | None:
-    """Seconds of a `Retry-After` header, in both forms of RFC 9110 section 10.2.3, at most a day.
+    """The seconds of a `Retry-After` header, in both forms of RFC 9110 section 10.2.3, at most a day.
 
-    A fraction is rounded up. Of a header that is given more than once the longest counts.
+    A fraction is rounded up. If the header is repeated, the longest time counts.
     """
     if "retry-after" not in headers:
         return None
-    # A date is cut behind the name of its day, which says nothing.
+    # A date is split after the name of its day, which says nothing.
     parts = [_seconds_of(part.strip(), now or datetime.now(UTC)) for part in headers["retry-after"].split(",")]
     return max((min(max(0, ceil(seconds)), _DAY) for seconds in parts if seconds is not None), default=None)
 
@@ -110,14 +110,14 @@ def code_of(code: str | None, answer: Answer) -> str | None:
 
 
 def log_body(name: str, answer: Answer) -> None:
-    """What a client is not shown of an answer, for the log at debug alone, without the request's credentials."""
+    """Logs the body that a client does not see, at debug alone and without the request's credentials."""
     if log.isEnabledFor(logging.DEBUG):
         body = without(answer.body.decode("utf-8", "replace"), answer.secrets)[:_LOGGED_BODY]
         log.debug("answer of %s: status %d, body %r", name, answer.status, body)
 
 
 def undocumented(name: str, answer: Answer, *, code: str | None = None, message: str | None = None) -> GatewayError:
-    """The error for an answer that no documented row matches: keeps its status, vendor code and, of a 4xx, its text."""
+    """The error for an answer that matches no documented row: its status, vendor code and, for a 4xx, its text."""
     row, data = family(answer.status), parsed(answer.body)
     refused = 400 <= answer.status < 500  # noqa: PLR2004 - the class of RFC 9110
     text = message if message is not None else message_of(data)

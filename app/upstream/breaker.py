@@ -1,9 +1,9 @@
-"""When a service is not called for a while: the breaker after failures of its own, the pauses that it asked for.
+"""Decides when a service is not called: the breaker after failures, the pauses that the service asked for.
 
-Both decide without waiting and know no HTTP. Own code, because no kept library fits: purgatory, the one made for
-asyncio, lets every call through at once when half open, takes the late result of a call from before it opened for a
-probe's, counts only exceptions where ours also counts answers and knows results that count neither way, and reads the
-wall clock. pybreaker knows Tornado and no asyncio; its port aiobreaker was last released in 2021.
+Both decide without waiting and know no HTTP. Own code, because no kept library fits. purgatory, which is made for
+asyncio, lets every call through at once when half open. It takes the late result of a call from before it opened for a
+probe's. It counts only exceptions, where ours also counts answers and knows results that count neither way. It reads
+the wall clock. pybreaker knows Tornado and no asyncio; its port aiobreaker was last released in 2021.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PAUSES_KEPT = 1024  # a credential that is pushed out is asked to wait by the service itself
-_IDENTITY_SHOWN = 15  # characters: the log tells one from another
+_PAUSES_KEPT = 1024  # beyond these, the service itself asks a credential to wait
+_IDENTITY_SHOWN = 15  # characters, enough to tell one from another in the log
 
 
 class BreakerState(StrEnum):
@@ -36,13 +36,13 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """A call that the breaker let through. Its result counts only in the period that it began in."""
+    """A call that the breaker let through. Its result counts only in the period in which it began."""
 
     period: int
 
 
 class Breaker:
-    """Opens when too many of the last calls failed; then lets a few probes through, and closes when one succeeds."""
+    """Opens when too many of the last calls failed. Then it lets a few probes through, and closes when one succeeds."""
 
     def __init__(self, name: str, limits: Limits, clock: Callable[[], float]) -> None:
         self._name = name
@@ -62,7 +62,7 @@ class Breaker:
         return self._state
 
     def enter(self) -> Permit | int:
-        """Permission for one call, or the seconds after which to ask again. Every permit is given back once."""
+        """A permit for one call, or the seconds to wait before the next try. Every permit is given back once."""
         if self._state is BreakerState.OPEN:
             remaining = self._open_until - self._clock()
             if remaining > 0:
@@ -75,7 +75,7 @@ class Breaker:
         return self._permit
 
     def leave(self, permit: Permit, *, failed: bool | None) -> None:
-        """The result of a call; None where it says nothing about the service."""
+        """Counts the result of a call; None where it says nothing about the service."""
         if permit.period != self._period:
             return
         if self._state is BreakerState.HALF_OPEN:
@@ -99,9 +99,9 @@ class Breaker:
 
 
 class Pauses:
-    """The times that a service asked for with `Retry-After`, each for whom it was told to; the longest-lived stay.
+    """The pauses that a service asked for with `Retry-After`, by whom they concern. The longest ones are kept.
 
-    `SERVICE` stands for everybody: a 503 says something of the service, a 429 of one credential.
+    `SERVICE` stands for everybody: a 503 concerns the service, a 429 one credential.
     """
 
     SERVICE = "service"
@@ -114,14 +114,14 @@ class Pauses:
         self._ends: TLRUCache[str, float] = TLRUCache(_PAUSES_KEPT, lambda _identity, end, _now: end, clock)
 
     def __bool__(self) -> bool:
-        """Whether anybody's may last: asked for each call, and cheaper than looking through them."""
+        """Whether any pause may last. Used for each call, because it is cheaper than a search through them."""
         return self._latest > self._clock()
 
     def remaining(self, *identities: str) -> float:
         return max(0.0, *(self._ends.get(identity, 0.0) - self._clock() for identity in (self.SERVICE, *identities)))
 
     def ask(self, identity: str, seconds: int) -> None:
-        """Pause from now on; a pause that lasts longer already stays."""
+        """Begins a pause. A longer one that lasts already stays."""
         if seconds > 0:
             log.warning("%s asks for a pause of %d s of %s", self._name, seconds, identity[:_IDENTITY_SHOWN])
             end = self._clock() + min(seconds, self._limits.max_pause)

@@ -1,4 +1,4 @@
-"""Reads a body that comes in chunks (RFC 9112 section 7.1); a line may end without CR, which llhttp refuses. Pure."""
+"""Reads a chunked body (RFC 9112 section 7.1). A line may end without CR, which llhttp refuses. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class ChunksBrokenError(Exception):
-    """What arrived is no chunk."""
+    """The bytes that arrived are no chunk."""
 
 
 class ChunkReader:
-    """Of one body. `complete` once its end was read, `surplus` where more came behind that."""
+    """Reads one body. `complete`: its end was read. `surplus`: more bytes followed its end."""
 
     def __init__(self) -> None:
         self._line = b""
@@ -28,7 +28,7 @@ class ChunkReader:
         self.complete = self.surplus = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The pieces of the body. Raises ChunksBrokenError."""
+        """Yields the pieces of the body. Raises ChunksBrokenError."""
         at = 0
         while at < len(data) and not self.complete:
             if self._left:

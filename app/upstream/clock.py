@@ -1,4 +1,4 @@
-"""By how much a backend's clock is ahead of this machine's, as far as its answers' `Date` says."""
+"""How far a backend's clock is ahead of this machine's, according to its answers' `Date`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class BackendClock:
-    """`ahead` is the most that it can be ahead, in seconds; None where it is not known.
+    """`ahead` is the most that the backend's clock can be ahead, in seconds; None where it is not known.
 
-    The second that a `Date` is cut to comes on top.
+    A `Date` is cut to whole seconds: that second comes on top.
     """
 
     def __init__(self) -> None:
@@ -29,9 +29,9 @@ class BackendClock:
             return None
 
     def note(self, headers: Mapping[str, str], begun: float) -> None:
-        """`begun` is this machine's time before the request was sent: the `Date` was written after it.
+        """Remembers the `Date` of an answer. `begun` is this machine's time before the request was sent.
 
-        An answer with an `Age` is a cache's, and its `Date` is of another day (RFC 9111 section 5.1).
+        An answer with an `Age` comes from a cache, and its `Date` may be old (RFC 9111 section 5.1).
         """
         date = headers.get("date")
         if date is not None and "age" not in headers:

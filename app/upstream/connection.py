@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to a backend: writes a request and reads its response. Knows no pool, no meaning, no retry.
+"""One HTTP/1.1 connection to a backend: writes a request and reads its response. Knows no pool and no retry.
 
 asyncio connects, sends and does TLS; `heads.py` and `chunks.py` read.
 
@@ -28,10 +28,10 @@ _DRAIN_SECONDS = 5.0
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time. While it is idle, anything that arrives ends it: nobody asked for that."""
+    """Carries one request at a time. Bytes that arrive while it is idle end it: no request asked for them."""
 
     def __init__(self, forget: Callable[[Connection], None]) -> None:
-        self._forget = forget  # told of the end of an idle connection
+        self._forget = forget  # called when an idle connection ends
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", None)
         self._poll = select.poll()
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self.error: Exception | None = None
 
     def usable(self, now: float, keepalive: float) -> bool:
-        """Whether nothing speaks against sending: not old, not closed, and nothing waits to be read."""
+        """Whether a request may be sent: the connection is not old, not closed, and has no unread bytes."""
         return (
             not self.lost
             and not self._transport.is_closing()
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         )
 
     def send(self, data: bytes, limit: int) -> None:
-        """From here on bytes may have left. `limit` is the most bytes that the response's body may have."""
+        """Sends the request: from here on bytes may have left. `limit` is the most bytes of the response's body."""
         self._heads = HeadReader()
         self._chunks = self._left = self.status = self.error = None
         self.headers, self.pieces = {}, []
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
             self._fail(httpx.WriteError(str(error) or type(error).__name__))
 
     async def ended(self, end: float) -> None:
-        """Until the response is complete or broken, or at the event loop's time `end`. May be called again."""
+        """Waits until the response is complete or broken, or until the event loop's time `end`. May be called again."""
         if self.complete or self.error is not None:
             return
         self._end = end
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
             self._waiter = None
 
     def _watch(self, end: float) -> None:
-        """One timer for the connection: it is set anew only when the time of a call could be over."""
+        """Sets the connection's one timer, which is set anew only when a call's time could be over."""
         if self._timer is not None:
             self._timer.cancel()
         self._watched = end
@@ -102,16 +102,16 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def take_status(self) -> None:
-        """A refusal or failure whose head did not arrive whole stands by its first line."""
+        """Takes the status of a refusal or failure whose head did not arrive whole from its first line."""
         if self.status is None and (self._heads.status or 0) >= _LEAST_REFUSAL:
             self.status = self._heads.status
 
     def finished(self) -> bool:
-        """Ends the exchange; whether the connection can carry another one."""
+        """Ends the exchange. Returns whether the connection can carry another one."""
         reusable = self.complete and self._keep and not self.lost and not self._transport.is_closing()
         self._busy = False
         self.idle_since = self._loop.time()
-        # A response before the request's end: the rest of the request would stand before the next one.
+        # The response came before the request's end: the rest of the request would stand before the next one.
         return reusable and not self._transport.get_write_buffer_size()
 
     def abort(self) -> None:
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def close(self) -> None:
-        """What is left of a request that was answered before its end is still sent, for a while."""
+        """Closes the connection. The rest of a request that was answered early is still sent, for a while."""
         self._busy = False
         if self.complete and self._transport.get_write_buffer_size():
             self._loop.call_later(_DRAIN_SECONDS, self._transport.abort)
@@ -139,11 +139,11 @@ class Connection(asyncio.Protocol):
         self._keep = False
         if self.complete or self.error is not None:
             return
-        if self.status is None and self._heads.status is not None:  # an answer, if one that cannot be used
+        if self.status is None and self._heads.status is not None:  # there is an answer, although it cannot be used
             self.status, error = self._heads.status, BodyUnreadableError(f"the head broke off: {error}")
         self.error = error
 
-    # asyncio's side.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
     def _ends_by_closing(self) -> bool:
         return self.status is not None and self.error is None and self._left is None and self._chunks is None
 
-    # The body.
+    # Reading the body.
 
     def _begin_body(self, head: Head) -> None:
         self.status, self.headers, self._keep = head.status, head.headers, head.keep

@@ -1,4 +1,4 @@
-"""What a call is authorised with: the caller's headers or the gateway's own, by one of three strategies."""
+"""Authorises a call: the caller's headers or the gateway's own, by one of three strategies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Credentials:
-    """`own` are the gateway's headers, and `tokens` gives its bearer. Each header of a caller replaces the gateway's.
+    """`own` are the gateway's headers; `tokens` gives its bearer. A caller's header replaces the gateway's.
 
     `complete` says whether the settings hold all that a call needs.
     """
@@ -28,7 +28,7 @@ class Credentials:
         self._tokens = tokens
 
     async def headers(self, call: Call) -> tuple[Mapping[str, str], str | None]:
-        """The headers to send, and the gateway's own token among them. Raises GatewayError: nothing was sent."""
+        """The headers to send, with the gateway's own token if it is used. Raises GatewayError: nothing was sent."""
         callers = call.credentials.get(self._api)
         headers = {**self._own, **callers} if callers else self._own
         token = None
@@ -40,7 +40,7 @@ class Credentials:
         return headers, token
 
     def drop(self, token: str, call: Call) -> bool:
-        """Forgets the gateway's token, which was not taken: the next call fetches a new one. Whether that may help."""
+        """Forgets the gateway's token, which the backend refused. Returns whether a new one may help."""
         return self._tokens is not None and self._tokens.drop(token, alone=not call.credentials.get(self._api))
 
     async def aclose(self) -> None:
@@ -77,7 +77,7 @@ def key(api: str, value: SecretStr | None, header: str = "x-api-key") -> Credent
 def key_and_bearer(
     api: str, value: SecretStr | None, tokens: TokenSource | None, header: str = "x-api-key"
 ) -> Credentials:
-    """A key, and a bearer that is renewed. One without the other is sent: the service says whether it suffices."""
+    """A key, and a bearer that is renewed. One is sent without the other: the service decides whether it suffices."""
     complete = value is not None and tokens is not None
     return Credentials(api, _key_header(value, header), complete=complete, tokens=tokens)
 

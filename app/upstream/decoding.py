@@ -5,19 +5,19 @@ from __future__ import annotations
 import zlib
 
 _GZIP = 16 + zlib.MAX_WBITS
-_MAX_MEMBERS = 100  # of a gzip body: each costs a copy of what follows it
+_MAX_MEMBERS = 100  # members of a gzip body: each costs a copy of the rest
 
 
 class BodyTooLargeError(Exception):
-    """The body is larger than the limit, or in absurdly many pieces."""
+    """The body is larger than the limit, or in too many pieces."""
 
 
 class BodyUnreadableError(Exception):
-    """The body does not follow its content coding, or that is none that was asked for; or its head says nonsense."""
+    """The body does not follow its content coding, its coding was not asked for, or its head makes no sense."""
 
 
 def decoded(body: bytes, coding: str, limit: int) -> bytes:
-    """gzip, also in several members, and deflate with or without its zlib header (RFC 9110 section 8.4.1).
+    """Decodes gzip, also in several members, and deflate with or without its zlib header (RFC 9110 section 8.4.1).
 
     Nothing is expanded beyond `limit`. Raises BodyTooLargeError, BodyUnreadableError.
     """

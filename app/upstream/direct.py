@@ -1,6 +1,6 @@
-"""Calls over connections of our own: a request becomes bytes before it has a connection, and is written at once.
+"""Calls over our own connections: a request becomes bytes before it has a connection, and is written at once.
 
-So what "may have left" is one moment: that before the write. `transport.py` does the same over httpx.
+So "may have left" is one moment: the one before the write. `transport.py` does the same over httpx.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _HEADERS_KEPT = 64
 _PORTS = {"http": 80, "https": 443}
 _BLANK = " \t"
-_TRACE = frozenset({"x-request-id", "traceparent", "tracestate"})  # known to be names
+_TRACE = frozenset({"x-request-id", "traceparent", "tracestate"})  # known to be valid names
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH"})
 
 
@@ -48,7 +48,7 @@ def _quoted(text: str) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    """Whether a header's value is one that is sent as it is; another one is looked at closely."""
+    """Whether a header's value can be sent as it is. Any other value is checked closely."""
     return value.isascii() and value.isprintable() and value != "" and value[0] != " " and value[-1] != " "
 
 
@@ -66,7 +66,7 @@ def _header_lines(headers: tuple[tuple[str, str], ...]) -> str:
 
 
 def _decorations(call: Call) -> str:
-    """Left out, where they cannot be sent, rather than fail a write."""
+    """Headers that are left out where they cannot be sent: a write must not fail because of them."""
     lines = ""
     for name, value in (("x-request-id", call.request_id), *call.trace_headers.items()):
         if name in _TRACE and _is_plain(value):
@@ -78,7 +78,7 @@ def _decorations(call: Call) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A base URL taken apart: the pool's address, and what stands in every request to it."""
+    """A base URL taken apart: the pool's address, and the lines that every request to it has."""
 
     pool: Pool
     prefix: str
@@ -103,20 +103,20 @@ class DirectTransport:
         self._limits = limits
         self._tls = tls
         self._origins: dict[str, Origin] = {}
-        # Most calls bring the same headers. A caller's credentials stay until those of others push them out.
+        # Most calls have the same headers. A caller's credentials stay here until other callers' push them out.
         self._lines = lru_cache(_HEADERS_KEPT)(_header_lines)
 
     async def aclose(self) -> None:
         for origin in self._origins.values():
             origin.pool.close()
-        # asyncio closes a socket in the turn after the one in which it is told to.
+        # asyncio closes a socket one turn after it was told to.
         await asyncio.sleep(0)
 
     def attempt(self, outgoing: Outgoing) -> Attempt:
         return Attempt(self._name, self._limits, outgoing)
 
     def prepared(self, base_url: str, request: Request, call: Call) -> Outgoing:
-        """The request as it will be sent. Raises GatewayError if it cannot be."""
+        """The request as it will be sent. Raises GatewayError if it cannot be sent."""
         origin = self._origins.get(base_url)
         if origin is None:
             try:
@@ -139,7 +139,7 @@ class DirectTransport:
         return Outgoing(origin, head if body is None else head + body)
 
     def _origin(self, base: str) -> Origin:
-        # httpx's parser knows the rules of host names; it is asked once for each base URL.
+        # httpx's parser knows the rules of host names. It is used once for each base URL.
         parts = httpx.URL(base)
         if parts.scheme not in _PORTS:
             raise httpx.UnsupportedProtocol(f"the scheme {parts.scheme[:20]!r} is none of HTTP")
@@ -157,7 +157,7 @@ class DirectTransport:
 
 
 class Attempt:
-    """One request on its way. `left`: whether bytes of it may have left. `answer` is there once one is known."""
+    """One request on its way. `left`: whether bytes of it may have left. `answer` is set once it is known."""
 
     __slots__ = ("_connection", "_limits", "_name", "_outgoing", "answer", "left")
 
@@ -170,7 +170,7 @@ class Attempt:
         self.answer: Answer | None = None
 
     async def run(self, end: float) -> Answer:
-        """Raises GatewayError. Called again, it tries again where nothing left, and else goes on waiting."""
+        """Raises GatewayError. A second call tries again where nothing left, otherwise it goes on waiting."""
         connection = self._connection
         if connection is None:
             pool = self._outgoing.origin.pool

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, as plain values: what API clients build and judge without any I/O."""
+"""One HTTP request and its answer as plain values. API clients build and judge them without any I/O."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Request(Struct):
 class Answer(Struct):
     """`headers` has lower-case names. `body` is decoded from its content coding and bounded in size.
 
-    `sent` are the headers of its request, which hold credentials: no text of an answer may repeat them (`secrets`).
-    Where a refusal's or failure's body broke off (cut, too large, not decodable, too slow), `complete` is False and
-    `body` is what was read: the status stands without it.
+    `sent` are the request's headers, which hold credentials: no text of an answer may repeat them (`secrets`). If the
+    body of a refusal or failure broke off (cut, too large, not decodable, too slow), `complete` is False and `body` is
+    what was read; the status counts without it.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""How an exchange broke, as one of our rows: httpx's failures, corrected by what is known of the bytes that left."""
+"""Turns a broken exchange into one of our rows: httpx's failures, corrected by what is known of the bytes that left."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
 
 log = logging.getLogger(__name__)
 
-# The first match counts. With httpx's own transport, failing to connect or to get a connection from the pool means
-# that no byte of the request left; every other one may come after bytes did. A test compares this with httpx's list.
+# The first match counts. With httpx's own transport, a failure to connect or to get a connection from the pool means
+# that no byte of the request left. Every other failure may come after bytes left. A test compares this with httpx's
+# list.
 FAILURES: tuple[tuple[type[Exception], DocumentedError], ...] = (
     (httpx.PoolTimeout, NO_FREE_CONNECTION),
     (httpx.ConnectTimeout, NOT_CONNECTED),
@@ -43,19 +44,19 @@ FAILURES: tuple[tuple[type[Exception], DocumentedError], ...] = (
     (httpx.CookieConflict, INTERNAL),
     (BodyTooLargeError, ANSWER_TOO_LARGE),
     (BodyUnreadableError, ANSWER_UNREADABLE),
-    (OSError, CONNECTION_LOST),  # should a transport let a socket's own failures through
-    (UnicodeError, INTERNAL),  # a host name that cannot be one
+    (OSError, CONNECTION_LOST),  # in case a transport lets a socket's own failures through
+    (UnicodeError, INTERNAL),  # the host name is invalid
 )
 
 # Nothing left, and the next attempt may find a free connection or a service that listens again.
 PASSING = frozenset({NOT_CONNECTED, NO_FREE_CONNECTION})
 
-# The same failure where it is proven that nothing left.
+# The same failure where it is certain that nothing left.
 _UNSENT = dict.fromkeys((CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE), NOT_CONNECTED)
 
 
 def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:
-    """The error of an exchange without an answer. `left`: whether bytes may have left, None if only `error` tells."""
+    """The error of an exchange without an answer. `left`: whether bytes may have left; None if only `error` tells."""
     row = next((row for kind, row in FAILURES if isinstance(error, kind)), INTERNAL)
     outcome = row.outcome
     if left is True and outcome is Outcome.NOT_APPLIED:
@@ -66,7 +67,7 @@ def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:
 
 
 class OutOfTimeError(GatewayError):
-    """The end of the call's time, which a caller may have set: whether the service is to blame is decided apart."""
+    """The call's time is over. A caller may have set that time, so that the service is not blamed here."""
 
     def __init__(self, name: str, status: int | None = None, *, left: bool | None = True) -> None:
         row = DEADLINE_BEFORE_SENDING if left is False else ANSWER_TIMED_OUT
@@ -74,7 +75,7 @@ class OutOfTimeError(GatewayError):
 
 
 def not_whole(name: str, status: int | None, error: Exception | None, *, left: bool | None = True) -> GatewayError:
-    """The error of an answer that did not arrive whole, and whose status, if any, does not decide by itself.
+    """The error of an answer that did not arrive whole and whose status, if any, does not decide by itself.
 
     `error` None: its time was over.
     """

@@ -1,7 +1,7 @@
-"""Reads the head of a response as RFC 9112 tells a client to, also one that is not strict. Pure; knows no socket.
+"""Reads a response's head as RFC 9112 tells a client to, also one that is not strict. Pure; knows no socket.
 
-A folded line is a space (5.2), a line may end without CR (2.2), one content-length may stand twice, chunks win over a
-content-length (6.3). llhttp refuses these, and its refusal loses the status.
+A folded line is a space (5.2), a line may end without CR (2.2), one content-length may stand twice, and chunks win over
+a content-length (6.3). llhttp refuses these, and its refusal loses the status.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MAX_BYTES = 100 * 1024  # of a head and all that came before it, as httpcore's
+_MAX_BYTES = 100 * 1024  # a head with all interim responses before it, as in httpcore
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _START = b"HTTP/1."
 _LINE_END = b"\r\n"
@@ -27,7 +27,7 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 
 class HeadUnreadableError(Exception):
-    """What arrived is no head, or says of its body what cannot be."""
+    """The bytes are no head, or the head contradicts itself about its body."""
 
 
 class Head(NamedTuple):
@@ -41,7 +41,7 @@ class Head(NamedTuple):
 
 
 class HeadReader:
-    """Of one response. Interim responses (1xx) are passed over and count towards its size."""
+    """Reads one response's head. Interim responses (1xx) are skipped, and count towards its size."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -49,13 +49,13 @@ class HeadReader:
 
     @property
     def status(self) -> int | None:
-        """The status of a head whose first line arrived, whatever follows it."""
+        """The status of a head whose first line arrived, whatever follows."""
         line, end, _ = self._buffer.partition(b"\n")
         match = _STATUS_LINE.fullmatch(line.decode("latin-1").rstrip("\r")) if end else None
         return int(match[2]) if match is not None and int(match[2]) >= _LEAST_FINAL else None
 
     def feed(self, data: bytes) -> tuple[Head | None, bytes]:
-        """The final head, once it is whole, and what stands behind it. Raises HeadUnreadableError."""
+        """The final head, once it is complete, and the bytes behind it. Raises HeadUnreadableError."""
         self._received += len(data)
         buffer = self._buffer = (self._buffer + data).lstrip(_LINE_END)
         searched = max(0, len(buffer) - len(data) - 3)
@@ -117,7 +117,7 @@ def _parsed(text: str) -> Head | None:
 
 
 def _headers(lines: list[str]) -> tuple[dict[str, str], bool]:
-    """By lower-case name; and whether every line was one."""
+    """The headers by lower-case name, and whether every line was a header."""
     fields = [_known_field(line) if len(line) < _KNOWN_LENGTH else _field(line) for line in lines]
     headers = dict(fields)
     if len(headers) == len(fields) and "" not in headers:
@@ -142,12 +142,12 @@ def _field(line: str) -> tuple[str, str]:
     return (name, value.strip(" \t\r").replace("\r", " ")) if colon and _NAME.fullmatch(name) else ("", "")
 
 
-# A service's answers repeat most of their short lines.
+# A service's answers repeat most of their short lines, so that parsed lines are cached.
 _known_field = lru_cache(_KNOWN)(_field)
 
 
 def _framing(headers: Mapping[str, str]) -> tuple[int | None, bool]:
-    """RFC 9112 section 6.3: the body's length, None where it is unknown; and whether it comes in chunks."""
+    """RFC 9112 section 6.3: the body's length, None where it is unknown, and whether it is chunked."""
     codings = [coding.strip().lower() for coding in headers.get("transfer-encoding", "identity").split(",")]
     if codings == ["chunked"]:
         return None, True

@@ -23,10 +23,10 @@ class _Claims(msgspec.Struct):
 
 
 def identity(credentials: Mapping[str, str]) -> str:
-    """The identity of a caller's own backend headers (lower-case names); `GATEWAY` where a caller brought none.
+    """The identity of a caller's own backend headers (lower-case names); `GATEWAY` for a caller without any.
 
-    Basic: the client identifier. A bearer: its `iss` and `sub`, so that a renewed token is the same identity. Anything
-    else: itself. The result holds no credential: it is a scheme and a digest.
+    For Basic it is the client identifier. For a bearer it is `iss` and `sub`, so that a renewed token has the same
+    identity. Anything else is its own identity. The result holds no credential: it is a scheme and a digest.
     """
     if not credentials:
         return GATEWAY

@@ -1,4 +1,4 @@
-"""What bounds every call to one service, whom it trusts, and what it goes through."""
+"""The bounds of every call to one service, its TLS trust and its proxy."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from app.upstream.tls import Trust
 class Limits:
     """Seconds, sizes and counts of one service. A caller's deadline can only shorten `timeout`.
 
-    The breaker opens when `breaker_failures` of the last `breaker_window` calls failed; more than the window: never.
+    The breaker opens when `breaker_failures` of the last `breaker_window` calls failed. If that is more than the
+    window, it never opens.
     """
 
     trust: Trust = field(default_factory=Trust)
-    proxy_url: str | None = field(default=None, repr=False)  # may hold a password; without one: our own connections
+    proxy_url: str | None = field(default=None, repr=False)  # may hold a password; None: our own connections
     timeout: float = 30.0  # the whole call: pool, connect, retries, sending, waiting, reading
     connect_timeout: float = 5.0  # TCP and TLS each
     pool_timeout: float = 5.0

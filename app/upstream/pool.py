@@ -1,4 +1,7 @@
-"""The connections to one origin: taken, given back, waited for. Raises httpx's exceptions before anything is sent."""
+"""The connections to one origin: lends them, takes them back, lets calls wait for them.
+
+Fails before anything is sent.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
     from app.upstream.limits import Limits
 
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5
-_ADDRESSES_IN_TIME = 8  # in a connect time-out that is shorter than that
+_ADDRESSES_IN_TIME = 8  # addresses that are tried within a shorter connect time-out
 
 
 class Pool:
-    """The connections to one origin: the last used first, and those who wait for one in the order they came."""
+    """The connections to one origin. The last used is lent first; waiting calls are served in their order."""
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
 
     def idle(self, now: float) -> Connection | None:
-        """One that can be sent over at once."""
+        """An idle connection that can be used at once."""
         while self._idle:
             connection = self._idle.pop()
             if connection.usable(now, self._limits.keepalive):
@@ -63,14 +66,14 @@ class Pool:
             return await self._connected()
         handed = await self._handed()
         if handed is not None:
-            # It may have been closed, or have got what nobody asked for, since it was handed over.
+            # Since it was handed over, it may have been closed, or have received bytes that nobody asked for.
             if handed.usable(asyncio.get_running_loop().time(), self._limits.keepalive):
                 return handed
             handed.abort()
         return await self._connected()
 
     async def _handed(self) -> Connection | None:
-        """The next connection that becomes free, or None for the room to open one."""
+        """The next connection that becomes free, or None when there is room to open one."""
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -103,7 +106,7 @@ class Pool:
             raise httpx.ConnectError(str(error) or type(error).__name__) from error
 
     async def _connect_anywhere(self) -> Connection:
-        """To the address that worked last, the next one a moment later, and so on, as RFC 8305 says."""
+        """Connects to the address that worked last, a moment later also to the next one, and so on (RFC 8305)."""
         addresses = list(await self._resolve(self._host, self._port))
         addresses.sort(key=lambda address: (address[4] != self._worked, address[4] == self._failed))
         delay = min(_NEXT_ADDRESS_SECONDS, self._limits.connect_timeout / _ADDRESSES_IN_TIME)
@@ -125,7 +128,10 @@ class Pool:
         return connection
 
     def release(self, connection: Connection, *, reuse: bool) -> None:
-        """Ends an exchange. Without `reuse` the idle ones go, too: their next bytes may be as wrong as its were."""
+        """Ends an exchange.
+
+        Without `reuse` all idle connections are closed, too: their next bytes may be just as wrong.
+        """
         if reuse:
             self.give_back(connection)
             return
@@ -146,7 +152,7 @@ class Pool:
         self._drop(connection)
 
     def forget(self, connection: Connection) -> None:
-        """An idle connection that the service closed."""
+        """Removes an idle connection that the service closed."""
         if connection in self._idle:
             self._idle.remove(connection)
             self._room()

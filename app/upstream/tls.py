@@ -1,6 +1,6 @@
-"""Whom the gateway trusts over TLS: one context for backends, token endpoints and the issuer's keys alike.
+"""Whom the gateway trusts over TLS: one context for backends, token endpoints and the issuer's keys.
 
-A certificate and its name are always checked; there is no switch that turns that off.
+A certificate and its name are always checked. No setting turns that off.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """`file` and `folders` (`SSL_CERT_FILE`, `SSL_CERT_DIR`) replace certifi's authorities, `further` adds to them."""
+    """`file` and `folders` (`SSL_CERT_FILE`, `SSL_CERT_DIR`) replace certifi's authorities; `further` adds to them."""
 
     file: str | None = None
     folders: str | None = None
@@ -30,7 +30,7 @@ class Trust:
 
 @cache
 def context_of(trust: Trust) -> ssl.SSLContext:
-    """Raises OSError, of which ssl.SSLError is one, for a file without certificates and a folder that is none."""
+    """Raises OSError, or its subclass ssl.SSLError, for a file without certificates and a folder that is none."""
     for folder in (trust.folders or "").split(os.pathsep):
         if folder and not Path(folder).is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
@@ -42,7 +42,7 @@ def context_of(trust: Trust) -> ssl.SSLContext:
 
 
 def unreadable(trust: Trust, *, calls: bool) -> Iterator[str]:
-    """The settings that name no certificates. Of the process's own variables only where it `calls` anybody."""
+    """The settings that name no certificates. The process's own variables count only where it `calls` anybody."""
     named = {
         "GATEWAY_CA_FILE": Trust(further=trust.further),
         "SSL_CERT_FILE": Trust(file=trust.file) if calls else Trust(),

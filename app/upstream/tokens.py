@@ -1,9 +1,10 @@
-"""Bearer tokens of an OpenID Connect token endpoint: fetched once however many wait, renewed before they expire.
+"""Bearer tokens of an OpenID Connect token endpoint: fetched once for all who wait, renewed before they expire.
 
-Knows no vendor. Authlib forms the requests (grants, client authentication). Its AsyncOAuth2Client is not used: the
-lock in `ensure_active_token` covers the refresh and client-credentials grants alone, so a password grant is fetched
-once per caller; a cancelled caller cancels the refresh that others wait for; it keeps cookies; and its httpx variant
-is deprecated with a warning. Nor is its OAuth2Token: `expires_in: 0` reads as "never expires", by the wall clock.
+Knows no vendor. Authlib forms the requests (grants, client authentication). Its AsyncOAuth2Client is not used. The lock
+in `ensure_active_token` covers the refresh and client-credentials grants alone, so that a password grant is fetched
+once per caller. A cancelled caller cancels the refresh that others wait for. It keeps cookies. Its httpx variant is
+deprecated with a warning. Its OAuth2Token is not used either: `expires_in: 0` reads as "never expires", and it reads
+the wall clock.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FORM = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
-# Assumed where `expires_in` is missing (RFC 6749 section 5.1 allows it); a public client of the service does the same.
+# Assumed where `expires_in` is missing, as RFC 6749 section 5.1 allows; a public client of the service does the same.
 _ASSUMED_LIFETIME = 300.0
 _OK = 200
 _REFUSALS = frozenset({400, 401, 403})
@@ -64,10 +65,10 @@ class _Tokens:
 
 
 class TokenSource:
-    """The bearer of one account, by the password grant and after it by the refresh grant (RFC 6749 sections 4.3 and 6).
+    """The bearer of one account: by the password grant, then by the refresh grant (RFC 6749 sections 4.3 and 6).
 
-    `margin` seconds before its expiry (at most half of its life) a token is renewed. For `refusal_pause` seconds after
-    a refusal the endpoint is not asked again, so that a wrong password does not lock the account. `backend` is the API
+    A token is renewed `margin` seconds before its expiry, at most half of its life. For `refusal_pause` seconds after a
+    refusal the endpoint is not called again, so that a wrong password does not lock the account. `backend` is the API
     name that errors carry. Use as an async context manager, or `aclose` it.
     """
 
@@ -89,7 +90,7 @@ class TokenSource:
     ) -> None:
         self._username = username
         self._password = password
-        # Loaded where a service has such an endpoint.
+        # Imported only where a service has such an endpoint.
         from authlib.oauth2.auth import ClientAuth  # noqa: PLC0415
         from authlib.oauth2.rfc6749.parameters import prepare_token_request  # noqa: PLC0415
 
@@ -126,23 +127,23 @@ class TokenSource:
         await self._upstream.aclose()
 
     async def bearer(self, call: Call) -> str:
-        """The access token, without the word `Bearer`. Raises GatewayError: nothing was sent to the backend then."""
+        """The access token, without the word `Bearer`. Raises GatewayError: then nothing was sent to the backend."""
         tokens = self._tokens
         if tokens is not None and tokens.access is not None and self._clock() < tokens.renew_at:
             return tokens.access
         failure = await self._renewed(call)
         tokens = self._tokens
         if tokens is not None and tokens.access is not None and self._clock() < tokens.expires_at:
-            return tokens.access  # an unreachable endpoint does not matter while the old token lasts
+            return tokens.access  # an unreachable endpoint does not matter while the old token is valid
         raise (
             failure or self._error(TOKEN_UNAVAILABLE, detail="the endpoint issues tokens that have expired already")
         ).changed()
 
     def drop(self, token: str, *, alone: bool = True) -> bool:
-        """Forget a token that the backend refused; whether the next call brings another one, and so may pass.
+        """Forgets a token that the backend refused. Returns whether the next call has another one, and so may pass.
 
-        Not `alone`: the caller's own key was sent, too, and may be what is wrong. A new token is kept then, so that
-        no caller makes the gateway fetch one for each call.
+        Not `alone`: the caller's own key was sent, too, and may be what is wrong. The gateway then keeps a new token,
+        so that no caller makes it fetch one for each call.
         """
         tokens = self._tokens
         if tokens is not None and tokens.access == token.removeprefix("Bearer "):
@@ -152,7 +153,7 @@ class TokenSource:
         return True
 
     async def _renewed(self, call: Call) -> GatewayError | None:
-        """Wait for the one renewal. It is a task of its own: no caller's end, by cancellation or deadline, ends it."""
+        """Waits for the one renewal. It is a task of its own: no caller's cancellation or deadline ends it."""
         if self._refusal is not None and self._clock() < self._refusal[1]:
             return self._refusal[0]
         if self._renewal is None or self._renewal.done():
@@ -200,7 +201,7 @@ class TokenSource:
         refresh_life = _seconds(data, "refresh_expires_in", 0.0) or float("inf")
         margin = min(self._margin, life / 2)
         refresh = text_member(data, "refresh_token")
-        if refresh is None and self._tokens is not None:  # RFC 6749 section 6: then the old one stays
+        if refresh is None and self._tokens is not None:  # RFC 6749 section 6: the old one stays
             refresh, refresh_until = self._tokens.refresh, self._tokens.refresh_until
         else:
             refresh_until = requested_at + refresh_life - min(self._margin, refresh_life / 2)
@@ -236,7 +237,7 @@ class TokenSource:
 
 
 def _judged(answer: Answer) -> tuple[Answer, Any, str | None]:
-    """An issued token (RFC 6749 section 5.1), or None with a refusal. Raises GatewayError for anything else."""
+    """An issued token (RFC 6749 section 5.1), or None for a refusal. Raises GatewayError for anything else."""
     data = parsed(answer.body)
     access = text_member(data, "access_token")
     if answer.status in _REFUSALS:
@@ -249,7 +250,7 @@ def _judged(answer: Answer) -> tuple[Answer, Any, str | None]:
 
 
 def _seconds(data: Any, name: str, default: float) -> float:
-    """RFC 6749 says a number; a text that holds one is met as well. A negative one says nothing."""
+    """RFC 6749 says a number; some endpoints send a text that holds one. A negative one says nothing."""
     value = data.get(name)
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = Decimal(value)

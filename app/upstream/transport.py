@@ -1,4 +1,4 @@
-"""Calls over an httpx transport: through `GATEWAY_PROXY_URL`, or over whatever stands in for the network in a test.
+"""Calls over an httpx transport: through `GATEWAY_PROXY_URL`, or over a test's stand-in for the network.
 
 httpx's client is left out on purpose: it keeps cookies (callers' sessions would mix), follows redirects, reads proxies
 and credentials from the environment, and costs more than the transport below it.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# RFC 9110 section 5.6.2 and 5.5; text beyond ASCII is passed on as the bytes that it came as.
+# RFC 9110 sections 5.6.2 and 5.5. Text beyond ASCII is passed on as the bytes that arrived.
 is_header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 is_header_value = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _OWN = ((b"accept-encoding", b"identity"), (b"user-agent", b"rest-update-gateway"))
@@ -50,12 +50,12 @@ def answer_of(
     *,
     complete: bool,
 ) -> tuple[Answer | None, Exception | None]:
-    """The answer that what arrived is, or why it is none: a refusal's or failure's status stands without its body."""
+    """The answer, or the reason why there is none. The status of a refusal or failure counts without its body."""
     if status is None:
         return None, error
     if complete:
         try:
-            # Whatever a 204 says, it has no body.
+            # A 204 has no body, whatever its head says.
             coding = "" if status == _NO_CONTENT else headers.get("content-encoding", "")
             return Answer(status, headers, decoded(body, coding, limits.max_answer_bytes)), None
         except (BodyTooLargeError, BodyUnreadableError) as failure:
@@ -67,14 +67,14 @@ def answer_of(
 
 
 class Transport:
-    """A connection pool to one service, or whatever stands in for it."""
+    """A connection pool to one service, or its stand-in."""
 
     def __init__(
         self, name: str, limits: Limits, transport: httpx.AsyncBaseTransport | None, tls: ssl.SSLContext | None
     ) -> None:
         self._name = name
         self._limits = limits
-        # Only httpx's own transport reports when it starts to send; of others the failures' types have to do.
+        # Only httpx's own transport reports when it starts to send. For others the type of a failure has to tell.
         self._reports = transport is None
         self._transport = transport or httpx.AsyncHTTPTransport(
             verify=tls or context_of(limits.trust),
@@ -94,14 +94,14 @@ class Transport:
         return Attempt(self._name, self._limits, self._transport, outgoing, reports=self._reports)
 
     def prepared(self, base_url: str, request: Request, call: Call) -> httpx.Request:
-        """The request as it will be sent. Raises GatewayError if it cannot be."""
+        """The request as it will be sent. Raises GatewayError if it cannot be sent."""
         headers = [*_OWN]
         for name, value in request.headers.items():
             if not is_header_name(name) or not is_header_value(value):
                 raise malformed(self._name, name if is_header_name(name) else "with a malformed name")
             headers.append((name.lower().encode("ascii"), value.strip(" \t").encode("latin-1")))
         for name, value in {"x-request-id": call.request_id, **call.trace_headers}.items():
-            if is_header_name(name) and is_header_value(value):  # decorations: left out rather than fail a write
+            if is_header_name(name) and is_header_value(value):  # a write must not fail because of a decoration
                 headers.append((name.lower().encode("ascii"), value.strip(" \t").encode("latin-1")))
         timeout = {"connect": self._limits.connect_timeout, "pool": self._limits.pool_timeout}
         try:
@@ -118,7 +118,7 @@ class Transport:
 
 
 class Attempt:
-    """One request on its way, in a task of its own: who waits for it may go and come again."""
+    """One request on its way, in its own task, so that a waiting caller may leave and another may come."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Attempt:
             outgoing.extensions["trace"] = self._trace
 
     async def run(self, end: float) -> Answer:
-        """Raises GatewayError. Called again, it tries again where nothing left, and else goes on waiting."""
+        """Raises GatewayError. A second call tries again where nothing left, otherwise it goes on waiting."""
         if self.answer is not None:
             return self.answer
         if self._task is None:
@@ -167,7 +167,7 @@ class Attempt:
         return answer
 
     async def _broken(self) -> Exception | None:
-        """Why the task ended; None where it did its work, or where its time was over."""
+        """Why the task ended; None where it succeeded, or where its time was over."""
         assert self._task is not None
         if not self._task.done():
             self._task.cancel()
@@ -187,7 +187,7 @@ class Attempt:
             raise
         self.left = True
         self._response = response
-        if not isinstance(response.stream, httpx.AsyncByteStream):  # a transport that is not made for asyncio
+        if not isinstance(response.stream, httpx.AsyncByteStream):  # the transport is not made for asyncio
             raise BodyUnreadableError(f"status {response.status_code}")
         pieces = 0
         async for piece in response.stream:
@@ -196,7 +196,7 @@ class Attempt:
             if len(self._body) > self._limits.max_answer_bytes or pieces > _MAX_PIECES:
                 raise BodyTooLargeError
             if pieces % _PIECES_AT_ONCE == 0:
-                await asyncio.sleep(0)  # one read may hold thousands of one-byte chunks: let others run
+                await asyncio.sleep(0)  # one read may hold thousands of one-byte chunks: others get their turn
         self._complete = True
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -208,7 +208,7 @@ class Attempt:
             self._connecting = info["return_value"]
 
     async def release(self, end: float, *, reuse: bool) -> None:
-        """Gives the connection back, inside the call's time; without `reuse`, and with a surplus, it is closed."""
+        """Gives the connection back within the call's time. Without `reuse`, and with a surplus, it is closed."""
         response, self._response = self._response, None
         if response is None:
             return
@@ -227,10 +227,10 @@ class Attempt:
 
 
 def _end_connection(response: httpx.Response, *, reuse: bool) -> None:
-    """Makes the pool close a connection that shall carry nothing further, or holds bytes beyond its answer.
+    """Makes the pool close a connection that must not be used again, or that holds bytes beyond its answer.
 
-    A 204 with a body is such a case. httpcore keeps the connection and offers no public way to ask: this looks
-    through its private attributes, and a test over real sockets fails when they change.
+    A 204 with a body is such a case. httpcore keeps the connection and has no public way to ask. This code reads its
+    private attributes, and a test over real sockets fails when they change.
     """
     layer: Any = response.stream
     for attribute in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):

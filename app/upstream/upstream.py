@@ -1,4 +1,4 @@
-"""One remote service: sends a request once, in bounded time, and says truthfully how that broke."""
+"""One remote service: sends a request once, in bounded time, and says truthfully how a failure came about."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVER_ERROR = 500
 _TOO_MANY = 429
 _UNAVAILABLE = 503
-# An answer that proves that the connection is not where the gateway thinks it is, or may.
+# These answers prove, or suggest, that the connection is out of step.
 _CONDEMNED = frozenset({ANSWER_UNREADABLE, UNEXPECTED_SUCCESS, REDIRECTED})
-# A full pool is our own load and a refused call never reached the service: neither says that it fails.
+# A full pool is our own load, and a refused call never reached the service: neither counts as its failure.
 _ITS_OWN_FAULT = frozenset({NOT_CONNECTED, CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE, ANSWER_TOO_LARGE})
 
 
 class _Observation:
-    """What the observer is told of a call."""
+    """The data of one call for the observer."""
 
     status: int | None = None
     reason: str | None = None
@@ -75,13 +75,13 @@ def _as_it_is(answer: Answer) -> Answer:
 
 
 class Observer(Protocol):
-    """Told of every call once, also of one that was refused unsent (`status` None, `reason` the row's)."""
+    """Called once for every call, also for one that was refused unsent (`status` None, `reason` the row's)."""
 
     def on_call(self, name: str, method: str, status: int | None, reason: str | None, seconds: float) -> None: ...
 
 
 class Tracer(Protocol):
-    """Gives a call its span: the headers that hand it on, and what to tell the response's status."""
+    """Gives a call its span: the trace headers to send, and a function that takes the response's status."""
 
     def backend_call(
         self, name: str, method: str
@@ -91,7 +91,7 @@ class Tracer(Protocol):
 class Upstream:
     """A remote service under one base URL. Use as an async context manager, or `aclose` it.
 
-    `clock`, `jitter` (from a ceiling to a wait, both seconds) and `sleep` are there for tests.
+    `clock`, `jitter` (from a ceiling to a wait, both seconds) and `sleep` can be replaced by tests.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, one for each replaceable part
@@ -113,7 +113,7 @@ class Upstream:
         self.limits = limits or Limits()
         self.observer = observer
         self._tracer = tracer
-        self.transport = transport  # what replaces the network; None where nothing does
+        self.transport = transport  # replaces the network; None: the real one
         own = transport is None and self.limits.proxy_url is None
         self._transport: Any = (
             DirectTransport(name, self.limits, tls) if own else Transport(name, self.limits, transport, tls)
@@ -147,7 +147,7 @@ class Upstream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Wait for the writes whose callers are gone, at most `limits.timeout` long, and close every connection."""
+        """Waits for the writes whose callers are gone, at most `limits.timeout` long, and closes every connection."""
         while self._writes:
             await asyncio.wait(self._writes)
         await self._transport.aclose()
@@ -157,11 +157,11 @@ class Upstream:
     @overload
     async def send(self, request: Request, call: Call, judge: Callable[[Answer], T]) -> T: ...
     async def send(self, request: Request, call: Call, judge: Callable[[Answer], Any] = _as_it_is) -> Any:
-        """What `judge` makes of the answer, whatever its status. Raises GatewayError, and what `judge` raises.
+        """Returns the judgement of the answer, whatever its status. Raises GatewayError, and what `judge` raises.
 
-        `judge` is called before the connection carries another call, and a connection whose answer it finds
-        unreadable, another record's, or an undocumented success or redirection never does. A write that may have left
-        goes on when its caller is cancelled: half a request would leave an outcome that nobody knows.
+        `judge` is called before the connection carries another call. The connection is not used again if `judge` finds
+        the answer unreadable, another record's, or an undocumented success or redirection. A write that may have left
+        goes on when its caller is cancelled: half a request would have an unknown outcome.
         """
         started = time.perf_counter()
         observation = _Observation()
@@ -226,7 +226,7 @@ class Upstream:
         end: float,
         patience: float,
     ) -> Any:
-        """One call to its end. Called again after it was cancelled, it goes on."""
+        """Runs one call to its end. Called again after a cancellation, it goes on."""
         failed: bool | None = None
         try:
             try:
@@ -263,7 +263,7 @@ class Upstream:
     async def _to_its_end(
         self, run: Callable[[], Coroutine[Any, Any, Any]], observation: _Observation, name: str
     ) -> None:
-        """Of a write whose caller is gone."""
+        """Finishes a write whose caller is gone."""
         try:
             await run()
         except asyncio.CancelledError:
@@ -275,7 +275,7 @@ class Upstream:
             log.warning("%s ended without its caller: status %s", name, observation.status)
 
     async def _again(self, attempt: Any, end: float, error: GatewayError) -> Answer:
-        """Sent again only after a failure that certainly sent nothing, with full jitter, and only inside the time."""
+        """Tries again only after a failure that certainly sent nothing, with full jitter, and only within the time."""
         for number in range(self.limits.connect_retries):
             if error.row not in PASSING:
                 break
@@ -292,7 +292,10 @@ class Upstream:
         raise error
 
     async def _recorded(self, recording: Recording, end: float, permit: Permit) -> float:
-        """Before the first byte leaves. The time by then; raises GatewayError, with nothing sent."""
+        """Records the write before its first byte leaves.
+
+        Returns the time then. Raises GatewayError: nothing was sent.
+        """
         try:
             await recording.sending(end)
         except BaseException:
@@ -308,7 +311,7 @@ class Upstream:
         return identity(call.credentials.get(self.name, {}))
 
     def _admitted(self, call: Call) -> Permit:
-        """Counts the call in, or refuses it at once: nothing ever queues here."""
+        """Counts the call in, or refuses it at once: nothing queues here."""
         if self._pauses and (remaining := self._pauses.remaining(self._identity(call))) > 0:
             raise self._refusal(BACKEND_PAUSED, remaining)
         if self._in_flight >= self.limits.max_in_flight:
@@ -320,7 +323,7 @@ class Upstream:
         return permit
 
     def answered(self, answer: Answer, call: Call) -> bool:
-        """Told of every answer; whether the service failed. What it asks for is kept."""
+        """Called for every answer. Returns whether the service failed, and begins the pause that it asked for."""
         if answer.status in {_TOO_MANY, _UNAVAILABLE}:
             whose = self._identity(call) if answer.status == _TOO_MANY else Pauses.SERVICE
             self._pauses.ask(whose, retry_after(answer.headers) or 0)
