@@ -1,4 +1,4 @@
-"""The APIs that the gateway unifies. A further one is a folder here and its line in `APIS`."""
+"""The APIs that the gateway unifies. A further API is a folder here and a line in `APIS`."""
 
 from app.apis import basecone, bokamera
 from app.apis.api import Api

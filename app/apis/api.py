@@ -1,4 +1,4 @@
-"""What an API package must offer. The rest of the program knows an API only through this."""
+"""What an API package has to offer. The rest of the program knows an API only through this."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class ApiSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """An operation that works on the store's first content: a tab of the playground, and a case of the contract suite.
+    """An operation on the store's first content: a tab of the playground, and a case of the contract suite.
 
-    Variables have the names of the field's arguments. `reason` is the fault it shows; None where it succeeds.
-    An API has a succeeding one for each of its mutations.
+    Variables have the names of the field's arguments. `reason` is the error that it shows; None where it succeeds. An
+    API has a succeeding example for each of its mutations.
     """
 
     title: str
@@ -63,17 +63,17 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Api:
-    """One backend API: everything it brings, and nothing that it needs to know of another.
+    """One backend API with all its parts. It needs to know nothing of another API.
 
-    `resources` are its kinds of record, and `roots` their fields of the schema. `caller_headers` names the request
-    headers that carry a caller's own credentials, and the header each becomes at the backend. `rest` and `local` build
-    the two backends (one with a coroutine method `aclose` is closed with the gateway); `sandbox` builds the vendor's
-    routes over the local one, below `sandbox_path`; `sandbox_credentials` are the settings beside the mode that a
-    gateway needs for a sandbox under a base URL. `examples` work on the seed.
+    `resources` are its kinds of record, and `roots` their fields of the schema. `caller_headers` maps the request
+    headers that carry a caller's own credentials to the backend's headers. `rest` and `local` build the two backends;
+    one with a coroutine method `aclose` is closed with the gateway. `sandbox` builds the vendor's routes over the local
+    backend, below `sandbox_path`. `sandbox_credentials` are the settings, beside the mode, that a gateway needs for a
+    sandbox under a base URL. `examples` work on the seed.
 
-    For `python -m app check`, which reads a record of the first resource that does not exist: `recognises` tells an
-    answer of this API from any other server's, by default by a `code` in it; `blame` names the settings that a reason
-    points to, or a reason and the backend's code with a colon between.
+    `python -m app check` reads a record of the first resource that does not exist. `recognises` tells an answer of this
+    API from any other server's, by default by a `code` in it. `blame` names the settings that a reason points to, or a
+    reason and the backend's code with a colon between.
     """
 
     name: str
@@ -110,5 +110,5 @@ class Api:
 
     @property
     def scopes(self) -> Mapping[str, str]:
-        """What a caller needs for each root field."""
+        """The scope that each root field needs."""
         return self.roots.scopes

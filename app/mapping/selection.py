@@ -91,9 +91,9 @@ def included(node: SelectionNode, variables: VariableValues) -> bool:
 
 def selection_of(info: GraphQLResolveInfo[Any]) -> Selected:
     """What is selected below the field that `info` is of. A compiled operation knows it already."""
-    known = getattr(info, "selected", None)
-    if isinstance(known, Selected):
-        return known
+    compiled = getattr(info, "selected", None)
+    if isinstance(compiled, Selected):
+        return compiled
     return selected(info.field_nodes, info.fragments, info.variable_values)
 
 
@@ -125,14 +125,14 @@ def _plan(cls: type, input_cls: type, below: _Names, more: tuple[str, ...]) -> _
         attribute = attributes.get(field_name)
         if field_name == "__typename" or attribute in more or attribute in parts:
             continue
-        wanted = record_members.get(attribute or "")
-        sent = input_members.get(wanted.folded) if wanted is not None else None
-        if wanted is None or sent is None:
+        field = record_members.get(attribute or "")
+        argument = input_members.get(field.folded) if field is not None else None
+        if field is None or argument is None:
             return None
-        if (wanted.is_list, wanted.scalar) != (sent.is_list, sent.scalar):
-            raise TypeError(f"{input_cls.__name__}.{sent.attribute} is no {cls.__name__}.{wanted.attribute}")
+        if (field.is_list, field.scalar) != (argument.is_list, argument.scalar):
+            raise TypeError(f"{input_cls.__name__}.{argument.attribute} is no {cls.__name__}.{field.attribute}")
         nested = None
-        if wanted.nested is not None and sent.nested is not None:
-            nested = _plan(wanted.nested, sent.nested, further, ())
-        parts[attribute] = (wanted, sent, nested)
+        if field.nested is not None and argument.nested is not None:
+            nested = _plan(field.nested, argument.nested, further, ())
+        parts[attribute] = (field, argument, nested)
     return projection(cls, parts.values(), more)

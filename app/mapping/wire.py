@@ -54,12 +54,12 @@ def _writer(cls: type) -> Callable[[Any], Wire]:
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
     """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
-    known = members_of(type(value))
-    wanted: Iterable[Member] = known.all
+    members = members_of(type(value))
+    chosen: Iterable[Member] = members.all
     if only is not None:
-        wanted = (known.named[name] for name in only if name in known.named)
+        chosen = (members.named[name] for name in only if name in members.named)
     result = {}
-    for member in wanted:
+    for member in chosen:
         item = getattr(value, member.attribute)
         if item is UNSET:
             continue
@@ -78,13 +78,13 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unre
     A member that cannot be read gets what `unreadable` makes, an exception: GraphQL answers such a value with null and
     that error at its path, if it is selected. Without `unreadable` WireMismatchError is raised.
     """
-    known = members_of(cls)
-    values: dict[str, Any] = dict(known.blank) if absent is None else dict.fromkeys(known.blank, absent)
+    members = members_of(cls)
+    values: dict[str, Any] = dict(members.blank) if absent is None else dict.fromkeys(members.blank, absent)
     read_names: set[str] = set()
     for key, item in data.items():
-        member = known.exact.get(key)
+        member = members.exact.get(key)
         if member is None:
-            member = known.folded.get(key.casefold()) if isinstance(key, str) else None
+            member = members.folded.get(key.casefold()) if isinstance(key, str) else None
             if member is None:
                 continue
         attribute = member.attribute
@@ -97,7 +97,7 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unre
             values[attribute] = _value(cls, member, item, absent, unreadable)
         read_names.add(attribute)
     if unreadable is not None:
-        for member in known.required:
+        for member in members.required:
             if values[member.attribute] is absent:
                 values[member.attribute] = _mismatch(cls, member, "missing", unreadable)
     return cls(**values)
@@ -186,14 +186,14 @@ def request_reader(
             raise WireMismatchError(f"{cls.__name__}: expected an object")
         result: Wire = {}
         for key, item in value.items():
-            known = readers.get(str(key).casefold())
-            if known is None or (item is None and lenient):
+            reader = readers.get(str(key).casefold())
+            if reader is None or (item is None and lenient):
                 continue
             try:
-                result[known[0]] = None if item is None else known[1](item)
+                result[reader[0]] = None if item is None else reader[1](item)
             except ValueError as error:
                 if not lenient:
-                    raise WireMismatchError(f"{cls.__name__}.{known[0]}: {error}") from None
+                    raise WireMismatchError(f"{cls.__name__}.{reader[0]}: {error}") from None
         return result
 
     return read_object

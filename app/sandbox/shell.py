@@ -42,7 +42,7 @@ def _as_it_is(_request: Request, _resource: Resource, body: Any) -> tuple[Any, O
     return body, {}
 
 
-def _found(_request: Request, resource: Resource, record: Wire | None) -> Any:
+def _record_or_unknown(_request: Request, resource: Resource, record: Wire | None) -> Any:
     if record is None:
         raise _unknown(resource)
     return record
@@ -91,13 +91,13 @@ class Sandbox:
     failed: Callable[[Request], Answer] = lambda _request: Answer(500, {}, b"")
     decode: Callable[[Request, bytes], Any] = _as_json
     bind: Callable[[Request, Resource, Any], tuple[Any, Options]] = _as_it_is
-    shown: Callable[[Request, Resource, Wire | None], Any] = _found
+    shown: Callable[[Request, Resource, Wire | None], Any] = _record_or_unknown
     write: Callable[[Request, Any], Answer] = _in_json
     bad_id: Callable[[Resource, str, str], GatewayError | GatewayErrors] = _unknown
     suffixes: Sequence[str] = ()
     listings: Sequence[Listing] = ()
-    asked: Callable[[Request, Listing], ListRequest] = lambda _request, listing: ListRequest(listing, {}, 0)
-    shown_page: Callable[[Request, ListRequest, ListPage], Any] = lambda _request, _asked, page: page.items
+    list_request: Callable[[Request, Listing], ListRequest] = lambda _request, listing: ListRequest(listing, {}, 0)
+    shown_page: Callable[[Request, ListRequest, ListPage], Any] = lambda _request, _list_request, page: page.items
 
     def over(self, rules: Callable[[Store], Rules]) -> Callable[[Any, Store], Sequence[Route]]:
         """The routes over an API's rules for a store; what `Api.sandbox` is."""
@@ -129,8 +129,8 @@ class Sandbox:
         return [path, *(path + suffix for suffix in self.suffixes)]
 
     async def _page(self, backend: Backend, listing: Listing, request: Request, call: Call) -> Answer:
-        asked = self.asked(request, listing)
-        return self.write(request, self.shown_page(request, asked, await backend.page(asked, call=call)))
+        list_request = self.list_request(request, listing)
+        return self.write(request, self.shown_page(request, list_request, await backend.page(list_request, call=call)))
 
     async def _update(self, backend: Backend, resource: Resource, request: Request, call: Call) -> Answer:
         record_id = self._id(resource, request, None)
@@ -182,8 +182,8 @@ class Sandbox:
             except (GatewayError, GatewayErrors) as error:
                 first = error.errors[0] if isinstance(error, GatewayErrors) else error
                 # Without a backend's answer it is our own store that failed.
-                known = first.backend is not None and first.backend.status is not None
-                answer = self.render(request, error) if known else self.failed(request)
+                from_backend = first.backend is not None and first.backend.status is not None
+                answer = self.render(request, error) if from_backend else self.failed(request)
             return Response(answer.body, answer.status, dict(answer.headers))
 
         return endpoint

@@ -94,7 +94,7 @@ def id_of(listing: Listing, item: Any) -> str | None:
     return None
 
 
-def asked(request: ListRequest) -> int:
+def record_limit(request: ListRequest) -> int:
     """How many records a vendor is asked for: never none, and one more than the page where that tells what follows."""
     return max(request.limit, 1) if request.listing.says_total else request.limit + 1
 
@@ -112,5 +112,5 @@ def judge_page(request: ListRequest, answer: Answer) -> ListPage:
     # A list that ends before its total has shrunk: nothing follows, else a client would ask for ever.
     more = len(items) > len(page) or (total is not None and bool(items) and request.offset + len(page) < total)
     if total is None and listing.says_total:
-        more = len(items) >= asked(request)
+        more = len(items) >= record_limit(request)
     return ListPage(page, more, total)

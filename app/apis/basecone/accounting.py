@@ -1,4 +1,4 @@
-"""The linked accounting system's own checks (assumed: Basecone's pages only say that there are such)."""
+"""The checks of a linked accounting system (assumed: Basecone's pages only say that such checks exist)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Basecone's documented errors: the 47 rows of the two update pages, and the general ones.
 
-https://developers.basecone.com/ApiReference/UpdateCustomer, https://developers.basecone.com/ApiReference/UpdateSupplier,
-https://developers.basecone.com/ApiReference/BasicAuthentication. One code stands for up to seventeen faults: only the
-text tells them apart. A code that has one row says enough by itself, whatever its text. The envelope is one object,
-`{code, message, _metadata?, _moreInfo?}`, in any casing.
+https://developers.basecone.com/ApiReference/UpdateCustomer,
+https://developers.basecone.com/ApiReference/UpdateSupplier,
+https://developers.basecone.com/ApiReference/BasicAuthentication. One code stands for up to seventeen errors, and only
+the text tells them apart. A code with one row is enough, whatever its text. The envelope is one object, `{code,
+message, _metadata?, _moreInfo?}`, in any casing.
 """
 
 from __future__ import annotations
@@ -233,12 +234,12 @@ def row_of(kind: Kind, reason: str) -> DocumentedError:
 
 
 def parse(kind: Kind, answer: Answer) -> GatewayError:
-    """The error of an answer that is no success. Nothing is lost, nothing is invented."""
+    """The error of an unsuccessful answer. It keeps everything the answer says and adds nothing."""
     return TABLE.error_of_json(kind.mutation, answer)
 
 
 def parse_ledger_list(answer: Answer) -> GatewayError:
-    """As `parse`, for the list of general ledgers, which has codes of its own."""
+    """As `parse`, for the list of general ledgers, which has its own codes."""
     code = (text_member(parsed(answer.body), "code") or "").casefold()
     for row in _LEDGER_LIST:
         if answer.status == row.http_status and code == (row.vendor_code or "").casefold():

@@ -1,4 +1,4 @@
-"""Operations on the store's first content: the vendor's example bodies with real codes, and telling failures."""
+"""Operations on the store's first content: the vendor's example bodies with real codes, and typical errors."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ PREVIEW_SUPPLIER = """mutation PreviewSupplier($id: UUID!, $patch: SupplierPatch
   }
 }"""
 
-# One leads to the next: the ids are those that the one before shows.
+# Each one uses ids that the one before shows.
 EXAMPLES = (
     Example(
         title="Find a supplier", operation=FIND_SUPPLIER, variables={"companyId": COMPANY_A, "first": 50, "after": None}

@@ -1,4 +1,4 @@
-"""General ledger accounts: read by id, for the code that a customer's or supplier's read does not give."""
+"""General ledger accounts, read by id: a read of a customer or supplier does not give the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEDGER_SECONDS = 300.0
 
 def _refused(answer: Answer) -> GatewayError:
     error = parse(SUPPLIER, answer)
-    # A row's place is one of the update's arguments, and this read has none of them.
+    # A row's place is one of the update's arguments; this read has none of them.
     error.input_path = None
     return error
 
@@ -40,7 +40,7 @@ LEDGER = Resource(
 
 
 async def ledger_code(backend: Backend, call: Call, ledger_id: Any) -> str:
-    """A failure belongs to the one field that wants the code. Whatever update came before it was applied."""
+    """A failure belongs to the field that needs the code. The update before it was applied."""
     try:
         ledger = await backend.read(LEDGER, ledger_id, {}, call=call)
         if ledger is None:

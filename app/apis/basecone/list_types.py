@@ -1,9 +1,8 @@
-"""What Basecone's lists hold beside customers and suppliers, under the lists' own words.
+"""The records of Basecone's other lists, under the lists' own words.
 
-https://developers.basecone.com/ApiReference/CompanyCollection, …/VatCodesCollection, …/GeneralLedgersCollection.
-Links are left out: they name the backend's host.
-
-Annotations are no texts here: each would be compiled at each start.
+https://developers.basecone.com/ApiReference/CompanyCollection, …/VatCodesCollection, …/GeneralLedgersCollection. Links
+are left out: they name the backend's host. Annotations are objects, not strings: strings would be compiled at each
+start.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Basecone's lists: what they are asked, and what is theirs in what they answer.
+"""Basecone's lists: their requests and the vendor's part of their answers.
 
 https://developers.basecone.com/ApiReference/Collections, …/CompanyCollection, …/CustomersCollection and others.
 """
@@ -12,7 +12,7 @@ from app.apis.basecone.kinds import CUSTOMER, NAME, SUPPLIER, Kind
 from app.apis.basecone.list_types import CompanyDetails, GeneralLedgerDetails, VatCodeDetails
 from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
 from app.mapping.scalars import UUID
-from app.updates.listing import Listing, ListRequest, asked
+from app.updates.listing import Listing, ListRequest, record_limit
 from app.updates.resource import Argument, Resource
 from app.upstream.answers import member
 
@@ -39,7 +39,7 @@ def _get(path: str) -> Callable[[ListRequest], Target]:
         query = [(names[name], str(value)) for name, value in request.arguments.items()]
         if "modules" in request.members:
             query.append(("fields", "modules"))
-        page = (("sort", "name"), ("offset", str(request.offset)), ("limit", str(asked(request))))
+        page = (("sort", "name"), ("offset", str(request.offset)), ("limit", str(record_limit(request))))
         return path, (*query, *page)
 
     return get
@@ -47,18 +47,18 @@ def _get(path: str) -> Callable[[ListRequest], Target]:
 
 def _items(plural: str) -> Callable[[Any], tuple[list[Any], int | None]]:
     def items(data: Any) -> tuple[list[Any], int | None]:
-        found = member(data, plural)
-        if not isinstance(found, list):
+        records = member(data, plural)
+        if not isinstance(records, list):
             raise ValueError(f"the answer has no list {plural}")
         total = member(member(data, "_metadata"), "total")
-        known = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
-        return found, total if known else None
+        is_count = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
+        return records, total if is_count else None
 
     return items
 
 
 def has_access(item: Wire) -> bool:
-    """However it is spelled: the vendor's sample has a text. Where nothing is said, the list is of those with it."""
+    """Whether the caller has access. The vendor's sample has a text. Where nothing is said, every item has access."""
     value = member(item, "hasAccess")
     return value is None or str(value).strip().casefold() not in {"false", "no", "0", ""}
 
@@ -71,7 +71,7 @@ def _records(kind: Kind, resource: Resource) -> Listing:
         scope=kind.plural,
         description=f"The {kind.plural} of a company in Basecone, by name.",
         record=resource.record,
-        # The page has the second spelling for customers; clients have seen the first.
+        # The page has the second spelling for customers. Clients have seen the first.
         id_members=(kind.id_member, f"{kind.plural}Id"),
         get=_get(f"/{kind.plural}"),
         refused=lambda answer: parse(kind, answer),

@@ -1,6 +1,7 @@
-"""What the seam knows of Basecone's customers and suppliers: requests, answers, proof, texts.
+"""Basecone's customers and suppliers for `app.updates`: requests, answers, proof, texts.
 
-https://developers.basecone.com/ApiReference/UpdateCustomer, https://developers.basecone.com/ApiReference/UpdateSupplier.
+https://developers.basecone.com/ApiReference/UpdateCustomer,
+https://developers.basecone.com/ApiReference/UpdateSupplier.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ _SKIP = Argument(
 
 
 async def _with_ledger_code(record: Any, backend: Backend, call: Call) -> Any:
-    """The record, with codes for the ids of general ledgers, so that it can be compared with a request."""
-    # What could not be read has no members, and is proof of nothing.
+    """The record with codes for its ledger ids, so that it can be compared with a request."""
+    # A ledger that could not be read has no members, and proves nothing.
     ledger = getattr(record.payment_discount, "general_ledger", None)
     if isinstance(ledger, GeneralLedger) and ledger.known_code is None and isinstance(ledger.general_ledger_id, str):
         ledger.known_code = await ledger_code(backend, call, ledger.general_ledger_id)
     return record
 
 
-# Members of a read that are no part of an update. `externalId` and `substitutionGeneralLedger` of the record cannot be
-# sent, and are presumed kept (assumed).
+# Members of a read that no update has. `externalId` and `substitutionGeneralLedger` of the record cannot be sent, and
+# presumably stay as they are (assumed).
 _LEFT_OUT = frozenset({
     "_links",
     ".customerid",
@@ -67,7 +68,7 @@ _LEFT_OUT = frozenset({
 
 
 async def _with_code(read: Wire, backend: Backend, call: Call) -> Wire:
-    """A read with the code of the discount's general ledger, which it names by id."""
+    """A read with the code of the discount's general ledger, which the read names by id."""
     discount = member(read, "paymentDiscount")
     ledger = member(discount, "generalLedger")
     ledger_id = member(ledger, "generalLedgerId")
@@ -96,10 +97,10 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
         return f"/{kind.plural}/{record_id}", (("skipCreationInAccountingSystem", skip),)
 
     def proves(request: UpdateRequest, read: Read) -> Proof:
-        """Of a customer only a WKBelgium client sends the code, so that nobody else's update clears it (assumed)."""
+        """Only a WKBelgium client sends a customer's code, so that another's update does not clear it (assumed)."""
         if not replaced(input_, request.body, read.record, read.data, aside=("code",) if kind is CUSTOMER else ()):
             return Proof.DIFFERS
-        # What the accounting system made of it is not shown.
+        # A read does not show what the accounting system did with the record.
         return Proof.WHOLE if request.options.get(_SKIP.name) else Proof.SAME
 
     return Resource(
@@ -111,7 +112,7 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
         get=lambda record_id, _: (f"/{kind.plural}/{record_id}", ()),
         put=put,
         unknown=(row_of(kind, "RESOURCE_NOT_FOUND"),),
-        # What an update demands, and what creating one demanded.
+        # An update demands these, and so did the record's creation.
         marks=("company", "name", "code"),
         record=record,
         input=input_,

@@ -1,4 +1,4 @@
-"""What is Basecone's own about its routes."""
+"""Basecone's own part of its sandbox routes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.updates.resource import Options, Resource
 
 
-# Assumed: the pages say that a limit left out depends on the list, and show 10 and 20.
+# Assumed: the pages say that the default limit depends on the list, and show 10 and 20.
 _LIMIT = 20
 _MOST = 10_000
 
@@ -42,7 +42,7 @@ def _kind(resource: Resource) -> Kind:
 
 
 def _unknown(resource: Resource, *_: str) -> GatewayError:
-    # Assumed: the route takes GUIDs only, so that another text finds nothing.
+    # Assumed: the route accepts GUIDs only, so that no other text names a record.
     named = "general ledger" if resource is LEDGER else resource.name
     return refusal(row_of(_kind(resource), "RESOURCE_NOT_FOUND"), f"The {named} does not exist.")
 
@@ -60,7 +60,7 @@ def _shown(request: Request, resource: Resource, record: Wire | None) -> Wire:
     return record
 
 
-def _asked(request: Request, listing: Listing) -> ListRequest:
+def _list_request(request: Request, listing: Listing) -> ListRequest:
     query = query_of(request)
     arguments: dict[str, str] = {}
     if query.get("externalid") is not None:
@@ -82,14 +82,14 @@ def _asked(request: Request, listing: Listing) -> ListRequest:
     )
 
 
-def _shown_page(request: Request, asked: ListRequest, page: ListPage) -> Wire:
-    modules = "modules" in asked.members
+def _shown_page(request: Request, list_request: ListRequest, page: ListPage) -> Wire:
+    modules = "modules" in list_request.members
     items = [
         {**{name: value for name, value in item.items() if modules or name != "modules"}, "_links": []}
         for item in page.items
     ]
     return {
-        asked.listing.name: items,
+        list_request.listing.name: items,
         "_links": [{"rel": "self", "href": str(request.url)}],
         "_metadata": {"total": page.total, "count": len(items)},
     }
@@ -112,6 +112,6 @@ SANDBOX = Sandbox(
     shown=_shown,
     bad_id=_unknown,
     listings=LISTINGS,
-    asked=_asked,
+    list_request=_list_request,
     shown_page=_shown_page,
 )

@@ -11,7 +11,7 @@ from app.apis.basecone.kinds import CUSTOMER, SUPPLIER, Kind
 from app.store.records import Collection, Listing, Record
 
 _BY_NAME = Listing(sort=lambda document: document["name"], match=lambda document: document.get("externalId"))
-# Assumed: a company's `externalId` is the one that it has in its accounting system, since the list has no other.
+# Assumed: a company's `externalId` is its id in its accounting system, because the list has no other.
 COMPANIES = Collection(
     "basecone_companies",
     Listing(
@@ -25,7 +25,7 @@ GENERAL_LEDGERS = Collection("basecone_ledgers", _BY_NAME, succeeds="basecone_ge
 VAT_CODES = Collection("basecone_vat_codes", _BY_NAME)
 CUSTOMERS = Collection("basecone_customers", _BY_NAME)
 SUPPLIERS = Collection("basecone_suppliers", _BY_NAME)
-# The accounting system that a company is linked to: what was passed on to it, by the record's id.
+# The accounting system that a company is linked to: the records that were passed on to it, by id.
 ACCOUNTING_SYSTEM_CUSTOMERS = Collection("basecone_accounting_system_customers")
 ACCOUNTING_SYSTEM_SUPPLIERS = Collection("basecone_accounting_system_suppliers")
 
@@ -65,7 +65,8 @@ _PLACES = (
     ("Eagle Prints", "Stationsplein", "5", "Zwolle", "8011 CW", "NL44RABO0123456789"),
 )
 
-# What the lists have beside that, made by rule: more than one page of each kind in company A, and of companies.
+# Further records of the lists, made by rule: company A has more than one page of each kind, and there is more than one
+# page of companies.
 _MORE_COMPANIES = range(1001, 1073)
 _MORE_RELATIONS = range(1001, 1086)
 _FAMILIES = ("Bakker", "De Boer", "De Jong", "De Vries", "Dekker", "Hendriks", "Jansen", "Mulder", "Van Dijk", "Visser")
@@ -79,7 +80,7 @@ _PLACES_OF_COST = ("head office", "north", "east", "south", "west", "warehouse",
 
 
 def key_digest(access_key: str) -> str:
-    """Access keys are kept as digests: the store's file shows none."""
+    """Access keys are stored as digests, so that the store's file shows none."""
     return hashlib.sha256(access_key.encode()).hexdigest()
 
 
@@ -189,7 +190,7 @@ def _user(pair: tuple[str, str], *, wk_belgium: bool, bank_accounts: bool) -> tu
 def _relation(kind: Kind, prefix: str, letter: str, number: int) -> tuple[Collection, Record]:
     name, street, house, city, postal_code, iban = _PLACES[(number - 1) % len(_PLACES)]
     if number in _MORE_RELATIONS:
-        # Customers and suppliers have different names, so that one is not taken for the other.
+        # Customers and suppliers have different names, so that they are not confused.
         name, house = f"{_business(number)}{'' if kind is CUSTOMER else ' Leveranciers'}", str(number - 1000)
     company = {4: COMPANY_B, 5: COMPANY_C}.get(number, COMPANY_A)
     code = f"{letter}{number:03}"

@@ -13,7 +13,7 @@ from app.updates.rest import RestBackend
 from app.upstream.credentials import basic, basic_user
 from app.upstream.upstream import Upstream
 
-# What `check` names for a reason that Basecone answers.
+# The settings that `check` names for a reason that Basecone answers.
 BLAME = {
     "AUTHORIZATION_HEADER_INVALID": ("client_identifier", "api_access_key"),
     "CREDENTIALS_UNAUTHORIZED": ("client_identifier",),

@@ -1,4 +1,7 @@
-"""The shape of Basecone's request and read: names in any casing in, canonical ones out. Knows no rule but types."""
+"""The shape of Basecone's request and read: names come in any casing and leave in the documented one.
+
+Of rules it knows types.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from app.mapping.readers import STRICT, strict_integer
 from app.mapping.wire import Wire, request_reader
 
 _reader = partial(request_reader, scalars=STRICT, vendor_names=False)
-# Not in the update objects, yet the pages list errors for both: the service shares its validator with create.
+# Absent from the update objects, yet the pages list errors for both: the service shares its validator with create.
 _UNLISTED = {"substitutionGeneralLedger": _reader(GeneralLedgerInput)}
 _READERS = {
     kind: _reader(cls, more={cls: _UNLISTED, PaymentConditionInput: {"dueDays": strict_integer}})
@@ -21,13 +24,13 @@ _READERS = {
 
 
 def request_of(kind: Kind, body: Any) -> Wire:
-    """An update request under canonical names. Raises WireMismatchError."""
+    """An update request under documented names. Raises WireMismatchError."""
     result: Wire = _READERS[kind](body)
     return result
 
 
 def read_shape(kind: Kind, record_id: str, document: Wire, company: Wire, ledger_ids: Mapping[str, str]) -> Wire:
-    """A stored record as the read answers it: `vatCode` a plain string, ledgers by id, the company with its code.
+    """A stored record as the read answers it: `vatCode` is plain text, ledgers have ids, the company has its code.
 
     https://developers.basecone.com/ApiReference/CustomerDetails. Members without a value are null (assumed).
     """

@@ -45,7 +45,7 @@ _LONGEST_CODE = 500  # characters; an index of PostgreSQL takes 2,700 bytes
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What the rules of one update need, read in one go."""
+    """The stored data that the rules of one update need, read in one go."""
 
     user: Record
     company: Record | None
@@ -55,7 +55,7 @@ class _Facts:
 
 
 def demo_credentials(settings: BaseconeSettings) -> dict[str, str]:
-    """Without credentials of the caller or the settings, the demo user's are used."""
+    """The demo user's credentials, where neither the caller nor the settings have any."""
     pair = DEMO
     if settings.client_identifier and settings.api_access_key:
         pair = (settings.client_identifier, settings.api_access_key.get_secret_value())
@@ -63,7 +63,7 @@ def demo_credentials(settings: BaseconeSettings) -> dict[str, str]:
 
 
 class BaseconeRules:
-    """Basecone as documented, over a store on this machine."""
+    """Basecone as documented, over a local store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -132,13 +132,13 @@ class BaseconeRules:
             if item
         ]
         ids = [code_id(company_id, "generalLedger", code) for code in ledgers]
-        found = await self._store.get_many([(COMPANIES, company_id), *((REFERENCE_CODES, item) for item in ids)])
+        records = await self._store.get_many([(COMPANIES, company_id), *((REFERENCE_CODES, item) for item in ids)])
         ledger_ids = {
-            code: found[REFERENCE_CODES, item].document["generalLedgerId"]
+            code: records[REFERENCE_CODES, item].document["generalLedgerId"]
             for code, item in zip(ledgers, ids, strict=True)
-            if (REFERENCE_CODES, item) in found
+            if (REFERENCE_CODES, item) in records
         }
-        return read_shape(kind, record_id, record.document, found[COMPANIES, company_id].document, ledger_ids)
+        return read_shape(kind, record_id, record.document, records[COMPANIES, company_id].document, ledger_ids)
 
     async def _general_ledger(self, ledger_id: str, call: LocalCall) -> Wire | None:
         user = await self._user(SUPPLIER, _credentials(SUPPLIER, call))
@@ -158,20 +158,20 @@ class BaseconeRules:
         return _authenticated(kind, await self._store.get(USERS, pair[0]), pair[1])
 
     async def _facts(self, kind: Kind, pair: tuple[str, str], record_id: str, company_id: str, request: Wire) -> _Facts:
-        wanted: list[tuple[Collection, str]] = [
+        keys: list[tuple[Collection, str]] = [
             (USERS, pair[0]),
             (COMPANIES, company_id),
             (RECORDS[kind], record_id),
             (ACCOUNTING_SYSTEM[kind], record_id),
             *((REFERENCE_CODES, code_id(company_id, name, code)) for name, code in _codes_of(request)),
         ]
-        found = await self._store.get_many(wanted)
+        records = await self._store.get_many(keys)
         return _Facts(
-            user=_authenticated(kind, found.get(wanted[0]), pair[1]),
-            company=found.get(wanted[1]),
-            record=found.get(wanted[2]),
-            accounting=found.get(wanted[3]),
-            codes=frozenset(item for collection, item in found if collection == REFERENCE_CODES),
+            user=_authenticated(kind, records.get(keys[0]), pair[1]),
+            company=records.get(keys[1]),
+            record=records.get(keys[2]),
+            accounting=records.get(keys[3]),
+            codes=frozenset(item for collection, item in records if collection == REFERENCE_CODES),
         )
 
 
@@ -208,9 +208,9 @@ def _request(kind: Kind, body: Any) -> Wire:
 
 
 def _company_id(kind: Kind, request: Wire) -> str:
-    given = (request.get("company") or {}).get("companyId") or _ZERO
+    raw_id = (request.get("company") or {}).get("companyId") or _ZERO
     try:
-        company_id = parse_uuid(given)
+        company_id = parse_uuid(raw_id)
     except ValueError as error:
         raise _refused(kind, "PROPERTIES_NOT_VALID") from error
     if company_id == _ZERO:
@@ -228,7 +228,7 @@ def _check_access(kind: Kind, facts: _Facts, company_id: str, *, skip: bool) -> 
 
 
 def _existing(kind: Kind, record: Record | None, company_id: str) -> Record:
-    """The stored record, in the given company: a record of another one cannot be taken over, moved or even seen."""
+    """The stored record, if it belongs to this company: no other record can be taken over, moved or seen."""
     if record is None or record.owner != company_id:
         raise _refused(kind, "RESOURCE_NOT_FOUND", f"The {kind.singular} does not exist.")
     return record
@@ -248,7 +248,7 @@ def _codes_of(request: Wire) -> list[tuple[str, str]]:
 
 
 def _decide(kind: Kind, facts: _Facts, record: Record, request: Wire) -> Wire:
-    """The record as it is to be stored: the whole request, plus what an update cannot carry. Raises documented rows."""
+    """The record to store: the whole request, and what an update cannot carry. Raises documented rows."""
     _check_properties(kind, facts.user, request)
     _check_codes(kind, facts, record, request)
     document = {name: value for name, value in request.items() if value is not None}
@@ -257,7 +257,7 @@ def _decide(kind: Kind, facts: _Facts, record: Record, request: Wire) -> Wire:
         if name in record.document and name not in document:
             document[name] = record.document[name]
     if not facts.user.document["wkBelgium"] and kind is not SUPPLIER and record.unique is not None:
-        # Only a WKBelgium client can send the code, so nobody else's update clears it (assumed).
+        # Only a WKBelgium client can send the code, so that another's update does not clear it (assumed).
         document["code"] = record.unique
     changed = _bank_accounts(document) != _bank_accounts(record.document)
     if changed and not facts.user.document["mayChangeBankAccounts"]:
@@ -269,11 +269,11 @@ def _check_properties(kind: Kind, user: Record, request: Wire) -> None:
     if kind is not SUPPLIER and request.get("code") is not None and not user.document["wkBelgium"]:
         raise _refused(kind, "REQUEST_PROPERTIES_NOT_VALID")
     if not (request.get("name") or "").strip():
-        # Assumed: a required property without content is this row.
+        # Assumed: a required property without content causes this row.
         raise _refused(kind, "PROPERTIES_NOT_VALID")
     code = request.get("code")
     if code is not None and (not code.strip() or len(code) > _LONGEST_CODE):
-        # Assumed: an empty code, or one without end.
+        # Assumed: an empty code, or one that is far too long.
         raise _refused(kind, "CODE_INVALID")
     if any(not key.strip() for key in request.get("metadata") or {}):
         # Assumed: an empty key.
@@ -288,7 +288,7 @@ def _check_properties(kind: Kind, user: Record, request: Wire) -> None:
 
 
 def _check_codes(kind: Kind, facts: _Facts, record: Record, request: Wire) -> None:
-    def known(name: str, value: Wire | None) -> bool:
+    def exists(name: str, value: Wire | None) -> bool:
         return value is None or code_id(str(record.owner), name, value.get("code") or "") in facts.codes
 
     def known_country(value: Wire | None) -> bool:
@@ -298,17 +298,17 @@ def _check_codes(kind: Kind, facts: _Facts, record: Record, request: Wire) -> No
     discount = request.get("paymentDiscount") or {}
     method = discount.get("discountCalculationMethod")
     accounts = request.get("bankAccounts") or []
-    # In the order of the vendor's page; the first that does not hold is the answer.
+    # In the order of the vendor's page. The first check that fails is the answer.
     checks = {
-        "SUBSTITUTION_GENERAL_LEDGER_INVALID": known("generalLedger", request.get("substitutionGeneralLedger")),
-        "VAT_CODE_INVALID": known("vatCode", request.get("vatCode")),
+        "SUBSTITUTION_GENERAL_LEDGER_INVALID": exists("generalLedger", request.get("substitutionGeneralLedger")),
+        "VAT_CODE_INVALID": exists("vatCode", request.get("vatCode")),
         "PAYMENT_CONDITION_DUE_DAYS_INVALID": ((condition or {}).get("dueDays") or 0) >= 0,
-        "PAYMENT_CONDITION_INVALID": known("paymentCondition", condition),
-        "PAY_COLLECT_TYPE_INVALID": known("payCollectType", request.get("payCollectType")),
+        "PAYMENT_CONDITION_INVALID": exists("paymentCondition", condition),
+        "PAY_COLLECT_TYPE_INVALID": exists("payCollectType", request.get("payCollectType")),
         "ADDRESS_COUNTRY_INVALID": known_country((request.get("address") or {}).get("country")),
         "BANK_ACCOUNT_COUNTRY_INVALID": all(known_country(account.get("country")) for account in accounts),
         "DISCOUNT_CALCULATION_METHOD_INVALID": method is None or method in _METHODS,
-        "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID": known("generalLedger", discount.get("generalLedger")),
+        "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID": exists("generalLedger", discount.get("generalLedger")),
     }
     for reason, holds in checks.items():
         if not holds:
@@ -316,7 +316,7 @@ def _check_codes(kind: Kind, facts: _Facts, record: Record, request: Wire) -> No
 
 
 def _bank_accounts(document: Wire) -> list[Wire]:
-    """Bank accounts for comparison: a member that is null is one that is absent."""
+    """Bank accounts for comparison: a null member equals an absent one."""
     return [
         {name: value for name, value in account.items() if value is not None}
         for account in document.get("bankAccounts") or []

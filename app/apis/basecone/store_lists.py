@@ -1,4 +1,4 @@
-"""Basecone's lists over the store: whose they are, and what an item holds."""
+"""Basecone's lists over the store: who owns an item, and what it holds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLLECTIONS = {
 
 
 async def page(store: Store, user: Record, request: ListRequest) -> ListPage:
-    """Raises the documented rows; for other lists than the ledgers' they are the update's (assumed)."""
+    """Raises the documented rows. Lists other than the ledgers' raise those of the update (assumed)."""
     name, arguments = request.listing.name, request.arguments
     match = arguments.get("external_id")
     if name == "companies":

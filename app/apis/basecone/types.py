@@ -1,9 +1,8 @@
 """Customers and suppliers in GraphQL, and the one mapping to and from Basecone's JSON.
 
-Fields: https://developers.basecone.com/ApiReference/UpdateCustomer and …/UpdateSupplier (requests),
-…/CustomerDetails and …/SupplierDetails (reads). Requests are spelled exactly as the pages' examples spell them.
-
-Annotations are no texts here: each would be compiled at each start.
+Fields: https://developers.basecone.com/ApiReference/UpdateCustomer and …/UpdateSupplier (requests), …/CustomerDetails
+and …/SupplierDetails (reads). Requests are spelled exactly as the pages' examples spell them. Annotations are objects,
+not strings: strings would be compiled at each start.
 """
 
 import dataclasses
@@ -22,13 +21,13 @@ from app.updates.reading import backend_of
 from app.updates.revision import revision_field
 
 
-def _given(name: str, description: str) -> Any:
+def _optional(name: str, description: str) -> Any:
     """An optional member of an update."""
     return strawberry.field(default=UNSET, description=description + REPLACED, metadata=wire(name))
 
 
 def _part(name: str, description: str) -> Any:
-    """An optional member of an object inside an update, which is replaced with its object."""
+    """An optional member of an object inside an update. The update replaces the whole object."""
     return strawberry.field(default=UNSET, description=description, metadata=wire(name))
 
 
@@ -37,7 +36,7 @@ def _needed(name: str, description: str) -> Any:
 
 
 def _sure(description: str) -> Any:
-    """A member that an object of a read always has: the request that made it had to."""
+    """A member that an object of a read always has: the request that created it had to have it."""
     return strawberry.field(description=description)
 
 
@@ -118,43 +117,43 @@ class PaymentDiscountInput:
 @strawberry.input(description="All the information a Basecone customer is to have: what is left out is cleared.")
 class UpdateCustomerInput:
     company: CompanyInput = _needed("company", "Company that the customer belongs to.")
-    code: str | None = _given("code", "Code of the customer, unique in its company. Only for WKBelgium API clients.")
-    address: AddressInput | None = _given("address", "Postal address.")
-    pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
-    vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
+    code: str | None = _optional("code", "Code of the customer, unique in its company. Only for WKBelgium API clients.")
+    address: AddressInput | None = _optional("address", "Postal address.")
+    pay_collect_type: PayCollectInput | None = _optional("payCollectType", "How the amount is paid or collected.")
+    vat_code: VatCodeInput | None = _optional("vatCode", "Default VAT code.")
     name: str = _needed("name", "Name of the customer.")
-    vat_number: str | None = _given(
+    vat_number: str | None = _optional(
         "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
     )
-    chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
-    phone: str | None = _given("phone", "Telephone number.")
-    fax: str | None = _given("fax", "Fax number.")
-    bank_accounts: list[BankAccountInput] | None = _given("bankAccounts", "Bank accounts, the whole list.")
-    number: str | None = _given("Number", "Number of the customer.")
-    payment_condition: PaymentConditionInput | None = _given("PaymentCondition", "Payment condition.")
-    email: str | None = _given("Email", "E-mail address.")
+    chamber_of_commerce: str | None = _optional("chamberOfCommerce", "Number in the chamber of commerce's register.")
+    phone: str | None = _optional("phone", "Telephone number.")
+    fax: str | None = _optional("fax", "Fax number.")
+    bank_accounts: list[BankAccountInput] | None = _optional("bankAccounts", "Bank accounts, the whole list.")
+    number: str | None = _optional("Number", "Number of the customer.")
+    payment_condition: PaymentConditionInput | None = _optional("PaymentCondition", "Payment condition.")
+    email: str | None = _optional("Email", "E-mail address.")
 
 
 @strawberry.input(description="All the information a Basecone supplier is to have: what is left out is cleared.")
 class UpdateSupplierInput:
     company: CompanyInput = _needed("company", "Company that the supplier belongs to.")
-    code: str | None = _given("code", "Code of the supplier, unique in its company.")
-    address: AddressInput | None = _given("address", "Postal address.")
-    pay_collect_type: PayCollectInput | None = _given("payCollectType", "How the amount is paid or collected.")
-    vat_code: VatCodeInput | None = _given("vatCode", "Default VAT code.")
+    code: str | None = _optional("code", "Code of the supplier, unique in its company.")
+    address: AddressInput | None = _optional("address", "Postal address.")
+    pay_collect_type: PayCollectInput | None = _optional("payCollectType", "How the amount is paid or collected.")
+    vat_code: VatCodeInput | None = _optional("vatCode", "Default VAT code.")
     name: str = _needed("name", "Name of the supplier.")
-    vat_number: str | None = _given(
+    vat_number: str | None = _optional(
         "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
     )
-    chamber_of_commerce: str | None = _given("chamberOfCommerce", "Number in the chamber of commerce's register.")
-    phone: str | None = _given("phone", "Telephone number.")
-    fax: str | None = _given("fax", "Fax number.")
-    bank_accounts: list[BankAccountInput] | None = _given("bankAccounts", "Bank accounts, the whole list.")
-    payment_discount: PaymentDiscountInput | None = _given("PaymentDiscount", "Discount for paying early.")
-    number: str | None = _given("Number", "Number of the supplier.")
-    payment_condition: PaymentConditionInput | None = _given("PaymentCondition", "Payment condition.")
-    email: str | None = _given("Email", "E-mail address.")
-    metadata: StringMap | None = _given("Metadata", "Free key-value pairs, the whole map.")
+    chamber_of_commerce: str | None = _optional("chamberOfCommerce", "Number in the chamber of commerce's register.")
+    phone: str | None = _optional("phone", "Telephone number.")
+    fax: str | None = _optional("fax", "Fax number.")
+    bank_accounts: list[BankAccountInput] | None = _optional("bankAccounts", "Bank accounts, the whole list.")
+    payment_discount: PaymentDiscountInput | None = _optional("PaymentDiscount", "Discount for paying early.")
+    number: str | None = _optional("Number", "Number of the supplier.")
+    payment_condition: PaymentConditionInput | None = _optional("PaymentCondition", "Payment condition.")
+    email: str | None = _optional("Email", "E-mail address.")
+    metadata: StringMap | None = _optional("Metadata", "Free key-value pairs, the whole map.")
 
 
 _STAYS = "A member that is left out stays, null clears it."
@@ -222,9 +221,9 @@ class GeneralLedger:
 
     @strawberry.field(description="Code of the account, looked up by its id where the record holds only that.")
     async def code(self, info: strawberry.Info) -> str | None:
-        known = self.known_code if self.known_code is not None else self.general_ledger_id
-        if isinstance(known, Exception):  # a member that cannot be read
-            raise known
+        code_or_id = self.known_code if self.known_code is not None else self.general_ledger_id
+        if isinstance(code_or_id, Exception):  # the member cannot be read
+            raise code_or_id
         if self.known_code is not None or self.general_ledger_id is None:
             return self.known_code
         return await ledger_code(backend_of(info, NAME), info.context.call, self.general_ledger_id)
@@ -254,7 +253,7 @@ class PaymentDiscount:
 
 @strawberry.type
 class Relation:
-    """What customers and suppliers have in common; not itself in the schema."""
+    """The members that customers and suppliers share. The schema does not have this type."""
 
     code: str | None = _read("Code of the record, unique in its company.")
     name: str | None = _read("Name.")

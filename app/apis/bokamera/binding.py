@@ -1,6 +1,6 @@
-"""How ServiceStack binds a request's body: names in any casing, unknown ones and unfit scalars ignored, null as absent.
+"""Binds a request's body as ServiceStack does: names in any casing, no unknown names, no null, no unfit scalars.
 
-ServiceStack.Text, `DeserializeTypeRef`: without `ThrowOnError` a value that cannot be read leaves its member as it was.
+ServiceStack.Text, `DeserializeTypeRef`: without `ThrowOnError` a value that cannot be read leaves its member unchanged.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ bind: Reader = request_reader(
     {**LENIENT, str: _text},
     vendor_names=True,
     lenient=True,
-    # Binds from the body too, though the page documents it as a query parameter.
+    # Also binds from the body, though the page documents it as a query parameter.
     more={UpdateBookingCustomerInput: {"CompanyId": parse_uuid}},
 )

@@ -1,6 +1,6 @@
 """BokaMera's documented errors and ServiceStack's envelope, `{ResponseStatus: {ErrorCode, Message, Errors[]}}`.
 
-The operation's page documents 400 (validation error) and 401 (not allowed to perform the action); everything else is
+The operation's page documents 400 (validation error) and 401 (not allowed to perform the action). Everything else is
 ServiceStack's own: https://docs.servicestack.net/error-handling, https://docs.servicestack.net/validation.
 """
 
@@ -38,7 +38,7 @@ _PAGE = "https://api.bokamera.se/xml/metadata?lang=kotlin&op=UpdateCustomer"
 _SERVICESTACK = "https://docs.servicestack.net/error-handling"
 _VALIDATION = "https://docs.servicestack.net/validation"
 
-# The lists whose items a JSV answer holds as raw JSON.
+# In a JSV answer the items of these lists are raw JSON.
 JSON_MEMBERS = frozenset({"CustomFields"})
 
 
@@ -67,14 +67,14 @@ def _row(
 
 
 def _field(reason: str, vendor_code: str, text: str) -> DocumentedError:
-    """A rule of FluentValidation, the framework's validator, with its stock English text."""
+    """A rule of the validator FluentValidation, with its stock English text."""
     return _row(reason, 400, vendor_code, Code.BAD_USER_INPUT, text, _VALIDATION)
 
 
 def _exception(
     reason: str, status: int, vendor_code: str, code: Code, text: str, *, retry_safe: bool = False
 ) -> DocumentedError:
-    """A .NET exception, whose type's name is the ErrorCode. The texts are assumed; the framework passes on any."""
+    """A .NET exception: its type's name is the ErrorCode. The texts are assumed; the framework passes any text on."""
     return _row(reason, status, vendor_code, code, text, retry_safe=retry_safe)
 
 
@@ -105,7 +105,7 @@ SERIALIZATION_FAILED = _exception(
     Code.BAD_USER_INPUT,
     "Unable to bind to request 'UpdateCustomer'",
 )
-# HttpError.NotFound, whose ErrorCode is the status's name. That an unknown customer is answered so is assumed.
+# HttpError.NotFound: its ErrorCode is the status's name. Assumed: an unknown customer is answered with it.
 BOOKING_CUSTOMER_NOT_FOUND = _row(
     "BOOKING_CUSTOMER_NOT_FOUND", 404, "NotFound", Code.NOT_FOUND, "The customer does not exist."
 )
@@ -208,11 +208,11 @@ ROWS: tuple[DocumentedError, ...] = (
 )
 
 _UNAUTHORIZED = 401
-# Of what a refusal lists: each entry becomes an error of its own, several times its size.
+# The most entries of one refusal: each becomes an error of its own, several times its size.
 _MOST_ENTRIES = 100
 TABLE = ErrorTable(NAME, ROWS)
 
-# The members of a request as a FieldName may spell them, and theirs below. A test holds it to the inputs.
+# The members of a request as a FieldName may spell them, and the members below. A test compares this with the inputs.
 FIELDS: Mapping[str, Sequence[str]] = {
     "Firstname": (),
     "Lastname": (),
@@ -246,10 +246,10 @@ _NESTED = {(name.casefold(), inner.casefold()): _camel(inner) for name, inners i
 
 def input_path(field_name: str) -> InputPath | None:
     """`CustomFields[0].Value` as a place in the mutation's arguments; None for a name that no argument has."""
-    found = _FIELD.fullmatch(field_name)
-    if found is None:
+    match = _FIELD.fullmatch(field_name)
+    if match is None:
         return None
-    name, position, inner = found[1].casefold(), found[2], found[3]
+    name, position, inner = match[1].casefold(), match[2], match[3]
     if name in _ROOT and position is None and inner is None:
         return (_ROOT[name],)
     if name not in _TOP or (position is not None and name not in _LISTS):
@@ -273,7 +273,7 @@ def field_name(path: Sequence[str | int]) -> str:
 
 
 def body_of(answer: Answer) -> Any:
-    """The data of an answer, JSON or JSV as its content type says; None where there is none."""
+    """The data of an answer, as JSON or JSV by its content type; None where there is none."""
     if "jsv" not in answer.headers.get("content-type", "").casefold():
         return parsed(answer.body)
     try:
@@ -283,13 +283,13 @@ def body_of(answer: Answer) -> Any:
 
 
 def is_servicestack(answer: Answer) -> bool:
-    """Whether an answer is a list of BokaMera's or its envelope of errors."""
+    """Whether an answer is a list of BokaMera's, or its envelope of errors."""
     data = body_of(answer)
     return isinstance(data, list) or any(member(data, name) is not None for name in ("Results", "ResponseStatus"))
 
 
 def success_of(answer: Answer) -> Any:
-    """The data of a 200 that says it is one: a filled ErrorCode says that it is not. Raises GatewayError."""
+    """The data of a 200 that is a success: a filled ErrorCode means failure. Raises GatewayError."""
     data = body_of(answer)
     code = member(member(data, "ResponseStatus"), "ErrorCode")
     if code.strip() if isinstance(code, str) else code:
@@ -298,12 +298,12 @@ def success_of(answer: Answer) -> Any:
 
 
 def parse(answer: Answer) -> GatewayError | GatewayErrors:
-    """The error of an answer that is no success: one for each entry of `Errors[]`, in order."""
+    """The errors of an unsuccessful answer: one for each entry of `Errors[]`, in order."""
     data = body_of(answer)
     status = member(data, "ResponseStatus")
     listed = member(status, "Errors")
     entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-    # Without the envelope another part of the service answers, and may have a message at the top.
+    # An answer without the envelope comes from another part of the service, which may put a message at the top.
     outermost = status or {"Message": message_of(data)}
     faults = [_fault(answer, entry, status) for entry in entries[:_MOST_ENTRIES] or [outermost]]
     if len(entries) > _MOST_ENTRIES:
@@ -314,12 +314,12 @@ def parse(answer: Answer) -> GatewayError | GatewayErrors:
 
 
 def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
-    """`entry` is one of `Errors[]`, or the status itself, which also names what an entry leaves out."""
+    """`entry` is one of `Errors[]`, or the status itself, which fills in what an entry leaves out."""
     code = code_member(entry, "ErrorCode") or code_member(status, "ErrorCode")
     text = text_member(entry, "Message") or text_member(status, "Message")
     field = text_member(entry, "FieldName")
     path = input_path(field) if field else None
-    # Of a 401 the answer says what it means, not each entry.
+    # A 401 has one meaning for the answer, not one for each entry.
     meaning = code_member(status, "ErrorCode") if answer.status == _UNAUTHORIZED else None
     row = _recognise(answer, meaning or code or "", has_status=bool(status))
     if row is None:
@@ -327,7 +327,7 @@ def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
         return error.changed(input_path=path) if path else error
     error = refusal(row, (cleaned(text, answer.secrets) if text else "") or row.text, input_path=path)
     error.retry_after = retry_after(answer.headers)
-    # A row of any code keeps the one that was answered.
+    # A row for any code keeps the code of the answer.
     assert error.backend is not None
     error.backend = replace(error.backend, code=code_of(code, answer))
     return error
@@ -344,7 +344,7 @@ def _recognise(answer: Answer, code: str, *, has_status: bool) -> DocumentedErro
 
 
 def render(error: GatewayError | GatewayErrors, form: Format = "json") -> Answer:
-    """BokaMera's answer to a refusal: the status and the envelope, with an entry for each fault that has a place."""
+    """BokaMera's answer to a refusal: the status and the envelope, with an entry for each error that has a place."""
     faults = error.errors if isinstance(error, GatewayErrors) else (error,)
     first = faults[0].backend
     assert first is not None

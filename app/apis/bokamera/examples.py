@@ -1,4 +1,4 @@
-"""Operations on the store's first content: what the vendor's example sends, with real ids, and telling failures."""
+"""Operations on the store's first content: the vendor's example with real ids, and typical errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""ServiceStack's JSV text format, both ways. Knows no BokaMera but one quirk, which its caller names.
+"""ServiceStack's JSV text format, both ways. Its one quirk of BokaMera is a parameter.
 
-https://docs.servicestack.net/jsv-format. White space is significant, quotes are doubled, there is no null: a null
-member is left out, an empty value reads as None. Every scalar is text; whoever reads it knows its type.
+https://docs.servicestack.net/jsv-format. White space is significant, quotes are doubled, and there is no null: a null
+member is left out, an empty value reads as None. Every scalar is text; the reader's caller knows its type.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 from app.json_codec import decimal_of, plain_decimal
 
-# A reply deeper than this is no customer; it keeps a hostile one from exhausting the stack.
+# No customer is nested deeper. The bound keeps a hostile reply from exhausting the stack.
 MAX_DEPTH = 64
 
-# What the writer quotes, `StringExtensions.EncodeJsv`.
+# The writer quotes these, see `StringExtensions.EncodeJsv`.
 _SPECIAL = re.compile(r'[":,{}\[\]\r\n]')
-# What the reader takes as unquoted text: a date's colons are written bare, anything structural is not.
+# The reader accepts these as unquoted text: a date's colons are written bare, structural characters are not.
 _BARE_IN_MAP = re.compile(r"[^,}]*")
 _BARE_IN_LIST = re.compile(r"[^,\]]*")
 _NOT_BARE = re.compile(r'["{}\[\]\r\n]')
@@ -41,7 +41,7 @@ class JsvError(ValueError):
 
 
 def encode(value: Any, *, json_members: Collection[str] = ()) -> bytes:
-    """JSON data as JSV. The items of the lists under `json_members` are written as raw JSON, as BokaMera does.
+    """JSON data as JSV. The items of lists under `json_members` are written as raw JSON, as BokaMera does.
 
     Raises ValueError for what JSV cannot express: null outside a map, unpaired surrogates.
     """
@@ -99,9 +99,9 @@ def _quoted(text: str) -> str:
 
 
 def decode(data: bytes, *, json_members: Collection[str] = ()) -> Any:
-    """Maps, lists, text and None, in time linear to the length. Raises JsvError.
+    """Reads maps, lists, text and None, in time linear to the length. Raises JsvError.
 
-    The lists under `json_members` may hold raw JSON objects (their keys are quoted), read as JSON with its types.
+    Lists under `json_members` may hold raw JSON objects (their keys are quoted), which are read as JSON with its types.
     """
     try:
         text = data.decode()
@@ -126,7 +126,7 @@ class _Reader:
         self._json_members = json_members
 
     def value(self, depth: int, member: str, bare: re.Pattern[str]) -> Any:
-        """The value that begins here; `bare` is the reader of unquoted text in the enclosing map or list."""
+        """Reads the value that begins here; `bare` matches unquoted text in the enclosing map or list."""
         if depth > MAX_DEPTH:
             raise JsvError(f"nested deeper than {MAX_DEPTH} at {self.at}")
         first = self._here()
@@ -138,9 +138,9 @@ class _Reader:
             return self._quoted()
         start = self.at
         text = self._take(bare)
-        if found := _NOT_BARE.search(text):
-            # `Name: {` is no map in JSV: a pretty-printed text would be misread, so it is refused.
-            raise JsvError(f"unquoted {found[0]!r} at {start + found.start()}")
+        if match := _NOT_BARE.search(text):
+            # `Name: {` is no map in JSV. A pretty-printed text would be misread, so that it is refused.
+            raise JsvError(f"unquoted {match[0]!r} at {start + match.start()}")
         return text or None
 
     def _map(self, depth: int) -> dict[str, Any]:
@@ -187,20 +187,20 @@ class _Reader:
         return value
 
     def _quoted(self) -> str:
-        found = _QUOTED.match(self.text, self.at)
-        if found is None:
+        match = _QUOTED.match(self.text, self.at)
+        if match is None:
             raise JsvError(f"the quote at {self.at} is never closed")
-        self.at = found.end()
-        return found[1].replace('""', '"')
+        self.at = match.end()
+        return match[1].replace('""', '"')
 
     def _here(self) -> str:
         return self.text[self.at : self.at + 1]
 
     def _take(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self.text, self.at)
-        assert found is not None, "every pattern matches the empty text"
-        self.at = found.end()
-        return found[0]
+        match = pattern.match(self.text, self.at)
+        assert match is not None, "every pattern matches the empty text"
+        self.at = match.end()
+        return match[0]
 
     def _expect(self, character: str) -> None:
         if self._here() != character:

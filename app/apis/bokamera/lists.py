@@ -1,4 +1,4 @@
-"""BokaMera's list of customers: what it is asked, and what is its own in the answer.
+"""BokaMera's list of customers: its request, and the vendor's part of its answer.
 
 https://github.com/freestream/python-bokamera-client: a bare list, or `{Offset, Total, Results}`.
 """
@@ -11,7 +11,7 @@ from app.apis.bokamera.errors import NAME, parse, success_of
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
 from app.mapping.members import members_of
 from app.mapping.scalars import UUID
-from app.updates.listing import Listing, ListRequest, asked
+from app.updates.listing import Listing, ListRequest, record_limit
 from app.updates.resource import Argument
 from app.upstream.answers import member
 
@@ -23,10 +23,10 @@ def _get(request: ListRequest) -> Target:
     names = {"company_id": "CompanyId", "search": "Search"}
     query = [(names[name], str(value)) for name, value in request.arguments.items()]
     selected = {name.casefold() for name in request.members}
-    # What the vendor does not have is made of the whole record.
+    # A field that the vendor does not have is derived from the whole record.
     whole = not selected <= {member.folded for member in members_of(request.listing.record).named.values()}
     flags = [(flag, "true") for name, flag in INCLUDED.items() if whole or name.casefold() in selected]
-    page = (("Skip", str(request.offset)), ("Take", str(asked(request))))
+    page = (("Skip", str(request.offset)), ("Take", str(record_limit(request))))
     return "/customers", (*query, *flags, *page)
 
 
@@ -37,8 +37,8 @@ def _items(data: Any) -> tuple[list[Any], int | None]:
     total = None if isinstance(data, list) else member(data, "Total")
     if isinstance(total, str) and total.isascii() and total.isdigit():
         total = int(total)  # JSV writes every scalar as text
-    known = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
-    return items, total if known else None
+    is_count = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
+    return items, total if is_count else None
 
 
 CUSTOMER_LIST = Listing(

@@ -1,7 +1,7 @@
-"""How an update changes a customer, and what of it is refused: pure, over BokaMera's JSON.
+"""Merges an update into a customer, or refuses it: pure, over BokaMera's JSON.
 
-What the page leaves open is assumed, and marked so. A request is what `to_wire` or the sandbox's binding gives:
-documented spelling, right types, no nulls.
+Where the page leaves something open, the choice is marked as assumed. A request comes from `to_wire` or from the
+sandbox's binding: documented spelling, right types, no nulls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from app.mapping.wire import Wire
 
-# No pattern is tried on more than this, whatever the field's own limit.
+# No pattern is tried on a longer text, whatever the field's own limit.
 _MATCHED_CHARACTERS = 4096
 _TEXTS = ("Firstname", "Lastname", "Phone", "Email")
 _KEY_MEMBERS = ("AccessKeyTypeId", "Value", "Description")
@@ -33,15 +33,15 @@ _KEY_MEMBERS = ("AccessKeyTypeId", "Value", "Description")
 
 class _Faults:
     def __init__(self) -> None:
-        self.found: list[GatewayError] = []
+        self.errors: list[GatewayError] = []
 
     def add(self, row: DocumentedError, text: str, *path: str | int) -> None:
         place: InputPath = ("input", *path)
-        self.found.append(refusal(row, text, input_path=place))
+        self.errors.append(refusal(row, text, input_path=place))
 
 
 def merged(customer_id: str, stored: Wire, company: Wire, request: Wire, now: str) -> Wire:
-    """The customer after the update. Raises GatewayErrors with every fault, in the order of the request's members."""
+    """The customer after the update. Raises GatewayErrors with every error, in the order of the request's members."""
     result = deepcopy(stored)
     faults = _Faults()
     for name in _TEXTS:
@@ -53,17 +53,17 @@ def merged(customer_id: str, stored: Wire, company: Wire, request: Wire, now: st
     _merge_access_keys(customer_id, result, company, request, faults)
     if request.get("SubscribedToNewsletter") is not None:
         result["SubscribedToNewsletter"] = request["SubscribedToNewsletter"]
-    # Assumed: members of the address that are left out stay, as those of the customer do.
-    given = {name: value for name, value in (request.get("InvoiceAddress") or {}).items() if value is not None}
-    result["InvoiceAddress"] = {**result["InvoiceAddress"], **given}
-    if faults.found:
-        raise GatewayErrors(faults.found)
+    # Assumed: absent members of the address stay, like those of the customer.
+    address = {name: value for name, value in (request.get("InvoiceAddress") or {}).items() if value is not None}
+    result["InvoiceAddress"] = {**result["InvoiceAddress"], **address}
+    if faults.errors:
+        raise GatewayErrors(faults.errors)
     result["Updated"] = now
     return result
 
 
 def is_email(text: str) -> bool:
-    """FluentValidation's check: one @, and not at an end.
+    """FluentValidation's check: one @, and not at either end.
 
     https://docs.fluentvalidation.net/en/latest/built-in-validators.html
     """
@@ -71,16 +71,16 @@ def is_email(text: str) -> bool:
 
 
 def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list[Wire], faults: _Faults) -> None:
-    known = {field["Id"]: field for field in fields}
+    fields_by_id = {field["Id"]: field for field in fields}
     for position, item in enumerate(items):
-        # An id that is left out binds as 0, which no field has.
-        field = known.get(item.get("Id", 0))
+        # An absent id binds as 0, which no field has.
+        field = fields_by_id.get(item.get("Id", 0))
         if field is None:
             faults.add(FIELD_CONDITION_FAILED, "The custom field does not exist.", "customFields", position, "id")
             continue
         value = item.get("Value")
         if value is None:
-            # Assumed: as everywhere, what is left out stays.
+            # Assumed: as everywhere, absent members stay.
             continue
         refused = refused_value(field, value)
         if refused is not None:
@@ -89,11 +89,11 @@ def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list
 
 
 def refused_value(field: Mapping[str, Any], value: str) -> tuple[DocumentedError, str] | None:
-    """Why a custom field refuses a value, with the field's configured message; None where it accepts it."""
+    """Why a custom field refuses a value, with the field's configured message; None where it accepts the value."""
     if not value:
         text = field.get("MandatoryErrorMessage") or f"'{field['Name']}' must not be empty."
         return (FIELD_EMPTY, text) if field["IsMandatory"] else None
-    # .NET counts UTF-16 units. The texts for length and choice are assumed: a field configures none.
+    # .NET counts UTF-16 units. The texts for length and choice are assumed: a field has no message for them.
     length = len(value.encode("utf-16-le")) // 2
     if field["MaxLength"] and length > field["MaxLength"]:
         return FIELD_LENGTH_INVALID, f"'{field['Name']}' must be at most {field['MaxLength']} characters."
@@ -117,16 +117,16 @@ def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: W
             faults.add(FIELD_CONDITION_FAILED, "The access key does not exist.", *place, "id")
             continue
         if key_id is not None and key_id in deleted:
-            # Assumed: which of the two would win is not documented, so neither does.
+            # Assumed: the page does not say which of the two wins, so that neither does.
             faults.add(FIELD_CONDITION_FAILED, "The access key is also to be deleted.", *place, "id")
             continue
         _check_access_key(item, own, company, is_new=key_id is None, place=place, faults=faults)
         new_id = key_id or str(uuid.uuid4())
         stored = keys.get(new_id, {"Id": new_id, **own})
         keys[new_id] = stored | {name: item[name] for name in _KEY_MEMBERS if item.get(name) is not None}
-    known = {key["Id"] for key in result["AccessKeys"]}
+    key_ids = {key["Id"] for key in result["AccessKeys"]}
     for position, key_id in enumerate(deleted):
-        if key_id not in known:
+        if key_id not in key_ids:
             faults.add(FIELD_CONDITION_FAILED, "The access key does not exist.", "accessKeysToDelete", position, "id")
         else:
             keys.pop(key_id, None)
@@ -136,11 +136,11 @@ def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: W
 def _check_access_key(
     item: Wire, own: Mapping[str, str], company: Wire, *, is_new: bool, place: tuple[str, int], faults: _Faults
 ) -> None:
-    """Assumed throughout: the page says what the members are, not what they may be."""
+    """Assumed throughout: the page says which members exist, not which values they may have."""
     for name, text in (("CompanyId", "companyId"), ("CustomerId", "customerId")):
         if item.get(name, own[name]) != own[name]:
             faults.add(FIELD_CONDITION_FAILED, f"'{name}' must be the customer's own.", *place, text)
-    # A type that is left out binds as 0, which no type is; for a key that exists it stays.
+    # An absent type binds as 0, which no type has. For a key that exists the type stays.
     kind = item.get("AccessKeyTypeId", 0 if is_new else company["AccessKeyTypeIds"][0])
     if kind not in company["AccessKeyTypeIds"]:
         faults.add(FIELD_CONDITION_FAILED, "The access key type does not exist.", *place, "accessKeyTypeId")

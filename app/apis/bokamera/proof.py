@@ -1,4 +1,4 @@
-"""What a customer that was read back proves of an update. Pure; in doubt, nothing."""
+"""Whether a customer that was read back proves an update. Pure. In doubt it proves nothing."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from app.mapping.wire import Wire
     from app.updates.proof import Read
 
-# A `Date` is cut to whole seconds, and so may a clock of the record be.
+# A `Date` is cut to whole seconds, and so may be the record's clock.
 _LEAST_SECONDS = 1.0
-# Of ISO-8601, or of ServiceStack's `/Date(ms+0000)/`.
+# In ISO-8601, or in ServiceStack's `/Date(ms+0000)/`.
 _OFFSET = re.compile(r"(?:Z|[+-][0-9]{2}:?[0-9]{2})(?:\)/)?\Z")
 
 
 def proves(body: Wire, read: Read) -> Proof:
-    """An update merges, so that equal members alone may be an earlier one's: `Updated` is later than the sending.
+    """Requires equal members, and an `Updated` later than the sending: an earlier update may have set equal members.
 
-    That updates set it is assumed. A created access key has an id that only the lost answer names: who made it cannot
-    be told. Raises the exception that stands for a member that is needed and could not be read.
+    Assumed: updates set `Updated`. Only the lost answer has the id of a created access key, so that nobody can tell who
+    created it. Raises the exception that stands for a needed member that could not be read.
     """
     if not shows(body, read.record):
         return Proof.DIFFERS
@@ -34,7 +34,7 @@ def proves(body: Wire, read: Read) -> Proof:
 
 
 def updated_since(read: Read) -> bool:
-    """Whether `Updated` has an offset and is later than the sending, by the backend's clock, by more than a second."""
+    """Whether `Updated` has an offset and is more than a second later than the sending, by the backend's clock."""
     if read.ahead is None:
         return False
     text = member(read.data, "Updated")
@@ -48,7 +48,7 @@ def updated_since(read: Read) -> bool:
 
 
 def _says_something(body: Wire) -> bool:
-    """Whether any member was sent that a record can show: an empty object or list, or an id alone, is none."""
+    """Whether any sent member can be seen in a record. An empty object or list, or an id alone, cannot."""
     items = [*(body.get("CustomFields") or []), *(body.get("AccessKeys") or [])]
     flat = [value for value in body.values() if not isinstance(value, list | dict)]
     inner = [name for item in items for name in item if name != "Id"]
@@ -56,7 +56,7 @@ def _says_something(body: Wire) -> bool:
 
 
 def shows(body: Wire, record: Any) -> bool:
-    """Whether every member that was sent is in the record, and no key that was to be deleted."""
+    """Whether every sent member is in the record, and no deleted key is."""
     sent_values = {item.get("Id"): item["Value"] for item in body.get("CustomFields") or [] if "Value" in item}
     sent_keys = [key for key in body.get("AccessKeys") or [] if key.get("Id") is not None]
     deleted = [key.get("Id") for key in body.get("AccessKeysToDelete") or []]
@@ -68,7 +68,7 @@ def shows(body: Wire, record: Any) -> bool:
         and _equal(body.get("InvoiceAddress") or {}, record.invoice_address)
         and all(_equal({"Value": value}, values.get(field)) for field, value in sent_values.items())
         and all(_equal(key, keys.get(key["Id"])) for key in sent_keys)
-        # Where the record names no keys at all, that one of them is gone is not shown.
+        # If the record names no keys at all, it does not show that one of them is gone.
         and not (deleted and record.access_keys is None)
         and not any(key_id in keys for key_id in deleted)
     )
@@ -79,7 +79,7 @@ def _items(items: Any) -> list[Any]:
 
 
 def _equal(sent: Wire, read: Any) -> bool:
-    """Whether an object that was read has the members that were sent."""
+    """Whether an object of the read has the members that were sent."""
     if not sent:
         return True
     if readable(read) is None:
@@ -89,5 +89,5 @@ def _equal(sent: Wire, read: Any) -> bool:
 
 
 def _same(sent: Any, read: Any) -> bool:
-    # A cleared text may be read as left out, and false is a bool's default.
+    # A cleared text may be absent from the read, and so may false, which is a bool's default.
     return bool(sent == read or (sent in {"", False} and read is None))

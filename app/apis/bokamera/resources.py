@@ -1,4 +1,4 @@
-"""What the seam knows of BokaMera's customers: requests, answers, proof, texts.
+"""BokaMera's customers for `app.updates`: requests, answers, proof, texts.
 
 https://api.bokamera.se/xml/metadata?lang=kotlin&op=UpdateCustomer; the read is the list `GET /customers`, filtered.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.updates.resource import Options, Target, UpdateRequest
     from app.upstream.exchange import Answer
 
-# What an update can change, by the names of the record.
+# Members that an update can change, by the record's names.
 _CHANGED = (
     "firstname",
     "lastname",
@@ -37,7 +37,7 @@ _CHANGED = (
     "subscribedToNewsletter",
     "invoiceAddress",
 )
-# Members of a list's items that have to be asked for, and the flag that asks.
+# Members of a list's items that a request has to ask for, with the flag that does so.
 INCLUDED = {
     "CustomFields": "IncludeCustomFields",
     "CustomFieldValues": "IncludeCustomFieldValues",
@@ -62,16 +62,16 @@ def _put(customer_id: str, options: Options) -> Target:
 
 
 def _pick(answer: Answer, data: Any, customer_id: str) -> Wire | None:
-    """The asked record of a bare list or of `{Results}`; None for an empty list."""
+    """The requested record from a bare list or from `{Results}`; None for an empty list."""
     records = data if isinstance(data, list) else member(data, "Results")
     if not isinstance(records, list):
         raise unreadable(NAME, answer, "the answer is no list")
-    asked = (
+    matching = (
         record for record in records if isinstance(record, dict) and is_record(BOOKING_CUSTOMERS, record, customer_id)
     )
-    record = next(asked, None)
+    record = next(matching, None)
     if record is None and records:
-        # The filter was not applied: that the customer is unknown cannot be concluded.
+        # The backend did not apply the filter, so that the customer may exist.
         raise unreadable(NAME, answer, "the list does not hold the asked customer")
     return record
 
@@ -115,7 +115,7 @@ BOOKING_CUSTOMERS = Resource(
     unknown=(BOOKING_CUSTOMER_NOT_FOUND,),
     # An empty list.
     missing_status=200,
-    # A customer is told from any other object by a member that only a record has.
+    # A member that only a customer has tells it from any other object.
     marks=(
         "Firstname",
         "Lastname",

@@ -1,4 +1,4 @@
-"""What is BokaMera's own about its routes, and a token endpoint."""
+"""BokaMera's own part of its sandbox routes, and a token endpoint."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def routes(_settings: BokameraSettings, store: Store, tokens: TokenEndpoint | No
     return [*SANDBOX.routes(backend), Route("/token", tokens.endpoint, methods=["POST"])]
 
 
-# Assumed: how many customers a page has where the request does not say, and at most.
+# Assumed: the default and the greatest number of customers on a page.
 _TAKE = 100
 _MOST = 1000
 
 
 def _form(request: Request) -> Format:
-    """What the answer is written in: `?format=`, the suffix or `Accept`, in ServiceStack's order; JSON otherwise."""
-    asked = query_of(request).get("format", "").casefold() or request.url.path.rpartition(".")[2].casefold()
-    if asked in {"json", "jsv"}:
-        return cast("Format", asked)
+    """The format of the answer: `?format=`, the suffix or `Accept`, in ServiceStack's order; JSON otherwise."""
+    suffix = query_of(request).get("format", "").casefold() or request.url.path.rpartition(".")[2].casefold()
+    if suffix in {"json", "jsv"}:
+        return cast("Format", suffix)
     return "jsv" if "jsv" in request.headers.get("accept", "").casefold() else "json"
 
 
 def _decode(request: Request, body: bytes) -> Any:
-    """The body by its `Content-Type`; none is an empty request."""
+    """Decodes the body by its `Content-Type`. No body is an empty request."""
     if not body.strip():
         return {}
     is_jsv = "jsv" in request.headers.get("content-type", "").casefold()
@@ -80,7 +80,7 @@ def _guid(text: str) -> str:
 
 def _invalid(_resource: Resource, name: str, text: str) -> GatewayErrors:
     """ServiceStack's answer to a path or query value that does not fit, `StringMapTypeDeserializer`."""
-    # `id` and `companyId` are arguments of the mutation; `CustomerId` is the list's alone.
+    # `id` and `companyId` are arguments of the mutation. `CustomerId` belongs to the list alone.
     path = (name[0].lower() + name[1:],)
     return GatewayErrors(
         [refusal(SERIALIZATION_FAILED, f"'{text[:100]}' is an Invalid value for '{name}'", input_path=path)]
@@ -88,22 +88,22 @@ def _invalid(_resource: Resource, name: str, text: str) -> GatewayErrors:
 
 
 def _shown(request: Request, _resource: Resource, record: Wire | None) -> Wire:
-    """The page of a list with one customer or none."""
-    customers = [] if record is None else [_with_what_was_asked_for(request, record)]
+    """A list page with one customer or none."""
+    customers = [] if record is None else [_with_included_members(request, record)]
     return {"Offset": 0, "Total": len(customers), "Results": customers}
 
 
-def _with_what_was_asked_for(request: Request, record: Wire) -> Wire:
-    asked = query_of(request)
+def _with_included_members(request: Request, record: Wire) -> Wire:
+    query = query_of(request)
     return {
         name: value
         for name, value in record.items()
         if name != "ResponseStatus"
-        and (name not in INCLUDED or asked.get(INCLUDED[name].casefold(), "").casefold() == "true")
+        and (name not in INCLUDED or query.get(INCLUDED[name].casefold(), "").casefold() == "true")
     }
 
 
-def _asked(request: Request, listing: Listing) -> ListRequest:
+def _list_request(request: Request, listing: Listing) -> ListRequest:
     query = query_of(request)
     text = query.get("companyid", "")
     arguments = {"search": query["search"]} if query.get("search") else {}
@@ -113,13 +113,13 @@ def _asked(request: Request, listing: Listing) -> ListRequest:
     return ListRequest(listing, arguments, take, whole_number(query.get("skip"), 0, 2**31 - 1), counts=True)
 
 
-def _shown_page(request: Request, asked: ListRequest, page: ListPage) -> Wire:
-    customers = [_with_what_was_asked_for(request, item) for item in page.items]
-    return {"Offset": asked.offset, "Total": page.total, "Results": customers}
+def _shown_page(request: Request, list_request: ListRequest, page: ListPage) -> Wire:
+    customers = [_with_included_members(request, item) for item in page.items]
+    return {"Offset": list_request.offset, "Total": page.total, "Results": customers}
 
 
 def _failed(request: Request) -> Answer:
-    """Any other exception is ServiceStack's 500, the type's name its code."""
+    """Any other exception is ServiceStack's 500 with the type's name as its code."""
     backend = BackendAnswer(NAME, 500, "Exception")
     error = GatewayError(SERIALIZATION_FAILED, "The service failed.", backend=backend, input_path=())
     return render(error, _form(request))
@@ -138,7 +138,7 @@ SANDBOX = Sandbox(
     write=lambda request, data: write(data, 200, _form(request)),
     bad_id=_invalid,
     listings=LISTINGS,
-    asked=_asked,
+    list_request=_list_request,
     shown_page=_shown_page,
     suffixes=(".json", ".jsv"),
 )

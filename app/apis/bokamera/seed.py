@@ -25,7 +25,7 @@ CUSTOMERS = Collection(
     "bokamera_customers",
     Listing(
         sort=_full_name,
-        # Assumed: `Search` finds a part of a name, of the e-mail or of the phone.
+        # Assumed: `Search` matches a part of a name, of the e-mail or of the phone.
         search=lambda document: "\n".join(
             (_full_name(document), str(document.get("Email") or ""), str(document.get("Phone") or ""))
         ),
@@ -54,12 +54,12 @@ _MORE_CUSTOMERS = range(1001, 1083)
 
 
 def digest(secret: str) -> str:
-    """Keys, bearers and passwords are kept as digests: the store's file shows none."""
+    """Keys, bearers and passwords are stored as digests, so that the store's file shows none."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def bearer_of(username: str) -> str:
-    """The bearer of a user that never expires."""
+    """A user's bearer that never expires."""
     return f"demo-{username}"
 
 
@@ -76,7 +76,7 @@ def seed() -> Iterator[tuple[Collection, Record]]:
             CUSTOMERS,
             Record(customer_id, _customer(customer_id, number, first, last, company, account, key), owner=company),
         )
-    # More than one page of them, made by rule. They have no account and no access key.
+    # More customers than one page, made by rule. They have no account and no access key.
     for number in _MORE_CUSTOMERS:
         customer_id = f"b0000000-0000-4000-8000-{number:012}"
         first, last = _FIRST_NAMES[number % len(_FIRST_NAMES)], _LAST_NAMES[number % len(_LAST_NAMES)]

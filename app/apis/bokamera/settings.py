@@ -24,9 +24,9 @@ _MEDIA = {
     "jsv": Media("text/jsv", "text/jsv", jsv.encode),
 }
 _LANGUAGES = Languages("x-language", ("sv", "en"))
-# What `check` names for a reason that BokaMera answers.
+# The settings that `check` names for a reason that BokaMera answers.
 BLAME = {
-    # The token was issued a moment ago, so that the other credential is the wrong one.
+    # The token was issued a moment ago, so that the key must be wrong.
     "NOT_AUTHENTICATED": ("api_key",),
     "UNDOCUMENTED_UNAUTHENTICATED": ("api_key",),
     "CREDENTIALS_MALFORMED": ("api_key",),

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from app.updates.local import LocalCall
     from app.updates.resource import Options, Resource, UpdateRequest
 
-# Only other processes are raced; each lost race is another's progress, so this many in a row do not happen.
+# Only other processes compete, and each lost race is another's progress: this many in a row do not happen.
 _ATTEMPTS = 1000
 _BEARER = "bearer "
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who asks. An administrator may do what the page says for the customers of one company."""
+    """The caller. An administrator may change the customers of one company, as the page says."""
 
     name: str
     administrator_of: str | None
@@ -65,13 +65,13 @@ def _now() -> str:
 
 
 def demo_credentials(settings: BokameraSettings) -> dict[str, str]:
-    """Without credentials of the caller or the settings, the demo administrator's are used."""
+    """The demo administrator's credentials, where neither the caller nor the settings have any."""
     key = API_KEY if settings.api_key is None else settings.api_key.get_secret_value()
     return {"x-api-key": key, "authorization": f"Bearer {bearer_of(ADMINISTRATOR)}"}
 
 
 class BokameraRules:
-    """BokaMera as documented, over a store on this machine.
+    """BokaMera as documented, over a local store.
 
     `issued` names the user of a bearer that the sandbox's token endpoint issued.
     """
@@ -90,7 +90,7 @@ class BokameraRules:
 
     async def update(self, request: UpdateRequest, call: LocalCall) -> Wire:
         customer_id, company_id = request.id, request.options.get("company_id")
-        # The lock keeps merges of this process from losing the race again and again; the version decides.
+        # The lock keeps this process's merges from losing the race again and again. The version decides.
         lock = self._locks.setdefault(customer_id, asyncio.Lock())
         await _acquired(lock, call)
         try:
@@ -120,20 +120,20 @@ class BokameraRules:
         if record is None:
             return None
         if record.document["Account"] != facts.user.name and facts.user.administrator_of != record.owner:
-            # Assumed: the refusal that is documented for the update.
+            # Assumed: the refusal that the update documents.
             raise refusal(ACTION_NOT_ALLOWED)
         if company_id is not None and company_id != record.owner:
             return None
         return answered(customer_id, record.document, facts.company)
 
     async def page(self, request: ListRequest, call: LocalCall) -> ListPage:
-        """Administrators see the customers of their company; assumed: others see those that have their account."""
-        asked = request.arguments.get("company_id")
+        """Administrators see their company's customers; assumed: other users see those with their account."""
+        company_id = request.arguments.get("company_id")
         async with until(call.deadline, ANSWER_TIMED_OUT):
             user = (await self._facts("", call)).user
             if user.administrator_of is None:
-                selection = Selection(asked, any_owner=asked is None, match=user.name)
-            elif asked is None or asked == user.administrator_of:
+                selection = Selection(company_id, any_owner=company_id is None, match=user.name)
+            elif company_id is None or company_id == user.administrator_of:
                 selection = Selection(user.administrator_of)
             else:
                 raise refusal(ACTION_NOT_ALLOWED, input_path=("companyId",))
@@ -147,7 +147,7 @@ class BokameraRules:
         return replace(page, items=items)
 
     async def _facts(self, customer_id: str, call: LocalCall) -> _Facts:
-        """Who asks, and for what, in two look-ups.
+        """The user, the customer and the company of a call, in two look-ups.
 
         Both the key and the bearer are needed, as the validator IsAuthenticated says. Raises the documented 401.
         """
@@ -155,14 +155,14 @@ class BokameraRules:
         bearer = headers.get("authorization", "")
         token = bearer[len(_BEARER) :].strip() if bearer[: len(_BEARER)].casefold() == _BEARER else ""
         key_id, bearer_id = digest(headers.get("x-api-key", "").strip().casefold()), digest(token)
-        found = await self._store.get_many([(API_KEYS, key_id), (BEARERS, bearer_id), (CUSTOMERS, customer_id)])
-        key, fixed = found.get((API_KEYS, key_id)), found.get((BEARERS, bearer_id))
-        record = found.get((CUSTOMERS, customer_id))
+        records = await self._store.get_many([(API_KEYS, key_id), (BEARERS, bearer_id), (CUSTOMERS, customer_id)])
+        key, fixed = records.get((API_KEYS, key_id)), records.get((BEARERS, bearer_id))
+        record = records.get((CUSTOMERS, customer_id))
         name = fixed.document["User"] if fixed is not None else self._issued(token)
         if key is None or not key.document["Active"] or name is None:
             raise refusal(NOT_AUTHENTICATED)
-        wanted = [(USERS, name)] if record is None else [(USERS, name), (COMPANIES, str(record.owner))]
-        more = await self._store.get_many(wanted)
+        keys = [(USERS, name)] if record is None else [(USERS, name), (COMPANIES, str(record.owner))]
+        more = await self._store.get_many(keys)
         user = more.get((USERS, name))
         if user is None:
             raise refusal(NOT_AUTHENTICATED)
@@ -179,15 +179,15 @@ async def _acquired(lock: asyncio.Lock, call: LocalCall) -> None:
 
 
 def _check_may_change(user: User, record: Record, company_id: str | None) -> None:
-    """Users change themselves; administrators the customers of their company, until one has an account of its own."""
+    """Users may change themselves; administrators their company's customers that have no account of their own."""
     account = record.document["Account"]
     if account == user.name:
         if company_id is not None and company_id != record.owner:
-            # Assumed: there is no such customer in that company.
+            # Assumed: that company has no such customer.
             raise refusal(BOOKING_CUSTOMER_NOT_FOUND)
         return
     company = company_id or user.administrator_of
-    # Another company's customer, or another company asked for: not the administrator's to change (assumed: this row).
+    # Another company's customer, or another company requested: the administrator may not change it (assumed: this row).
     if (
         account is not None
         or user.administrator_of is None

@@ -1,7 +1,7 @@
 """The sandbox's token endpoint: OpenID Connect's password and refresh grants for the store's users.
 
 Shapes: https://github.com/bokamera/api-examples (Keycloak's), RFC 6749 sections 4.3, 5.2 and 6. Tokens live in this
-process alone, shortly.
+process alone, and not for long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REFRESH_LIFETIME = 1800.0
 
 
 class TokenEndpoint:
-    """`requests` counts what was asked of it. `lifetime` is an access token's, in seconds of `clock`."""
+    """`requests` counts the requests. `lifetime` is an access token's, in seconds of `clock`."""
 
     def __init__(
         self, store: Store, *, lifetime: float = _LIFETIME, clock: Callable[[], float] = time.monotonic
@@ -47,7 +47,7 @@ class TokenEndpoint:
         return self._valid(self._access, token)
 
     def expire(self) -> None:
-        """Every access token is expired from now on; refresh tokens stay."""
+        """Expires every access token. Refresh tokens stay valid."""
         self._access.clear()
 
     async def endpoint(self, request: Request) -> Response:
@@ -68,8 +68,8 @@ class TokenEndpoint:
 
     async def _checked(self, username: str, password: str) -> str | None:
         user = await self._store.get(USERS, username) if "\x00" not in username else None
-        known = "" if user is None else user.document["PasswordSha256"]
-        return user.id if user is not None and hmac.compare_digest(known, digest(password)) else None
+        stored_hash = "" if user is None else user.document["PasswordSha256"]
+        return user.id if user is not None and hmac.compare_digest(stored_hash, digest(password)) else None
 
     def _valid(self, tokens: dict[str, tuple[str, float]], token: str) -> str | None:
         user, until = tokens.get(token, (None, 0.0))

@@ -1,8 +1,7 @@
 """Booking customers in GraphQL, and the one mapping to and from BokaMera's JSON.
 
 Fields: https://testapi.bokamera.se/jsv/metadata?op=UpdateCustomer. BokaMera spells everything in PascalCase.
-
-Annotations are no texts here: each would be compiled at each start.
+Annotations are objects, not strings: strings would be compiled at each start.
 """
 
 from collections.abc import Iterator
@@ -16,14 +15,14 @@ from app.mapping.scalars import UUID, DateTime
 from app.mapping.wire import arguments_of, wire
 from app.updates.revision import revision_field
 
-# The company's definitions are no state of a customer.
+# The company's field definitions are not part of a customer.
 NO_STATE = ("customFields",)
 _MERGED = " Left out, it stays as it is; an empty text clears it; null is refused."
 _KEPT = " Left out, nothing of it changes; null is refused."
 _PART = " Null is refused."
 
 
-def _given(name: str, description: str, rule: str = _MERGED) -> Any:
+def _optional(name: str, description: str, rule: str = _MERGED) -> Any:
     """An optional member of an update."""
     return strawberry.field(default=UNSET, description=description + rule, metadata=wire(name))
 
@@ -84,27 +83,29 @@ class InvoiceAddressInput:
     description="What is to change in a booking customer. BokaMera merges it: what is left out stays as it is."
 )
 class UpdateBookingCustomerInput:
-    firstname: str | None = _given("Firstname", "First name.")
-    lastname: str | None = _given("Lastname", "Last name.")
-    phone: str | None = _given("Phone", "Telephone number.")
-    email: str | None = _given("Email", "E-mail address.")
-    custom_fields: list[BookingCustomFieldInput] | None = _given(
+    firstname: str | None = _optional("Firstname", "First name.")
+    lastname: str | None = _optional("Lastname", "Last name.")
+    phone: str | None = _optional("Phone", "Telephone number.")
+    email: str | None = _optional("Email", "E-mail address.")
+    custom_fields: list[BookingCustomFieldInput] | None = _optional(
         "CustomFields",
         "New values of custom fields, by the field's id; fields that are not listed stay as they are.",
         _KEPT,
     )
-    access_keys: list[AccessKeyInput] | None = _given(
+    access_keys: list[AccessKeyInput] | None = _optional(
         "AccessKeys",
         "Access keys to create (without id) or to change (with id); keys that are not listed stay as they are.",
         _KEPT,
     )
-    access_keys_to_delete: list[AccessKeyToDeleteInput] | None = _given(
+    access_keys_to_delete: list[AccessKeyToDeleteInput] | None = _optional(
         "AccessKeysToDelete", "Access keys to delete, by id.", _KEPT
     )
-    subscribed_to_newsletter: bool | None = _given(
+    subscribed_to_newsletter: bool | None = _optional(
         "SubscribedToNewsletter", "Whether the customer receives the newsletter.", _KEPT
     )
-    invoice_address: InvoiceAddressInput | None = _given("InvoiceAddress", "Where invoices to the customer go.", _KEPT)
+    invoice_address: InvoiceAddressInput | None = _optional(
+        "InvoiceAddress", "Where invoices to the customer go.", _KEPT
+    )
 
 
 @strawberry.type(description="One of the values that a drop-down custom field offers.")
@@ -195,10 +196,10 @@ class BookingCustomer:
 
 
 def refuse_inexpressible(value: UpdateBookingCustomerInput) -> None:
-    """Refuses what a request to BokaMera cannot say: null, which it takes for absent, and text that is no Unicode."""
-    found = list(_inexpressible(arguments_of(value), ("input",)))
-    if found:
-        raise GatewayErrors(found)
+    """Refuses what a request to BokaMera cannot express: null, which it reads as absent, and invalid Unicode."""
+    errors = list(_inexpressible(arguments_of(value), ("input",)))
+    if errors:
+        raise GatewayErrors(errors)
 
 
 def _written(path: InputPath) -> str:
