@@ -49,22 +49,22 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
-    command = given.command or "serve"
+    options = _parser().parse_args(arguments)
+    command = options.command or "serve"
     if command != "serve":
         gc.enable()
     try:
         if command in {"schema", "typescript", "apply"}:
-            return _with_schema(command, given)
+            return _with_schema(command, options)
         if command == "check":
             logs.configure("error", "auto")
             from app.check import check, undocumented  # noqa: PLC0415 - a server loads nothing of it
 
-            return (undocumented if given.undocumented else check)(APIS, sys.stdout, as_json=given.json)
+            return (undocumented if options.undocumented else check)(APIS, sys.stdout, as_json=options.json)
         settings = read_settings(APIS)
         if command == "journal":
             logs.configure("error", "auto")
-            return history.history(settings.gateway.store_url, given, sys.stdout)
+            return history.history(settings.gateway.store_url, options, sys.stdout)
         _configure_logs(settings)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server knows what to do with it
         return _serve(settings) if command == "serve" else _sandbox(settings)
@@ -95,13 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _with_schema(command: str, given: argparse.Namespace) -> int:
+def _with_schema(command: str, options: argparse.Namespace) -> int:
     """The commands that need no settings."""
     schema = build_schema(APIS)
     if command == "apply":
         from app.apply.command import apply  # noqa: PLC0415 - what it draws with is of no use to a server
 
-        return apply(given, schema._schema)  # noqa: SLF001 - Strawberry's only handle
+        return apply(options, schema._schema)  # noqa: SLF001 - Strawberry's only handle
     if command == "schema":
         sys.stdout.write(f"{print_sdl(schema)}\n")
     else:
@@ -125,28 +125,28 @@ def _configure_logs(settings: Settings) -> None:
 
 
 def _serve(settings: Settings) -> int:
-    given = settings.gateway
+    gateway = settings.gateway
     check_settings(settings, APIS)
-    several = given.workers > 1
+    several = gateway.workers > 1
     # With several workers each makes its own; this one shows that it can be made.
     app = create_app(replace(settings, traces=settings.traces and not several))
     if any(api.mode == "local" for api in settings.apis.values()):
         # Opened once here, so that a store that cannot be used ends the start with one line.
         asyncio.run(_open_and_close(settings))
-    elif given.journal:
+    elif gateway.journal:
         asyncio.run(_journal_opens(settings))
-    listening = bound_socket(given.host, given.port)
+    listening = bound_socket(gateway.host, gateway.port)
     modes = ", ".join(f"{api.title}: {_where(settings, api.name)}" for api in APIS)
     log.info("GraphQL gateway on %s/graphql (%s)", address_of(listening), modes)
     bounds: dict[str, Any] = {
-        "grace": given.shutdown_seconds,
-        "max_head_bytes": given.max_head_bytes,
-        "head_seconds": given.head_seconds,
-        "keep_alive_seconds": given.keep_alive_seconds,
-        "shutdown_delay_seconds": given.shutdown_delay_seconds,
+        "grace": gateway.shutdown_seconds,
+        "max_head_bytes": gateway.max_head_bytes,
+        "head_seconds": gateway.head_seconds,
+        "keep_alive_seconds": gateway.keep_alive_seconds,
+        "shutdown_delay_seconds": gateway.shutdown_delay_seconds,
         # The endpoint answers before these are over.
-        "body_seconds": 2 * given.body_seconds,
-        "answer_seconds": given.request_seconds + 60,
+        "body_seconds": 2 * gateway.body_seconds,
+        "answer_seconds": gateway.request_seconds + 60,
     }
     settle()
     if not several:
@@ -154,7 +154,7 @@ def _serve(settings: Settings) -> int:
     with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
         if settings.metrics_folder is None:
             share_metrics(Path(folder))
-        return run_workers("app.__main__:worker_app", listening, given.workers, **bounds)
+        return run_workers("app.__main__:worker_app", listening, gateway.workers, **bounds)
 
 
 def _where(settings: Settings, name: str) -> str:
@@ -163,14 +163,14 @@ def _where(settings: Settings, name: str) -> str:
 
 
 def _sandbox(settings: Settings) -> int:
-    given = settings.gateway
+    gateway = settings.gateway
     asyncio.run(_open_and_close(settings))
-    listening = bound_socket(given.sandbox_host, given.sandbox_port)
+    listening = bound_socket(gateway.sandbox_host, gateway.sandbox_port)
     url = address_of(listening)
     log.info("Sandbox of the REST APIs on %s. Start a gateway in front of it with these settings:", url)
     sys.stdout.write("".join(f"export {line}\n" for line in sandbox_settings(url)))
     sys.stdout.flush()
-    return run(create_sandbox(settings), listening, grace=given.shutdown_seconds)
+    return run(create_sandbox(settings), listening, grace=gateway.shutdown_seconds)
 
 
 def sandbox_settings(url: str) -> list[str]:

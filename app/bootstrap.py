@@ -109,13 +109,13 @@ class Backends:
             await self._open_journal()
 
     async def _open_journal(self) -> None:
-        given = self.settings.gateway
+        gateway = self.settings.gateway
         try:
             observer = None if self.telemetry is None else self.telemetry.metrics
-            settings = given.journal_settings(given.backend_seconds)
+            settings = gateway.journal_settings(gateway.backend_seconds)
             journal = await Journal.open(await self.any_store(), settings, observer)
         except StoreUnavailableError as error:
-            if given.journal:
+            if gateway.journal:
                 raise
             log.warning("no journal is kept, and idempotency keys are refused: %s", error)
             return
@@ -128,15 +128,15 @@ class Backends:
         keeper.start()
 
     def _upstream(self, name: str, url: str) -> Upstream:
-        told = self.telemetry
-        observer = None if told is None else told.operations
-        traces = None if told is None else told.traces
+        telemetry = self.telemetry
+        observer = None if telemetry is None else telemetry.operations
+        traces = None if telemetry is None else telemetry.traces
         limits, transport = limits_of(self.settings), self._transports.get(name)
         return Upstream(name, url, limits, transport, observer=observer, tracer=traces)
 
     def _observed(self, store: SqlStore) -> SqlStore:
-        told = self.telemetry
-        return store if told is None else ObservedStore(store, told.metrics, told.traces)
+        telemetry = self.telemetry
+        return store if telemetry is None else ObservedStore(store, telemetry.metrics, telemetry.traces)
 
     async def any_store(self) -> SqlStore:
         """The store for the journal and undocumented answers; without a local backend opened for them alone."""
@@ -151,8 +151,8 @@ class Backends:
     async def ready(self) -> bool | str:
         """True, or the name of the part that cannot be used."""
         for part in self._readiness:
-            if (found := await part()) is not True:
-                return found
+            if (state := await part()) is not True:
+                return state
         return bool(self.by_name)
 
     async def aclose(self) -> None:
@@ -179,14 +179,14 @@ def edge_settings(gateway: GatewaySettings) -> EdgeSettings:
     )
 
 
-def _own_names(given: GatewaySettings) -> tuple[str, ...]:
+def _own_names(gateway: GatewaySettings) -> tuple[str, ...]:
     """An open gateway on this machine answers for this machine's names alone.
 
     Else a web page could reach it from a browser here, by a name of its own that it lets point to 127.0.0.1.
     """
-    if authenticates(given) or not is_loopback_host(given.host):
+    if authenticates(gateway) or not is_loopback_host(gateway.host):
         return ()
-    return ("localhost", "127.0.0.1", "[::1]", f"[{given.host}]" if ":" in given.host else given.host)
+    return ("localhost", "127.0.0.1", "[::1]", f"[{gateway.host}]" if ":" in gateway.host else gateway.host)
 
 
 def create_app(
@@ -295,23 +295,23 @@ class Telemetry:
 
 def entrance_of(settings: Settings, apis: Sequence[Api], transport: httpx.AsyncBaseTransport | None = None) -> Entrance:
     """Who may call. Raises SettingsError for an unusable file of keys or tokens."""
-    given = settings.gateway
+    gateway = settings.gateway
     signed: dict[str, Any] = {
-        "issuer": given.jwt_issuer,
-        "audience": given.jwt_audience,
-        "algorithm": given.jwt_algorithm,
-        "audience_claim": given.jwt_audience_claim,
-        "scope_claims": given.jwt_scope_claim,
-        "scope_prefix": given.jwt_scope_prefix or "",
+        "issuer": gateway.jwt_issuer,
+        "audience": gateway.jwt_audience,
+        "algorithm": gateway.jwt_algorithm,
+        "audience_claim": gateway.jwt_audience_claim,
+        "scope_claims": gateway.jwt_scope_claim,
+        "scope_prefix": gateway.jwt_scope_prefix or "",
     }
     try:
         return Entrance(
-            tokens=given.caller_tokens,
-            tokens_file=given.caller_tokens_file,
+            tokens=gateway.caller_tokens,
+            tokens_file=gateway.caller_tokens_file,
             known_scopes=known_scopes(apis),
-            signed=None if given.jwt_issuer is None or given.jwt_audience is None else signed,
-            jwks_url=given.jwt_jwks_url,
-            key_file=given.jwt_key_file,
+            signed=None if gateway.jwt_issuer is None or gateway.jwt_audience is None else signed,
+            jwks_url=gateway.jwt_jwks_url,
+            key_file=gateway.jwt_key_file,
             limits=limits_of(settings),
             transport=transport,
         )
@@ -340,8 +340,8 @@ def create_sandbox(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         opened = store or await open_store_for(settings, apis)
         try:
-            seen = opened if traced is None else ObservedStore(opened, traces=traced)
-            app.router.routes.extend(sandbox_routes(settings, apis, seen))
+            observed = opened if traced is None else ObservedStore(opened, traces=traced)
+            app.router.routes.extend(sandbox_routes(settings, apis, observed))
             yield
         finally:
             if traced is not None:

@@ -72,10 +72,10 @@ class _Watched(Upstream):
 def _skew(headers: Mapping[str, str], now: float) -> float | None:
     """RFC 9110 section 6.6.1: whole seconds, so that less than one of them says nothing."""
     try:
-        found = parsedate_to_datetime(headers.get("date", "")).timestamp() - now
+        skew = parsedate_to_datetime(headers.get("date", "")).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
-    return math.copysign(max(0.0, abs(found) - 1.0), found)
+    return math.copysign(max(0.0, abs(skew) - 1.0), skew)
 
 
 async def findings(
@@ -91,12 +91,12 @@ async def findings(
         create_app(_without_traces(settings), apis)
     except SettingsError as error:
         return [_of_problem(problem) for problem in error.problems]
-    found = [Finding("settings", "ok", "known and well formed"), _address(settings), await _store(settings, apis)]
+    results = [Finding("settings", "ok", "known and well formed"), _address(settings), await _store(settings, apis)]
     skews: dict[str, float] = {}
     # One after another, so that the lines of a failure stand together in the log.
     for api in apis:
-        found += await _backend(settings, api, (transports or {}).get(api.name), skews)
-    return [*found, _clock(skews), await _callers(settings, apis, transports), _router(settings), *_traces(settings)]
+        results += await _backend(settings, api, (transports or {}).get(api.name), skews)
+    return [*results, _clock(skews), await _callers(settings, apis, transports), _router(settings), *_traces(settings)]
 
 
 def _without_traces(settings: Settings) -> Settings:
@@ -203,9 +203,9 @@ def _clock(skews: Mapping[str, float]) -> Finding:
 async def _callers(
     settings: Settings, apis: Sequence[Api], transports: Mapping[str, httpx.AsyncBaseTransport] | None
 ) -> Finding:
-    given = settings.gateway
-    if not authenticates(given):
-        if is_loopback(f"http://{given.host}"):
+    gateway = settings.gateway
+    if not authenticates(gateway):
+        if is_loopback(f"http://{gateway.host}"):
             return Finding("callers", "ok", "anyone on this machine may call")
         text = "anyone who reaches this machine may call; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER"
         return Finding("callers", "warning", text, ("GATEWAY_CALLER_TOKENS",))
@@ -219,7 +219,7 @@ async def _callers(
         await entrance.aclose()
     names = list(dict.fromkeys(token.caller.name for token in entrance.tokens))
     kinds = [f"static tokens of {', '.join(names)}"] if names else []
-    kinds += [f"tokens of {urlsplit(given.jwt_issuer).hostname or given.jwt_issuer}"] if given.jwt_issuer else []
+    kinds += [f"tokens of {urlsplit(gateway.jwt_issuer).hostname or gateway.jwt_issuer}"] if gateway.jwt_issuer else []
     return Finding("callers", "ok", f"authenticated by {' and '.join(kinds)}")
 
 
@@ -256,9 +256,9 @@ def _router(settings: Settings) -> Finding:
     return Finding("router", "ok", "a secret is demanded for _service and _entities")
 
 
-def table(found: Sequence[Finding]) -> Iterator[str]:
-    width = max(len(item.subject) for item in found)
-    for item in found:
+def table(results: Sequence[Finding]) -> Iterator[str]:
+    width = max(len(item.subject) for item in results)
+    for item in results:
         named = [name for name in item.settings if name not in item.text]
         tail = f"  [{', '.join(named)}]" if named else ""
         yield f"{item.state:<{_WIDTH}}{item.subject:<{width + 1}}{item.text}{tail}"
@@ -266,12 +266,12 @@ def table(found: Sequence[Finding]) -> Iterator[str]:
 
 def check(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
     """Writes what was found; gives the exit code: 1 when anything failed."""
-    found = asyncio.run(findings(apis))
+    results = asyncio.run(findings(apis))
     if as_json:
-        out.write(json.dumps([asdict(item) for item in found], indent=2) + "\n")
+        out.write(json.dumps([asdict(item) for item in results], indent=2) + "\n")
     else:
-        out.writelines(f"{line}\n" for line in table(found))
-    return int(any(item.state == "failed" for item in found))
+        out.writelines(f"{line}\n" for line in table(results))
+    return int(any(item.state == "failed" for item in results))
 
 
 def undocumented(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
@@ -280,7 +280,7 @@ def undocumented(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
     Raises SettingsError, StoreUnavailableError.
     """
     settings = read_settings(apis)
-    records = asyncio.run(_kept(settings, apis))
+    records = asyncio.run(_stored_records(settings, apis))
     if as_json:
         entries = [{"fingerprint": item.id, **item.document, "row": as_row(item)} for item in records]
         out.write(json.dumps(entries, indent=2, default=str, ensure_ascii=False) + "\n")
@@ -294,7 +294,7 @@ def undocumented(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
     return 0
 
 
-async def _kept(settings: Settings, apis: Sequence[Api]) -> list[Record]:
+async def _stored_records(settings: Settings, apis: Sequence[Api]) -> list[Record]:
     if UNDOCUMENTED.name not in (await look_at(settings.gateway.store_url) or ()):
         return []
     store = await open_store(settings.gateway.store_url, [UNDOCUMENTED], [])

@@ -65,10 +65,10 @@ class Settings:
     def secrets(self) -> list[str]:
         """Every credential among the settings, for the log to leave out."""
         models: list[BaseModel] = [self.gateway, *self.apis.values()]
-        found = [value.get_secret_value() for model in models for _, value in model if isinstance(value, SecretStr)]
+        values = [value.get_secret_value() for model in models for _, value in model if isinstance(value, SecretStr)]
         proxy = self.gateway.proxy_url
         urls = [self.gateway.store_url, *([proxy.get_secret_value()] if proxy is not None else [])]
-        return [*found, *(password for url in urls for password in passwords_in(url))]
+        return [*values, *(password for url in urls for password in passwords_in(url))]
 
 
 def read_settings(
@@ -76,7 +76,7 @@ def read_settings(
 ) -> Settings:
     """The settings from `environment` (the process's by default) over `env_file`. Raises SettingsError."""
     environment = os.environ if environment is None else environment
-    settings = parse_settings(apis, _given(environment, env_file))
+    settings = parse_settings(apis, _own_variables(environment, env_file))
     folder = environment.get(METRICS_FOLDER)
     return replace(
         settings,
@@ -96,40 +96,40 @@ def share_metrics(folder: Path) -> None:
     os.environ[METRICS_FOLDER] = str(folder)
 
 
-def _traces(given: GatewaySettings, environment: Mapping[str, str]) -> bool:
+def _traces(gateway: GatewaySettings, environment: Mapping[str, str]) -> bool:
     """As https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ says."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    if given.traces is not None:
-        return given.traces
+    if gateway.traces is not None:
+        return gateway.traces
     exporter = environment.get("OTEL_TRACES_EXPORTER", "otlp")
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     return exporter == "otlp" and any(environment.get(name) for name in endpoints)
 
 
-def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
+def parse_settings(apis: Iterable[Api], variables: Mapping[str, str]) -> Settings:
     """The settings from variables with their prefix; every one must be known. Raises SettingsError."""
     by_api: dict[str, ApiSettings] = {}
     problems: list[str] = []
     remaining: dict[str, str] = {}
-    for variable, value in given.items():
+    for variable, value in variables.items():
         try:
             remaining[variable] = cleaned(value)
         except ValueError as error:
             problems.append(f"{variable}: {error}")
-    known = [PREFIX + name.upper() for name in GatewaySettings.model_fields]
+    known_names = [PREFIX + name.upper() for name in GatewaySettings.model_fields]
     for api in apis:
         prefix = f"{PREFIX}{api.name.upper()}_"
         names = {prefix + name.upper(): name for name in api.settings.model_fields}
-        known += names
+        known_names += names
         values = {name: remaining.pop(variable) for variable, name in names.items() if variable in remaining}
         by_api[api.name] = _validated(api.settings, prefix, values, problems)
     for variable in remaining:
-        if variable not in known:
-            near = guess(variable.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known])
+        if variable not in known_names:
+            near = guess(variable.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known_names])
             problems.append(f"{variable} is not a setting" + (f"; did you mean {PREFIX}{near}?" if near else ""))
     values = {
-        variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items() if variable in known
+        variable.removeprefix(PREFIX).lower(): value for variable, value in remaining.items() if variable in known_names
     }
     gateway = _validated(GatewaySettings, PREFIX, values, problems)
     settings = Settings(gateway, by_api, trust=Trust(further=gateway.ca_file))
@@ -141,7 +141,7 @@ def parse_settings(apis: Iterable[Api], given: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+def _own_variables(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
     """The variables with our prefix. An empty one counts as not given, as in a copied example file."""
     merged: dict[str, str | None] = {}
     if env_file is not None and env_file.is_file():
@@ -163,14 +163,14 @@ def _given(environment: Mapping[str, str], env_file: Path | None) -> dict[str, s
 
 def _lines(path: Path, lines: TextIO) -> Iterator[tuple[str, str | None]]:
     """Names and values of a `.env` file. A line of ours that python-dotenv would pass over stops the start."""
-    for found in parse_stream(lines):
-        unread = found.error or (found.key is not None and found.value is None)
-        text = found.original.string
+    for binding in parse_stream(lines):
+        unread = binding.error or (binding.key is not None and binding.value is None)
+        text = binding.original.string
         if unread and PREFIX in text.upper():
-            number = found.original.line + text[: -len(text.lstrip())].count("\n")
+            number = binding.original.line + text[: -len(text.lstrip())].count("\n")
             raise SettingsError(f"{path}: line {number} is not NAME=value")
-        if found.key is not None:
-            yield found.key, found.value
+        if binding.key is not None:
+            yield binding.key, binding.value
 
 
 def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems: list[str]) -> S:
@@ -220,32 +220,32 @@ def _sandbox_problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
 
 
 def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
-    given = settings.gateway
-    if given.trusted_only and given.trusted_documents is None:
+    gateway = settings.gateway
+    if gateway.trusted_only and gateway.trusted_documents is None:
         yield "GATEWAY_TRUSTED_ONLY: needs GATEWAY_TRUSTED_DOCUMENTS"
     yield from _tls_problems(settings)
-    yield from given.problems()
-    yield from _of_signed_tokens(given)
+    yield from gateway.problems()
+    yield from _of_signed_tokens(gateway)
     yield from _sandbox_problems(settings, apis)
     yield from _without_effect(settings, apis)
-    for token in given.caller_tokens:
+    for token in gateway.caller_tokens:
         if problem := unknown_scope(token, known_scopes(apis)):
             yield f"GATEWAY_CALLER_TOKENS: {problem}"
-    for api in apis if given.production else ():
+    for api in apis if gateway.production else ():
         if "mode" not in settings.apis[api.name].model_fields_set:
             yield f"GATEWAY_{api.name.upper()}_MODE: is not set; in production there is no default: write local or rest"
-    if authenticates(given):
+    if authenticates(gateway):
         return
-    if given.production:
+    if gateway.production:
         yield (
             "GATEWAY_PRODUCTION: callers must be authenticated; "
             "set GATEWAY_CALLER_TOKENS, or GATEWAY_JWT_ISSUER and what belongs to it"
         )
-    elif not is_loopback_host(given.host) and (
+    elif not is_loopback_host(gateway.host) and (
         holders := [api.title for api in apis if _has_credentials(settings.apis[api.name])]
     ):
         yield (
-            f"GATEWAY_HOST: {given.host} is open to other machines and the gateway has credentials of "
+            f"GATEWAY_HOST: {gateway.host} is open to other machines and the gateway has credentials of "
             f"{', '.join(holders)}; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER so that callers are authenticated, "
             "or listen on 127.0.0.1"
         )
@@ -257,30 +257,30 @@ def _tls_problems(settings: Settings) -> Iterator[str]:
         yield f"{name}: no certificate authority can be read from it"
 
 
-def _of_signed_tokens(given: GatewaySettings) -> Iterator[str]:
-    signed = (given.jwt_issuer, given.jwt_audience, given.jwt_jwks_url or given.jwt_key_file)
+def _of_signed_tokens(gateway: GatewaySettings) -> Iterator[str]:
+    signed = (gateway.jwt_issuer, gateway.jwt_audience, gateway.jwt_jwks_url or gateway.jwt_key_file)
     if any(signed) and not all(signed):
         missing = next(
             name for name, value in zip(("ISSUER", "AUDIENCE", "JWKS_URL"), signed, strict=True) if not value
         )
         yield f"GATEWAY_JWT_{missing}: is not set; {_JWT_NEEDS}"
-    if given.jwt_jwks_url and given.jwt_key_file:
+    if gateway.jwt_jwks_url and gateway.jwt_key_file:
         yield "GATEWAY_JWT_KEY_FILE: GATEWAY_JWT_JWKS_URL is set, too; only one of them can be"
-    if given.jwt_jwks_url and given.jwt_jwks_url.startswith("http:") and not is_loopback(given.jwt_jwks_url):
+    if gateway.jwt_jwks_url and gateway.jwt_jwks_url.startswith("http:") and not is_loopback(gateway.jwt_jwks_url):
         yield "GATEWAY_JWT_JWKS_URL: needs https, since whoever changes the keys on their way can sign any token"
 
 
 def _without_effect(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
     """Settings that look as if they did something."""
-    given, named = settings.gateway, settings.gateway.model_fields_set
+    gateway, named = settings.gateway, settings.gateway.model_fields_set
     for name in ("jwt_algorithm", "jwt_audience_claim", "jwt_scope_claim", "jwt_scope_prefix"):
-        if name in named and given.jwt_issuer is None:
+        if name in named and gateway.jwt_issuer is None:
             yield f"GATEWAY_{name.upper()}: has no effect without GATEWAY_JWT_ISSUER"
-    if given.cors_headers and not given.cors_origins:
+    if gateway.cors_headers and not gateway.cors_origins:
         yield "GATEWAY_CORS_HEADERS: has no effect without GATEWAY_CORS_ORIGINS"
-    if given.breaker_failures > given.breaker_window:
+    if gateway.breaker_failures > gateway.breaker_window:
         yield "GATEWAY_BREAKER_FAILURES: is more than GATEWAY_BREAKER_WINDOW, so that the breaker would never open"
-    if given.trusted_only and "persisted_queries" in named and given.persisted_queries:
+    if gateway.trusted_only and "persisted_queries" in named and gateway.persisted_queries:
         yield "GATEWAY_PERSISTED_QUERIES: has no effect where GATEWAY_TRUSTED_ONLY is true"
     for api in apis:
         own, prefix = settings.apis[api.name].model_fields_set, f"GATEWAY_{api.name.upper()}_"
@@ -292,9 +292,9 @@ def known_scopes(apis: Sequence[Api]) -> set[str]:
     return {METRICS_SCOPE, *UPDATES_SCOPES, *scopes_of(apis).values()}
 
 
-def authenticates(given: GatewaySettings) -> bool:
+def authenticates(gateway: GatewaySettings) -> bool:
     """Whether callers have to say who they are."""
-    return bool(given.caller_tokens or given.caller_tokens_file or given.jwt_issuer)
+    return bool(gateway.caller_tokens or gateway.caller_tokens_file or gateway.jwt_issuer)
 
 
 def _has_credentials(settings: ApiSettings) -> bool:

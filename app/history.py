@@ -55,16 +55,16 @@ def _since(text: str) -> datetime:
     return moment if moment.tzinfo else moment.astimezone()
 
 
-def history(store_url: str, given: Namespace, output: TextIO) -> int:
+def history(store_url: str, options: Namespace, output: TextIO) -> int:
     """Writes the entries, the newest first. Raises StoreUnavailableError."""
     filters: dict[str, Any] = {}
-    if given.record is not None:
-        filters["record_id"] = given.record
-    if given.unknown:
+    if options.record is not None:
+        filters["record_id"] = options.record
+    if options.unknown:
         filters["UNKNOWN"] = None
-    if given.since is not None:
-        filters["since"] = first_id(round(given.since.timestamp() * 1000))
-    return asyncio.run(_write(store_url, filters, output, as_json=given.json))
+    if options.since is not None:
+        filters["since"] = first_id(round(options.since.timestamp() * 1000))
+    return asyncio.run(_write(store_url, filters, output, as_json=options.json))
 
 
 async def _write(store_url: str, filters: dict[str, Any], output: TextIO, *, as_json: bool) -> int:

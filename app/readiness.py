@@ -42,7 +42,7 @@ class Readiness:
 
     async def _try(self) -> None:
         try:
-            problem = await self._found()
+            problem = await self._failure()
             if problem is not None and problem != self._problem:
                 log.warning("not ready: %s", problem)
             elif problem is None and self._problem is not None:
@@ -51,7 +51,7 @@ class Readiness:
         finally:
             self._tried_at, self._trying = self._clock(), None
 
-    async def _found(self) -> str | None:
+    async def _failure(self) -> str | None:
         try:
             async with asyncio.timeout(_SECONDS):
                 await self._trial()

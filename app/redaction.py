@@ -71,18 +71,18 @@ def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
 
     A shorter one than eight characters is left out: it would be found in ordinary words.
     """
-    found: list[str] = []
+    secrets: list[str] = []
     for name, value in headers.items():
         if name in _NO_SECRETS:
             continue
         scheme, *rest = value.strip().split(maxsplit=1) or [""]
-        found.append(rest[0] if rest else scheme)
+        secrets.append(rest[0] if rest else scheme)
         if rest and scheme.casefold() == "basic":
             try:
-                found += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
+                secrets += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
             except ValueError:
                 continue
-    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
+    return tuple(sorted((item for item in secrets if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
 
 
 def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
@@ -107,8 +107,8 @@ class Redaction:
     """Takes credentials out of a text: by their form, and those of the settings wherever they stand."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        longest_first = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
+        self._own_secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def needless(self, values: Collection[Any]) -> bool:
         """Whether none of the values can hold a credential: one look at all of them, since hardly a line has one."""
@@ -121,11 +121,11 @@ class Redaction:
         for sign in _SIGNS:
             if sign in folded:
                 return False
-        return self._known is None or self._known.search(text) is None
+        return self._own_secrets is None or self._own_secrets.search(text) is None
 
     def __call__(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(REMOVED, text)
+        if self._own_secrets is not None:
+            text = self._own_secrets.sub(REMOVED, text)
         text = _NAMED.sub(rf"\1{REMOVED}", text)
         text = _SCHEME.sub(rf"\1 {REMOVED}", text)
         return _USER_OF_URL.sub(REMOVED, text)

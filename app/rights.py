@@ -65,10 +65,10 @@ async def _shown(
 ) -> list[str]:
     """The ids of the first records that the list shows, for the first of the known arguments that it shows any for."""
     names = [item.name for item in listing.arguments if _is_required(item)]
-    known = itertools.product(*(ids.get(_graphql(name), ()) for name in names))
+    combinations = itertools.product(*(ids.get(_graphql(name), ()) for name in names))
     shown: list[str] = []
     tried = False
-    for values in itertools.islice(known, tries):
+    for values in itertools.islice(combinations, tries):
         try:
             page = await backend.page(
                 ListRequest(listing, dict(zip(names, values, strict=True)), _LOOKED_AT), call=call

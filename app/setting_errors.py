@@ -28,9 +28,9 @@ def in_words(fault: ErrorDetails) -> str:
     return words.replace("Input should be", "must be").replace("Input should", "must").replace("String should", "must")
 
 
-def guess(name: str, known: Sequence[str]) -> str | None:
+def guess(name: str, names: Sequence[str]) -> str | None:
     """The name that was probably meant. Names have no common prefix here, which would make all of them alike."""
-    if close := difflib.get_close_matches(name, known, 1, _CLOSE):
+    if close := difflib.get_close_matches(name, names, 1, _CLOSE):
         return close[0]
-    longer = [other for other in known if other.startswith(f"{name}_")]
+    longer = [other for other in names if other.startswith(f"{name}_")]
     return longer[0] if len(longer) == 1 else None
