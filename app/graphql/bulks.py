@@ -48,8 +48,10 @@ class BulkFields:
         text = (
             f"A request has at most {self._most} items in all its bulk fields; this one has {count}. Nothing was sent."
         )
-        kept = {name: [] if name in named and isinstance(value, list) else value for name, value in variables.items()}
-        return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, kept, named
+        emptied = {
+            name: [] if name in named and isinstance(value, list) else value for name, value in variables.items()
+        }
+        return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, emptied, named
 
     def _fields(self, document: Document, operation: Operation, variables: Mapping[str, Any]) -> dict[str, FieldNode]:
         """The bulk fields that are run, after fragments, `@skip` and `@include`."""

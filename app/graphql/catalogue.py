@@ -82,7 +82,7 @@ def error_enums(apis: Sequence[Api]) -> ErrorEnums:
         _enum(
             "ErrorReason",
             "The precise cause of an error, as `extensions.reason` has it. May grow: treat an unknown one by its code.",
-            {name: (name, " / ".join(found)) for name, found in texts.items()},
+            {name: (name, " / ".join(spellings)) for name, spellings in texts.items()},
         ),
         _enum(
             "ErrorCode",
@@ -134,7 +134,7 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
     names = {api.name: [*api.mutations, *api.bulks] for api in apis}
     # A row of an update is a row of its patch, and of their bulks.
     alike = {item.mutation: (*item.mutations, *item.bulks) for api in apis for item in api.resources}
-    everything = [name for found in names.values() for name in found]
+    everything = [name for spellings in names.values() for name in spellings]
 
     def present(row: DocumentedError) -> Any:
         return documented(

@@ -91,7 +91,7 @@ class Operation:
     # What `app.graphql.compiled` made of it. It is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     # What `app.telemetry` logs of it on every line. It is dropped with the document, too.
-    told: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    telemetry: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "summary", (self.kind.value, *self.root_fields.items()))
@@ -123,8 +123,8 @@ class Document:
                 raise refused(OPERATION_NOT_FOUND, "The document has no operation of the given name.")
             return self.operations[name]
         if self._only is None:
-            wanted = "The document has several operations; give operationName." if self.operations else None
-            raise refused(OPERATION_NOT_FOUND, wanted or "The document has no operation.")
+            problem = "The document has several operations; give operationName." if self.operations else None
+            raise refused(OPERATION_NOT_FOUND, problem or "The document has no operation.")
         return self._only
 
 

@@ -42,7 +42,7 @@ class Entity:
 
 def entities_of(schema: GraphQLSchema, definitions: Sequence[Any], names: NameConverter) -> dict[str, Entity]:
     """The entities among Strawberry's object definitions. Raises TypeError for a key that is not flat."""
-    found: dict[str, Entity] = {}
+    entities: dict[str, Entity] = {}
     for definition in definitions:
         keys = [item for item in definition.directives or () if isinstance(item, Key)]
         resolvable = [item for item in keys if item.resolvable is not False]
@@ -59,10 +59,10 @@ def entities_of(schema: GraphQLSchema, definitions: Sequence[Any], names: NameCo
                 raise TypeError(f"entity {definition.name}: the key {name} is not a scalar field")
             python_name = next(field.python_name for field in definition.fields if names.from_field(field) == name)
             members.append((name, python_name, leaf))
-        found[definition.name] = Entity(
+        entities[definition.name] = Entity(
             definition.name, tuple(members), resolve, "info" in signature(resolve).parameters
         )
-    return found
+    return entities
 
 
 def _refused(message: str) -> GatewayError:
@@ -80,11 +80,11 @@ def _identify(entities: Mapping[str, Entity], representation: Any) -> tuple[Enti
         raise _refused("The representation's __typename is not an entity of this subgraph.")
     values = []
     for key, _, leaf in entity.keys:
-        given = representation.get(key)
-        if given is None:
+        key_value = representation.get(key)
+        if key_value is None:
             raise _refused(f"The representation of {name} has no {key}.")
         try:
-            value = leaf.coerce_input_value(given)
+            value = leaf.coerce_input_value(key_value)
         except Exception:  # noqa: BLE001 - a scalar may raise anything for a bad value, and none of it is for the client
             value = Undefined
         if value is Undefined or value is None:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from app.graphql.documents import Document, Operation
 
 
-def refuse_several(schema: GraphQLSchema, document: Document, operation: Operation, given: Mapping[str, Any]) -> None:
+def refuse_several(schema: GraphQLSchema, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
     """Counts the root fields as they are run, after fragments, `@skip` and `@include`. Raises RefusedRequestError."""
     root, node = schema.mutation_type, operation.node
     assert root is not None
-    variables = get_variable_values(schema, node.variable_definitions or (), dict(given))
+    variables = get_variable_values(schema, node.variable_definitions or (), dict(values))
     if not isinstance(variables, VariableValues):
         return  # refused with faults of its own
     fragments = {item.name.value: item for item in document.ast.definitions if isinstance(item, FragmentDefinitionNode)}

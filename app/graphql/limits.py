@@ -138,7 +138,7 @@ class DocumentSize:
         self._fragments = {
             item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)
         }
-        self._known: dict[str, _Size] = {}
+        self._sizes: dict[str, _Size] = {}
         self._open: set[str] = set()
         self._operations = {
             id(item): self._definition(item)
@@ -161,11 +161,11 @@ class DocumentSize:
     def _fragment(self, name: str) -> _Size:
         if name in self._open or name not in self._fragments:
             return _Size()
-        if name not in self._known:
+        if name not in self._sizes:
             self._open.add(name)
-            self._known[name] = self._definition(self._fragments[name])
+            self._sizes[name] = self._definition(self._fragments[name])
             self._open.discard(name)
-        return self._known[name]
+        return self._sizes[name]
 
     def _selections(self, selection_set: SelectionSetNode | None) -> _Size:
         size = _Size()

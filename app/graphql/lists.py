@@ -87,7 +87,7 @@ def refuse_long(
     fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
     definitions = {item.variable.name.value: item for item in operation.variable_definitions or ()}
     errors: dict[str, GatewayError] = {}
-    kept = dict(variables)
+    emptied = dict(variables)
 
     def fault(node: Any, place: Place) -> GatewayError | None:
         if place == (_REPRESENTATIONS,):
@@ -103,7 +103,7 @@ def refuse_long(
             is_long = default is not None and _default_is_long(default, limit, counted=counted)
             return _error(place, limit) if is_long else None
         type_ = type_from_ast(schema, definitions[name].type) if name in definitions else None
-        inner, kept[name] = _without_long(variables[name], type_, limit, counted=counted)
+        inner, emptied[name] = _without_long(variables[name], type_, limit, counted=counted)
         return None if inner is None else _error((*place, *inner), limit)
 
     for field in _root_fields(operation.selection_set, fragments, set()):
@@ -111,7 +111,7 @@ def refuse_long(
         for place, node in values_of(field):
             if key not in errors and (error := fault(node, place)) is not None:
                 errors[key] = error
-    return errors, kept
+    return errors, emptied
 
 
 def _error(place: Place, limit: int) -> GatewayError:
@@ -132,17 +132,17 @@ def _default_is_long(node: Any, limit: int, *, counted: bool = True) -> bool:
 
 
 def _root_fields(
-    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], seen: set[str]
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], visited: set[str]
 ) -> Iterator[FieldNode]:
     for node in selections.selections:
         if isinstance(node, FieldNode):
             yield node
         elif not isinstance(node, FragmentSpreadNode):
             inline: Any = node
-            yield from _root_fields(inline.selection_set, fragments, seen)
-        elif node.name.value not in seen:
-            seen.add(node.name.value)
-            yield from _root_fields(fragments[node.name.value].selection_set, fragments, seen)
+            yield from _root_fields(inline.selection_set, fragments, visited)
+        elif node.name.value not in visited:
+            visited.add(node.name.value)
+            yield from _root_fields(fragments[node.name.value].selection_set, fragments, visited)
 
 
 def _without_long(value: Any, type_: Any, limit: int, *, counted: bool = True) -> tuple[Place | None, Any]:
@@ -163,9 +163,9 @@ def _without_long(value: Any, type_: Any, limit: int, *, counted: bool = True) -
     else:
         return None, value
     first: Place | None = None
-    kept: Any = value.copy()
+    emptied: Any = value.copy()
     for name, member in members.items():
-        place, kept[name] = _without_long(value[name], member, limit)
+        place, emptied[name] = _without_long(value[name], member, limit)
         if first is None and place is not None:
             first = (name, *place)
-    return first, kept
+    return first, emptied

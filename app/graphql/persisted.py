@@ -100,21 +100,21 @@ class PersistedDocuments:
 
     def source(self, query: str | None, extensions: Mapping[str, Any], document_id: str | None = None) -> str:
         """The text of the document to run. Raises RefusedRequestError."""
-        wanted = _wanted(extensions) if extensions else None
+        identifier = _hash_of(extensions) if extensions else None
         if query is not None:
-            if wanted is not None and digest(query) != wanted:
+            if identifier is not None and digest(query) != identifier:
                 raise refused(PERSISTED_QUERY_MISMATCH)
             if self._strict and query.strip() not in self._texts:
                 raise refused(DOCUMENT_NOT_TRUSTED)
             return query
-        wanted = wanted or (_identifier(document_id) if document_id is not None else None)
-        if wanted is None:
+        identifier = identifier or (_identifier(document_id) if document_id is not None else None)
+        if identifier is None:
             raise refused(REQUEST_MALFORMED, "The request has no query.")
-        if wanted in self._trusted:
-            return self._trusted[wanted]
+        if identifier in self._trusted:
+            return self._trusted[identifier]
         if self._strict:
             raise refused(DOCUMENT_NOT_TRUSTED)
-        registered = self._registered.get(wanted)
+        registered = self._registered.get(identifier)
         if registered is not None:
             return registered
         raise refused(PERSISTED_QUERY_NOT_FOUND if self._automatic else PERSISTED_QUERY_NOT_SUPPORTED)
@@ -123,13 +123,13 @@ class PersistedDocuments:
         """Registers the document of a request that named its hash, once the document turned out to be valid."""
         if query is None or not self._automatic or len(query) > self._max_length:
             return
-        wanted = _wanted(extensions)
-        if wanted is None:
+        identifier = _hash_of(extensions)
+        if identifier is None:
             return
-        self._registered[wanted] = query
+        self._registered[identifier] = query
 
 
-def _wanted(extensions: Mapping[str, Any]) -> str | None:
+def _hash_of(extensions: Mapping[str, Any]) -> str | None:
     """The hash that `extensions.persistedQuery` names."""
     persisted_query = extensions.get("persistedQuery")
     if persisted_query is None:

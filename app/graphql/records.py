@@ -42,22 +42,22 @@ class Records:
         lists = {name for name, field in root.fields.items() if {"first", "after"} <= set(field.args)}
         self._counted = frozenset({*lists, _ENTITIES} & set(root.fields))
 
-    def check(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> None:
+    def check(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
         """Raises RefusedRequestError for more than `MAX_RECORDS`. Faults of variables are not this room's to tell."""
         if operation.mutation or not operation.root_names & self._counted:
             return
-        count = self._count(document, operation, given)
+        count = self._count(document, operation, values)
         if count > MAX_RECORDS:
             raise refused(
                 TOO_MANY_RECORDS,
                 f"The lists and entities of a request ask for at most {MAX_RECORDS} records together, not for {count}.",
             )
 
-    def _count(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> int:
+    def _count(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> int:
         definitions = operation.node.variable_definitions or ()
         # Only what a page's size and a condition can be: representations are counted without looking at them.
         plain = [item for item in definitions if named_type(item.type) in {"Int", "Boolean"}]
-        variables = get_variable_values(self._schema, plain, dict(given))
+        variables = get_variable_values(self._schema, plain, dict(values))
         if not isinstance(variables, VariableValues):
             return 0
         fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
@@ -67,14 +67,14 @@ class Records:
         except GraphQLError:  # a condition's variable is null, which is refused where variables are read
             return 0
         groups = [fields[0].node for fields in collected.grouped_field_set.values()]
-        return sum(self._asked(field, variables, given) for field in groups if field.name.value in self._counted)
+        return sum(self._requested(field, variables, values) for field in groups if field.name.value in self._counted)
 
-    def _asked(self, node: FieldNode, variables: VariableValues, given: Mapping[str, Any]) -> int:
+    def _requested(self, node: FieldNode, variables: VariableValues, values: Mapping[str, Any]) -> int:
         name = "representations" if node.name.value == _ENTITIES else "first"
         argument = self._root.fields[node.name.value].args[name]
         value = next((item.value for item in node.arguments or () if item.name.value == name), None)
         if name == "representations":
-            listed = given.get(value.name.value) if isinstance(value, VariableNode) else getattr(value, "values", None)
+            listed = values.get(value.name.value) if isinstance(value, VariableNode) else getattr(value, "values", None)
             return len(listed) if isinstance(listed, list | tuple) else 1
         first = argument.default_value if value is None else value_from_ast(value, argument.type, variables.coerced)
         # A page of another size is refused by its field, and nothing is read for it.

@@ -38,11 +38,11 @@ def guard(schema: GraphQLSchema, apis: Sequence[Api], roots: Sequence[tuple[type
                 name = field.graphql_name or schema_name(field.python_name)
                 if name not in scopes:
                     raise TypeError(f"{api.name}: the root field {name} has no scope")
-                found = root.fields[name]
+                root_field = root.fields[name]
                 if root is schema.query_type:
-                    by_type[get_named_type(found.type).name] = scopes[name]
+                    by_type[get_named_type(root_field.type).name] = scopes[name]
                 resolver = getattr(field.base_resolver, "wrapped_func", None)
-                found.resolve = _guarded(found.resolve, scopes[name], tells_itself=tells_long_lists(resolver))
+                root_field.resolve = _guarded(root_field.resolve, scopes[name], tells_itself=tells_long_lists(resolver))
     return by_type
 
 

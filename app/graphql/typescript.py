@@ -102,7 +102,9 @@ def _declare(record: GraphQLNamedType, input_type: GraphQLNamedType, types: dict
     for name, member in input_type.fields.items():
         _declare(get_named_type(record.fields[name].type), get_named_type(member.type), types)
     members = input_type.fields.items()
-    taken = "".join(f"  {name}: {_record_type(record.fields[name].type, member.type)};\n" for name, member in members)
+    selected = "".join(
+        f"  {name}: {_record_type(record.fields[name].type, member.type)};\n" for name, member in members
+    )
     sent = "".join(
         f"  {name}: {_type(member.type, 0)};\n"
         if is_non_null_type(member.type)
@@ -111,7 +113,7 @@ def _declare(record: GraphQLNamedType, input_type: GraphQLNamedType, types: dict
     )
     types[input_type.name] = (
         f"\n/** What an update needs of a {record.name} that was queried: all of these members, selected. */\n"
-        f"export interface {record.name}Record {{\n{taken}}}\n"
+        f"export interface {record.name}Record {{\n{selected}}}\n"
         f"\nexport interface {input_type.name} {{\n{sent}}}\n"
     )
 

@@ -119,13 +119,13 @@ def updates_query(enums: ErrorEnums) -> type:
         total_count=strawberry.field(resolver=count, description="How many there are in all."),
     )
 
-    async def updates(info: Info, first: int = 50, after: str | None = UNSET, **given: Any) -> Any:
+    async def updates(info: Info, first: int = 50, after: str | None = UNSET, **arguments: Any) -> Any:
         context = info.context
         journal, own = journal_of(context), own_only(context)
         if not 0 <= first <= context.max_page:
             raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
-        asked = {name: value for name, value in given.items() if value is not None and value is not UNSET}
-        plain = {name: getattr(value, "value", value) for name, value in asked.items()}
+        filters_set = {name: value for name, value in arguments.items() if value is not None and value is not UNSET}
+        plain = {name: getattr(value, "value", value) for name, value in filters_set.items()}
         filters = {**own, **_filters(plain)}
         start = read("updates", plain, after or None)
         behind = filters if start.after is None else {**filters, "after": start.after[1]}
@@ -202,10 +202,10 @@ def _named(enum: Any, name: str) -> list[Any]:
     return [enum[name]] if name in enum.__members__ else []
 
 
-def _filters(asked: dict[str, Any]) -> dict[str, Any]:
+def _filters(arguments: dict[str, Any]) -> dict[str, Any]:
     """The store's filters; of a text only so much as any entry has."""
     filters: dict[str, Any] = {}
-    for name, value in asked.items():
+    for name, value in arguments.items():
         if name == "outcome":
             filters[value] = None
         elif name in {"since", "until"}:

@@ -186,7 +186,7 @@ class Journal:
         entry = None
         for _ in range(2):
             rows = await self.store.query(text, value)
-            entry = self._told(rows[0]) if rows else None
+            entry = self._entry_of_row(rows[0]) if rows else None
             if entry is None or entry.end is not None or entry.holder != self._holder or self.lives(entry.id):
                 break
             # Its end was written between the query and its answer: the next one has it.
@@ -195,7 +195,7 @@ class Journal:
     async def page(self, filters: dict[str, object], first: int) -> list[Entry]:
         """The newest first. `filters` as `EntryStatements.page` knows them."""
         rows = await self.store.query(self.statements.page(tuple(filters), first), *_values(filters))
-        return list(map(self._told, rows))
+        return list(map(self._entry_of_row, rows))
 
     async def total(self, filters: dict[str, object]) -> int:
         rows = await self.store.query(self.statements.total(tuple(filters)), *_values(filters))
@@ -215,7 +215,7 @@ class Journal:
         if self._hold is not None:
             await self._hold.release()
 
-    def _told(self, row: Row) -> Entry:
+    def _entry_of_row(self, row: Row) -> Entry:
         entry = entry_of(row)
         end = self._ends.get(entry.id)
         if end is None or (entry.end is not None and entry.end.outcome != Outcome.UNKNOWN):
@@ -277,9 +277,9 @@ class Journal:
             except Exception as error:  # noqa: BLE001 - told to everyone who waits
                 self._not_written(group, error if isinstance(error, GatewayError) else _unexpected(error))
                 continue
-            taken = {row[0] for row in rows}
+            new_ids = {row[0] for row in rows}
             for waiting in group:
-                new = waiting.intent.key is None or waiting.identifier in taken
+                new = waiting.intent.key is None or waiting.identifier in new_ids
                 self.written += new
                 if not waiting.written.done():
                     if new and waiting.end is None:

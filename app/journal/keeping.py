@@ -79,16 +79,16 @@ class Keeper:
         while True:
             rows = await journal.store.query(journal.statements.abandoned, now())
             mine = await journal.holder()
-            taken = []
+            abandoned = []
             for entry in map(entry_of, rows):
                 holder = entry.holder or 0
                 if holder not in gone:  # an entry of this process that it knows nothing of has no other end to come
                     gone[holder] = holder == mine or not await journal.store.held(holder)
                 if gone[holder] and not journal.lives(entry.id) and await self._taken_over(entry, mine):
-                    taken.append(entry)
-            await self._close(taken)
-            closed += len(taken)
-            if len(rows) < STEP or not taken:
+                    abandoned.append(entry)
+            await self._close(abandoned)
+            closed += len(abandoned)
+            if len(rows) < STEP or not abandoned:
                 return closed
 
     async def _taken_over(self, entry: Entry, mine: int) -> bool:

@@ -89,11 +89,11 @@ class AdvisoryHold:
     async def take(cls, connection: Any, name: int) -> AdvisoryHold:
         try:
             await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
-            taken = await connection.fetchval(cls.TRY, name)
+            locked = await connection.fetchval(cls.TRY, name)
         except BaseException:
             connection.terminate()
             raise
-        if not taken:
+        if not locked:
             connection.terminate()
             raise StoreUnavailableError("the lock has another holder", certain=True)
         return cls(connection)

@@ -176,15 +176,15 @@ class Pages:
     ) -> list[tuple[Record, Place]]:
         if after is not None or offset == 0:
             return await self._read(table, selection, limit, offset, after, descending=descending)
-        known = self._places.get((table, selection, descending, offset))
-        if known is not None:
-            page = await self._read(table, selection, limit, 0, known, descending=descending)
+        place = self._places.get((table, selection, descending, offset))
+        if place is not None:
+            page = await self._read(table, selection, limit, 0, place, descending=descending)
         else:
             # With the record before it, whose place is where the page begins.
-            found = await self._read(table, selection, limit + 1, offset - 1, None, descending=descending)
-            page = found[1:]
-            if found:
-                self._places[table, selection, descending, offset] = found[0][1]
+            rows = await self._read(table, selection, limit + 1, offset - 1, None, descending=descending)
+            page = rows[1:]
+            if rows:
+                self._places[table, selection, descending, offset] = rows[0][1]
         return page
 
     async def _read(

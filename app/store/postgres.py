@@ -210,17 +210,17 @@ class PostgresStore:
             return await self._one(texts.find_unowned, key(unique))
         return await self._one(texts.find, key(owner), key(unique))
 
-    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+    async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
         """Those that exist, by collection and id, all as of one moment: one statement."""
         ids: dict[Collection, list[str]] = {}
-        for collection, record_id in dict.fromkeys(wanted):
+        for collection, record_id in dict.fromkeys(keys):
             ids.setdefault(collection, []).append(key(record_id))
         if not ids:
             return {}
         collections = tuple(ids)
         rows = await self._fetch(self._get_many_sql(collections), *ids.values())
-        found = ((collections[row[0]], record(row[1:])) for row in rows)
-        return {(collection, item.id): item for collection, item in found}
+        records = ((collections[row[0]], record(row[1:])) for row in rows)
+        return {(collection, item.id): item for collection, item in records}
 
     async def owned(self, collection: Collection, owner: str) -> list[Record]:
         return [record(row) for row in await self._fetch(self._statements[collection].owned, key(owner))]

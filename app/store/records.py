@@ -169,7 +169,7 @@ class Store(Protocol):
 
     async def get(self, collection: Collection, record_id: str) -> Record | None: ...
 
-    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+    async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
         """Those that exist, by collection and id."""
         ...
 

@@ -135,9 +135,9 @@ class SqliteStore:
             return await self._one(texts.find_unowned, key(unique))
         return await self._one(texts.find, key(owner), key(unique))
 
-    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+    async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
         """Those that exist, by collection and id, all as of one moment."""
-        pairs = [(pair, self._statements[pair[0]]) for pair in dict.fromkeys(wanted)]
+        pairs = [(pair, self._statements[pair[0]]) for pair in dict.fromkeys(keys)]
         return await self._read(functools.partial(_get_many, pairs)) if pairs else {}
 
     async def owned(self, collection: Collection, owner: str) -> list[Record]:

@@ -109,11 +109,11 @@ class _Descriptors:
     def of(self, database: Path, file: Path) -> int:
         with self._lock:
             state = file.stat()
-            known = self._open.setdefault(database, {})
+            descriptors = self._open.setdefault(database, {})
             identity = (state.st_dev, state.st_ino)
-            if identity not in known:
-                known[identity] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-            return known[identity]
+            if identity not in descriptors:
+                descriptors[identity] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            return descriptors[identity]
 
 
 _descriptors = _Descriptors()

@@ -251,11 +251,11 @@ class PreparedWrite:
         return self.statements.get, (key(self.write.record.id),)
 
 
-def prepare(writes: Iterable[Write], known: dict[Collection, Statements]) -> list[PreparedWrite]:
+def prepare(writes: Iterable[Write], statements: dict[Collection, Statements]) -> list[PreparedWrite]:
     """`writes` in the order in which every process locks: by table and id. The new version is `expected` plus one."""
     prepared = []
     for write in sorted(writes, key=lambda write: (write.collection.name, write.record.id)):
-        texts = known[write.collection]
+        texts = statements[write.collection]
         values = row(write.collection, write.record, (write.expected or 0) + 1)
         if write.expected is None:
             prepared.append(PreparedWrite(write, texts, texts.insert, values))

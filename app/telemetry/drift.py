@@ -44,37 +44,37 @@ _CLOSING_SECONDS = 2.0
 _REFUSALS = range(400, 500)
 
 
-def without_values(text: str, given: Iterable[str]) -> str:
+def without_values(text: str, values: Iterable[str]) -> str:
     """`text` with a gap for everything that may be somebody's data."""
     text = cleaned(text)
-    wanted = sorted({value for value in given if len(value) >= _LEAST_GIVEN}, key=len, reverse=True)
-    if len(wanted) > _MOST_VALUES:
+    longest_first = sorted({value for value in values if len(value) >= _LEAST_GIVEN}, key=len, reverse=True)
+    if len(longest_first) > _MOST_VALUES:
         return _GAP  # looking for each of them would be slow
-    for value in wanted:
+    for value in longest_first:
         text = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", _GAP, text)
     return " ".join(_VALUE.sub(_GAP, text).split())
 
 
-def shape_of_body(value: Any, given: frozenset[str], depth: int = 0) -> Any:
+def shape_of_body(value: Any, request_texts: frozenset[str], depth: int = 0) -> Any:
     """A JSON value with its members, and types in place of values; of a list the first item."""
     if depth == _DEEPEST:
         return _GAP
     if isinstance(value, dict):
-        found: dict[str, Any] = {}
+        shape: dict[str, Any] = {}
         for name, item in list(value.items())[:_WIDEST]:
-            known = _MEMBER.fullmatch(name) is not None and name not in given
-            found[name if known else "<member>"] = shape_of_body(item, given, depth + 1)
-        return found
+            is_name = _MEMBER.fullmatch(name) is not None and name not in request_texts
+            shape[name if is_name else "<member>"] = shape_of_body(item, request_texts, depth + 1)
+        return shape
     if isinstance(value, list):
-        return [shape_of_body(value[0], given, depth + 1)] if value else []
+        return [shape_of_body(value[0], request_texts, depth + 1)] if value else []
     if value is None or isinstance(value, bool):
         return value
     return "<text>" if isinstance(value, str) else 0
 
 
-def shape_of(answer: Undocumented, fields: Sequence[str], given: Iterable[str]) -> dict[str, Any]:
+def shape_of(answer: Undocumented, fields: Sequence[str], request_texts: Iterable[str]) -> dict[str, Any]:
     """What is kept of an answer; `given` are the texts of the request."""
-    values = frozenset(given)
+    values = frozenset(request_texts)
     text = answer.text if answer.status in _REFUSALS else None
     return {
         "backend": answer.backend,
@@ -103,8 +103,8 @@ class Drift:
         self._waiting: dict[str, tuple[dict[str, Any], int]] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    def met(self, answer: Undocumented, fields: Sequence[str], given: Iterable[str]) -> None:
-        shape = shape_of(answer, fields, given)
+    def met(self, answer: Undocumented, fields: Sequence[str], request_texts: Iterable[str]) -> None:
+        shape = shape_of(answer, fields, request_texts)
         key = fingerprint(shape)
         if key not in self._waiting and len(self._waiting) >= _MOST_WAITING:
             return
@@ -138,13 +138,13 @@ async def _count(store: Store, key: str, shape: dict[str, Any], count: int) -> N
     now = datetime.now(UTC).isoformat(timespec="seconds")
     backend = shape["backend"]
     for _ in range(_ATTEMPTS):
-        kept = await store.get(UNDOCUMENTED, key)
-        if kept is None and len(await store.owned(UNDOCUMENTED, backend)) >= _MOST_KEPT:
+        stored = await store.get(UNDOCUMENTED, key)
+        if stored is None and len(await store.owned(UNDOCUMENTED, backend)) >= _MOST_KEPT:
             key, shape = f"{backend}-others", {"backend": backend, "others": True}
-            kept = await store.get(UNDOCUMENTED, key)
-        before: dict[str, Any] = {"first": now, "count": 0} if kept is None else kept.document
+            stored = await store.get(UNDOCUMENTED, key)
+        before: dict[str, Any] = {"first": now, "count": 0} if stored is None else stored.document
         document = {**shape, "first": before["first"], "last": now, "count": before["count"] + count}
-        write = Write(UNDOCUMENTED, Record(key, document, owner=backend), None if kept is None else kept.version)
+        write = Write(UNDOCUMENTED, Record(key, document, owner=backend), None if stored is None else stored.version)
         try:
             await store.commit([write])
         except (VersionConflictError, UniqueConflictError):  # another worker counts the same answer
@@ -155,8 +155,8 @@ async def _count(store: Store, key: str, shape: dict[str, Any], count: int) -> N
 
 async def listed(store: Store, backends: Iterable[str]) -> list[Record]:
     """What was met, the most frequent first."""
-    found = [record for backend in backends for record in await store.owned(UNDOCUMENTED, backend)]
-    return sorted(found, key=lambda record: -record.document["count"])
+    records = [record for backend in backends for record in await store.owned(UNDOCUMENTED, backend)]
+    return sorted(records, key=lambda record: -record.document["count"])
 
 
 def as_row(record: Record) -> str:

@@ -41,24 +41,24 @@ class _Formatter(logging.Formatter):
 
     def members(self, record: logging.LogRecord) -> dict[str, Any]:
         """The line's own members in order, everything that `extra` brought among them, free of credentials."""
-        found: dict[str, Any] = {
+        members: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if (operation := notes.current()) is not None and operation.request_id is not None:
-            found["request_id"] = operation.request_id  # of the lines of those who know nothing of requests
+            members["request_id"] = operation.request_id  # of the lines of those who know nothing of requests
         if isinstance(record, Told):
-            found |= record.members
+            members |= record.members
         else:
-            found |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+            members |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
-            found["exception"] = self.formatException(record.exc_info)
-        found = {name: value for name, value in found.items() if value is not None}
-        if self._redaction.needless(found.values()):
-            return found
-        return {name: self._clean(value) for name, value in found.items()}
+            members["exception"] = self.formatException(record.exc_info)
+        members = {name: value for name, value in members.items() if value is not None}
+        if self._redaction.needless(members.values()):
+            return members
+        return {name: self._clean(value) for name, value in members.items()}
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, bool | int | float):

@@ -87,7 +87,7 @@ class Metrics:
         self._backends = frozenset(backends)
         self._circuits: Mapping[str, Circuit] = {}
         self._documents: Documents | None = None
-        self._seen = [0, 0, 0]
+        self._counted = [0, 0, 0]
         self._states: dict[str, str] = {}
         self._ends: dict[Any, tuple[Any, list[Any]]] = {}
         self._answers: dict[tuple[str, int], Any] = {}
@@ -161,15 +161,15 @@ class Metrics:
     ) -> None:
         """An operation that ended, and each of its root fields: by its faults, or that it has none."""
         key = (summary, way, faults, refused)
-        found = self._ends.get(key)
-        if found is None:
-            found = self._series(summary, way, faults, refused=refused)
+        series = self._ends.get(key)
+        if series is None:
+            series = self._series(summary, way, faults, refused=refused)
             # Callers name fields as they like, and as long as they like: what was kept is made again.
             if len(self._ends) >= _ENDS_KEPT:
                 self._ends.clear()
             if sum(len(name) for name, *_ in (*summary[1:], *faults)) <= _NAMES_KEPT:
-                self._ends[key] = found
-        duration, counters = found
+                self._ends[key] = series
+        duration, counters = series
         if seconds is not None:
             duration.observe(seconds)
         for counter in counters:
@@ -218,13 +218,13 @@ class Metrics:
         if status is None:
             self.backend_seconds.labels(self._backend(backend), self._reason(reason or "")).observe(seconds)
             return
-        found = self._answers.get((backend, status))
-        if found is None:
+        histogram = self._answers.get((backend, status))
+        if histogram is None:
             shown = _STATUSES.get(status) or f"{status // 100}xx"
-            found = self.backend_seconds.labels(self._backend(backend), shown)
+            histogram = self.backend_seconds.labels(self._backend(backend), shown)
             if backend in self._backends:
-                self._answers[backend, status] = found
-        found.observe(seconds)
+                self._answers[backend, status] = histogram
+        histogram.observe(seconds)
 
     def _backend(self, name: str) -> str:
         return name if name in self._backends else OTHER
@@ -238,20 +238,20 @@ class Metrics:
         if self._documents is None:
             return
         now = [self._documents.hits, self._documents.misses, len(self._documents)]
-        if now != self._seen:
-            self.documents.labels("hit").inc(now[0] - self._seen[0])
-            self.documents.labels("miss").inc(now[1] - self._seen[1])
+        if now != self._counted:
+            self.documents.labels("hit").inc(now[0] - self._counted[0])
+            self.documents.labels("miss").inc(now[1] - self._counted[1])
             self.documents_kept.set(now[2])
-            self._seen = now
+            self._counted = now
 
     def _look_at_circuits(self) -> None:
         for name, circuit in self._circuits.items():
-            found = circuit.breaker_state
-            if self._states.get(name) == found:
+            current = circuit.breaker_state
+            if self._states.get(name) == current:
                 continue
-            self._states[name] = found
+            self._states[name] = current
             for state in _BREAKER_STATES:
-                self.breaker.labels(self._backend(name), state).set(state == found)
+                self.breaker.labels(self._backend(name), state).set(state == current)
 
     def render(self) -> bytes:
         """The exposition of this process, or of all workers."""
@@ -269,11 +269,11 @@ class Metrics:
 def _of_dead_workers(folder: Path) -> Iterator[Path]:
     """Gauges of processes that are gone: a worker that was killed had no time to take them back."""
     for path in folder.glob("gauge_live*.db"):
-        found = _LIVE_FILE.fullmatch(path.name)
-        if found is None:
+        match = _LIVE_FILE.fullmatch(path.name)
+        if match is None:
             continue
         try:
-            os.kill(int(found[1]), 0)
+            os.kill(int(match[1]), 0)
         except ProcessLookupError:
             yield path
         except PermissionError:

@@ -96,7 +96,7 @@ class Operation(Protocol):
     @property
     def summary(self) -> tuple[Any, ...]: ...
     @property
-    def told(self) -> dict[Any, Any]: ...
+    def telemetry(self) -> dict[Any, Any]: ...
 
 
 class Result(Protocol):
@@ -111,7 +111,7 @@ class Result(Protocol):
     def way(self) -> str | None: ...
 
 
-class _Known(NamedTuple):
+class _LogFields(NamedTuple):
     """What a line tells of the operation itself: `backends` are its fields', `ids` the arguments of that name."""
 
     operation: str | None
@@ -121,7 +121,7 @@ class _Known(NamedTuple):
     ids: tuple[ValueNode, ...]
 
 
-_NOTHING_KNOWN = _Known(None, None, None, None, ())
+_NO_LOG_FIELDS = _LogFields(None, None, None, None, ())
 
 
 class Operations:
@@ -176,19 +176,23 @@ class Operations:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
             faults = tuple(_faults(errors, result.previews)) if errors or result.previews else ()
             # The time of a bulk is that of many updates, which have told theirs.
-            told = None if context.bulks else seconds
-            self.metrics.operated(summary, result.way, faults, told, refused=result.refusal is not None)
+            duration = None if context.bulks else seconds
+            self.metrics.operated(summary, result.way, faults, duration, refused=result.refusal is not None)
         except Exception:
             log.exception("an operation could not be counted; its answer stands")
         try:
             operation = result.operation
-            known = _NOTHING_KNOWN if operation is None else operation.told.get(_Known) or self._known(operation)
+            log_fields = (
+                _NO_LOG_FIELDS
+                if operation is None
+                else operation.telemetry.get(_LogFields) or self._log_fields(operation)
+            )
             extensions = [error["extensions"] for error in errors]
-            ids = ids_of(known.ids, request.variables) if known.ids else ()
-            outcomes = _outcomes(known.kind, extensions, result.previews)
+            ids = ids_of(log_fields.ids, request.variables) if log_fields.ids else ()
+            outcomes = _outcomes(log_fields.kind, extensions, result.previews)
             if context.bulks:
                 outcomes = [*_outcomes_of(context.bulks.values()), *(outcomes if errors else ())]
-            self._write(context, known, ids, extensions, outcomes, noted, seconds)
+            self._write(context, log_fields, ids, extensions, outcomes, noted, seconds)
             fields = _NO_FIELDS if operation is None else operation.root_fields
             self._drifted(
                 noted, list(fields.values()), lambda: texts_of(request.variables, getattr(operation, "node", None))
@@ -209,39 +213,39 @@ class Operations:
             elif not item.faults:  # else it is one of these
                 below.setdefault(id(item), []).append(error)
         try:
-            operation = result.operation.told.get(_Known) or self._known(result.operation)
+            operation = result.operation.telemetry.get(_LogFields) or self._log_fields(result.operation)
             for bulk in context.bulks.values():
-                known = operation._replace(field=bulk.mutation, backends=bulk.backend, ids=())
+                log_fields = operation._replace(field=bulk.mutation, backends=bulk.backend, ids=())
                 for item in bulk.items:
-                    self._item_ended(context, bulk, item, below.get(id(item), ()), known)
+                    self._item_ended(context, bulk, item, below.get(id(item), ()), log_fields)
         except Exception:
             log.exception("the items of a bulk could not be told of; its answer stands")
         return own
 
     def _item_ended(
-        self, context: Context, bulk: Bulk, item: Item, below: Sequence[dict[str, Any]], known: _Known
+        self, context: Context, bulk: Bulk, item: Item, below: Sequence[dict[str, Any]], log_fields: _LogFields
     ) -> None:
         extensions = [fault.extensions for fault in item.faults] or [error["extensions"] for error in below]
         noted = item.noted or notes.Notes()  # one that was not begun has none
         previews = () if item.preview is None else (bulk.mutation,)
-        faults = tuple((bulk.mutation, told["code"], told["reason"]) for told in extensions)
+        faults = tuple((bulk.mutation, error["code"], error["reason"]) for error in extensions)
         faults += tuple((key, OK, PREVIEWED) for key in previews)
-        summary = (known.kind, (bulk.mutation, bulk.mutation))
+        summary = (log_fields.kind, (bulk.mutation, bulk.mutation))
         self.metrics.operated(summary, None, faults, item.seconds, refused=False)
-        outcomes = _outcomes(known.kind, extensions, previews)
-        self._write(context, known, (item.change.id,), extensions, outcomes, noted, item.seconds or 0.0)
+        outcomes = _outcomes(log_fields.kind, extensions, previews)
+        self._write(context, log_fields, (item.change.id,), extensions, outcomes, noted, item.seconds or 0.0)
         self._drifted(noted, [bulk.mutation], lambda: texts([item.sent]))
 
-    def _drifted(self, noted: Notes, fields: list[str], given: Callable[[], list[str]]) -> None:
+    def _drifted(self, noted: Notes, fields: list[str], request_texts: Callable[[], list[str]]) -> None:
         for response in noted.undocumented:
             self.metrics.drifted(response.backend)
             if self._drift is not None:
-                self._drift.met(response, fields, given())
+                self._drift.met(response, fields, request_texts())
 
     def _write(
         self,
         context: Context,
-        known: _Known,
+        log_fields: _LogFields,
         ids: Sequence[str],
         extensions: Sequence[Mapping[str, Any]],
         outcomes: Sequence[str],
@@ -249,8 +253,8 @@ class Operations:
         seconds: float,
     ) -> None:
         surprised = False
-        for told in extensions:
-            surprised = surprised or told["reason"] == INTERNAL.reason
+        for error in extensions:
+            surprised = surprised or error["reason"] == INTERNAL.reason
         level = logging.ERROR if surprised else logging.INFO
         if not log.isEnabledFor(level):
             return
@@ -262,15 +266,15 @@ class Operations:
             backend, waited = call.backend, call.seconds
             status = call.reason if call.status is None else str(call.status)
         else:
-            backend = _joined(_backends(extensions, calls)) or known.backends
+            backend = _joined(_backends(extensions, calls)) or log_fields.backends
             waited = sum([call.seconds for call in calls]) or noted.store_seconds
             status = _joined([call.reason if call.status is None else call.status for call in calls])
         line = Line(
             request_id=context.call.request_id,
             caller=context.caller,
-            operation=known.operation,
-            kind=known.kind,
-            field=known.field,
+            operation=log_fields.operation,
+            kind=log_fields.kind,
+            field=log_fields.field,
             record=_joined(ids),
             backend=backend,
             status=status,
@@ -286,9 +290,9 @@ class Operations:
         message = _FAILED if surprised else _REFUSED if extensions else _ANSWERED
         tell(log, level, message, line)
 
-    def _known(self, operation: Operation) -> _Known:
+    def _log_fields(self, operation: Operation) -> _LogFields:
         names = list(dict.fromkeys(operation.root_fields.values()))
-        known = _Known(
+        log_fields = _LogFields(
             (operation.name or "")[:_NAME_LENGTH] or None,
             operation.node.operation.value,
             _joined(names),
@@ -301,8 +305,8 @@ class Operations:
                 if argument.name.value == "id"
             ),
         )
-        operation.told[_Known] = known
-        return known
+        operation.telemetry[_LogFields] = log_fields
+        return log_fields
 
     def _trace_id(self) -> str | None:
         if self._traces is None:

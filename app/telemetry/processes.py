@@ -26,11 +26,11 @@ class _Processes:
         for process_id in self._ids:
             collector = ProcessCollector(pid=lambda: process_id, registry=None)  # noqa: B023 - called in this turn
             for family in collector.collect():
-                known = families.setdefault(family.name, family)
-                if known is not family:
+                merged = families.setdefault(family.name, family)
+                if merged is not family:
                     join = min if family.name in _LEAST else sum
-                    value = join((known.samples[0].value, family.samples[0].value))
-                    known.samples[0] = known.samples[0]._replace(value=value)
+                    value = join((merged.samples[0].value, family.samples[0].value))
+                    merged.samples[0] = merged.samples[0]._replace(value=value)
         yield from families.values()
 
 

@@ -33,8 +33,8 @@ class ObservedStore:
     async def get(self, collection: Collection, record_id: str) -> Record | None:
         return await self._timed("read", self._inner.get(collection, record_id))
 
-    async def get_many(self, wanted: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
-        return await self._timed("read", self._inner.get_many(wanted))
+    async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
+        return await self._timed("read", self._inner.get_many(keys))
 
     async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None:
         return await self._timed("read", self._inner.find(collection, owner, unique))

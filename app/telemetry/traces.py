@@ -61,13 +61,13 @@ class Traces:
     ) -> Iterator[Span]:
         """The current span while it lasts. An exception marks it by its type alone: its text may be a record's."""
         named = {key.replace("__", "."): value for key, value in attributes.items() if value is not None}
-        found = self._tracer.start_span(name, context, kind, named)
-        with use_span(found, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+        span = self._tracer.start_span(name, context, kind, named)
+        with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             try:
-                yield found
+                yield span
             except BaseException as error:
-                found.set_status(StatusCode.ERROR)
-                found.set_attribute("error.type", type(error).__name__)
+                span.set_status(StatusCode.ERROR)
+                span.set_attribute("error.type", type(error).__name__)
                 raise
 
     def server(self, headers: Mapping[str, str], method: str, path: str) -> Any:
@@ -120,9 +120,9 @@ class ServerSpans:
         path = scope["path"] if scope["path"] in self._routes else "*"
         with self._traces.server(headers, scope["method"], path) as span:
 
-            async def told(message: Message) -> None:
+            async def send_with_status(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     _answered(span, message["status"])
                 await send(message)
 
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, send_with_status)

@@ -243,9 +243,9 @@ def item_at(bulks: Mapping[str, Bulk], path: Sequence[str | int] | None) -> Item
 
 def refuse_repeated(items: Sequence[Item]) -> None:
     """Raises GatewayError where two items have one idempotency key."""
-    seen: dict[str, int] = {}
+    first_index: dict[str, int] = {}
     for item in items:
-        if item.key is not None and (first := seen.setdefault(item.key, item.index)) != item.index:
+        if item.key is not None and (first := first_index.setdefault(item.key, item.index)) != item.index:
             text = f"The items {first} and {item.index} have one idempotency key; nothing of the bulk was sent."
             place = ("items", item.index, "idempotencyKey")
             raise GatewayError(IDEMPOTENCY_KEY_REPEATED, text, input_path=place)

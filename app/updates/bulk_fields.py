@@ -20,7 +20,7 @@ from app.updates.fields import REQUIRED, named, options, root_field, snake, upda
 from app.updates.preview import UpdatePreview, preview
 from app.updates.resource import Argument, plural
 from app.updates.run import update
-from app.updates.user_errors import wanted
+from app.updates.user_errors import selects_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +107,10 @@ def _item_type(mutation: str, arguments: Sequence[Argument]) -> Any:
         else strawberry.field(default=item.default, description=item.description)
         for item in arguments
     }
-    made = type(_type_name(mutation, "Item"), (), {"__annotations__": annotations, **fields})
-    return strawberry.input(made, description=f"One item of a bulk: what `{mutation}` takes, and a key of its own.")
+    item_type = type(_type_name(mutation, "Item"), (), {"__annotations__": annotations, **fields})
+    return strawberry.input(
+        item_type, description=f"One item of a bulk: what `{mutation}` takes, and a key of its own."
+    )
 
 
 def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *, patches: bool) -> Any:
@@ -145,8 +147,8 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
         context, call = info.context, info.context.call
         if patches or dry_run:
             context.demand(read_scope)
-        taken = [item_of(index, written, dry_run=dry_run) for index, written in enumerate(items)]
-        refuse_repeated(taken)
+        parsed = [item_of(index, written, dry_run=dry_run) for index, written in enumerate(items)]
+        refuse_repeated(parsed)
         selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
         below = selected.fields.get(RESULTS, _NOTHING)
 
@@ -160,24 +162,24 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
         rooms = context.rooms
         # What is begun late could only end as unknown: the time that a write leaves for a read-back begins nothing.
         deadline = call.for_write(asyncio.get_running_loop().time()).deadline
-        run = BulkRun(mutation, taken, one, partial(rooms.begin_notes, call.request_id), deadline)
+        run = BulkRun(mutation, parsed, one, partial(rooms.begin_notes, call.request_id), deadline)
         await run.run(rooms.of(resource.api), rooms.at_once, stops=on_failure.value == _OnFailure.STOP.value)
-        as_data, key = wanted(below), str(info.path.key)
+        as_data, key = selects_errors(below), str(info.path.key)
         context.bulks[key] = Bulk(
             mutation,
             resource.api,
-            taken,
+            parsed,
             path=(key, below.key or RESULTS),
             record_key=below.fields.get(resource.name, _NOTHING).key or resource.name,
             nodes=None if as_data else info._raw_info.field_nodes,  # noqa: SLF001 - Strawberry's only handle on the nodes
         )
         counts = dict.fromkeys(Outcome, 0)
-        for item in taken:
+        for item in parsed:
             if item.preview is None:
                 counts[item.outcome] += 1
         return payload(
-            results=[result_of(item, call.request_id, as_data=as_data) for item in taken],
-            previewed=len(taken) - sum(counts.values()),
+            results=[result_of(item, call.request_id, as_data=as_data) for item in parsed],
+            previewed=len(parsed) - sum(counts.values()),
             **{name: counts[outcome] for name, (outcome, _) in _COUNTS.items()},
         )
 

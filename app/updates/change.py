@@ -90,8 +90,8 @@ def patch_type(cls: type, name: str, description: str, without: Collection[str],
             annotations[attribute] = (merged.get(attribute) or hints[attribute]) | None
             text = (item.description or "").removesuffix(REPLACED)
             fields[attribute] = strawberry.field(default=UNSET, description=text, metadata=item.metadata)
-    made = type(name, (), {"__annotations__": annotations, **fields})
-    return strawberry.input(made, description=description)
+    patch_cls = type(name, (), {"__annotations__": annotations, **fields})
+    return strawberry.input(patch_cls, description=description)
 
 
 async def planned(resource: Resource, change: Change, backend: Backend, call: Call) -> UpdateRequest:
@@ -126,8 +126,8 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
             backend=BackendAnswer(resource.api, 200),
         )
     if patch.client_members:
-        kept = [name for name in patch.client_members if (name,) not in replaced]
-        for name in await backend.omitted(resource, kept, call=call) if kept else ():
+        omittable = [name for name in patch.client_members if (name,) not in replaced]
+        for name in await backend.omitted(resource, omittable, call=call) if omittable else ():
             body.pop(name, None)
     whole: Any = from_wire(resource.input, body, absent=UNSET)
     return UpdateRequest(

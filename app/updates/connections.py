@@ -73,7 +73,7 @@ def connection_types(listing: Listing) -> tuple[Any, Any]:
 
 def object_type(name: str, description: str, **fields: Any) -> Any:
     """A Strawberry type; a field is its annotation with its description, or a field with a resolver."""
-    plain = {field: made for field, made in fields.items() if isinstance(made, tuple)}
+    plain = {field: definition for field, definition in fields.items() if isinstance(definition, tuple)}
     members = {field: strawberry.field(description=text) for field, (_, text) in plain.items()}
     annotations = {field: annotation for field, (annotation, _) in plain.items()}
     attributes = {**fields, **members, "__annotations__": annotations}

@@ -71,7 +71,7 @@ def _parts(input_: type, above: str = "") -> tuple[_Part, ...]:
     return tuple(parts)
 
 
-def _along(parts: tuple[_Part, ...], value: Any, found: Evidence) -> Evidence:
+def _along(parts: tuple[_Part, ...], value: Any, evidence: Evidence) -> Evidence:
     """The members that an input type has, of a vendor's object or of a record, put into `found`."""
     whole = value if type(value) is dict else None
     attributes = None if whole is not None or value is None else _attributes(type(value))  # type: ignore[arg-type]  # a class is hashable
@@ -83,26 +83,26 @@ def _along(parts: tuple[_Part, ...], value: Any, found: Evidence) -> Evidence:
         else:
             item = None
         if part.below is None:
-            found[part.path] = _leaf(item)
+            evidence[part.path] = _leaf(item)
         elif part.of_list:
-            found[part.path] = [_without_empty(_along(part.below, one, {})) for one in item] if item else None
+            evidence[part.path] = [_without_empty(_along(part.below, one, {})) for one in item] if item else None
         else:
-            _along(part.below, item, found)
-    return found
+            _along(part.below, item, evidence)
+    return evidence
 
 
 def _sent(parts: tuple[_Part, ...], body: Mapping[str, Any]) -> list[str]:
     """Paths of what a request holds."""
-    found: list[str] = []
+    paths: list[str] = []
     for part in parts:
         if part.name not in body:
             continue
         item = body[part.name]
         if part.below is not None and not part.of_list and isinstance(item, dict):
-            found += _sent(part.below, item)
+            paths += _sent(part.below, item)
         else:
-            found.append(part.path)
-    return found
+            paths.append(part.path)
+    return paths
 
 
 @cache

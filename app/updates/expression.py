@@ -34,16 +34,16 @@ def expressed(
     """
     body: Wire = {}
     problems: Problems = {}
-    known = members_of(cls)
+    members = members_of(cls)
     above = ".".join(place).casefold()
     by_name: dict[str, list[Any]] = {}
     for key, item in read.items():
         folded = str(key).casefold()
         by_name.setdefault(folded, []).append(item)
-        passed = folded in known.folded or folded in left_out or f"{above}.{folded}" in left_out
+        passed = folded in members.folded or folded in left_out or f"{above}.{folded}" in left_out
         if not passed and item not in _NOTHING:
             problems[*place, str(key)] = "an update has no such member"
-    for member in known.all:
+    for member in members.all:
         here = (*place, member.graphql_name)
         items = by_name.get(member.folded, [])
         item = items[0] if items else None

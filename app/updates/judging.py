@@ -33,7 +33,7 @@ def judge_update(request: UpdateRequest, answer: Answer) -> Wire | None:
         raise resource.error(answer)
     if answer.status == _NO_CONTENT:
         return None
-    return _asked(resource, answer, resource.body(answer), request.id)
+    return _same_record(resource, answer, resource.body(answer), request.id)
 
 
 def judge_read(resource: Resource, record_id: str, answer: Answer) -> Wire | None:
@@ -47,7 +47,7 @@ def judge_read(resource: Resource, record_id: str, answer: Answer) -> Wire | Non
     record = resource.pick(answer, data, record_id)
     if record is None and data is not None:
         return None
-    return _asked(resource, answer, record, record_id)
+    return _same_record(resource, answer, record, record_id)
 
 
 def is_record(resource: Resource, record: Any, record_id: str) -> bool:
@@ -55,7 +55,7 @@ def is_record(resource: Resource, record: Any, record_id: str) -> bool:
     return member(record, resource.id_member) is not None and _has_id(resource, record, record_id)
 
 
-def _asked(resource: Resource, answer: Answer, record: Any, record_id: str) -> Wire:
+def _same_record(resource: Resource, answer: Answer, record: Any, record_id: str) -> Wire:
     """The record of an answer, unless it says that it is another one, or nothing says that it is one."""
     if not isinstance(record, dict):
         raise unreadable(resource.api, answer, "the answer is no object")

@@ -64,8 +64,8 @@ async def _previewed(resource: Resource, info: Any, change: Change, payload: Sel
         raise
     query = f"?{urlencode(sent.query)}" if sent.query else ""
     below = payload.fields.get(FIELD)
-    wanted = below is not None and "changes" in below.fields
-    changed = await _changes(request, backend, call) if wanted else []
+    selects_changes = below is not None and "changes" in below.fields
+    changed = await _changes(request, backend, call) if selects_changes else []
     return UpdatePreview(method=sent.method, path=sent.path + query, body=(sent.body or b"").decode(), changes=changed)
 
 
@@ -77,6 +77,6 @@ async def _changes(request: UpdateRequest, backend: Backend, call: Call) -> list
     before, after = resource.after(read, request)
     if patch is not None and patch.client_members:
         # What this client may not send, its update does not clear.
-        kept = await backend.omitted(resource, patch.client_members, call=call)
-        before = {name: value for name, value in before.items() if name in after or name not in kept}
+        omitted = await backend.omitted(resource, patch.client_members, call=call)
+        before = {name: value for name, value in before.items() if name in after or name not in omitted}
     return [FieldChange(path=list(path), before=was, after=becomes) for path, was, becomes in changes(before, after)]

@@ -35,19 +35,19 @@ async def reconcile(request: UpdateRequest, error: GatewayError, begun: float, b
         record, proof = await _shown(request, begun, backend, call)
     except (GatewayError, GatewayErrors) as unread:
         first = unread.errors[0] if isinstance(unread, GatewayErrors) else unread
-        raise _told(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {first.message}") from unread
+        raise _with_read_back(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {first.message}") from unread
     except Exception as surprise:
         # What is known of the update stays known.
         log.exception("the read-back of an update failed", extra={"request_id": call.request_id})
-        raise _told(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {INTERNAL.text}") from surprise
+        raise _with_read_back(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {INTERNAL.text}") from surprise
     if proof is None:
-        raise _told(error, ReadBack.MISSING) from error
+        raise _with_read_back(error, ReadBack.MISSING) from error
     if proof is Proof.DIFFERS:
-        raise _told(error, ReadBack.DIFFERS) from error
+        raise _with_read_back(error, ReadBack.DIFFERS) from error
     if timed_out(error):
-        raise _told(error, ReadBack.SAME, _ON_ITS_WAY) from error
+        raise _with_read_back(error, ReadBack.SAME, _ON_ITS_WAY) from error
     if proof is Proof.SAME:
-        raise _told(error, ReadBack.SAME) from error
+        raise _with_read_back(error, ReadBack.SAME) from error
     return record
 
 
@@ -67,5 +67,5 @@ async def _shown(request: UpdateRequest, begun: float, backend: Backend, call: C
     return record, resource.proves(request, Read(record, data, begun, backend.clock_ahead))
 
 
-def _told(error: GatewayError, read_back: ReadBack, text: str | None = None) -> GatewayError:
+def _with_read_back(error: GatewayError, read_back: ReadBack, text: str | None = None) -> GatewayError:
     return error.changed(message=f"{error.message} {text or _SAYS[read_back]}", read_back=read_back)

@@ -77,7 +77,7 @@ class RestBackend:
         self._read_headers = {"accept": self._media.accept}
         self._update_headers = {**self._read_headers, "content-type": self._media.content_type}
         # Records of a resource that is kept, by credential: nobody sees what only another caller may read.
-        self._kept: dict[Resource, TTLCache[Any, Wire]] = {}
+        self._records: dict[Resource, TTLCache[Any, Wire]] = {}
         self._reading: WeakValueDictionary[Any, asyncio.Task[Wire | None]] = WeakValueDictionary()
 
     @property
@@ -127,19 +127,19 @@ class RestBackend:
         credentials, token = await self.credentials.headers(call)
         if not resource.kept_seconds:
             return await self._read(resource, record_id, options, credentials, token, call)
-        kept = self._kept.setdefault(resource, TTLCache(_RECORDS_KEPT, resource.kept_seconds))
+        records = self._records.setdefault(resource, TTLCache(_RECORDS_KEPT, resource.kept_seconds))
         key = (record_id, *credentials.values())
-        if key in kept:
-            return kept[key]
+        if key in records:
+            return records[key]
         # Two fields of one record may name one such record, and are read at once. Other calls have times of their own.
-        asked = (resource, key, id(call))
-        reading = self._reading.get(asked)
+        read_key = (resource, key, id(call))
+        reading = self._reading.get(read_key)
         if reading is None:
             reading = asyncio.create_task(self._read(resource, record_id, options, credentials, token, call))
-            self._reading[asked] = reading
+            self._reading[read_key] = reading
         record = await reading
         if record is not None and resource.keeps(record):
-            kept[key] = record
+            records[key] = record
         return record
 
     async def _read(

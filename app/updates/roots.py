@@ -19,7 +19,7 @@ from app.updates.fields import id_argument, named, options, parameter, root_fiel
 from app.updates.preview import UpdatePreview, preview
 from app.updates.reading import backend_of, read_record
 from app.updates.run import update
-from app.updates.user_errors import as_data, capped, wanted
+from app.updates.user_errors import as_data, capped, selects_errors
 
 if TYPE_CHECKING:
     from app.mapping.selection import Selected
@@ -123,7 +123,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
             context.previews.append(info.path.key)
             return previewed
         record, replayed = await update(resource, info, change, selected, key=context.call.idempotency_key)
-        if isinstance(record, Exception) and as_data(record) and wanted(selected):
+        if isinstance(record, Exception) and as_data(record) and selects_errors(selected):
             raise record
         return answer(record, replayed)
 
@@ -149,7 +149,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
             return await answered(info, info.context, change, selected)
         except (GatewayError, GatewayErrors) as failure:
             faults = as_data(failure)
-            if faults is None or not wanted(selected):
+            if faults is None or not selects_errors(selected):
                 raise
             faults = tuple(capped(faults))
             info.context.faults_as_data += [(info.path, fault) for fault in faults]

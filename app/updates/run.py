@@ -102,8 +102,8 @@ async def recorded(request: UpdateRequest, recording: UpdateRecording | None, ba
             recording.cancelled()
         raise
     except Exception as failure:
-        told = failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
-        if recording is None or not await recording.failed(told):
+        fault = failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
+        if recording is None or not await recording.failed(fault):
             raise
         return None
     if recording is not None:
@@ -157,8 +157,8 @@ async def settled(
     except GatewayError as error:
         if len(faults) == 1:
             raise
-        told = [fault.changed(read_back=error.read_back) for fault in faults[1:]]
-        raise GatewayErrors([error, *told]) from error
+        others = [fault.changed(read_back=error.read_back) for fault in faults[1:]]
+        raise GatewayErrors([error, *others]) from error
 
 
 def placed(fault: GatewayError, request: UpdateRequest) -> None:

@@ -31,9 +31,9 @@ def capped(faults: Sequence[GatewayError]) -> Sequence[GatewayError]:
         return faults
     last, more = faults[MOST - 1], faults[MOST:]
     reasons = Counter(fault.row.reason for fault in more)
-    told = last.changed(message=f"{last.message} There are {len(more)} more faults; the log has them.")
-    told.detail = f"{len(more)} more faults: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    return (*faults[: MOST - 1], told)
+    summary = last.changed(message=f"{last.message} There are {len(more)} more faults; the log has them.")
+    summary.detail = f"{len(more)} more faults: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return (*faults[: MOST - 1], summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _type(name: str, description: str, members: dict[str, tuple[Any, str]]) -> A
     return strawberry.type(type(name, (), {"__annotations__": annotations, **fields}), description=description)
 
 
-def wanted(payload: Selected) -> bool:
+def selects_errors(payload: Selected) -> bool:
     """Whether the client selects the faults of an update as data."""
     return FIELD in payload.fields
 

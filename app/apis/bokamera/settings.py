@@ -62,8 +62,8 @@ class BokameraSettings(ApiSettings):
     def _whole_token_source(self) -> Self:
         missing = [name for name in _TOKEN_SETTINGS if getattr(self, name) is None]
         if missing and len(missing) < len(_TOKEN_SETTINGS):
-            given = [name for name in _TOKEN_SETTINGS if name not in missing]
-            raise ValueError(f"{_names(missing)} not set, and belong together with {_names(given)}")
+            present = [name for name in _TOKEN_SETTINGS if name not in missing]
+            raise ValueError(f"{_names(missing)} not set, and belong together with {_names(present)}")
         return self
 
 
