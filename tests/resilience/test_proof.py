@@ -250,6 +250,9 @@ def as_made(vendor: Vendor, seen: dict[str, Any]) -> bool:
     return all(empty(folded.get(name)) for name in left_out)
 
 
+ENTRY = "query($request: String!) { updates(requestId: $request) { nodes { outcome readBack } } }"
+
+
 async def one(gateway: Any, vendor: Vendor, told: Counter[str], seed: int) -> None:
     given = drawn(vendor)
     headers = {"x-request-timeout": "300"} if vendor.put == "nothing in time" else {}
@@ -279,6 +282,15 @@ async def one(gateway: Any, vendor: Vendor, told: Counter[str], seed: int) -> No
     puts = [exchange for exchange in gateway.server.requests if exchange.method == "PUT"]
     assert len(puts) <= 1, case
     gateway.server.requests.clear()
+    # The journal tells the same, and of every update that left.
+    asked_for = {"query": ENTRY, "variables": {"request": reply.headers["x-request-id"]}}
+    entries = (await gateway.client.post("/graphql", json=asked_for)).json()["data"]["updates"]["nodes"]
+    noted = {"outcome": "APPLIED" if outcome == "SUCCESS" else outcome, "readBack": None}
+    if errors:
+        noted["readBack"] = errors[0]["extensions"].get("readBack")
+    elif vendor.put != "success":
+        noted["readBack"] = "SAME"
+    assert entries == [noted] * len(puts), case
 
 
 @pytest.mark.parametrize("runs", [300, pytest.param(10_000, marks=pytest.mark.slow)])
