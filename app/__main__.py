@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    gc.disable()  # until all is loaded, and for a server made (`settle`): a tenth of a start
+    gc.disable()  # until everything is loaded, and for a server created (`settle`): saves a tenth of the start
 
 from starlette.applications import Starlette
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logs.configure("error", "auto")
             return history.history(settings.gateway.store_url, options, sys.stdout)
         _configure_logs(settings)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server knows what to do with it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server has a handler
         return _serve(settings) if command == "serve" else _sandbox(settings)
     except SettingsError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
@@ -128,10 +128,10 @@ def _serve(settings: Settings) -> int:
     gateway = settings.gateway
     check_settings(settings, APIS)
     several = gateway.workers > 1
-    # With several workers each makes its own; this one shows that it can be made.
+    # Each of several workers creates its own app; this one only proves that it can be created.
     app = create_app(replace(settings, traces=settings.traces and not several))
     if any(api.mode == "local" for api in settings.apis.values()):
-        # Opened once here, so that a store that cannot be used ends the start with one line.
+        # Opened once here, so that an unusable store ends the start with one line.
         asyncio.run(_open_and_close(settings))
     elif gateway.journal:
         asyncio.run(_journal_opens(settings))
@@ -144,7 +144,7 @@ def _serve(settings: Settings) -> int:
         "head_seconds": gateway.head_seconds,
         "keep_alive_seconds": gateway.keep_alive_seconds,
         "shutdown_delay_seconds": gateway.shutdown_delay_seconds,
-        # The endpoint answers before these are over.
+        # The endpoint answers earlier than these.
         "body_seconds": 2 * gateway.body_seconds,
         "answer_seconds": gateway.request_seconds + 60,
     }

@@ -1,4 +1,4 @@
-"""The composition root: settings -> one backend per API -> the ASGI apps. Every part can be replaced by an argument."""
+"""The composition root: settings -> one backend per API -> the ASGI apps. An argument can replace every part."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The paths that a span shows as they are.
+# A span shows these paths as they are.
 _TRACED = frozenset({"/graphql", "/health/live", "/health/ready", "/metrics"})
 
 
 class Backends:
-    """One backend per API, opened together and closed together."""
+    """One backend per API. All are opened and closed together."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Backends:
         return self.settings.apis[api.name]
 
     async def open(self) -> None:
-        """Raises StoreUnavailableError where the store that is in use cannot be opened."""
+        """Raises StoreUnavailableError where a store that is in use cannot be opened."""
         if any(self.settings_of(api).mode == "local" for api in self.apis):
             self.store = await open_store_for(self.settings, self.apis)
             self._stack.push_async_callback(self.store.aclose)
@@ -139,7 +139,7 @@ class Backends:
         return store if telemetry is None else ObservedStore(store, telemetry.metrics, telemetry.traces)
 
     async def any_store(self) -> SqlStore:
-        """The store for the journal and undocumented answers; without a local backend opened for them alone."""
+        """The store for the journal and undocumented answers. Without a local backend it is opened for them alone."""
         if self.store is not None:
             return self.store
         async with self._opening:
@@ -169,20 +169,20 @@ async def open_store_for(settings: Settings, apis: Sequence[Api]) -> SqlStore:
 
 
 def edge_settings(gateway: GatewaySettings) -> EdgeSettings:
-    """The gateway's, with what depends on others of them."""
+    """The gateway's settings, with those that depend on others."""
     return gateway.model_copy(
         update={
             "allowed_hosts": gateway.allowed_hosts or _own_names(gateway),
-            # Single updates are not starved.
+            # Leaves room for single updates.
             "bulk_concurrency": max(1, min(gateway.bulk_concurrency, gateway.max_in_flight // 2)),
         }
     )
 
 
 def _own_names(gateway: GatewaySettings) -> tuple[str, ...]:
-    """An open gateway on this machine answers for this machine's names alone.
+    """The host names of an open gateway on this machine.
 
-    Else a web page could reach it from a browser here, by a name of its own that it lets point to 127.0.0.1.
+    Otherwise a web page could reach it from a browser here: by a name of the page's own that points to 127.0.0.1.
     """
     if authenticates(gateway) or not is_loopback_host(gateway.host):
         return ()
@@ -196,7 +196,7 @@ def create_app(
     traces: Traces | None = None,
     schema: Schema | None = None,
 ) -> Starlette:
-    """The gateway. Raises SettingsError for settings that do not go together.
+    """The gateway. Raises SettingsError for settings that contradict each other.
 
     `schema` is that of the APIs, where it is built already.
     """
@@ -249,7 +249,7 @@ def _trace_requests(app: Starlette, traces: Traces | None) -> None:
 
 
 def traces_of(settings: Settings, service: str) -> Traces | None:
-    """None, and nothing loaded, where traces are not configured. Raises SettingsError."""
+    """None, and nothing imported, where traces are not configured. Raises SettingsError."""
     if not settings.traces:
         return None
     try:
@@ -333,7 +333,7 @@ def create_sandbox(
     store: SqlStore | None = None,
     traces: Traces | None = None,
 ) -> Starlette:
-    """Every API's routes over the local store, on one port. `store` is opened from the settings when not given."""
+    """Every API's routes over the local store, on one port. Without `store`, the settings' store is opened."""
     traced = traces if traces is not None else traces_of(settings, "sandbox")
 
     @asynccontextmanager
@@ -355,7 +355,7 @@ def create_sandbox(
 
 
 def sandbox_routes(settings: Settings, apis: Sequence[Api], store: SqlStore) -> list[BaseRoute]:
-    # The longest path first, so that an API at the root does not shadow one below it.
+    # The longest path first, so that an API at the root does not hide one below it.
     ordered = sorted(apis, key=lambda api: len(api.sandbox_path), reverse=True)
     routes: list[BaseRoute] = []
     for api in ordered:

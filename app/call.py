@@ -1,4 +1,4 @@
-"""What one request of a caller carries to the backends. Knows no vendor and no transport."""
+"""What one caller's request carries to the backends. Knows no vendor and no transport."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-# Of the time that is left, so much is kept from a write for reading the record back when its outcome is unknown.
+# A write leaves this part of the remaining time for the read-back after an unknown outcome.
 _READ_BACK_SHARE = 0.25
 _READ_BACK_SECONDS = 5.0
-# Transport faults that `x-simulate` may ask of a sandbox: what no documented row can show.
+# Transport faults that `x-simulate` may request from a sandbox: no documented row can show them.
 FAULTS = frozenset({"timeout", "reset", "cut-off", "html-500", "204-with-body", "429"})
 
 
 def is_fault(reason: str) -> bool:
-    """Whether `x-simulate` with this value asks for a transport fault; in any case."""
+    """Whether this value of `x-simulate`, in any case, asks for a transport fault."""
     return reason.casefold() in FAULTS
 
 
 class Client(Protocol):
-    """Who waits for the answer."""
+    """The client that waits for the answer."""
 
     disconnected: bool
 
 
 class Recording(Protocol):
-    """What is recorded of an update around the one moment at which it is sent or written."""
+    """Records an update around the moment at which it is sent or written."""
 
     async def sending(self, deadline: float) -> None:
-        """Returns when it is durable that the update is about to be sent. Raises GatewayError: it must not be."""
+        """Returns once the intent to send is durable. Raises GatewayError: then nothing may be sent."""
         ...
 
     def committing(self) -> Sequence[Any]:
-        """The store's statements that belong into the transaction which writes the record."""
+        """The store's statements for the transaction that writes the record."""
         ...
 
 
 @dataclass(slots=True)
 class Call:
-    """The travelling part of a request.
+    """The part of a request that travels to the backends.
 
     `credentials` holds, by API name, the caller's own backend headers (`{"basecone": {"authorization": "Basic …"}}`);
-    an API not named is called with the gateway's own. They never show in a `repr`.
-    `deadline` is a time of the event loop's clock, in seconds; None means that only the settings' timeouts hold.
-    `simulate` is the reason of the `x-simulate` header, in upper case. `idempotency_key` is that header as it came.
-    `recording` belongs to the one write that the call is for.
+    an API not named is called with the gateway's own. They never show in a `repr`. `deadline` is a time of the event
+    loop's clock, in seconds; None means that only the settings' timeouts hold. `simulate` is the reason of the
+    `x-simulate` header, in upper case. `idempotency_key` is that header as it came. `recording` belongs to the one
+    write that the call is for.
     """
 
     request_id: str

@@ -1,4 +1,4 @@
-"""`python -m app check`: reads the settings, tries what they name without changing anything, and says what is wrong."""
+"""`python -m app check`: reads the settings, tries them without changing anything, and reports what is wrong."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _OF_TRACES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`settings` names what to look at."""
+    """`settings` names the settings to look at."""
 
     subject: str
     state: State
@@ -58,7 +58,7 @@ class Finding:
 
 
 class _Watched(Upstream):
-    """Remembers the last answer, and by how much its server's clock was ahead."""
+    """Remembers the last answer, and how far its server's clock was ahead."""
 
     answer: Answer | None = None
     skew: float | None = None
@@ -70,7 +70,7 @@ class _Watched(Upstream):
 
 
 def _skew(headers: Mapping[str, str], now: float) -> float | None:
-    """RFC 9110 section 6.6.1: whole seconds, so that less than one of them says nothing."""
+    """RFC 9110 section 6.6.1: a `Date` has whole seconds, so that a smaller difference says nothing."""
     try:
         skew = parsedate_to_datetime(headers.get("date", "")).timestamp() - now
     except (ValueError, TypeError, OverflowError):
@@ -84,7 +84,7 @@ async def findings(
     env_file: Path | None = Path(".env"),
     transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
 ) -> list[Finding]:
-    """Everything that was looked at, in the order of the table."""
+    """All findings, in the order of the table."""
     try:
         settings = read_settings(apis, environment, env_file)
         check_settings(settings, apis)
@@ -93,7 +93,7 @@ async def findings(
         return [_of_problem(problem) for problem in error.problems]
     results = [Finding("settings", "ok", "known and well formed"), _address(settings), await _store(settings, apis)]
     skews: dict[str, float] = {}
-    # One after another, so that the lines of a failure stand together in the log.
+    # One after the other, so that the log lines of a failure stand together.
     for api in apis:
         results += await _backend(settings, api, (transports or {}).get(api.name), skews)
     return [*results, _clock(skews), await _callers(settings, apis, transports), _router(settings), *_traces(settings)]
@@ -109,7 +109,7 @@ def _of_problem(problem: str) -> Finding:
 
 
 def _address(settings: Settings) -> Finding:
-    """Whether the address is this machine's; the port may be taken by the gateway that is looked at."""
+    """Whether the address is this machine's. The port may be in use by the gateway that is being checked."""
     host = settings.gateway.host
     try:
         bound_socket(host, 0).close()
@@ -157,7 +157,7 @@ async def _probed(api: Api, backend: Any, upstream: _Watched) -> Finding:
             await upstream.send(Request("GET", "/"), call)
             text = "reachable; the gateway has no complete credentials of its own, so that callers must bring theirs"
             return Finding(api.name, "warning", text)
-        # A read that finds nothing, and changes nothing.
+        # The read finds nothing, and changes nothing.
         await backend.read(api.resources[0], _NOBODY, {}, call=call)
     except (GatewayError, GatewayErrors) as error:
         first = error.errors[0] if isinstance(error, GatewayErrors) else error
@@ -236,7 +236,7 @@ def _traces(settings: Settings) -> Iterator[Finding]:
 def _installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except ModuleNotFoundError:  # of the package around it
+    except ModuleNotFoundError:  # a package above it is missing
         return False
 
 
@@ -265,7 +265,7 @@ def table(results: Sequence[Finding]) -> Iterator[str]:
 
 
 def check(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
-    """Writes what was found; gives the exit code: 1 when anything failed."""
+    """Writes the findings. Returns the exit code: 1 when any failed."""
     results = asyncio.run(findings(apis))
     if as_json:
         out.write(json.dumps([asdict(item) for item in results], indent=2) + "\n")
@@ -275,7 +275,7 @@ def check(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
 
 
 def undocumented(apis: Sequence[Api], out: TextIO, *, as_json: bool) -> int:
-    """Writes the answers that no documented row matches, ready to be added.
+    """Writes the answers that match no documented row, in a form that can be added to the rows.
 
     Raises SettingsError, StoreUnavailableError.
     """

@@ -1,4 +1,4 @@
-"""The settings, frozen; the only reader of the environment, which wins over a `.env` file in the working folder."""
+"""The settings, frozen. The only reader of the environment, which overrides a `.env` file in the working folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.store.engine import passwords_in
 from app.upstream.tls import Trust, unreadable
 
 PREFIX = "GATEWAY_"
-# What a shell's file leaves of a name where no shell has read it.
+# The remains of a shell file's name where no shell has read it.
 _MISSPELLED = re.compile(rf"(?i)(?:export\s+|set\s+|[^A-Z0-9_])+{PREFIX}")
 # prometheus-client's own variable, which it reads itself.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -36,9 +36,9 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. One line that names the setting and never shows its value.
+    """The settings cannot be used. The text is one line that names the setting and never shows its value.
 
-    `problems` holds a line for each setting that cannot be used, the first among them.
+    `problems` has a line for each setting that cannot be used; the first is the text.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -48,10 +48,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`gateway` for the program, `apis` by API name.
+    """`gateway` is for the program, `apis` are by API name.
 
-    `traces` says whether to export them, `metrics_folder` where several workers keep their metrics together, `trust`
-    whose certificates are good.
+    `traces` says whether traces are exported. `metrics_folder` is where several workers keep their metrics together.
+    `trust` says whose certificates are accepted.
     """
 
     gateway: GatewaySettings
@@ -63,7 +63,7 @@ class Settings:
 
     @property
     def secrets(self) -> list[str]:
-        """Every credential among the settings, for the log to leave out."""
+        """Every credential among the settings, to be removed from the log."""
         models: list[BaseModel] = [self.gateway, *self.apis.values()]
         values = [value.get_secret_value() for model in models for _, value in model if isinstance(value, SecretStr)]
         proxy = self.gateway.proxy_url
@@ -74,7 +74,7 @@ class Settings:
 def read_settings(
     apis: Iterable[Api], environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
 ) -> Settings:
-    """The settings from `environment` (the process's by default) over `env_file`. Raises SettingsError."""
+    """Reads the settings from `environment` (by default the process's) over `env_file`. Raises SettingsError."""
     environment = os.environ if environment is None else environment
     settings = parse_settings(apis, _own_variables(environment, env_file))
     folder = environment.get(METRICS_FOLDER)
@@ -92,12 +92,12 @@ def read_settings(
 
 
 def share_metrics(folder: Path) -> None:
-    """From now on this process's children keep their metrics together in `folder`."""
+    """Makes the children of the process keep their metrics together in `folder`."""
     os.environ[METRICS_FOLDER] = str(folder)
 
 
 def _traces(gateway: GatewaySettings, environment: Mapping[str, str]) -> bool:
-    """As https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ says."""
+    """Follows https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if gateway.traces is not None:
@@ -108,7 +108,7 @@ def _traces(gateway: GatewaySettings, environment: Mapping[str, str]) -> bool:
 
 
 def parse_settings(apis: Iterable[Api], variables: Mapping[str, str]) -> Settings:
-    """The settings from variables with their prefix; every one must be known. Raises SettingsError."""
+    """Parses the settings from variables with their prefix. Every variable must be known. Raises SettingsError."""
     by_api: dict[str, ApiSettings] = {}
     problems: list[str] = []
     remaining: dict[str, str] = {}
@@ -134,7 +134,7 @@ def parse_settings(apis: Iterable[Api], variables: Mapping[str, str]) -> Setting
     gateway = _validated(GatewaySettings, PREFIX, values, problems)
     settings = Settings(gateway, by_api, trust=Trust(further=gateway.ca_file))
     if problems:
-        # A person who starts it sees all at once, what no single setting can show among them.
+        # A person who starts the program sees all problems at once, also those between settings.
         named = {problem.partition(":")[0] for problem in problems}
         further = [problem for problem in _problems(settings, list(apis)) if problem.partition(":")[0] not in named]
         raise SettingsError(*problems, *further)
@@ -142,11 +142,11 @@ def parse_settings(apis: Iterable[Api], variables: Mapping[str, str]) -> Setting
 
 
 def _own_variables(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
-    """The variables with our prefix. An empty one counts as not given, as in a copied example file."""
+    """The variables with our prefix. An empty one counts as absent, as in a copied example file."""
     merged: dict[str, str | None] = {}
     if env_file is not None and env_file.is_file():
         try:
-            with env_file.open(encoding="utf-8-sig") as lines:  # some editors put a mark in front
+            with env_file.open(encoding="utf-8-sig") as lines:  # some editors put a byte order mark in front
                 merged.update(_lines(env_file, lines))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{env_file} cannot be read: {type(error).__name__}") from error
@@ -162,7 +162,7 @@ def _own_variables(environment: Mapping[str, str], env_file: Path | None) -> dic
 
 
 def _lines(path: Path, lines: TextIO) -> Iterator[tuple[str, str | None]]:
-    """Names and values of a `.env` file. A line of ours that python-dotenv would pass over stops the start."""
+    """Names and values of a `.env` file. A line of ours that python-dotenv would ignore stops the start."""
     for binding in parse_stream(lines):
         unread = binding.error or (binding.key is not None and binding.value is None)
         text = binding.original.string
@@ -174,7 +174,7 @@ def _lines(path: Path, lines: TextIO) -> Iterator[tuple[str, str | None]]:
 
 
 def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems: list[str]) -> S:
-    """The settings of a model. What cannot be used is added to `problems`, and its default stands in for it."""
+    """The settings of a model. An unusable value is added to `problems`, and its default is used."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -201,7 +201,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def check_settings(settings: Settings, apis: Sequence[Api]) -> None:
-    """What no single setting can show. Raises SettingsError, with every problem."""
+    """Checks what no single setting can show. Raises SettingsError with every problem."""
     if problems := list(_problems(settings, apis)):
         raise SettingsError(*problems)
 
@@ -271,7 +271,7 @@ def _of_signed_tokens(gateway: GatewaySettings) -> Iterator[str]:
 
 
 def _without_effect(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
-    """Settings that look as if they did something."""
+    """Settings that seem to have an effect, and have none."""
     gateway, named = settings.gateway, settings.gateway.model_fields_set
     for name in ("jwt_algorithm", "jwt_audience_claim", "jwt_scope_claim", "jwt_scope_prefix"):
         if name in named and gateway.jwt_issuer is None:
@@ -293,10 +293,10 @@ def known_scopes(apis: Sequence[Api]) -> set[str]:
 
 
 def authenticates(gateway: GatewaySettings) -> bool:
-    """Whether callers have to say who they are."""
+    """Whether callers have to authenticate."""
     return bool(gateway.caller_tokens or gateway.caller_tokens_file or gateway.jwt_issuer)
 
 
 def _has_credentials(settings: ApiSettings) -> bool:
-    """Whether the real service could be called with the gateway's own credentials: any secret among the settings."""
+    """Whether the gateway's own credentials could call the real service: any secret among the settings."""
     return settings.mode == "rest" and any(isinstance(value, SecretStr) for _, value in settings)

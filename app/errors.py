@@ -1,7 +1,7 @@
-"""The error tree, a documented row, and the `extensions` every client sees.
+"""The error tree, a documented row, and the `extensions` that every client sees.
 
-Knows no vendor and no library: an API package lists its rows, a backend raises them, GraphQL shows them.
-graphql-core copies the attribute `extensions` of an exception into the GraphQL error: all the coupling there is.
+Knows no vendor and no library: an API package lists its rows, a backend raises them, GraphQL shows them. graphql-core
+copies an exception's attribute `extensions` into the GraphQL error; there is no other coupling.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ InputPath = tuple[str | int, ...]
 
 
 class Code(StrEnum):
-    """The small, frozen set a client may branch on. Spelled as Apollo Server spells them where it has one."""
+    """The small, frozen set that a client may branch on, spelled as in Apollo Server where it has the code."""
 
     BAD_USER_INPUT = "BAD_USER_INPUT"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 class ReadBack(StrEnum):
-    """What one read showed after an update whose outcome is unknown."""
+    """The result of one read after an update whose outcome is unknown."""
 
     SAME = "SAME"
     DIFFERS = "DIFFERS"
@@ -59,8 +59,8 @@ class DocumentedError:
 
     `backend` is None for the gateway's own rows. `text` None or `any_text` means that the row stands for any text.
     `input_path` is the place in the mutation's arguments, without list positions (`app.updates.placing` adds them).
-    `meaning` says what it is about where the vendor publishes no text; `source` is the page or assumption behind it.
-    `mutations` are those that it can come from, () for all; a row `of_reads` comes from none.
+    `meaning` explains the row where the vendor publishes no text; `source` is the page or assumption behind it.
+    `mutations` are those that can cause it, () for all; no mutation causes a row `of_reads`.
     """
 
     reason: str
@@ -81,7 +81,7 @@ class DocumentedError:
 
 @dataclass(frozen=True, slots=True)
 class BackendAnswer:
-    """Who answered, and what, as a client may see it. Only the name when the backend could not be reached."""
+    """A backend's answer, as a client may see it. It has only the name when the backend could not be reached."""
 
     name: str
     status: int | None = None
@@ -95,7 +95,7 @@ class BackendAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Undocumented:
-    """A response that no row documents, without its credentials. `body` is its JSON value, else None."""
+    """A response that matches no row, without its credentials. `body` is its JSON value; None without one."""
 
     backend: str
     status: int
@@ -107,11 +107,11 @@ class Undocumented:
 
 
 class GatewayError(Exception):
-    """One fault as the client sees it: a row plus what this one occurrence adds.
+    """One error as the client sees it: a row, and the details of this occurrence.
 
     `message` is for the client. `detail` is for the log alone and may name hosts; it never holds a credential.
-    `passing` says that the gateway has removed the cause since: the same call may be sent again.
-    `read_back` is what one read showed after an unknown outcome.
+    `passing` says that the gateway has removed the cause since, so that the same call may be sent again. `read_back` is
+    the result of one read after an unknown outcome.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class GatewayError(Exception):
         self.detail = detail
         self.passing = False
         self.current_revision: str | None = None
-        self.replayed = False  # told again, of an earlier request with the same idempotency key
+        self.replayed = False  # repeats the answer of an earlier request with the same idempotency key
         self.undocumented: Undocumented | None = None
         self.read_back: ReadBack | None = None
 
@@ -147,7 +147,10 @@ class GatewayError(Exception):
         input_path: Sequence[str | int] | None = None,
         read_back: ReadBack | None = None,
     ) -> GatewayError:
-        """The same fault with another message, outcome, place or read-back; cause and traceback stay with this one."""
+        """The same error with another message, outcome, place or read-back.
+
+        Cause and traceback stay with the original.
+        """
         other = GatewayError(
             self.row,
             message or self.message,
@@ -158,7 +161,7 @@ class GatewayError(Exception):
             detail=self.detail,
         )
         if input_path is None:
-            other.input_path = self.input_path  # also where the row's own place was taken away
+            other.input_path = self.input_path  # also where the row's own place was removed
         other.passing, other.undocumented = self.passing, self.undocumented
         other.current_revision, other.replayed = self.current_revision, self.replayed
         other.read_back = read_back or self.read_back
@@ -172,7 +175,7 @@ class GatewayError(Exception):
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """The members that apply, in the documented order; `requestId` is added where the answer is written."""
+        """The members that apply, in the documented order. `requestId` is added where the answer is written."""
         members: dict[str, Any] = {"code": self.row.code.value, "reason": self.row.reason}
         if self.backend is not None:
             members["backend"] = self.backend.as_extension()
@@ -196,7 +199,7 @@ class GatewayError(Exception):
 
 
 class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
-    """Several faults of one field, in the backend's order. GraphQL shows each as an error of its own, at one path."""
+    """Several errors of one field, in the backend's order. GraphQL shows each of them, at one path."""
 
     def __init__(self, errors: Sequence[GatewayError]) -> None:
         self.errors = tuple(errors)
@@ -204,7 +207,7 @@ class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
 
 
 def each(failure: BaseException, change: Callable[[GatewayError], GatewayError]) -> BaseException:
-    """What a call met, with every fault of it changed; what is no fault stays."""
+    """Applies a change to every error of an exception; any other exception stays as it is."""
     if isinstance(failure, GatewayErrors):
         return GatewayErrors([change(fault) for fault in failure.errors])
     return change(failure) if isinstance(failure, GatewayError) else failure
@@ -298,7 +301,7 @@ IDEMPOTENCY_KEY_REUSED = _own(
     Code.BAD_USER_INPUT,
     "The idempotency key belongs to another request; nothing was sent.",
 )
-# Its outcome is the first request's. Under a key nothing is sent twice, so that to ask again is safe all the same.
+# Its outcome is the first request's. A second request under the key sends nothing, so that a retry is safe.
 IDEMPOTENT_REQUEST_IN_PROGRESS = _own(
     "IDEMPOTENT_REQUEST_IN_PROGRESS",
     Code.CONFLICT,
@@ -341,7 +344,7 @@ INTERNAL = _own(
     "Internal server error. The request id leads to the cause in the log.",
     Outcome.UNKNOWN,
 )
-# An answer that no row of the backend documents: the family its status gives.
+# An answer that matches no row of the backend: its status decides.
 REDIRECTED = _own(
     "REDIRECTED",
     Code.BACKEND_ERROR,
@@ -383,7 +386,7 @@ _FAMILIES: dict[int, DocumentedError] = {
 
 
 def family(status: int) -> DocumentedError:
-    """The row for an answer that no documented row matches, by its status alone."""
+    """The row for an answer that matches no documented row, by its status alone."""
     if status in _FAMILIES:
         return _FAMILIES[status]
     if 200 <= status < 300:  # noqa: PLR2004 - the classes of RFC 9110

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-# A number that is further from 1 than this many powers of ten is refused: its plain digits would be as many.
+# A number further from 1 than this many powers of ten is refused: it would have as many plain digits.
 MAX_EXPONENT = 100
 
 
@@ -43,7 +43,10 @@ def plain_decimal(number: decimal.Decimal) -> decimal.Decimal:
 
 
 def decimal_of(digits: str) -> decimal.Decimal | float:
-    """A JSON number with a fraction or exponent, every digit kept. One out of range is infinity, which no type is."""
+    """A JSON number with a fraction or exponent, with every digit.
+
+    Out of range it is infinity, which no type accepts.
+    """
     try:
         return plain_decimal(decimal.Decimal(digits))
     except (decimal.InvalidOperation, ValueError):
@@ -51,7 +54,7 @@ def decimal_of(digits: str) -> decimal.Decimal | float:
 
 
 def _plain_number(value: Any) -> msgspec.Raw:
-    """Msgspec hands over what is not exactly a Decimal."""
+    """Writes a value that msgspec passes on, because it is not exactly a Decimal."""
     if isinstance(value, PlainDecimal):
         return msgspec.Raw(str(value).encode())
     raise TypeError(f"{type(value).__name__} is no JSON")

@@ -1,4 +1,4 @@
-"""What one operation met, noted where it happens and read when the operation ends.
+"""What happened during one operation, noted where it happens and read when the operation ends.
 
 A context variable holds the notes, so that no function needs a parameter for them. Outside an operation nothing is
 noted.
@@ -25,7 +25,7 @@ class BackendCall(Struct):
 
 
 class Notes(Struct):
-    """`details` are for the log alone: what a failure's row does not tell, without personal data or credentials."""
+    """`details` are for the log alone: what a failure's row does not say, without personal data or credentials."""
 
     request_id: str | None = None
     calls: list[BackendCall] = []
@@ -39,7 +39,7 @@ _LIMIT = 100  # of each list
 
 
 def begin(request_id: str | None = None) -> Notes:
-    """New notes for the task that this is called in, and for every task that it starts."""
+    """New notes for the current task, and for every task that it starts."""
     notes = Notes(request_id)
     _current.set(notes)
     return notes

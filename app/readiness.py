@@ -1,4 +1,4 @@
-"""Whether the gateway can do its work: tried at most once a second, whoever asks and however many."""
+"""Whether the gateway can do its work: tried at most once a second, however many ask."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is taken out of a text: credentials of a log line; of a backend's text also whatever tells of its inside.
+"""Removes credentials from log lines, and from a backend's texts also what they tell of its inside.
 
-The log keeps a backend's words and loses everything behind a credential's name. A client's text keeps what a service
-says of a password and loses addresses, paths and stack traces.
+The log keeps a backend's words and loses everything behind a credential's name. A client's text keeps the service's
+words about a password, and loses addresses, paths and stack traces.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NAMED = re.compile(
     r"(?!(?:basic|bearer) )[^\s\"'\\,;&}\])]+"
 )
 _USER_OF_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
-# Where none of these is, none of the patterns above finds anything.
+# Without one of these none of the patterns above can match.
 _SIGNS = ("basic", "bearer", "authorization", "key", "password", "secret", "_token", "://")
-# Shorter ones would take harmless words with them; no real key is that short.
+# Shorter ones would remove harmless words; no real key is that short.
 _LEAST = 6
-# Each pattern starts only where a word does and never tries a label twice: a hostile text costs linear time.
+# Each pattern starts only where a word does and never tries a label twice, so that a hostile text costs linear time.
 _URL = re.compile(r"(?i)(?<![a-z0-9+.-])[a-z0-9+.-]++://[^\s\"'<>]*|\\\\[^\s\"'<>]+")
 # An IPv4 address, a name with two dots, one with a dot and a port or a usual ending, a plain one with a port of four
 # digits or more. "e-mail", "One. Two" and "12:30" stay.
@@ -41,17 +41,17 @@ _HOST = re.compile(
 _IPV6 = re.compile(
     r"(?i)(?<![\w:.])\[?(?=[0-9a-f:]*::|(?:[0-9a-f]{1,4}:){4})(?:[0-9a-f]{0,4}:){2,7}[0-9a-f.]{0,15}(?:%\w+)?\]?(?::[0-9]{1,5})?(?![\w:])"
 )
-# Credentials that are not the request's own: a scheme with what looks like no word, and a signed token.
+# Credentials that are not the request's own: a scheme with something that is no word, and a signed token.
 _CREDENTIAL = re.compile(
     r"(?i)\b(?:basic|bearer)\s++(?=[^\s]*[0-9=]|[^\s]{16})[a-z0-9._~+/=-]{6,}|\beyJ[\w-]{8,}\.[\w-]{4,}[\w.-]*"
 )
-# A connection string, a setting or a header that an error text quotes. Behind a colon a word is a word: what a
-# service says of a password is text.
+# A connection string, a setting or a header that an error text quotes. Behind a colon a word stays: a service's
+# sentence about a password is text.
 _NAMED_CREDENTIAL = re.compile(
     r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)"
     r"\s*+(?:=|:(?=\s*+(?:[^\s]*[0-9=]|[^\s]{16})))\s*+[^\s;,&\"']++"
 )
-# The first frame of a stack trace as .NET, JavaScript and Python write it: what follows is no message.
+# The first frame of a stack trace as .NET, JavaScript and Python write it. No message follows it.
 _STACK = re.compile(
     r"\sat\s++(?:(?=[^\s(]*\.)[^\s(]++\(|lambda_method\(|[^\s(]++\s\([^\s()]*:[0-9]++\)).*"
     r"|(?:^|\s)Traceback \(most recent call last\).*"
@@ -67,9 +67,9 @@ _NO_SECRETS = frozenset({"accept", "content-type", "x-simulate"})
 
 
 def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """What of a request's headers is a credential: whole, without its scheme, and a Basic pair's two halves.
+    """The credentials in a request's headers: whole, without the scheme, and a Basic pair's two halves.
 
-    A shorter one than eight characters is left out: it would be found in ordinary words.
+    Those with fewer than eight characters are left out: they would match ordinary words.
     """
     secrets: list[str] = []
     for name, value in headers.items():
@@ -88,7 +88,7 @@ def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
 def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
     """A backend's text as a client may see it: at most 500 characters.
 
-    Control characters, URLs, host names, the paths of a server's files, credentials and stack traces are gone.
+    Control characters, URLs, host names, paths of a server's files, credentials and stack traces are removed.
     """
     text = without(text, secrets)[: _TEXT_LIMIT * 4]
     text = _STACK.sub("", _CONTROL.sub(" ", text))
@@ -104,14 +104,14 @@ def without(text: str, secrets: Sequence[str]) -> str:
 
 
 class Redaction:
-    """Takes credentials out of a text: by their form, and those of the settings wherever they stand."""
+    """Removes credentials from a text: by their form, and the settings' own wherever they stand."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         longest_first = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
         self._own_secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def needless(self, values: Collection[Any]) -> bool:
-        """Whether none of the values can hold a credential: one look at all of them, since hardly a line has one."""
+        """Whether no value can hold a credential. One look at all of them, because hardly any line has one."""
         if not _PLAIN.issuperset(map(type, values)):
             return False
         return self.needless_in("\n".join([value for value in values if type(value) is str]))

@@ -1,4 +1,4 @@
-"""What a backend's credentials may do, as far as its lists and reads tell. Sends nothing but GETs."""
+"""What a backend's credentials may do, as far as its lists and reads show. Sends nothing but GETs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.updates.listing import Listing
     from app.updates.resource import Backend, Resource
 
-# Enough to meet a company with access among some without, and one with records among some that are empty.
+# Enough to find a company with access among some without, and one with records among empty ones.
 _LOOKED_AT = 20
 
 
@@ -32,7 +32,7 @@ class Rights:
 
     @property
     def complete(self) -> bool:
-        """Whether all was allowed that could be tried at all: an API without lists shows no record to read."""
+        """Whether everything that could be tried was allowed. An API without lists shows no record to read."""
         return not self.failed and not (self.lists and self.untried)
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Rights:
 
 
 async def rights_of(api: Api, backend: Backend, call: Call) -> Rights:
-    """Asks for the beginning of each list, and for a record of it. The ids that a list shows serve those after it."""
+    """Requests the beginning of each list, and one record of it. A list's ids serve the lists after it."""
     rights, ids = Rights(), dict[str, list[str]]()
     for listing in api.roots.listings:
         resources = [item for item in api.resources if item.record is listing.record]
@@ -63,7 +63,7 @@ async def rights_of(api: Api, backend: Backend, call: Call) -> Rights:
 async def _shown(
     listing: Listing, ids: dict[str, list[str]], backend: Backend, call: Call, rights: Rights, *, tries: int
 ) -> list[str]:
-    """The ids of the first records that the list shows, for the first of the known arguments that it shows any for."""
+    """The ids of the first records of the list, for the first combination of arguments that shows any."""
     names = [item.name for item in listing.arguments if _is_required(item)]
     combinations = itertools.product(*(ids.get(_graphql(name), ()) for name in names))
     shown: list[str] = []

@@ -1,4 +1,4 @@
-"""What a person is told of a setting that cannot be used: words for pydantic's faults, a guess for an unknown name."""
+"""Explains to a person why a setting cannot be used: words for pydantic's errors, a guess for an unknown name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def in_words(fault: ErrorDetails) -> str:
 
 
 def guess(name: str, names: Sequence[str]) -> str | None:
-    """The name that was probably meant. Names have no common prefix here, which would make all of them alike."""
+    """The name that was probably meant. The names have no common prefix here, which would make all of them similar."""
     if close := difflib.get_close_matches(name, names, 1, _CLOSE):
         return close[0]
     longer = [other for other in names if other.startswith(f"{name}_")]

@@ -23,9 +23,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def cleaned(value: str) -> str:
-    """What shells, secret stores and env files leave around a value is taken away. Raises ValueError.
+    """Removes what shells, secret stores and env files leave around a value. Raises ValueError.
 
-    What stands inside is the value's own; an invisible character there can only be an accident.
+    Everything inside is the value's own; an invisible character there can only be an accident.
     """
     start, end = 0, len(value)
     while start < end and _is_invisible(value[start]):
@@ -115,7 +115,7 @@ def _host(value: str) -> str:
 
 
 def separated(value: Any) -> Any:
-    """The parts of a comma-separated text; nothing but commas is no list."""
+    """The parts of a comma-separated text. A text of commas alone is no list."""
     if not isinstance(value, str):
         return value
     parts = [part.strip() for part in value.split(",") if part.strip()]
@@ -125,7 +125,7 @@ def separated(value: Any) -> Any:
 
 
 def _origin(value: str) -> str:
-    """As browsers send it: https://www.rfc-editor.org/rfc/rfc6454#section-6.2."""
+    """An origin as browsers send it: https://www.rfc-editor.org/rfc/rfc6454#section-6.2."""
     if value == "*":
         return value
     scheme, separator, rest = value.lower().partition("://")

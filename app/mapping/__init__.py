@@ -1,1 +1,1 @@
-"""GraphQL types <-> a vendor's JSON, selections, scalars, and all generated code. Knows no vendor."""
+"""Maps GraphQL types to a vendor's JSON and back; owns selections, scalars and all generated code. Knows no vendor."""

@@ -1,7 +1,7 @@
-"""All generated code: functions that are compiled for one class or one selection. Loops cost several times as much.
+"""All generated code: functions compiled for one class or one selection. Loops would cost several times as much.
 
-A source holds names of our own classes and of the schema, each checked to be a name, and numbers. Every other value is
-passed to the function under a generated name; so is what a caller wrote, an alias for instance.
+A source holds numbers and names of our own classes and of the schema, each checked to be a name. Every other value is
+passed to the function under a generated name. A caller's words, such as an alias, are among these values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _numbers = count()
 
 
 class FunctionSource:
-    """Lines of a function's body, and the values that they name."""
+    """Lines of a function's body, and the values that they use."""
 
     def __init__(self, *parameters: str) -> None:
         self._lines = [f"def generated({', '.join(parameters)}):"]
@@ -29,7 +29,7 @@ class FunctionSource:
         self._lines += ["    " * depth + line for line in lines]
 
     def value(self, value: Any) -> str:
-        """The name under which the lines find a value."""
+        """The name under which the lines use a value."""
         value_name = f"_{len(self._values)}"
         self._values[value_name] = value
         return value_name
@@ -37,8 +37,9 @@ class FunctionSource:
     def add_object(self, cls: type, values: Mapping[str, str]) -> None:
         """Ends the function with an object of a plain dataclass; `values` are names by attribute.
 
-        Made without `__init__`, which costs three times as much: a plain default is the class's attribute, too. What
-        has no default is not selected, as in `{ vatCode { __typename } }`: nobody reads it.
+        The object is created without `__init__`, which costs three times as much: a plain default is also the class's
+        attribute. An attribute without default is not selected, as in `{ vatCode { __typename } }`, and nobody reads
+        it.
         """
         rest = {}
         for item in fields(cls):
@@ -54,14 +55,14 @@ class FunctionSource:
 
 
 def name(text: str) -> str:
-    """A name that may stand in a source; anything else raises ValueError."""
+    """Returns a name that may stand in a source. Raises ValueError for anything else."""
     if not (text.isidentifier() and text.isascii()):
         raise ValueError(f"{text!r} is no name")
     return text
 
 
 def input_writer(cls: type, writer_of: Callable[[type], Any]) -> Callable[[Any], dict[str, Any]]:
-    """From an input object to the vendor's JSON. `writer_of` gives what writes an object within it."""
+    """Writes an input object as the vendor's JSON. `writer_of` gives the writer of an object within it."""
     source = FunctionSource("value")
     unset = source.value(UNSET)
     source.add("result = {}")
@@ -83,10 +84,10 @@ def projection(
     parts: Iterable[tuple[Member, Member, Callable[[Any], Any] | None]],
     more: Collection[str],
 ) -> Callable[..., Any]:
-    """From an input object to an object of `cls` with the attributes `more` and those of `parts`.
+    """Projects an input object to an object of `cls` with the attributes `more` and those of `parts`.
 
-    A part is the record's member, the input's, and the projection below both: None for a scalar, and where something
-    is selected that no such input has. The function gives None where the input leaves a part out.
+    A part is the record's member, the input's member, and the projection below both. That is None for a scalar, and
+    where something is selected that no such input has. The function returns None where the input leaves a part out.
     """
     source = FunctionSource("value", *more)
     unset = source.value(UNSET)
@@ -103,7 +104,7 @@ def projection(
         project = source.value(below)
         source.add(f"if {item} is not None:")
         if record_member.is_list:
-            # By identity: `in` would ask each part whether it equals None, which costs as much as making it.
+            # Compares identities: `in` would ask each part whether it equals None, which costs as much as the object.
             source.add("parts = []", f"for part in {item}:", depth=2)
             source.add("if part is not None:", f"    part = {project}(part)", depth=3)
             source.add("    if part is None:", "        return None", "parts.append(part)", depth=3)
@@ -116,7 +117,7 @@ def projection(
 
 
 def maker(cls: type, *attributes: str) -> Callable[..., Any]:
-    """Makes an object of a dataclass from the values of some attributes, in their order."""
+    """Creates an object of a dataclass from the values of some attributes, in their order."""
     source = FunctionSource(*map(name, attributes))
     source.add_object(cls, {attribute: attribute for attribute in attributes})
     function: Callable[..., Any] = source.function()
@@ -134,10 +135,10 @@ def input_reader(
     nullable: bool,
     fallback: type[Exception],
 ) -> Callable[[Any], Any]:
-    """From a variable's JSON to an input object; raises `fallback` for what is not plainly right.
+    """Reads a variable's JSON into an input object. Raises `fallback` for a value that is not plainly valid.
 
-    `attributes` are by GraphQL names, as are `readers` and `exact`: a value of just that type is taken as it is. An
-    unknown member is noticed by the number of members.
+    `attributes` are by GraphQL names, and so are `readers` and `exact`: a value of exactly that type is used as it is.
+    The number of members shows whether one is unknown.
     """
     source = FunctionSource("raw")
     raised = source.value(fallback)
@@ -167,7 +168,7 @@ def input_reader(
 
 
 def _default(source: FunctionSource, cls: type, attribute: str, defaults: Mapping[str, Any]) -> str:
-    """What an absent member is: the schema's default, else that of the class."""
+    """The value of an absent member: the schema's default, otherwise that of the class."""
     if attribute in defaults:
         return source.value(defaults[attribute])
     [field] = [field for field in fields(cls) if field.name == attribute]
@@ -179,10 +180,10 @@ def _default(source: FunctionSource, cls: type, attribute: str, defaults: Mappin
 def object_completion(
     cls: type, members: Iterable[tuple[str, str | None, Any, Collection[type]]], fallback: type[Exception]
 ) -> Callable[[Any], Any]:
-    """From an object to a dict of the answer; raises `fallback` for a value of another class.
+    """Completes an object into a dict of the answer. Raises `fallback` for a value of another class.
 
-    A member is its key, its attribute, the function that completes it, and the types of which a value is complete
-    already. Without an attribute the third is a constant.
+    A member is its key, its attribute, the function that completes it, and the types whose values are complete already.
+    Without an attribute the third is a constant.
     """
     source = FunctionSource("value")
     source.add(f"if type(value) is not {source.value(cls)}:")

@@ -1,4 +1,4 @@
-"""What a Strawberry class says of its members, read off it once. A type that the mapping cannot carry is refused.
+"""The members of a Strawberry class, read once. A type that the mapping cannot carry is refused.
 
 A field names its wire spelling with `wire("Number")`.
 """
@@ -17,7 +17,7 @@ from strawberry.types.field import StrawberryField
 
 from app.mapping.readers import LENIENT, Reader
 
-# A value of just this type is read as it is.
+# A value of exactly this type is read as it is.
 _PLAIN = {str: str, bool: bool}
 
 
@@ -28,9 +28,9 @@ def wire(name: str | None = None, *, code_as_text: bool = False) -> dict[str, An
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Member:
-    """One field of a class. `scalar` is its type, None for an object, whose class is `nested`.
+    """One field of a class. `scalar` is its type; None for an object, whose class is `nested`.
 
-    `name` is the vendor's spelling, `folded` the same without regard to case. `read` reads the scalar of an answer.
+    `name` is the vendor's spelling, `folded` the same in folded case. `read` reads the scalar from an answer.
     """
 
     attribute: str
@@ -126,7 +126,7 @@ def _not_null(annotation: Any) -> tuple[Any, bool]:
 
 
 def attributes_of(cls: type) -> dict[str, str]:
-    """By GraphQL names. A field with a resolver of its own is answered by the attribute that `derived_from` names."""
+    """The attributes by GraphQL names. `derived_from` names the attribute of a field with its own resolver."""
     derived: dict[str, str] = getattr(cls, "derived_from", {})
     return derived | {member.graphql_name: member.attribute for member in members(cls)}
 

@@ -1,6 +1,8 @@
-"""Reads one scalar of a vendor's JSON. `STRICT` takes its JSON type alone, `LENIENT` also text, as JSV writes it.
+"""Readers of one scalar in a vendor's JSON.
 
-Each reader raises ValueError for another type. No reader takes a float: a number is an int or a decimal.Decimal.
+`STRICT` accepts its JSON type alone, `LENIENT` also text, as JSV writes it.
+
+Each reader raises ValueError for another type. No reader accepts a float: a number is an int or a decimal.Decimal.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def lenient_integer(value: Any) -> int:
     """A whole number in any spelling: 7, 7.0, 7e0, "7"."""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
-    # The range is compared first: writing 1E+999999999 out as an int would take for ever.
+    # Compares the range first: to write 1E+999999999 out as an int would take for ever.
     if isinstance(value, decimal.Decimal) and -_INT_END <= value < _INT_END and value == int(value):
         value = int(value)
     return strict_integer(value)
@@ -89,7 +91,7 @@ STRICT: Mapping[Any, Reader] = {
     str: strict_text,
     int: strict_integer,
     bool: strict_boolean,
-    # In JSON an id is text. Whether the text is one is a rule of the API.
+    # In JSON an id is text. The API's rules say whether a text is an id.
     UUID: strict_text,
     Decimal: strict_number,
     DateTime: parse_datetime,

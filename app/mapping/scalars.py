@@ -25,14 +25,14 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _CANONICAL = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 100
-# What every reader of ISO-8601 understands (RFC 3339), with as many digits of a fraction as there are.
+# The form that every reader of ISO-8601 understands (RFC 3339), with all digits of a fraction.
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 # ServiceStack's stock JSON date: milliseconds since 1970 and an offset. https://docs.servicestack.net/json-format
 _SERVICESTACK_DATE = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/")
 
 
 def parse_uuid(value: Any) -> str:
-    """Any case, dashed or 32 digits; answers the dashed lower case form. Raises ValueError."""
+    """Accepts any case, dashed or 32 digits. Returns the dashed lower-case form. Raises ValueError."""
     if type(value) is str and _CANONICAL.fullmatch(value):
         return value
     if not isinstance(value, str) or (len(value) not in {32, 36}) or not _UUID.fullmatch(value):
@@ -43,7 +43,7 @@ def parse_uuid(value: Any) -> str:
 
 
 def parse_decimal(value: Any) -> decimal.Decimal:
-    """From a string or a number, with the digits as written; never through a float. Raises ValueError."""
+    """Reads a string or a number with the digits as written, never through a float. Raises ValueError."""
     if isinstance(value, decimal.Decimal):
         return _plain(value)
     if isinstance(value, JsonNumber):
@@ -68,7 +68,7 @@ def _plain(number: decimal.Decimal) -> decimal.Decimal:
 
 
 def parse_datetime(value: Any) -> str:
-    """ISO-8601 text with an offset, from ISO-8601 (no offset counts as UTC) or ServiceStack's `/Date(ms+0000)/`."""
+    """Returns ISO-8601 text with an offset. Reads ISO-8601 (no offset means UTC) or `/Date(ms+0000)/`."""
     if not isinstance(value, str):
         raise ValueError("not a DateTime: expected text")
     if match := _SERVICESTACK_DATE.fullmatch(value):
@@ -85,7 +85,7 @@ def parse_datetime(value: Any) -> str:
     for written in (value, f"{value}Z"):
         if _MOMENT.fullmatch(written):
             return written
-    # A date alone, a space for the T, no seconds, no dashes: Python reads more forms than clients do.
+    # Python reads more forms than clients do: a date alone, a space for the T, no seconds, no dashes.
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat().replace("+00:00", "Z")
 
 
@@ -107,7 +107,7 @@ def _datetime_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> st
 
 
 def _decimal_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> decimal.Decimal:
-    # A number's text, never its float: 0.10 stays 0.10.
+    # Reads a number's text, never its float: 0.10 stays 0.10.
     return parse_decimal(node.value if isinstance(node, StringValueNode | IntValueNode | FloatValueNode) else None)
 
 

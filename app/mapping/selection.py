@@ -1,4 +1,4 @@
-"""What a client selected below a field, and the part of a record that an accepted request already answers.
+"""A client's selection below a field, and the part of a record that an accepted request already answers.
 
 Knows no vendor.
 """
@@ -25,14 +25,14 @@ from app.mapping.generated import projection
 from app.mapping.members import attributes_of, members, members_of
 
 T = TypeVar("T")
-# An input to the object that it describes, None where it cannot.
+# Turns an input into the object that it describes; None where it cannot.
 _Plan = Callable[..., Any]
 _Names = tuple[tuple[str, "_Names"], ...]
 
 
 @dataclass(slots=True)
 class Selected:
-    """The fields below a field, by name; its aliases are merged, `key` is the first response key.
+    """The fields below a field, by name. Its aliases are merged; `key` is the first response key.
 
     `plans` caches a projection by classes.
     """
@@ -90,7 +90,7 @@ def included(node: SelectionNode, variables: VariableValues) -> bool:
 
 
 def selection_of(info: GraphQLResolveInfo[Any]) -> Selected:
-    """What is selected below the field that `info` is of. A compiled operation knows it already."""
+    """The selection below the field of `info`. A compiled operation has it already."""
     compiled = getattr(info, "selected", None)
     if isinstance(compiled, Selected):
         return compiled
@@ -98,9 +98,9 @@ def selection_of(info: GraphQLResolveInfo[Any]) -> Selected:
 
 
 def described(cls: type[T], value: Any, below: Selected, **more: Any) -> T | None:
-    """The selected part of the record of class `cls` that the input `value` and the attributes `more` describe.
+    """The selected part of a record of class `cls` that the input `value` and the attributes `more` describe.
 
-    None where something is selected that the input leaves out. What is not selected has its default.
+    None where something is selected that the input leaves out. Whatever is not selected has its default.
     """
     key = (cls, type(value))
     plan = below.plans.get(key, _UNPLANNED)
@@ -110,7 +110,7 @@ def described(cls: type[T], value: Any, below: Selected, **more: Any) -> T | Non
 
 
 _UNPLANNED: Any = object()
-# An operation that graphql-core runs has its selection anew each time, and finds its plan among these.
+# graphql-core creates the selection anew each time; its plan is cached here.
 _PLANS = 512
 
 

@@ -1,6 +1,6 @@
 """The one mapping between Strawberry objects and a vendor's JSON. Knows no vendor.
 
-Absent (UNSET) members are not written, null is. Reading ignores case and unknown members.
+Absent (UNSET) members are not written; null members are. Reading ignores case and unknown members.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 T = TypeVar("T")
 Wire = dict[str, Any]
-# Makes what stands in place of a member that cannot be read, from the reason.
+# Turns a reason into the value that stands for a member that cannot be read.
 Unreadable = Callable[[str], Exception]
 
 
@@ -37,7 +37,7 @@ class WireMismatchError(ValueError):
 
 
 def to_wire(value: Any) -> Wire:
-    """A Strawberry input as the vendor's JSON: documented spelling, only the members that are set."""
+    """Writes a Strawberry input as the vendor's JSON: documented spelling, only the members that are set."""
     return _writer(type(value))(value)
 
 
@@ -47,13 +47,13 @@ _writers: dict[type, Callable[[Any], Wire]] = {}
 def _writer(cls: type) -> Callable[[Any], Wire]:
     writer = _writers.get(cls)
     if writer is None:
-        _writers[cls] = to_wire  # of a type within itself
+        _writers[cls] = to_wire  # a type may contain itself
         writer = _writers[cls] = input_writer(cls, _writer)
     return writer
 
 
 def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, Any]:
-    """A Strawberry input under its GraphQL names: what `input.path` speaks of. `only` names the members that matter."""
+    """A Strawberry input under its GraphQL names, as `input.path` uses them. `only` names the needed members."""
     members = members_of(type(value))
     chosen: Iterable[Member] = members.all
     if only is not None:
@@ -72,11 +72,11 @@ def arguments_of(value: Any, only: Collection[str] | None = None) -> dict[str, A
 
 
 def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unreadable: Unreadable | None = None) -> T:
-    """A Strawberry object from a vendor's answer, in any casing.
+    """Reads a Strawberry object from a vendor's answer, in any casing.
 
-    `absent` is what a member gets that the answer does not have: None, or UNSET where that matters.
-    A member that cannot be read gets what `unreadable` makes, an exception: GraphQL answers such a value with null and
-    that error at its path, if it is selected. Without `unreadable` WireMismatchError is raised.
+    A member that the answer does not have becomes `absent`: None, or UNSET where the difference matters. A member that
+    cannot be read becomes the result of `unreadable`, an exception. If it is selected, GraphQL answers null and shows
+    that error at its path. Without `unreadable` WireMismatchError is raised.
     """
     members = members_of(cls)
     values: dict[str, Any] = dict(members.blank) if absent is None else dict.fromkeys(members.blank, absent)
@@ -89,7 +89,7 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unre
                 continue
         attribute = member.attribute
         if attribute in read_names:
-            # Another reader would take the other one.
+            # Another reader would use the other one.
             values[attribute] = _mismatch(cls, member, "stands twice", unreadable)
         elif item is None or type(item) is member.plain:
             values[attribute] = item
@@ -104,9 +104,9 @@ def from_wire(cls: type[T], data: Mapping[str, Any], *, absent: Any = None, unre
 
 
 def record_from_wire(cls: type[T], record_id: str, data: Mapping[str, Any], unreadable: Unreadable) -> T:
-    """The record with the id `record_id` from an answer that was judged to be that record.
+    """Reads the record with the id `record_id` from an answer that was judged to be that record.
 
-    Raises what `unreadable` makes where the answer names two ids: it is not certain which record it is.
+    Raises the result of `unreadable` where the answer names two ids: nobody knows then which record it is.
     """
     id_member = members_of(cls).named["id"]
     if sum(isinstance(key, str) and key.casefold() == id_member.folded for key in data) > 1:
@@ -135,7 +135,7 @@ def _value(cls: type, member: Member, item: Any, absent: Any, unreadable: Unread
         else:
             items.append(None if part is None else _item(cls, member, part, absent, unreadable))
         if member.item_required and isinstance(items[-1], Exception):
-            # GraphQL answers the whole list with null: the rest is not shown.
+            # GraphQL answers the whole list with null, so that the rest is not needed.
             break
     return items
 
@@ -147,7 +147,7 @@ def _item(cls: type, member: Member, item: Any, absent: Any, unreadable: Unreada
         except ValueError as error:
             return _mismatch(cls, member, str(error), unreadable)
     assert member.nested is not None
-    # Some {code} objects are written as an object and read as their plain code.
+    # Some {code} objects are written as an object and read as plain text.
     if isinstance(item, str) and (item or member.code_as_text) and members_of(member.nested).has_code:
         item = {"code": item}
     if not isinstance(item, dict):
@@ -163,11 +163,11 @@ def request_reader(
     lenient: bool = False,
     more: Mapping[type, Mapping[str, Reader]] | None = None,
 ) -> Reader:
-    """Reads a request's body, as its service would, into JSON of one spelling; what a stand-in of the service needs.
+    """Reads a request's body, as its service would, into JSON of one spelling, for a stand-in of the service.
 
-    The members are those of the input class `cls`, under the vendor's names or the GraphQL ones, and for a class what
-    `more` names. Unknown members are ignored. What cannot be read raises WireMismatchError; `lenient` leaves it out,
-    as it does null.
+    The members are those of the input class `cls`, under the vendor's or the GraphQL names, and those that `more` names
+    for a class. Unknown members are ignored. A value that cannot be read raises WireMismatchError; `lenient` leaves it
+    out, like null.
     """
     more = more or {}
     readers: dict[str, tuple[str, Reader]] = {}
@@ -200,7 +200,7 @@ def request_reader(
 
 
 def _list_reader(read: Reader, null: Any) -> Reader:
-    """`null` is read in place of an item that is null."""
+    """`null` is the item that stands for a null item."""
 
     def read_list(value: Any) -> list[Any]:
         if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Transport faults of the sandbox, asked for by `x-simulate`: what no documented row can show. Knows no vendor."""
+"""Transport faults of the sandbox, requested by `x-simulate`: no documented row can show them. Knows no vendor."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ assert _FAULTS.keys() == FAULTS
 
 
 def fault_of(request: Request) -> Response | None:
-    """The fault that a request asks for, None where it asks for none."""
+    """The fault that a request asks for; None where it asks for none."""
     fault = _FAULTS.get(request.headers.get("x-simulate", "").casefold())
     return None if fault is None else fault()

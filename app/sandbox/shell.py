@@ -1,4 +1,4 @@
-"""A vendor's routes over its local backend: request in, answer out. Written once; the rules are the API's own."""
+"""Serves a vendor's routes over its local backend. Written once for all vendors; the rules are the API's own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _unknown(resource: Resource, *_: str) -> GatewayError:
 
 
 def _code_and_message(_request: Request, error: GatewayError | GatewayErrors) -> Answer:
-    """The commonest envelope, of one fault."""
+    """The most common envelope, of one error."""
     backend = (error.errors[0] if isinstance(error, GatewayErrors) else error).backend
     assert backend is not None
     assert backend.status is not None
@@ -65,7 +65,7 @@ def _code_and_message(_request: Request, error: GatewayError | GatewayErrors) ->
 
 
 class _UnreadableError(Exception):
-    """A body that is none, for a vendor that documents no refusal of it."""
+    """A body that cannot be read, for a vendor that documents no refusal of it."""
 
 
 def _undocumented(_resource: Resource) -> Exception:
@@ -74,13 +74,13 @@ def _undocumented(_resource: Resource) -> Exception:
 
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
-    """What is a vendor's own about its routes.
+    """A vendor's own part of its routes.
 
-    `headers` carry credentials, and every request brings them. `decode` raises ValueError. `bind` makes the body and
-    the options of an update of what was decoded. `shown` is the data of a read's answer, `write` that answer.
-    `asked` reads what is asked of a list, `shown_page` is the data of its answer.
-    `render` makes the answer of a refusal, `failed` that of a store that failed, `unreadable` the refusal of a body,
-    `bad_id` that of an id which is none, by the name of its parameter. `suffixes` of a path choose a format.
+    `headers` carry credentials, and every request has them. `decode` reads a body; it raises ValueError. `bind` turns
+    it into the body and the options of an update. `shown` is the data of a read's answer, and `write` writes that
+    answer. `list_request` reads a list's request, and `shown_page` is the data of its answer. `render` answers a
+    refusal, `failed` a store that failed. `unreadable` refuses a body, `bad_id` an invalid id by the name of its
+    parameter. `suffixes` of a path choose a format.
     """
 
     api: str
@@ -100,11 +100,11 @@ class Sandbox:
     shown_page: Callable[[Request, ListRequest, ListPage], Any] = lambda _request, _list_request, page: page.items
 
     def over(self, rules: Callable[[Store], Rules]) -> Callable[[Any, Store], Sequence[Route]]:
-        """The routes over an API's rules for a store; what `Api.sandbox` is."""
+        """The routes over an API's rules for a store, as `Api.sandbox` needs them."""
         return lambda _settings, store: self.routes(LocalBackend(self.api, rules(store), store, {}))
 
     def routes(self, backend: Backend) -> list[Route]:
-        """The routes are those that the resources build their own requests for."""
+        """The routes are those to which the resources send their own requests."""
         lists = {listing.get(ListRequest(listing, {}, 0))[0]: listing for listing in self.listings}
         pages = {path: partial(self._page, backend, listing) for path, listing in lists.items()}
         routes = []
@@ -181,7 +181,7 @@ class Sandbox:
                 answer = Answer(400, {}, b"")
             except (GatewayError, GatewayErrors) as error:
                 first = error.errors[0] if isinstance(error, GatewayErrors) else error
-                # Without a backend's answer it is our own store that failed.
+                # Without a backend's answer our own store failed.
                 from_backend = first.backend is not None and first.backend.status is not None
                 answer = self.render(request, error) if from_backend else self.failed(request)
             return Response(answer.body, answer.status, dict(answer.headers))
@@ -195,12 +195,12 @@ class Sandbox:
 
 
 async def _either(name: str, read: _Handler, page: _Handler, request: Request, call: Call) -> Answer:
-    """A read that is a list with a filter: without the filter it is the list."""
+    """A read that is a list with a filter. Without the filter it is the list."""
     return await (read if name.casefold() in query_of(request) else page)(request, call)
 
 
 def whole_number(text: str | None, otherwise: int, most: int) -> int:
-    """A count of a query. What is none is taken as left out."""
+    """A count in a query. An invalid one counts as absent."""
     if text is None or not (text.isascii() and text.isdigit()):
         return otherwise
     return min(int(text[:10]), most)
