@@ -99,11 +99,11 @@ def place_of_fault(operation: OperationDefinitionNode, error: GraphQLError) -> P
     return None
 
 
-def _place_of_value(operation: OperationDefinitionNode, wanted: Any) -> Place | None:
+def _place_of_value(operation: OperationDefinitionNode, target: Any) -> Place | None:
     for field in operation.selection_set.selections:
         if isinstance(field, FieldNode):
             for place, node in values_of(field):
-                if node is wanted:
+                if node is target:
                     return place
     return None
 

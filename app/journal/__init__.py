@@ -1,1 +1,1 @@
-"""The journal: every update's fate, durable, and each under one key once. Knows the store, and no vendor."""
+"""The journal: records every update's fate durably, and each key once. Knows the store, and no vendor."""

@@ -1,4 +1,4 @@
-"""What the journal keeps of an update, as values and as rows of its table. Never a value of a record.
+"""The journal's record of an update, as values and as rows of its table. It never holds a value of a record.
 
 SENDING (outcome None) -> APPLIED | NOT_APPLIED | UNKNOWN; after that only UNKNOWN -> APPLIED
 """
@@ -20,7 +20,7 @@ from app.store.records import Row
 
 
 class Key(Struct, frozen=True):
-    """An idempotency key. `claim` says whose it is and of which mutation, `digest` for which request; both hashed."""
+    """An idempotency key. `claim` names its owner and mutation, `digest` its request; both are hashed."""
 
     value: str
     claim: str
@@ -30,8 +30,8 @@ class Key(Struct, frozen=True):
 class Intent(Struct, frozen=True, kw_only=True):
     """An update that is about to be sent. `person` and `account` are hashed.
 
-    `deadline`: milliseconds since 1970, from when on nothing of it is on its way to the backend.
-    `sent_fields` are names of the input. `proof` lets a record that is read later show that the update was applied.
+    `deadline` is in milliseconds since 1970: after it nothing of the update is on its way to the backend. `sent_fields`
+    are names of the input. `proof` lets a record that is read later show that the update was applied.
     """
 
     request_id: str
@@ -50,7 +50,7 @@ class Intent(Struct, frozen=True, kw_only=True):
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
-    """One fault of an end, without any text."""
+    """One error of an end, without its text."""
 
     code: str
     reason: str
@@ -74,7 +74,7 @@ class Fault(Struct, frozen=True, omit_defaults=True):
         )
 
     def error(self, rows: Mapping[tuple[str, str | None], DocumentedError], mutation: str) -> GatewayError:
-        """The fault again, with its row's own text. A row that this version has no longer keeps its code."""
+        """The error again, with its row's own text. If this version no longer has the row, the error keeps its code."""
         row = rows.get((self.reason, mutation)) or rows.get((self.reason, None))
         if row is None:
             row = DocumentedError(reason=self.reason, code=Code(self.code), text="The backend refused the request.")
@@ -87,7 +87,7 @@ class Fault(Struct, frozen=True, omit_defaults=True):
 
 
 class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of an update. `at`: milliseconds since 1970. `gone`: nobody waited for the answer any more."""
+    """The fate of an update. `at`: milliseconds since 1970. `gone`: nobody waited for the answer any more."""
 
     at: int
     outcome: str
@@ -116,7 +116,7 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class _IntentMembers(Struct, omit_defaults=True):
-    """What of an intent no question is asked about."""
+    """The members of an intent that no query selects by."""
 
     backend: str
     deadline: int

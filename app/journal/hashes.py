@@ -1,7 +1,7 @@
-"""What stands in the journal in place of a person, an account, a request or a record's values: keyed hashes.
+"""Keyed hashes: they stand in the journal for a person, an account, a request or a record's values.
 
-`person` is HMAC-SHA256 of `person:` and the token's `sub`, under the journal's secret, in hexadecimal; the account
-likewise. Whoever knows the secret and a `sub` can so find what that person changed, and nobody else.
+`person` is HMAC-SHA256 of `person:` and the token's `sub`, under the journal's secret, in hexadecimal; so is the
+account. Only somebody with the secret and a `sub` can find what that person changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SALT_BYTES = 16
 
 
 class Proof(Struct, frozen=True, omit_defaults=True):
-    """A salted digest of the members that were sent. `whole`: that they are equal proves the whole update."""
+    """A salted digest of the sent members. `whole`: equal members prove the whole update."""
 
     salt: str
     digest: str
@@ -31,11 +31,11 @@ class Proof(Struct, frozen=True, omit_defaults=True):
 
 
 class Hashes:
-    """Under one secret, from the settings or the store."""
+    """Hashes under one secret, from the settings or the store."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
-        # Few callers and accounts, many updates.
+        # There are few callers and accounts, and many updates.
         self.person = functools.lru_cache(1024)(functools.partial(self._named, "person"))
         self.account = functools.lru_cache(1024)(functools.partial(self._named, "account"))
 
@@ -43,20 +43,20 @@ class Hashes:
         return hmac.digest(self._secret, f"{kind}:{value}".encode("utf-8", "surrogatepass"), "sha256").hex()
 
     def claim(self, caller: str | None, person: str | None, mutation: str, key: str) -> str:
-        """Whose key it is: no two of callers, persons and mutations share one."""
+        """The owner of a key: different for each caller, person and mutation."""
         return self._named("claim", encode_json([caller, person, mutation, key]).decode())
 
     def request(self, arguments: Any, account: str | None) -> str:
-        """Of what a key stands for: the mutation's arguments and the credential's identity."""
+        """The request of a key: the mutation's arguments and the credential's identity."""
         return hmac.digest(self._secret, b"request:" + _canonical([arguments, account]), "sha256").hex()
 
     def proof(self, values: Mapping[str, Any], *, whole: bool) -> Proof:
-        """Of the sent members by name, as a read would show them."""
+        """The proof of the sent members by name, as a read would show them."""
         salt = secrets.token_hex(_SALT_BYTES)
         return Proof(salt, self._digest(salt, values), tuple(values), whole)
 
     def agrees(self, proof: Proof, read: Mapping[str, Any]) -> bool:
-        """Whether what was read has the values that were sent; other members do not count."""
+        """Whether a read record has the sent values; other members do not count."""
         if any(name not in read for name in proof.members):
             return False
         return hmac.compare_digest(proof.digest, self._digest(proof.salt, {name: read[name] for name in proof.members}))
@@ -65,7 +65,7 @@ class Hashes:
         return hmac.digest(self._secret, salt.encode() + _canonical(values), "sha256").hex()
 
 
-# Members in one order, at every depth: JSON objects are equal whatever their order.
+# Sorts members at every depth: JSON objects are equal in any order.
 _canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 

@@ -372,8 +372,8 @@ def _unexpected(error: Exception) -> GatewayError:
 
 def _values(filters: dict[str, object]) -> list[object]:
     """Those of the filters that have one, in their order."""
-    given = (value for value in filters.values() if value is not None)
-    return [comparable(value) if isinstance(value, str) else value for value in given]
+    values = (value for value in filters.values() if value is not None)
+    return [comparable(value) if isinstance(value, str) else value for value in values]
 
 
 async def _kept_secret(store: SqlStore, statements: EntryStatements) -> str:

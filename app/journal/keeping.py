@@ -1,7 +1,7 @@
-"""What the journal does beside writing: closes abandoned entries, ends keys that are over, deletes what is old.
+"""The journal's background work: closes abandoned entries, ends keys that are over, deletes old entries.
 
-An entry is abandoned when the process that holds it is gone and its time is over. It is closed once: by whoever takes
-it over. Nothing is ever sent again.
+An entry is abandoned when the process that holds it is gone and its time is over. It is closed once, by the process
+that takes it over. Nothing is ever sent again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ log = logging.getLogger(__name__)
 
 _CLOSINGS = 8  # reads at a time
 _DAY, _HOUR = 86_400_000, 3_600_000  # milliseconds
-_STEPS_PAUSE = 0.02  # seconds in which others write
-_BEHIND = 50 * STEP  # entries above the bound from which on there is no pause
-_RECOUNT = 10_000  # entries written after which there is a new count before the interval is over
+_STEPS_PAUSE = 0.02  # seconds in which others can write
+_BEHIND = 50 * STEP  # this many entries above the bound, the purge makes no pause
+_RECOUNT = 10_000  # after this many new entries they are counted again before the interval is over
 _LOOK_SECONDS = 1.0
 
-# Reads the record of an entry with the gateway's own credentials: whether it proves the update, and what was seen.
+# Reads the record of an entry with the gateway's own credentials. Returns whether it proves the update, and the
+# read-back.
 Prover = Callable[[Entry], Awaitable[tuple[bool, str | None]]]
 
 
@@ -72,7 +73,7 @@ class Keeper:
     # Abandoned entries
 
     async def close_abandoned(self) -> int:
-        """How many were closed."""
+        """Closes abandoned entries. Returns their number."""
         journal = self._journal
         closed = 0
         gone: dict[int, bool] = {}
@@ -82,7 +83,7 @@ class Keeper:
             abandoned = []
             for entry in map(entry_of, rows):
                 holder = entry.holder or 0
-                if holder not in gone:  # an entry of this process that it knows nothing of has no other end to come
+                if holder not in gone:  # an entry of this process that it does not know will get no other end
                     gone[holder] = holder == mine or not await journal.store.held(holder)
                 if gone[holder] and not journal.lives(entry.id) and await self._taken_over(entry, mine):
                     abandoned.append(entry)
@@ -131,12 +132,12 @@ class Keeper:
     # Keys and old entries
 
     async def end_keys(self) -> int:
-        """Forgets whose keys and which requests they were, once their hours are over."""
+        """Forgets the owners and requests of keys whose hours are over."""
         before = first_id(now() - round(self._journal.settings.key_hours * _HOUR))
         return await self._step_by_step(lambda: (self._journal.statements.expire, (before,)))
 
     async def purge(self) -> int:
-        """Deletes the oldest ended entries: those past their days, and those above the bound. How many."""
+        """Deletes the oldest ended entries: those past their days, and those above the bound. Returns their number."""
         journal = self._journal
         before = first_id(now() - journal.settings.days * _DAY)
         deleted = await self._step_by_step(lambda: (journal.statements.purge_old, (before,)))

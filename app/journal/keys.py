@@ -1,6 +1,6 @@
-"""Idempotency: what an update under a key meets that another one has used before.
+"""Idempotency: what happens to an update whose key was used before.
 
-| the key's entry | a request like it | another request |
+| the key's entry | the same request | another request |
 |---|---|---|
 | none, or one whose hours are over | is sent | is sent |
 | SENDING | IDEMPOTENT_REQUEST_IN_PROGRESS | IDEMPOTENCY_KEY_REUSED |
@@ -33,7 +33,7 @@ _LONGEST_WAIT = 60  # seconds
 
 
 class KeyTakenError(Exception):
-    """Another update came first with the key; nothing was recorded, nothing may be sent."""
+    """Another update came first with the key. Nothing was recorded, and nothing may be sent."""
 
 
 def checked(value: str) -> str:
@@ -61,7 +61,7 @@ def key_of(
 
 
 async def earlier(journal: Journal, key: Key) -> Entry | None:
-    """The ended entry that answers this request; None where it is the first. Raises GatewayError."""
+    """The ended entry that answers this request; None for the first request. Raises GatewayError."""
     entry = await journal.by_claim(key.claim)
     if entry is None:
         return None
@@ -75,7 +75,7 @@ async def earlier(journal: Journal, key: Key) -> Entry | None:
     if entry.end is None:
         left = ((entry.due or 0) - now()) // 1000 if not journal.lives(entry.id) else 0
         raise GatewayError(IDEMPOTENT_REQUEST_IN_PROGRESS, retry_after=min(max(1, left), _LONGEST_WAIT))
-    if entry.end.frees_key:  # else it would not have been found: that is not written yet
+    if entry.end.frees_key:  # the entry was found because its end is not written yet
         await journal.flush()
         return None
     return entry

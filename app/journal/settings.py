@@ -62,6 +62,6 @@ class JournalFields(BaseModel):
         )
 
     def problems(self) -> Iterator[str]:
-        """What no single one of them can show."""
+        """Problems that no single setting can show."""
         if self.idempotency_hours > 24 * self.journal_days:
             yield "GATEWAY_IDEMPOTENCY_HOURS: is longer than GATEWAY_JOURNAL_DAYS, which keeps what a key stands for"

@@ -30,35 +30,41 @@ class Hold(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether it is held no longer, as after the connection to the database broke."""
+        """Whether the lock is lost, for example because the connection to the database broke."""
         ...
 
     async def release(self) -> None: ...
 
 
 class SqlStore(Store, Protocol):
-    """What `open_store` gives. Belongs to the event loop it was opened in.
+    """The port of `open_store`. A store belongs to the event loop in which it was opened.
 
-    `dialect` is SQLAlchemy's, with positional parameters: what other tables' statements are compiled for.
+    `dialect` is SQLAlchemy's, with positional parameters; other tables' statements are compiled for it.
     """
 
     @property
     def dialect(self) -> Dialect: ...
 
     async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
-        """`statements` in one durable transaction; the rows of those that return any. Raises like `commit`."""
+        """Runs `statements` in one durable transaction.
+
+        Returns the rows of those that return any. Raises like `commit`.
+        """
         ...
 
     async def query(self, sql: str, *parameters: Any) -> list[Row]:
-        """The rows of a query, which changes nothing."""
+        """The rows of a query that changes nothing."""
         ...
 
     async def hold(self, name: int) -> Hold:
-        """A lock of that name, which ends with this process. Raises StoreUnavailableError where it is held."""
+        """Takes a lock of that name, which ends with this process.
+
+        Raises StoreUnavailableError where another has it.
+        """
         ...
 
     async def held(self, name: int) -> bool:
-        """Whether any process holds the lock of that name."""
+        """Whether any process has the lock of that name."""
         ...
 
     async def ping(self) -> None:
@@ -66,7 +72,7 @@ class SqlStore(Store, Protocol):
         ...
 
     async def try_writing(self) -> None:
-        """Writes without a change to any record, and looks at each table. Raises StoreUnavailableError."""
+        """Writes without changing a record, and looks at each table. Raises StoreUnavailableError."""
         ...
 
     async def aclose(self) -> None:
@@ -94,9 +100,9 @@ async def open_store(url: str, collections: Sequence[Collection], seed: Seed) ->
 
 
 async def look_at(url: str) -> frozenset[str] | None:
-    """The names of the collections in a database, None where it holds no store yet. Creates and changes nothing.
+    """The names of a database's collections; None where it holds no store yet. Creates and changes nothing.
 
-    Raises StoreUnavailableError like `open_store`, so that who looks knows whether it could be opened.
+    Raises StoreUnavailableError like `open_store`, so that the caller knows whether it could be opened.
     """
     if url.lower().startswith("sqlite:"):
         from app.store import sqlite  # noqa: PLC0415 - only the engine in use is loaded
@@ -129,7 +135,7 @@ def _sqlite_path(url: str) -> Path:
 
 
 def passwords_in(url: str) -> set[str]:
-    """The password in a store's URL, as it stands there and as it is meant."""
+    """The password in a store's URL, as written there and decoded."""
     try:
         password = urlsplit(url).password
     except ValueError:

@@ -1,6 +1,8 @@
-"""The table of the journal's entries: columns, indexes and SQL, compiled once for an engine. Knows no rule of theirs.
+"""The table of the journal's entries: columns, indexes and SQL, compiled once for an engine.
 
-An entry's id is a UUID of version 7, so that ids are in the order of time and their index serves every page.
+Knows no rule of the journal.
+
+An entry's id is a UUID of version 7: ids are ordered by time, so that their index serves every page.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.expression import ClauseElement, ColumnElement
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
-STEP = 100  # rows of a purge's step: the writer is busy for a few milliseconds at most
+STEP = 100  # rows that a purge deletes at once: the writer is busy for a few milliseconds at most
 
 entry_table = Table(
     "gateway_update_entry",
@@ -48,10 +50,10 @@ entry_table = Table(
     Column("claim", _TEXT),  # whose key it is, hashed, while the key holds
     Column("digest", _TEXT),  # of the request under the key, while the key holds
     Column("caller", _TEXT),
-    Column("person", _TEXT, nullable=False),  # "" for none, so that a caller's entries are in the order of their index
+    Column("person", _TEXT, nullable=False),  # "" for none, so that the index has a caller's entries in order
     Column("mutation", _TEXT, nullable=False),
     Column("holder", BigInteger),  # the process that will write the end
-    Column("due", BigInteger),  # milliseconds; from then on the end of a holder that is gone is written by another
+    Column("due", BigInteger),  # milliseconds; after that another process writes the end, if the holder is gone
     Column("outcome", _TEXT),  # none: SENDING
     Column("replayed", Integer, nullable=False),
     Column("intent", Text, nullable=False),  # JSON
@@ -63,7 +65,7 @@ secret_table = Table(
     "gateway_secret", MetaData(), Column("name", _TEXT, primary_key=True), Column("value", Text, nullable=False)
 )
 _c = entry_table.c
-# In the order of `row_of_entry`'s readers; what a hash is only compared with is not read.
+# In the order of `row_of_entry`'s readers. A hash that is only compared is not read.
 COLUMNS = tuple(column.name for column in entry_table.columns)
 
 
@@ -87,13 +89,13 @@ _partial("gateway_update_entry_held", _c.claim.is_not(None), _c.id)
 
 
 class _Ids:
-    """Each id of this process is above those before it, also within a millisecond and when the clock is set back."""
+    """Each id of this process is greater than the last, also within a millisecond and after the clock is set back."""
 
     last = 0
 
 
 def entry_id(milliseconds: int) -> str:
-    drawn = milliseconds << 74 | random.getrandbits(74)  # unique, and no secret
+    drawn = milliseconds << 74 | random.getrandbits(74)  # unique, but no secret
     _Ids.last = drawn if drawn > _Ids.last else _Ids.last + 1
     return _uuid(_Ids.last)
 
@@ -106,7 +108,7 @@ def _uuid(number: int) -> str:
 
 
 def first_id(milliseconds: int) -> str:
-    """Not above any id of that time or later, and above every earlier one."""
+    """Not greater than any id of that time or later, and greater than every earlier one."""
     return _uuid(max(0, milliseconds) << 74)
 
 
@@ -122,12 +124,12 @@ def now() -> int:
 
 @functools.lru_cache(4)
 def entry_statements(dialect: Dialect) -> EntryStatements:
-    """Made once for an engine's dialect, which is one object."""
+    """Compiled once for an engine's dialect, which is one object."""
     return EntryStatements(dialect)
 
 
 def _inserting(dialect: Dialect) -> Any:
-    """The engine's `insert`, which alone knows of conflicts."""
+    """The engine's own `insert`: only that one knows conflicts."""
     return importlib.import_module(f"sqlalchemy.dialects.{dialect.name}").insert
 
 
@@ -144,7 +146,7 @@ class EntryStatements:
         nothing = dict.fromkeys(("holder", "due", "proof"), null())
         values = {**nothing, "outcome": name("outcome"), "ended": name("ended")}
         freed = dict.fromkeys(("claim", "digest"), null())
-        # All columns, in their order. Returns nothing where the id or the claim is taken.
+        # All columns, in their order. Returns nothing where the id or the claim exists already.
         self.insert = self._text(insert.on_conflict_do_nothing(), *COLUMNS)
         self.insert_returning = self._text(insert.on_conflict_do_nothing().returning(_c.id), *COLUMNS)
         # outcome, ended, id, outcome
@@ -207,7 +209,7 @@ class EntryStatements:
                 case "open":
                     conditions.append(_c.outcome.is_(None))
                 case "UNKNOWN" | "NOT_APPLIED" | "APPLIED":
-                    # Written out, and the index's own condition with it: else SQLite does not use the index.
+                    # Written out with the index's own condition: otherwise SQLite does not use the index.
                     conditions.append(_c.outcome == literal_column(f"'{name}'"))
                     if name != "APPLIED":
                         conditions.append(_c.outcome != literal_column("'APPLIED'"))
@@ -217,7 +219,7 @@ class EntryStatements:
         return conditions
 
     def _page(self, filters: tuple[str, ...], count: int) -> str:
-        """The newest first; with values of the filters that take one (see `valued`)."""
+        """The newest first. Takes the values of the filters that have one (see `valued`)."""
         statement = select(entry_table).where(*self._where(filters)).order_by(_c.id.desc())
         return self._text(statement.suffix_with(f"LIMIT {count:d}"), *valued(filters))
 
@@ -231,5 +233,5 @@ class EntryStatements:
 
 
 def valued(filters: Sequence[str]) -> list[str]:
-    """Those of the filters that take a value."""
+    """The filters that take a value."""
     return [name for name in filters if name not in {"open", "UNKNOWN", "NOT_APPLIED", "APPLIED"}]

@@ -1,4 +1,4 @@
-"""Locks that end with the process that holds them, by number: a locked file beside SQLite, PostgreSQL's advisory ones.
+"""Locks that end with the process that holds them: a locked file beside SQLite, PostgreSQL's advisory locks.
 
 No clock decides whether a holder is alive.
 """
@@ -20,7 +20,7 @@ def _file(database: Path, name: int) -> Path:
 
 
 class FileHold:
-    """An exclusive flock on a file of its own, which the kernel drops when the process ends, however it ends."""
+    """An exclusive flock on its own file. The kernel drops it when the process ends, however it ends."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
@@ -42,7 +42,10 @@ class FileHold:
 
     @staticmethod
     def is_held(database: Path, name: int) -> bool:
-        """Removes the file of a holder that is gone. Numbers are not used again, so that no one can wait for it."""
+        """Also removes the file of a holder that is gone.
+
+        Numbers are not reused, so that nobody can be waiting for it.
+        """
         path = _file(database, name)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -74,10 +77,10 @@ class FileHold:
 
 
 class AdvisoryHold:
-    """An advisory lock of a transaction that stays open on a connection of its own.
+    """An advisory lock of a transaction that stays open on its own connection.
 
-    The transaction, not the session, holds it: a pooler in transaction mode keeps a server connection for it alone.
-    Idle, and without a write, it keeps no row from being vacuumed.
+    The transaction holds it, not the session: a pooler in transaction mode keeps a server connection for the
+    transaction alone. It is idle and has written nothing, so that it does not keep rows from being vacuumed.
     """
 
     TRY = "SELECT pg_try_advisory_xact_lock($1::bigint)"
@@ -103,5 +106,5 @@ class AdvisoryHold:
         return bool(self._connection.is_closed())
 
     async def release(self) -> None:
-        # Closing waits for the server; that it sees the connection end suffices.
+        # To close would wait for the server; it is enough that the server sees the connection end.
         self._connection.terminate()

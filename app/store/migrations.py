@@ -24,7 +24,7 @@ def _list_of_collections(connection: Connection) -> None:
 
 
 def _columns_of_lists(connection: Connection) -> None:
-    """Version 2: every collection has the columns that a list needs. They are filled where a program lists it."""
+    """Version 2: every collection has the columns that a list needs. A program that lists it fills them."""
     bytewise = ' COLLATE "C"' if connection.dialect.name == "postgresql" else ""
     for name in connection.scalars(text("SELECT name FROM gateway_collection")).all():
         for column in ("sort_key", "search_text"):
@@ -34,13 +34,13 @@ def _columns_of_lists(connection: Connection) -> None:
 
 
 def _journal(connection: Connection) -> None:
-    """Version 3: every update's fate, and the secret of what is hashed in it."""
+    """Version 3: every update's fate, and the secret of the hashes in it."""
     entry_table.create(connection)
     secret_table.create(connection)
 
 
 # Forward only, never edited once released: entry N turns version N into N + 1. A step that changes the records' tables
-# goes over `gateway_collection`, which names every one there is, of this program or of a later one.
+# reads `gateway_collection`, which names every collection, also a later program's.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_list_of_collections, _columns_of_lists, _journal)
 
 
@@ -50,9 +50,9 @@ def migrate(
     seed: Seed,
     migrations: Sequence[Callable[[Connection], None]] = MIGRATIONS,
 ) -> None:
-    """Brings the database to this program's version and creates and seeds the collections it does not have yet.
+    """Brings the database to this program's version. Creates and seeds the collections that it does not have yet.
 
-    Runs inside a transaction that holds the database's writer lock. No record of an existing collection is touched.
+    Runs inside a transaction that holds the database's writer lock. No record of an existing collection is changed.
     """
     version = _version(connection)
     _refuse_newer(version, migrations)
@@ -94,7 +94,7 @@ def _rows_of(connection: Connection, collection: Collection) -> Iterable[Row]:
 
 
 def _fill(connection: Connection, collection: Collection) -> None:
-    """Fills a collection's columns for its list from its documents, and makes the indexes."""
+    """Fills a collection's list columns from its documents, and creates the indexes."""
     assert collection.listing is not None
     table = record_table(collection)
     columns = table.c
@@ -123,7 +123,7 @@ def _fill(connection: Connection, collection: Collection) -> None:
 
 
 def collections_in(connection: Connection) -> frozenset[str] | None:
-    """The names of the collections that are there, None where there is no store yet; changes nothing."""
+    """The names of the existing collections; None where there is no store yet. Changes nothing."""
     if not inspect(connection).has_table(schema_table.name):
         return None
     _refuse_newer(connection.scalar(select(func.max(schema_table.c.version))) or 0, MIGRATIONS)

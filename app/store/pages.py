@@ -1,4 +1,4 @@
-"""The SQL of pages and counts. Both read an index alone; the table is read for the records of the page itself."""
+"""The SQL of pages and counts. Both read an index alone; the table is read only for the page's own records."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _SECONDS = 2.0
 
 
 class _Shape(NamedTuple):
-    """What of a query is in its SQL text; everything else is a parameter."""
+    """The part of a query that is in its SQL text. Everything else is a parameter."""
 
-    owner: bool | None  # of one, of none, or (None) of any
+    owner: bool | None  # one owner, no owner, or (None) any
     search: bool
     match: bool
     ids: bool
@@ -142,11 +142,11 @@ def _values(selection: Selection) -> dict[str, Any]:
 
 
 class Pages:
-    """Pages and counts of one store, with a memory of two seconds for who pages by position.
+    """Pages and counts of one store. A cache of two seconds serves clients that page by position.
 
-    Skipping 50,000 entries and counting 100,000 takes 5 to 20 ms, and vendors' pages need both. So the place at an
-    offset is remembered until this process writes to any list, and an owner's total until it adds a record. What other
-    processes write is seen when the time is over: a list that changes meanwhile promises no more.
+    To skip 50,000 entries and count 100,000 takes 5 to 20 ms, and vendors' pages need both. So the place at an offset
+    is cached until this process writes to any list, and an owner's total until it adds a record. Other processes'
+    writes show when the time is over: a list that changes meanwhile promises no more.
     """
 
     def __init__(self, dialect: Dialect, fetch: Callable[[Query], Awaitable[Sequence[Sequence[Any]]]]) -> None:
@@ -180,7 +180,7 @@ class Pages:
         if place is not None:
             page = await self._read(table, selection, limit, 0, place, descending=descending)
         else:
-            # With the record before it, whose place is where the page begins.
+            # Reads also the record before the page: the page begins behind its place.
             rows = await self._read(table, selection, limit + 1, offset - 1, None, descending=descending)
             page = rows[1:]
             if rows:

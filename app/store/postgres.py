@@ -1,6 +1,6 @@
 """The store over PostgreSQL: asyncpg's pool with its prepared statements; SQLAlchemy only for the schema.
 
-No message names the URL or any part of it: an address that is mistyped easily holds a piece of the password.
+No message names the URL or a part of it: a mistyped address easily holds a piece of the password.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
 _POOL = 10  # connections of one process
-_CONNECT_TIMEOUT = 10.0  # seconds, also for a free connection
+_CONNECT_TIMEOUT = 10.0  # seconds, also of waiting for a free connection
 _COMMAND_TIMEOUT = 30.0
 _LOCK_TIMEOUT = 10.0  # seconds
 _ATTEMPTS = 5
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
-# Any number, the same in every process of this program: who creates and seeds.
+# Any number that all processes of this program share: its holder creates and seeds.
 _MIGRATION_LOCK = 0x67617465776179
 
 
@@ -69,7 +69,7 @@ def _unavailable(error: BaseException, *, certain: bool) -> StoreUnavailableErro
         case socket.gaierror():
             cause = "cannot be reached: no such host"
         case OSError():
-            # Not the error's own text, which names the address.
+            # The error's own text would name the address.
             cause = f"cannot be reached{f': {os.strerror(error.errno)}' if error.errno else ''}"
         case _:
             cause = f"failed with {type(error).__name__}"
@@ -77,10 +77,10 @@ def _unavailable(error: BaseException, *, certain: bool) -> StoreUnavailableErro
 
 
 def _refused(error: BaseException) -> bool:
-    """Whether the statement surely did not take effect.
+    """Whether the statement certainly had no effect.
 
-    asyncpg raises InterfaceError before it sends; of what the server says, classes 08 (connection) and 57 (shutdown)
-    may come after the commit.
+    asyncpg raises InterfaceError before it sends. Of the server's errors, classes 08 (connection) and 57 (shutdown) may
+    come after the commit.
     """
     if isinstance(error, asyncpg.PostgresError):
         return not str(error.sqlstate or "08").startswith(("08", "57"))
@@ -88,17 +88,17 @@ def _refused(error: BaseException) -> bool:
 
 
 async def _keep(_: Any) -> None:
-    """In place of asyncpg's reset, which is a round trip for each use: no session state is ever changed here."""
+    """Replaces asyncpg's reset, which costs a round trip for each use: no session state is ever changed here."""
 
 
 async def _bound_locks(connection: Any) -> None:
-    """A lock that another program holds fails the statement, which is certain; its time-out here would not be."""
+    """Makes a statement fail on another program's lock. That failure is certain, a time-out here would not be."""
     await connection.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT:g}s'")
 
 
 async def _connect(url: str) -> Any:
     try:
-        # No named statements: a pooler in transaction mode runs the next one on another server connection.
+        # No named statements: a pooler in transaction mode may run the next one on another server connection.
         return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT, statement_cache_size=0)
     except ValueError:
         raise StoreUnavailableError("the store's PostgreSQL URL cannot be understood", certain=True) from None
@@ -115,12 +115,12 @@ def _engine(url: str) -> AsyncEngine:
             "prepared_statement_name_func": lambda: f"gateway_{secrets.token_hex(8)}",
         },
         poolclass=NullPool,
-        isolation_level="READ COMMITTED",  # what was committed while waiting for the lock must be seen
+        isolation_level="READ COMMITTED",  # must see what was committed while it waited for the lock
     )
 
 
 def _of_driver(error: DBAPIError) -> StoreUnavailableError:
-    # SQLAlchemy's own text would show the parameters, which are records; the driver's error is the cause.
+    # SQLAlchemy's own text would show the parameters, which are records. The driver's error is the cause.
     return _unavailable(getattr(error.orig, "__cause__", None) or error, certain=True)
 
 
@@ -139,7 +139,7 @@ async def look(url: str) -> frozenset[str] | None:
 
 
 async def _is_pooled(url: str) -> bool:
-    """Whether a pooler is in front of the server: it gives its clients process numbers of its own."""
+    """Whether a pooler is in front of the server: it gives its clients its own process numbers."""
     connection = await _connect(url)
     try:
         return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
@@ -162,7 +162,7 @@ async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> No
 class _Commit:
     writes: list[PreparedWrite]
     statements: Sequence[Statement] = ()
-    certain: bool = True  # that nothing of it was written
+    certain: bool = True  # certainly nothing of it was written
 
 
 class PostgresStore:
@@ -187,7 +187,7 @@ class PostgresStore:
             pooled = await _is_pooled(url)
             pool = await asyncpg.create_pool(
                 url,
-                # What a session keeps is lost with each transaction of a pooler in transaction mode, or left to others.
+                # A pooler in transaction mode loses a session's state with each transaction, or leaves it to others.
                 **({"statement_cache_size": 0} if pooled else {"init": _bound_locks}),
                 min_size=1,
                 max_size=_POOL,
@@ -211,7 +211,7 @@ class PostgresStore:
         return await self._one(texts.find, key(owner), key(unique))
 
     async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
-        """Those that exist, by collection and id, all as of one moment: one statement."""
+        """The existing records by collection and id, all as of one moment: one statement."""
         ids: dict[Collection, list[str]] = {}
         for collection, record_id in dict.fromkeys(keys):
             ids.setdefault(collection, []).append(key(record_id))
@@ -293,7 +293,7 @@ class PostgresStore:
 
     async def _persistently(self, commit: _Commit) -> list[Row]:
         for _ in range(_ATTEMPTS - 1):
-            # Unique values may be waited for in a circle; the server has rolled this one back.
+            # Transactions may wait for unique values in a circle; the server has rolled this one back.
             with contextlib.suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 return await self._commit(commit)
         try:
@@ -327,7 +327,7 @@ class PostgresStore:
         try:
             yield connection
         except (asyncio.CancelledError, TimeoutError):
-            # Else the pool would wait until the server, which does not answer, has said that it stopped.
+            # Otherwise the pool would wait until the unreachable server confirms its end.
             connection.terminate()
             raise
         finally:
@@ -345,7 +345,7 @@ class PostgresStore:
                 try:
                     rows = await _apply(connection, commit)
                 except (asyncio.CancelledError, TimeoutError):
-                    raise  # the connection is closed, and the transaction ends with it
+                    raise  # the connection is closed, and its transaction ends with it
                 except BaseException:
                     await transaction.rollback()
                     raise
@@ -374,7 +374,7 @@ async def _apply(connection: Any, commit: _Commit) -> list[Row]:
 
 
 async def _write(connection: Any, write: PreparedWrite) -> None:
-    """Raises what conflicts; the primary key is the first index that the server looks at."""
+    """Raises the conflict, if there is one. The server checks the primary key's index first."""
     try:
         status = await connection.execute(write.sql, *write.parameters)
     except asyncpg.UniqueViolationError as error:

@@ -1,7 +1,7 @@
 """The local store's port: versioned JSON records in collections. Knows records, not vendors' rules.
 
-An update is: read what the rules need, decide, then `commit` a list of writes that takes effect whole or not at all.
-A write names the version it was decided on; when another commit came first, nothing of the list is written.
+An update reads what the rules need, decides, and then commits a list of writes as a whole or not at all. A write names
+the version that the decision was based on. If another commit came first, nothing of the list is written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the pages of a collection are sorted, searched and filtered by: pure functions of a record's document.
+    """What a collection's pages are sorted, searched and filtered by: pure functions of a record's document.
 
     `version` goes up with every change of one of them. A store is filled again when it is opened with a higher one.
     """
@@ -45,7 +45,7 @@ Row = tuple[Any, ...]
 class Collection:
     """A table of records. `name` is the SQL table's name: lower case, with the API's name in front.
 
-    A collection without `listing` has no pages. One that `succeeds` an older collection takes over its records, where
+    A collection without `listing` has no pages. A collection that `succeeds` an older one takes over its records, where
     the seed has none of their ids.
     """
 
@@ -58,8 +58,8 @@ class Collection:
 class Record:
     """One record. `document` is JSON data (decimal.Decimal for numbers with a fraction).
 
-    `unique` is a value that no other record of the collection with the same `owner` may have (no owner is one owner);
-    None is never compared. `version` counts the commits that wrote it, from 1; in a write it is ignored.
+    No other record of the collection with the same `owner` may have the same `unique` (no owner counts as one owner);
+    None is never compared. `version` counts the commits that wrote it, from 1; a write ignores it.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Record:
 
 
 class Place(NamedTuple):
-    """Where a record stands in its list. A page can begin after it, whether or not the record is still there."""
+    """A record's place in its list. A page can begin after it, even when the record is gone."""
 
     sort_key: str
     record_id: str
@@ -78,9 +78,9 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which records of a collection: those of `owner` (None: those without one) that meet everything else.
+    """Selects records of a collection: those of `owner` (None: those without one) that meet all other conditions.
 
-    `search` is a text anywhere in what the listing searches, case ignored. `match` equals what the listing matches.
+    `search` is a text anywhere in what the listing searches, ignoring case. `match` equals what the listing matches.
     """
 
     owner: str | None = None
@@ -92,7 +92,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """`record` is written as version `expected` + 1 if `expected` is stored; None means that it must not exist yet."""
+    """Writes `record` as version `expected` + 1 if `expected` is stored. None means that it must not exist yet."""
 
     collection: Collection
     record: Record
@@ -101,9 +101,9 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement of another table than a collection's, run once for each of `rows` of parameters.
+    """One SQL statement of a table other than a collection's, run once for each of `rows` of parameters.
 
-    With `returning` the rows that it gives come back; `required` then says that it must give one for each of `rows`.
+    With `returning` it gives rows back; `required` then says that each of `rows` must give one.
     """
 
     sql: str
@@ -113,11 +113,11 @@ class Statement:
 
 
 class StatementConflictError(Exception):
-    """A required statement touched no row; nothing was written."""
+    """A required statement changed no row; nothing was written."""
 
 
 class VersionConflictError(Exception):
-    """Another commit came first; nothing was written. `write` is the first one that was too late."""
+    """Another commit came first; nothing was written. `write` is the first write that was too late."""
 
     def __init__(self, write: Write) -> None:
         super().__init__(f"{write.collection.name}: {write.record.id} is no longer at version {write.expected}")
@@ -148,7 +148,7 @@ class StoreUnavailableError(GatewayError):
 
 @asynccontextmanager
 async def until(deadline: float | None, late: DocumentedError = DEADLINE_BEFORE_SENDING) -> AsyncIterator[None]:
-    """Ends what reads inside it at the event loop's time `deadline`. Raises GatewayError of the row `late` then."""
+    """Cancels the reads inside at the event loop's time `deadline`, and raises GatewayError of the row `late`."""
     try:
         async with asyncio.timeout_at(deadline) as time_left:
             yield
@@ -159,7 +159,7 @@ async def until(deadline: float | None, late: DocumentedError = DEADLINE_BEFORE_
 
 
 def too_late(*, certain: bool) -> GatewayError:
-    """Of a commit whose deadline passed; `certain` says that nothing of it was or will be written."""
+    """The error of a commit whose deadline passed; `certain` says that nothing of it was or will be written."""
     row = DEADLINE_BEFORE_SENDING if certain else ANSWER_TIMED_OUT
     return GatewayError(row, detail="the call's time was over while the store was written")
 
@@ -170,7 +170,7 @@ class Store(Protocol):
     async def get(self, collection: Collection, record_id: str) -> Record | None: ...
 
     async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
-        """Those that exist, by collection and id."""
+        """The existing records by collection and id."""
         ...
 
     async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None: ...
@@ -197,9 +197,9 @@ class Store(Protocol):
     async def commit(
         self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
     ) -> None:
-        """All of `writes` and `also` durably, or none.
+        """Writes all of `writes` and `also` durably, or nothing.
 
-        Raises VersionConflictError, UniqueConflictError, StatementConflictError, StoreUnavailableError.
-        It is waited for until the event loop's time `deadline`; then the GatewayError of `too_late` is raised.
+        Raises VersionConflictError, UniqueConflictError, StatementConflictError, StoreUnavailableError. It waits until
+        the event loop's time `deadline`; then it raises the GatewayError of `too_late`.
         """
         ...

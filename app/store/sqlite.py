@@ -1,6 +1,6 @@
 """The store over SQLite: one writer thread per process with group commit, and a few reader threads.
 
-The driver is called in whole transactions, one thread hop each: a hop for every statement, as an async driver makes,
+The driver is called in whole transactions, one thread hop each. An async driver makes a hop for every statement, which
 cost several times the statement itself.
 """
 
@@ -46,13 +46,13 @@ T = TypeVar("T")
 
 _READERS = 4
 _DIALECT = sqlite_dialect(paramstyle="qmark")
-_BUSY_TIMEOUT = 5.0  # seconds inside SQLite, whose waiting is unfair
+_BUSY_TIMEOUT = 5.0  # seconds of waiting inside SQLite, which is unfair
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     """A connection in autocommit mode: every BEGIN is ours. `mode` rwc creates the file, rw never does.
 
-    Used by one thread at a time, and closed by another.
+    One thread at a time uses it, and another one closes it.
     """
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
@@ -67,7 +67,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _create(path: Path, collections: Sequence[Collection], seed: Seed) -> None:
-    """Creates the file if need be, and brings it up to date in one transaction."""
+    """Creates the file if it does not exist, and brings it up to date in one transaction."""
     engine = create_engine("sqlite://", creator=lambda: _connect(path, "rwc"), poolclass=NullPool)
 
     @event.listens_for(engine, "begin")
@@ -98,7 +98,10 @@ def look(path: Path) -> frozenset[str] | None:
 
 
 class SqliteStore:
-    """Open with `open`. `commit` waits for the shared transaction it is part of; reads never wait for a writer."""
+    """Open it with `open`.
+
+    `commit` waits for the shared transaction that it is part of; reads never wait for a writer.
+    """
 
     def __init__(self, path: Path, collections: Sequence[Collection], writer: sqlite3.Connection) -> None:
         self._path = path
@@ -136,7 +139,7 @@ class SqliteStore:
         return await self._one(texts.find, key(owner), key(unique))
 
     async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
-        """Those that exist, by collection and id, all as of one moment."""
+        """The existing records by collection and id, all as of one moment."""
         pairs = [(pair, self._statements[pair[0]]) for pair in dict.fromkeys(keys)]
         return await self._read(functools.partial(_get_many, pairs)) if pairs else {}
 
@@ -163,7 +166,12 @@ class SqliteStore:
     async def commit(
         self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
     ) -> None:
-        """All of `writes` durably, or none. Cancelled before its transaction begins it writes nothing, later all."""
+        """Writes all of `writes` durably, or nothing.
+
+        If it is cancelled before its transaction begins, it writes nothing.
+
+        Cancelled later, it writes everything.
+        """
         if prepared := prepare(writes, self._statements):
             await self._commit(prepared, also, deadline)
             self._pages.forget(writes)

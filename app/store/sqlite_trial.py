@@ -1,6 +1,6 @@
-"""Whether a SQLite file can be read and written this moment: looked at from outside, then written by a new connection.
+"""Tests whether a SQLite file can be read and written now: first from outside, then with a new connection.
 
-The connections that are open remember pages, so that they would not see a file that was overwritten or cut off.
+Open connections remember pages, so that they would not see a file that was overwritten or cut off.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def _bytes(database: Path, file: Path, offset: int, count: int) -> bytes:
 
 
 class _Descriptors:
-    """The files of a database that were looked at, open for as long as a store of this process uses it.
+    """The files of a database that were looked at. They stay open as long as a store of this process uses it.
 
-    When a process closes any descriptor of a file, it loses all its locks on that file, those of SQLite among them:
-    https://www.sqlite.org/howtocorrupt.html, section 2.2. The next program that closes the database would then take
-    itself for the last one, and remove the log that is in use here.
+    When a process closes any descriptor of a file, it loses all its locks on that file, SQLite's among them:
+    https://www.sqlite.org/howtocorrupt.html, section 2.2. The next program that closes the database would then believe
+    that it is the last one, and remove the log that is in use here.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class _Descriptors:
             self._stores[database] += 1
 
     def leave(self, database: Path) -> None:
-        """After the store's connections are closed."""
+        """Called after the store's connections are closed."""
         with self._lock:
             self._stores[database] -= 1
             if not self._stores[database]:

@@ -1,4 +1,4 @@
-"""The one writer of a SQLite file in this process: a thread that commits everything that waits as one transaction."""
+"""The one writer of a SQLite file in this process: a thread that commits all waiting work in one transaction."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BATCH = 256  # bounds how long the first of a batch waits for the last
-_PATIENCE = 60.0  # seconds of trying again after SQLite's own waiting, before an opening gives up
-# Seconds that a commit waits for a lock that another process holds; after one that waited in vain the next wait less.
+_PATIENCE = 60.0  # seconds of further tries after SQLite's own waiting, before an opening gives up
+# Seconds that a commit waits for another process's lock. After one that waited in vain, the next ones wait less.
 _LOCK_SECONDS = 10.0
 _LOCKED_SECONDS = 1.0
 
@@ -40,7 +40,7 @@ class Commit:
     writes: list[PreparedWrite]
     statements: Sequence[Statement]
     done: asyncio.Future[list[Row]]
-    begun: bool = False  # from then on to cancel `done` comes too late
+    begun: bool = False  # from then on it is too late to cancel `done`
 
 
 def unavailable(path: Path, error: Exception, *, certain: bool) -> StoreUnavailableError:
@@ -52,7 +52,7 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def patiently(action: Callable[[], T], stopped: Callable[[], bool] = lambda: False, patience: float = _PATIENCE) -> T:
-    """`action`, again while another process holds the lock. SQLite's own waiting does not cover every lock."""
+    """Repeats `action` while another process holds the lock. SQLite's own waiting does not cover every lock."""
     until = time.monotonic() + patience
     while True:
         try:
@@ -64,12 +64,12 @@ def patiently(action: Callable[[], T], stopped: Callable[[], bool] = lambda: Fal
 
 
 class Writer(threading.Thread):
-    """Takes all commits that wait, gives each a savepoint in one transaction, and answers after its fsync."""
+    """Takes all waiting commits, gives each a savepoint in one transaction, and answers after its fsync."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(name="store-writer", daemon=True)
         self.commits: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
-        # Then a lock that another process holds is waited for once more, not for ever.
+        # After it, another process's lock is waited for once more, not for ever.
         self.closing = threading.Event()
         self._path = path
         self._loop = loop
@@ -77,12 +77,12 @@ class Writer(threading.Thread):
         self._connection.execute(f"PRAGMA busy_timeout = {_LOCKED_SECONDS * 1000:.0f}")
         self._lock_seconds = _LOCK_SECONDS
         self._file = _identity(self._path)
-        # What was committed is in this file alone until SQLite carries it over; it is there from the first use on.
+        # Committed data is in this file alone until SQLite copies it over. The file exists from the first use on.
         self._log_path = f"{path}-wal"
         self._log: tuple[int, int] | None = None
 
     def check_file(self) -> None:
-        """A deleted file would take commits until its last handle is closed, and then be gone with them."""
+        """Raises where the file was deleted: its commits would be lost once the last handle is closed."""
         log = _identity(self._log_path)
         if _identity(self._path) != self._file or (self._log is not None and log != self._log):
             raise StoreUnavailableError(f"the SQLite database {self._path} was removed or replaced", certain=True)
@@ -112,7 +112,7 @@ class Writer(threading.Thread):
             return [StoreUnavailableError(str(error), certain=error.certain) for _ in batch]
 
     def _transaction(self, batch: list[Commit]) -> list[list[Row] | Exception]:
-        """One outcome for each of `batch`: rows, or its own conflict. Raises StoreUnavailableError for all of them."""
+        """One result for each of `batch`: rows, or its own conflict. Raises StoreUnavailableError for all of them."""
         certain = True
         try:
             self.check_file()
@@ -162,7 +162,7 @@ class Writer(threading.Thread):
             return conflict
 
     def _write(self, write: PreparedWrite) -> None:
-        """Atomic by itself. Raises what conflicts."""
+        """Atomic by itself. Raises the conflict, if there is one."""
         try:
             touched = self._connection.execute(write.sql, write.parameters).rowcount
         except sqlite3.IntegrityError:
@@ -173,7 +173,7 @@ class Writer(threading.Thread):
             raise VersionConflictError(write.write)
 
     def _run(self, statement: Statement) -> list[Row]:
-        """Rows of parameters that fail end the whole batch: no statement may fail because of its values."""
+        """Parameters that fail end the whole batch: no statement may fail because of its values."""
         if statement.returning:
             rows = [row for values in statement.rows for row in self._connection.execute(statement.sql, values)]
             touched = len(rows)

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.sql.expression import ClauseElement, ColumnElement
 
-# Byte order on both engines: `owned` sorts alike everywhere, and the index needs no locale.
+# Byte order on both engines, so that `owned` sorts alike everywhere and the index needs no locale.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _NAME = re.compile(r"(?!gateway_)[a-z][a-z0-9_]{0,50}")
 
 metadata = MetaData()
 schema_table = Table("gateway_schema", metadata, Column("version", Integer, nullable=False))
-# `listing` is the version of the collection's listing that its columns were filled by; 0: none.
+# `listing` is the version of the collection's listing that filled its columns; 0: none.
 collection_table = Table(
     "gateway_collection",
     metadata,
@@ -53,10 +53,10 @@ _LONGEST_MATCH = 200
 
 
 def record_table(collection: Collection) -> Table:
-    """A collection's table. Its first index serves look-ups by owner too.
+    """A collection's table. Its first index also serves look-ups by owner.
 
-    The second is for records without an owner, which SQL would otherwise never compare. The index of a list holds what
-    is searched, so that a search reads no document: neither engine has an index for parts of words in every
+    The second index is for records without an owner, which SQL would otherwise never compare. A list's index holds the
+    searched text, so that a search reads no document: neither engine has an index for parts of words in every
     installation, and reading 100,000 of these entries takes about 20 ms.
     """
     name = collection.name
@@ -99,9 +99,9 @@ def _compiled(statement: ClauseElement, dialect: Dialect, *order: str) -> str:
 
 
 class Statements:
-    """The SQL texts of a collection for one engine; parameters are positional, in the order of the comments.
+    """The SQL texts of a collection for one engine. Parameters are positional, in the order of the comments.
 
-    Each is made when it is first needed: a start would wait for all of them.
+    Each is compiled when it is first needed: the start would wait for all of them.
     """
 
     def __init__(self, collection: Collection, dialect: Dialect) -> None:
@@ -181,7 +181,7 @@ def storable(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """`text` for comparing without regard to case."""
+    """`text` for comparing without case."""
     text = storable(text)
     if text.isascii():
         return text.lower()
@@ -189,7 +189,7 @@ def folded(text: str) -> str:
 
 
 def _sortable(text: str) -> str:
-    """Letters with marks stand beside those without."""
+    """Sorts letters with marks beside those without."""
     text = folded(text.strip()[:_LONGEST_SORT_KEY])
     if not text.isascii():
         text = "".join(mark for mark in unicodedata.normalize("NFKD", text) if not unicodedata.combining(mark))
@@ -229,7 +229,7 @@ def record(row: Sequence[Any]) -> Record:
 
 
 def row(collection: Collection, record: Record, version: int) -> Row:
-    """The row of a record, written as `version`. Fails here, before any transaction, on what is no JSON data."""
+    """The row of a record, written as `version`. Data that is no JSON fails here, before any transaction."""
     owner = None if record.owner is None else key(record.owner)
     unique = None if record.unique is None else key(record.unique)
     document = encode_json(record.document).decode()
@@ -238,7 +238,7 @@ def row(collection: Collection, record: Record, version: int) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class PreparedWrite:
-    """A write as one statement with its parameters; it took effect when exactly one row was touched."""
+    """A write as one statement with its parameters. It took effect if exactly one row was changed."""
 
     write: Write
     statements: Statements
@@ -247,7 +247,7 @@ class PreparedWrite:
 
     @property
     def exists(self) -> tuple[str, tuple[str]]:
-        """The query that tells a taken id from a taken unique value."""
+        """The query that tells an existing id from an existing unique value."""
         return self.statements.get, (key(self.write.record.id),)
 
 

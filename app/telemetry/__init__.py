@@ -1,4 +1,4 @@
-"""What operators see: one log line for each operation, metrics, traces, and answers that nobody documented.
+"""What operators see: one log line for each operation, metrics, traces, and undocumented answers.
 
-Never fails an operation, and knows no vendor.
+It never fails an operation, and knows no vendor.
 """

@@ -1,7 +1,7 @@
-"""Answers that no documented row matches: counted by the fingerprint of their shape, and kept for a developer.
+"""Answers that match no documented row: counted by the fingerprint of their shape, and stored for a developer.
 
-What is kept has no values: of a body its members and their types, of a text what is neither from the request nor
-quoted nor a number. Writing is a task of its own: it never makes an operation wait, or fail.
+No value is stored. A body keeps its members and their types; a text loses everything that comes from the request, is
+quoted or is a number. A separate task writes: it never makes an operation wait, or fail.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _REFUSALS = range(400, 500)
 
 
 def without_values(text: str, values: Iterable[str]) -> str:
-    """`text` with a gap for everything that may be somebody's data."""
+    """`text` with a gap in place of everything that may be somebody's data."""
     text = cleaned(text)
     longest_first = sorted({value for value in values if len(value) >= _LEAST_GIVEN}, key=len, reverse=True)
     if len(longest_first) > _MOST_VALUES:
-        return _GAP  # looking for each of them would be slow
+        return _GAP  # to search for each of them would be slow
     for value in longest_first:
         text = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", _GAP, text)
     return " ".join(_VALUE.sub(_GAP, text).split())
 
 
 def shape_of_body(value: Any, request_texts: frozenset[str], depth: int = 0) -> Any:
-    """A JSON value with its members, and types in place of values; of a list the first item."""
+    """A JSON value with its members, and types in place of values; a list keeps its first item."""
     if depth == _DEEPEST:
         return _GAP
     if isinstance(value, dict):
@@ -73,7 +73,7 @@ def shape_of_body(value: Any, request_texts: frozenset[str], depth: int = 0) -> 
 
 
 def shape_of(answer: Undocumented, fields: Sequence[str], request_texts: Iterable[str]) -> dict[str, Any]:
-    """What is kept of an answer; `given` are the texts of the request."""
+    """What is stored of an answer. `request_texts` are the texts of the request."""
     values = frozenset(request_texts)
     text = answer.text if answer.status in _REFUSALS else None
     return {
@@ -96,7 +96,7 @@ def fingerprint(shape: dict[str, Any]) -> str:
 
 
 class Drift:
-    """Counts into the store that `open_store` gives, which is asked for when the first answer is met."""
+    """Counts into the store of `open_store`, which is opened for the first answer."""
 
     def __init__(self, open_store: Callable[[], Awaitable[Store]]) -> None:
         self._open_store = open_store
@@ -113,7 +113,7 @@ class Drift:
             self._writing = asyncio.create_task(self._write_all())
 
     async def aclose(self) -> None:
-        """Waits for what is still to be written, for a moment."""
+        """Waits a moment for what is not yet written."""
         if self._writing is not None:
             _, waiting = await asyncio.wait({self._writing}, timeout=_CLOSING_SECONDS)
             for task in waiting:
@@ -154,7 +154,7 @@ async def _count(store: Store, key: str, shape: dict[str, Any], count: int) -> N
 
 
 async def listed(store: Store, backends: Iterable[str]) -> list[Record]:
-    """What was met, the most frequent first."""
+    """The stored answers, the most frequent first."""
     records = [record for backend in backends for record in await store.owned(UNDOCUMENTED, backend)]
     return sorted(records, key=lambda record: -record.document["count"])
 

@@ -1,6 +1,6 @@
-"""Lines that each request writes: put together once, checked for credentials at once, and written with others.
+"""Lines that each request writes: formatted once, checked for credentials at once, and written in groups.
 
-A line waits for a tenth of a second at most. Whatever else is logged comes behind it, and so does the process's end.
+A line waits for a tenth of a second at most. Any other log line, and the process's end, come after it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROOT = logging.getLogger()
 
 
 class Line(Struct, omit_defaults=True):
-    """The members of a line in their order, without those that are None. `tell` knows the first four."""
+    """The members of a line in order, without those that are None. `tell` knows the first four."""
 
     time: str = ""
     level: str = ""
@@ -52,7 +52,7 @@ class Line(Struct, omit_defaults=True):
 
 
 class Told(logging.LogRecord):
-    """A line for handlers that know nothing of lines: `members` are those after its message."""
+    """A line for other handlers: `members` are those after its message."""
 
     def __init__(self, logger: str, level: int, message: str, line: Line) -> None:
         super().__init__(logger, level, "", 0, message, None, None)
@@ -60,7 +60,7 @@ class Told(logging.LogRecord):
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes records as they come, behind the lines that wait. Those are JSON: without `redaction` there are none."""
+    """Writes records as they come, after the waiting lines. Those are JSON: without `redaction` there are none."""
 
     def __init__(self, stream: TextIO, redaction: Redaction | None) -> None:
         super().__init__(stream)
@@ -69,10 +69,10 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._second, self._date = 0, ""
 
     def takes(self, line: Line, *, at_once: bool) -> bool:
-        """Whether the line is one that needs nothing of a formatter; then it is written, soon or at once."""
+        """Whether the line needs no formatter. Then it is written, soon or at once."""
         if self._redaction is None:
             return False
-        # Every other member is one of the gateway's own words.
+        # All other members are the gateway's own words.
         foreign = f"{line.request_id}\n{line.caller}\n{line.operation}\n{line.record}\n{line.detail}\n{line.trace_id}"
         if not self._redaction.needless_in(foreign):
             return False
@@ -127,5 +127,5 @@ def tell(log: logging.Logger, level: int, message: str, line: Line) -> None:
         line.level, line.logger, line.message = _LEVELS[level], log.name, message
         if handler.takes(line, at_once=level > logging.INFO):
             return
-    # Looking up who calls would cost as much as all the rest.
+    # To look up the calling function would cost as much as everything else.
     log.handle(Told(log.name, level, message, line))

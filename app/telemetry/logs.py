@@ -1,6 +1,6 @@
-"""How log lines look and what never stands in them. The standard library suffices for two formatters.
+"""The format of log lines, and what never stands in them. The standard library is enough for two formatters.
 
-Every line of the process goes through here, the server's too.
+Every line of the process passes here, the server's too.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | 
     "taskName",
     "color_message",
 }
-# At debug, too, these tell of headers and bodies, or of nothing that anybody wants.
+# Even at debug these show headers and bodies, or nothing useful.
 _QUIET = ("httpx", "httpcore", "asyncio", "urllib3", "opentelemetry", "hpack", "sqlalchemy", "asyncpg")
-# asyncpg writes a traceback every two seconds while its server is away; who asks for the store says so in one line.
+# asyncpg writes a traceback every two seconds while its server is away. The store's users log that in one line.
 _SILENT = ("asyncpg.pool",)
 
 
@@ -40,7 +40,7 @@ class _Formatter(logging.Formatter):
         self._redaction = redaction
 
     def members(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The line's own members in order, everything that `extra` brought among them, free of credentials."""
+        """The line's members in order, with everything from `extra`, and without credentials."""
         members: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -48,7 +48,7 @@ class _Formatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if (operation := notes.current()) is not None and operation.request_id is not None:
-            members["request_id"] = operation.request_id  # of the lines of those who know nothing of requests
+            members["request_id"] = operation.request_id  # for lines of code that knows no request
         if isinstance(record, Told):
             members |= record.members
         else:
@@ -84,7 +84,7 @@ class JsonFormatter(_Formatter):
 class TextFormatter(_Formatter):
     """For a terminal: time, level, message, then the rest as name=value, the request's id last, in 120 columns.
 
-    What does not fit stands on further lines, indented. Control characters are shown, not obeyed.
+    Longer lines continue below, indented. Control characters are shown, not obeyed.
     """
 
     def __init__(self, redaction: Redaction, *, colour: bool = False) -> None:
@@ -134,7 +134,7 @@ def configure(
     colour: bool = True,
 ) -> None:
     """All loggers to `stream` (standard error by default). `auto` is text for a terminal, JSON for anything else."""
-    # No line tells of them: https://docs.python.org/3/howto/logging.html#optimization
+    # No line shows them: https://docs.python.org/3/howto/logging.html#optimization
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     stream = stream or sys.stderr
     text = form == "text" or (form == "auto" and stream.isatty())
@@ -155,6 +155,6 @@ def configure(
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        # uvicorn writes a line for each request where its access log leads anywhere: URLs, and so queries, are in it.
+        # Wherever its access log goes, uvicorn writes a line with the URL, and so the query, for each request.
         logger.propagate = name != "uvicorn.access"
         logger.setLevel(max(logging.INFO, root.level))

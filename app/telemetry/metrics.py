@@ -1,7 +1,7 @@
-"""Prometheus metrics. Every label has few values, known from the start: nothing that a caller sends becomes a label.
+"""Prometheus metrics. Every label has few values, known from the start: nothing from a caller becomes a label.
 
 With several workers prometheus-client keeps the values in files of the folder `PROMETHEUS_MULTIPROC_DIR`, and any
-worker answers for all; gauges are sums over the workers that live.
+worker answers for all; gauges are sums over the living workers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.telemetry.processes import processes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-# A further series for each one, which nothing here reads.
+# It would add a series for each metric, which nothing here reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -52,7 +52,7 @@ _LIVE_FILE = re.compile(r"gauge_live\w*_([0-9]+)\.db")
 
 
 class Documents(Protocol):
-    """The document cache, as far as it is counted."""
+    """The document cache's counters."""
 
     hits: int
     misses: int
@@ -68,7 +68,7 @@ class Circuit(Protocol):
 
 
 class Metrics:
-    """One set of metrics. `fields` are the schema's root fields, `reasons` every reason that an error can have.
+    """One set of metrics. `fields` are the schema's root fields, `reasons` all reasons of errors.
 
     `folder` is where several workers keep theirs together.
     """
@@ -144,7 +144,7 @@ class Metrics:
         return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
 
     def watch(self, circuits: Mapping[str, Circuit], documents: Documents | None = None) -> None:
-        """What is looked at when the metrics are asked for."""
+        """Adds objects whose state is read when the metrics are requested."""
         self._circuits = circuits
         self._documents = self._documents if documents is None else documents  # an empty cache is false
         self._look()
@@ -159,12 +159,12 @@ class Metrics:
     def operated(
         self, summary: Summary, way: str | None, faults: Faults, seconds: float | None, *, refused: bool
     ) -> None:
-        """An operation that ended, and each of its root fields: by its faults, or that it has none."""
+        """Counts an operation that ended, and each of its root fields by its errors, or as free of errors."""
         key = (summary, way, faults, refused)
         series = self._ends.get(key)
         if series is None:
             series = self._series(summary, way, faults, refused=refused)
-            # Callers name fields as they like, and as long as they like: what was kept is made again.
+            # Callers may use names of any number and length, so that old ones are dropped.
             if len(self._ends) >= _ENDS_KEPT:
                 self._ends.clear()
             if sum(len(name) for name, *_ in (*summary[1:], *faults)) <= _NAMES_KEPT:
@@ -214,7 +214,7 @@ class Metrics:
         return reason if reason in self._reasons or reason in {OK, PREVIEWED} else OTHER
 
     def call(self, backend: str, status: int | None, reason: str | None, seconds: float) -> None:
-        """A call to a backend, under its status, or under what came in place of one."""
+        """Counts a call to a backend, by its status or by the reason why there is none."""
         if status is None:
             self.backend_seconds.labels(self._backend(backend), self._reason(reason or "")).observe(seconds)
             return
@@ -233,7 +233,7 @@ class Metrics:
         self.undocumented.labels(self._backend(backend)).inc()
 
     def _look(self) -> None:
-        """At what others count: after each operation, since other workers show this one's, too."""
+        """Reads others' counters after each operation, because other workers show this one's, too."""
         self._look_at_circuits()
         if self._documents is None:
             return
@@ -267,7 +267,7 @@ class Metrics:
 
 
 def _of_dead_workers(folder: Path) -> Iterator[Path]:
-    """Gauges of processes that are gone: a worker that was killed had no time to take them back."""
+    """Files of dead processes' gauges: a worker that was killed had no time to remove them."""
     for path in folder.glob("gauge_live*.db"):
         match = _LIVE_FILE.fullmatch(path.name)
         if match is None:

@@ -1,6 +1,6 @@
-"""One operation from outside: its log line, its metrics, its span, and what it met that nobody documented.
+"""Observes one operation: its log line, its metrics, its span, and its undocumented answers.
 
-Stands around the execution and changes nothing about it; a failure in here is logged, and the answer goes out.
+It surrounds the execution and changes nothing. A failure in here is logged, and the answer goes out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Request(Protocol):
 
 
 class Item(Protocol):
-    """An item of a bulk that has ended. `noted` are its notes, `sent` is what its caller sent.
+    """An item of a bulk that has ended. `noted` are its notes, `sent` is the input from its caller.
 
     `seconds` is None where it was not begun.
     """
@@ -112,7 +112,7 @@ class Result(Protocol):
 
 
 class _LogFields(NamedTuple):
-    """What a line tells of the operation itself: `backends` are its fields', `ids` the arguments of that name."""
+    """A line's words about the operation itself: `backends` of its fields, `ids` from the arguments of that name."""
 
     operation: str | None
     kind: str | None
@@ -125,7 +125,7 @@ _NO_LOG_FIELDS = _LogFields(None, None, None, None, ())
 
 
 class Operations:
-    """Told of every operation and of every call to a backend. `owners` names the API of a root field."""
+    """Called for every operation and every call to a backend. `owners` names the API of a root field."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Operations:
         self.metrics.call(name, status, reason, seconds)
 
     def refused(self, code: str, reason: str) -> None:
-        """A request that became no operation."""
+        """Records a request that became no operation."""
         try:
             self.metrics.answered(NONE, code, reason)
         except Exception:
@@ -175,7 +175,7 @@ class Operations:
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
             faults = tuple(_faults(errors, result.previews)) if errors or result.previews else ()
-            # The time of a bulk is that of many updates, which have told theirs.
+            # A bulk's time is that of many updates, which have their own.
             duration = None if context.bulks else seconds
             self.metrics.operated(summary, result.way, faults, duration, refused=result.refusal is not None)
         except Exception:
@@ -203,7 +203,7 @@ class Operations:
     def _items_ended(
         self, context: Context, result: Result, errors: Sequence[dict[str, Any]]
     ) -> Sequence[dict[str, Any]]:
-        """Each item of a bulk is told of as the single update is. The errors that are no item's."""
+        """Records each item of a bulk like a single update. Returns the errors that belong to no item."""
         own: list[dict[str, Any]] = []
         below: dict[int, list[dict[str, Any]]] = {}
         for error in errors:
@@ -226,7 +226,7 @@ class Operations:
         self, context: Context, bulk: Bulk, item: Item, below: Sequence[dict[str, Any]], log_fields: _LogFields
     ) -> None:
         extensions = [fault.extensions for fault in item.faults] or [error["extensions"] for error in below]
-        noted = item.noted or notes.Notes()  # one that was not begun has none
+        noted = item.noted or notes.Notes()  # an item that was not begun has none
         previews = () if item.preview is None else (bulk.mutation,)
         faults = tuple((bulk.mutation, error["code"], error["reason"]) for error in extensions)
         faults += tuple((key, OK, PREVIEWED) for key in previews)
@@ -339,7 +339,7 @@ def _backends(extensions: Sequence[Mapping[str, Any]], calls: Sequence[BackendCa
 
 
 def _outcomes(kind: str | None, extensions: Sequence[Mapping[str, Any]], previews: Sequence[Any]) -> Sequence[str]:
-    """Of a mutation; without an error it was applied."""
+    """The outcomes of a mutation. Without an error it was applied."""
     if kind != _MUTATION:
         return ()
     if not extensions and not previews:

@@ -1,4 +1,4 @@
-"""`process_*` of all workers together, and which build answers: what a person looks at when the rest is not enough."""
+"""`process_*` of all workers together, and the build that answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-# Of several workers the first to start and the smallest room count; all else is a sum.
+# Of several workers the earliest start and the smallest limit count; all else is a sum.
 _LEAST = ("process_start_time_seconds", "process_max_fds")
 
 
@@ -35,7 +35,7 @@ class _Processes:
 
 
 def processes(ids: Sequence[int]) -> CollectorRegistry:
-    """Made anew for each exposition: workers come and go. A process that is gone has no samples."""
+    """Created anew for each exposition: workers come and go. A process that is gone has no samples."""
     registry = CollectorRegistry()
     registry.register(_Processes(ids))
     build = Gauge("gateway_build_info", "Always 1; the labels say which build answers.", _BUILD, registry=registry)

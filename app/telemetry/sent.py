@@ -1,4 +1,4 @@
-"""What a caller sent, for the log and for drift: the ids of records, and every text, so that none of it is kept."""
+"""What a caller sent, for the log and for drift: the ids of records, and every text, so that no text is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def ids_of(arguments: Sequence[ValueNode], variables: Mapping[str, Any]) -> list[str]:
-    """The records that an operation names; nothing but a UUID, so that no caller writes anything else into the log."""
+    """The records that an operation names. Only UUIDs, so that a caller can write nothing else into the log."""
     ids = []
     for argument in arguments:
         value = variables.get(argument.name.value) if isinstance(argument, VariableNode) else None

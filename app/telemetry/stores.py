@@ -1,4 +1,4 @@
-"""The store with a clock in front of it: how long each use took, for the metrics, the log line and the trace."""
+"""Measures the store: the time of each use, for the metrics, the log line and the trace."""
 
 from __future__ import annotations
 

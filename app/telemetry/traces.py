@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: server, operation, backend call, store. Loaded and paid for only where they are configured.
+"""Traces by OpenTelemetry: server, operation, backend call, store. Imported only where they are configured.
 
-W3C Trace Context (https://www.w3.org/TR/trace-context/) is accepted and passed on; without tracing, passed on unchanged
-(`passed_on`). The provider is ours: nothing global is set.
+W3C Trace Context (https://www.w3.org/TR/trace-context/) is accepted and passed on; without tracing it is passed on
+unchanged (`passed_on`). The provider is ours: nothing global is set.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def provider_from_environment(service: str) -> TracerProvider:
 
 
 def _named() -> bool:
-    # Without a name OpenTelemetry makes one up: `unknown_service`, or with the process's name behind a colon.
+    # Without a name OpenTelemetry invents one: `unknown_service`, or with the process's name behind a colon.
     return not str(Resource.create().attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service")
 
 
 class Traces:
-    """The spans of one program. Names and attributes hold no id, no address and nothing that a caller wrote."""
+    """The spans of one program. Names and attributes hold no id, no address and nothing from a caller."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -59,7 +59,7 @@ class Traces:
     def span(
         self, name: str, kind: SpanKind = SpanKind.INTERNAL, context: TraceContext | None = None, **attributes: Any
     ) -> Iterator[Span]:
-        """The current span while it lasts. An exception marks it by its type alone: its text may be a record's."""
+        """Makes a span the current one. An exception marks it by its type alone: its text may be a record's."""
         named = {key.replace("__", "."): value for key, value in attributes.items() if value is not None}
         span = self._tracer.start_span(name, context, kind, named)
         with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
@@ -71,7 +71,7 @@ class Traces:
                 raise
 
     def server(self, headers: Mapping[str, str], method: str, path: str) -> Any:
-        """The span of a request, below the caller's where it brought one."""
+        """The span of a request, below the caller's if it has one."""
         method = method if _METHODS.fullmatch(method) else "_OTHER"
         context = _PROPAGATOR.extract(headers, TraceContext())
         return self.span(f"{method} {path}", SpanKind.SERVER, context, http__request__method=method, http__route=path)
@@ -81,7 +81,7 @@ class Traces:
 
     @contextmanager
     def backend_call(self, name: str, method: str) -> Iterator[tuple[Mapping[str, str], Callable[[int], None]]]:
-        """The span of a call: the headers that hand it on, and what to tell the response's status."""
+        """The span of a call: the trace headers to send, and a function that takes the response's status."""
         title = f"{method} {name}"
         with self.span(title, SpanKind.CLIENT, http__request__method=method, peer__service=name) as span:
             headers: dict[str, str] = {}
@@ -105,7 +105,7 @@ def trace_id() -> str | None:
 
 
 class ServerSpans:
-    """ASGI middleware: a span around each request. `routes` are the paths that are shown as they are."""
+    """ASGI middleware: a span around each request. `routes` are the paths that spans show as they are."""
 
     def __init__(self, app: ASGIApp, traces: Traces, routes: frozenset[str] = frozenset()) -> None:
         self._app = app
