@@ -1,1 +1,1 @@
-"""The schema built from the registered APIs, its execution, its limits, and the shape of its errors. Knows no HTTP."""
+"""The schema of the registered APIs, its execution, its limits, and the shape of its errors. Knows no HTTP."""

@@ -1,4 +1,4 @@
-"""The documents of `python -m app apply`, one for each bulk mutation of the schema. The gateway always trusts them."""
+"""The documents of `python -m app apply`, one for each bulk mutation. The gateway always trusts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The items of a request's bulk fields: counted before anything runs, and their faults among the response's errors."""
+"""The bulk fields of a request: counts their items before anything runs, and adds the items' errors to the response."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _count(value: Any, operation: Operation, variables: Mapping[str, Any]) -> in
 def with_items(
     errors: Sequence[GraphQLError | FieldError], bulks: Mapping[str, Bulk], data: Mapping[str, Any] | None
 ) -> Sequence[GraphQLError | FieldError]:
-    """The errors, and the faults of items that are not told as data: by root field, those of a bulk by item."""
+    """The errors, with those of items that are not shown as data: by root field, a bulk's by item."""
     of_items = [
         FieldError(
             GatewayErrors(item.faults),

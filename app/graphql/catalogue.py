@@ -1,4 +1,4 @@
-"""The documented errors as the schema shows them: the enums made from the rows, and `errorCatalog`."""
+"""The documented errors in the schema: the enums made from the rows, and `errorCatalog`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _READ_BACKS = {
 
 
 def all_rows(apis: Sequence[Api]) -> list[DocumentedError]:
-    """Every row that an error of this gateway can be built from: the backends' by API, then the gateway's own."""
+    """Every row that an error of this gateway can have: the backends' by API, then the gateway's own."""
     return [*(row for api in apis for row in api.errors), *OWN_ROWS, *refusals.ROWS]
 
 
@@ -59,7 +59,7 @@ def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> An
 
 
 class ErrorEnums(NamedTuple):
-    """What the errors of one schema are told by."""
+    """The enums of one schema's errors."""
 
     backend: Any
     reason: Any
@@ -71,7 +71,7 @@ class ErrorEnums(NamedTuple):
 def error_enums(apis: Sequence[Api]) -> ErrorEnums:
     texts: dict[str, dict[str, None]] = {}
     for row in all_rows(apis):
-        # One reason may stand for a row of each mutation, in its words.
+        # One reason may stand for a row of each mutation, with different texts.
         texts.setdefault(row.reason, {})[row.text or row.meaning] = None
     return ErrorEnums(
         _enum(
@@ -132,7 +132,7 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
         description="One row of the tables that every error of this gateway is built from.",
     )
     names = {api.name: [*api.mutations, *api.bulks] for api in apis}
-    # A row of an update is a row of its patch, and of their bulks.
+    # A row of an update is also a row of its patch and of their bulks.
     alike = {item.mutation: (*item.mutations, *item.bulks) for api in apis for item in api.resources}
     everything = [name for spellings in names.values() for name in spellings]
 
@@ -153,11 +153,11 @@ def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
             retry_safe=row.retry_safe,
         )
 
-    # The rows do not change while the gateway runs, so neither do the answers.
+    # The rows do not change while the gateway runs, so that the answers are cached.
     rows = [present(row) for row in all_rows(apis)]
 
     def error_catalog(backend: Any = UNSET, mutation: Any = UNSET) -> Any:
-        # Absent and null mean the same here; the default is UNSET because the SDL would print `= null`.
+        # Absent and null mean the same here. The default is UNSET because the SDL would print `= null`.
         chosen = getattr(backend, "value", None)
         return [
             row

@@ -1,4 +1,4 @@
-"""What resolvers see of a request: the travelling call and the backends by API name."""
+"""The request as resolvers see it: the call that goes to the backends, and the backends by API name."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Context(Struct):
             raise error
 
     def item_at(self, path: Sequence[str | int] | None) -> Item | None:
-        """The item of a bulk that a place in the answer is of."""
+        """The bulk item that a place in the answer belongs to."""
         return item_at(self.bulks, path) if self.bulks else None
 
     def __repr__(self) -> str:

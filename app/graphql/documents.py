@@ -1,7 +1,7 @@
-"""Prepares each document once: parses, counts and validates it, and looks at its operations.
+"""Prepares each document once: parses, counts and validates it, and reads its operations.
 
-Two LRU caches. Valid documents are bounded by number and weight. Invalid ones are cached with their errors, so that a
-repeated one is as cheap, and apart, so that they never drive out a valid one.
+There are two LRU caches. Valid documents are bounded by number and weight. Invalid ones are cached with their errors,
+so that a repeated one costs little, and apart, so that they never push out a valid one.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 
 # A longer document is run, but not cached: strings do not count as tokens.
 MAX_CACHED_LENGTH = 65_536
-# Measured: what the tree of a document takes for each of its tokens, comments among them.
+# Measured: bytes of a document's tree for each of its tokens, comments included.
 _BYTES_OF_TOKEN = 200
-# What a document may weigh on the average. One that people write has some hundred tokens.
+# The average weight that a document may have. One written by a person has some hundred tokens.
 _MEAN_WEIGHT = 65_536
 _REFUSED_SHARE = 10
 
@@ -58,7 +58,7 @@ MAX_ERRORS = 20
 _RULES = (*RULES, MaybeNullValidationRule)
 
 
-# graphql-core has no other sign for these than their messages. The second says that its work grew out of bounds.
+# graphql-core marks these only by their messages. The second says that its work grew beyond its bound.
 _TOO_MANY_TOKENS = "Syntax Error: Document contains more than"
 _ABORTED = "Validation aborted."
 _MORE_ERRORS = "Too many validation errors, error limit reached. Validation aborted."
@@ -72,11 +72,11 @@ class _Unusable(Exception):  # noqa: N818 - never leaves this file
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What is known of an operation before it runs.
+    """The facts about an operation that are known before it runs.
 
-    `root_fields` are the root's fields by response key, as far as they are not inside fragments; those by their names.
-    `never_null` names the variables that stand where null is not allowed although their type allows it: a default
-    covers an absent one only, and graphql-core would find a null as late as in the middle of the mutation.
+    `root_fields` are the root's fields by response key, except those inside fragments. `never_null` names the variables
+    that stand where null is not allowed although their type allows it. A default covers only an absent one, and
+    graphql-core would find a null as late as in the middle of the mutation.
     """
 
     node: OperationDefinitionNode
@@ -86,11 +86,11 @@ class Operation:
     root_fields: Mapping[str, str]
     never_null: tuple[str, ...]
     long_literals: bool = False
-    # What is counted of it, as one value.
+    # The label of its metrics, as one value.
     summary: tuple[Any, ...] = field(init=False)
-    # What `app.graphql.compiled` made of it. It is dropped with the document.
+    # Cached by `app.graphql.compiled`. It is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-    # What `app.telemetry` logs of it on every line. It is dropped with the document, too.
+    # Cached by `app.telemetry` for its log lines. It is dropped with the document, too.
     telemetry: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class Document:
 
 
 class _Valid(LRUCache[str, Document]):
-    """Bounded by number, and by weight in bytes. What is heavier than all may be together is not cached."""
+    """Bounded by number, and by weight in bytes. A document heavier than the whole bound is not cached."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count * _MEAN_WEIGHT, getsizeof=_weight)
@@ -158,7 +158,7 @@ class Documents:
         self._limits = limits
         self._introspection = introspection
         self._valid = _Valid(max_cached)
-        # Each source is of bounded length, and so are its faults: the number is bound enough.
+        # A source and its errors are of bounded length, so that a bound on the number is enough.
         self._invalid: LRUCache[str, tuple[Fault, ...]] = LRUCache(max(1, max_cached // _REFUSED_SHARE))
         self.hits = 0
         self.misses = 0
@@ -167,7 +167,7 @@ class Documents:
         return len(self._valid) + len(self._invalid)
 
     def get(self, source: str) -> Document:
-        """Raises RefusedRequestError, anew for each request."""
+        """Raises RefusedRequestError, a new one for each request."""
         prepared: Document | tuple[Fault, ...] | None = self._valid.get(source) or self._invalid.get(source)
         if prepared is not None:
             self.hits += 1

@@ -1,6 +1,7 @@
-"""`_entities`: order and length kept, a bad representation an error at its own place, one look-up per record.
+"""Resolves `_entities`: keeps order and length, puts an error at its own place, looks a record up once.
 
 https://www.apollographql.com/docs/graphos/schema-design/federated-schemas/reference/subgraph-spec#resolve-requests-for-entities
+
 Knows an entity by its Strawberry type: the fields of its `@key`, and its `resolve_reference`.
 """
 
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
     from app.graphql.context import Context
 
-# Of one request at a time. All at once would be more than an upstream takes: it refuses the rest, and other requests.
+# The look-ups of one request at a time. More than an upstream accepts would be refused, and so would other requests.
 MAX_LOOK_UPS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """How one entity is found: its key members with their GraphQL types, under their GraphQL and Python names."""
+    """How an entity is looked up: its key members with their GraphQL types, under their GraphQL and Python names."""
 
     name: str
     keys: tuple[tuple[str, str, Any], ...]
@@ -105,7 +106,7 @@ async def _look_up(entity: Entity, values: tuple[Any, ...], info: Any) -> Any:
 async def resolve_entities(
     entities: Mapping[str, Entity], representations: Sequence[Any], info: Any, scopes: Mapping[str, str]
 ) -> list[Any]:
-    """One item for each representation, in order: the record, None where there is none, or what is wrong there.
+    """One item for each representation, in order: the record, None where there is none, or its error.
 
     `scopes` names the scope that reading an entity needs.
     """
@@ -136,7 +137,7 @@ async def resolve_entities(
 def _outcome(answer: Any, index: int) -> Any:
     if not isinstance(answer, asyncio.Future):
         return answer
-    # graphql-core raises an exception that stands for a list item at that item's place, and there alone.
+    # graphql-core raises an exception that stands for a list item at that item's place alone.
     error = answer.exception()
     return answer.result() if error is None else each(error, partial(_placed, index))
 

@@ -1,6 +1,6 @@
-"""One request run: persisted documents, the prepared document, its operation, its variables, graphql-core.
+"""Runs one request: persisted documents, the prepared document, its operation, its variables, graphql-core.
 
-A compiled executor can stand in front: it needs `Documents`, and answers the same `Result`.
+A compiled executor can stand in front of graphql-core: it needs `Documents`, and gives the same `Result`.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ class Result(Struct):
 
     @property
     def all_errors(self) -> list[dict[str, Any]]:
-        """The response's errors and those that payloads tell: what the log and the metrics speak of."""
+        """The response's errors and those shown as data, for the log and the metrics."""
         return self.errors_as_data + self.errors if self.errors_as_data else self.errors
 
     def body(self) -> dict[str, Any]:
-        """What goes over the wire: request errors have no `data`, a success has no `errors`."""
+        """The response on the wire: request errors have no `data`, a success has no `errors`."""
         if self.refusal is not None:
             return {"errors": self.errors}
         body = {"errors": self.errors, "data": self.data} if self.errors else {"data": self.data}
@@ -124,7 +124,7 @@ class Engine:
         self._compiled = CompiledOperations(schema) if compiled else None
 
     async def execute(self, request: Request, context: Context) -> Result:
-        """Never raises for what a client can cause; refusals come back in the result."""
+        """Never raises for anything that a client can cause: refusals come in the result."""
         result = Result()
         executed: Executed | ExecutionResult | None = None
         try:

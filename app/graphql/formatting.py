@@ -1,4 +1,4 @@
-"""From a failed field to what the client and the log get: the client the row, the log the story of a surprise."""
+"""Turns a failed field into the client's error, made from the row, and the log's, with the cause of a surprise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAX_ERRORS = 1000
 
 @dataclass(slots=True)
 class FieldError:
-    """A refusal at its place in the answer: what of a GraphQLError is looked at for one, without what that looks up."""
+    """A refusal at its place in the answer. It has the read parts of a GraphQLError, without that class's look-ups."""
 
     original_error: Exception
     locations: Sequence[SourceLocation]
@@ -90,7 +90,7 @@ def _faults(error: GraphQLError | FieldError, request_id: str) -> tuple[GatewayE
         if cause.row is INTERNAL:
             log.error("failure of %s: %s", place, cause.detail, exc_info=cause, extra={"request_id": request_id})
         return (cause,)
-    # Below a root field the mutation itself has returned: the write is done, only its answer is not.
+    # Below a root field the mutation has returned: the write is done, only its answer failed.
     returned = Outcome.APPLIED if len(error.path or ()) > 1 else None
     if argument is not None:
         return (GatewayError(ARGUMENT_INVALID, shortened(argument.message), outcome=returned),)
@@ -103,7 +103,7 @@ def _format(
 ) -> dict[str, Any]:
     extensions = fault.extensions
     if not mutation:
-        # A query writes nothing, so that nothing is to be said about a write.
+        # A query writes nothing, so that it has no outcome.
         extensions.pop("outcome", None)
         after = extensions.pop("retry", {}).get("afterSeconds")
         if after is not None:

@@ -1,4 +1,4 @@
-"""The header `idempotency-key` stands for one update: an operation with several, or with a bulk, is refused."""
+"""The header `idempotency-key` stands for one update: refuses an operation with several, or with a bulk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refuse_several(schema: GraphQLSchema, document: Document, operation: Operati
     assert root is not None
     variables = get_variable_values(schema, node.variable_definitions or (), dict(values))
     if not isinstance(variables, VariableValues):
-        return  # refused with faults of its own
+        return  # they are refused with their own errors
     fragments = {item.name.value: item for item in document.ast.definitions if isinstance(item, FragmentDefinitionNode)}
     fields: dict[str, str] = {}
     _collect(fields, node.selection_set.selections, fragments, variables)

@@ -1,6 +1,6 @@
-"""How large a document may be, counted before it is validated: validation itself is what a huge document makes dear.
+"""Bounds the size of a document before it is validated: validation makes a huge document expensive.
 
-One fault for each limit, never one for each place: ten bad directives are one error. The rules are built once.
+There is one error for each limit, not for each place: ten bad directives are one error. The rules are built once.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ class DocumentLimits(BaseModel):
     max_directives: Count = Field(50, description="Most directives in a document.")
 
 
-# Few bytes ask for these, and the answers are large and always the same: aliases would only repeat them.
+# These cost few bytes, and their answers are large and always the same: aliases would only repeat them.
 _LARGE = frozenset({"sdl", "__schema", "errorCatalog"})
 _MAX_LARGE = 5
-# In graphql-core's units; its own bound is 500,000, which is most of a second.
+# In graphql-core's units. Its own bound is 500,000, which takes most of a second.
 _COMPARISONS = 100_000
 
 
 class _FirstOnly:
-    """Reports the first of its errors only: each further one would be an answer larger than the question."""
+    """Reports only the first of its errors: all of them would be an answer larger than the document."""
 
     _reported = False
 
@@ -92,7 +92,7 @@ class UniqueDirectiveOnceRule(_FirstOnly, UniqueDirectivesPerLocationRule):
 
 
 class BoundedOverlapRule(OverlappingFieldsCanBeMergedRule):
-    """As specified, but it gives up five times earlier: its work grows with the square of the fields of one name."""
+    """As specified, but gives up five times earlier: the work grows with the square of the fields of one name."""
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
@@ -119,7 +119,7 @@ class _Size:
     root_names: frozenset[str] = frozenset()
 
     def add(self, other: _Size, *, root: bool) -> None:
-        """What stands beside, at the same level."""
+        """Adds the size of a neighbour at the same level."""
         self.depth = max(self.depth, other.depth)
         self.fields += other.fields
         self.aliases += other.aliases
@@ -132,7 +132,7 @@ class _Size:
 
 
 class DocumentSize:
-    """Counts of a document with its fragments expanded; a cycle of fragments, which validation reports, counts once."""
+    """Counts a document with its fragments expanded. A cycle of fragments counts once; validation reports it."""
 
     def __init__(self, document: DocumentNode) -> None:
         self._fragments = {
@@ -145,7 +145,7 @@ class DocumentSize:
             for item in document.definitions
             if isinstance(item, OperationDefinitionNode)
         }
-        # Fragments that no operation uses are validated all the same.
+        # Fragments that no operation uses are validated, too.
         self._unused = [self._fragment(name) for name in self._fragments]
 
     def root_names(self, operation: OperationDefinitionNode) -> frozenset[str]:
@@ -205,7 +205,7 @@ class DocumentSize:
             (_most(everything, "large"), _MAX_LARGE, TOO_MANY_FIELDS, "fields of the whole schema or catalogue"),
             (_most(everything, "directives"), limits.max_directives, TOO_MANY_DIRECTIVES, "directives"),
         )
-        # The answer repeats an alias for each item of a list, and each error does.
+        # The answer repeats an alias for each item of a list, and each error does, too.
         if _most(everything, "alias_length") > limits.max_alias_length:
             return ALIAS_TOO_LONG, f"The document has an alias of more than {limits.max_alias_length} characters."
         for count, most, row, noun in checks:

@@ -1,6 +1,6 @@
-"""Lists and maps of an input that are too long: found before they are coerced, and told as the errors of their fields.
+"""Finds lists and maps of an input that are too long before they are coerced. They become errors of their fields.
 
-A field whose argument holds one is not run; what its variables held there is left out, so that its items cost nothing.
+A field whose argument holds one is not run. Its variables are emptied there, so that the items cost nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from app.graphql.variables import Place
 
-# How many there are of these is told by `app.graphql.records` and `app.graphql.bulks`.
+# `app.graphql.records` and `app.graphql.bulks` count these.
 _REPRESENTATIONS = "representations"
 ITEMS = "items"
 
@@ -83,7 +83,7 @@ def refuse_long(
     variables: Mapping[str, Any],
     limit: int,
 ) -> tuple[dict[str, GatewayError], dict[str, Any]]:
-    """The errors by response key, and the variables without what is too long."""
+    """The errors by response key, and the variables with long values emptied."""
     fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
     definitions = {item.variable.name.value: item for item in operation.variable_definitions or ()}
     errors: dict[str, GatewayError] = {}

@@ -1,7 +1,7 @@
-"""Documents that a client names instead of sending: Apollo's automatic persisted queries, and trusted documents.
+"""Documents that a client names and does not send: Apollo's automatic persisted queries, and trusted documents.
 
-APQ: https://www.apollographql.com/docs/apollo-server/performance/apq. Trusted documents are read once, from a folder
-of .graphql files, from Apollo's persisted query manifest, or from the map of ids that Relay and graphql-codegen write.
+APQ: https://www.apollographql.com/docs/apollo-server/performance/apq. Trusted documents are read once: from a folder of
+.graphql files, from Apollo's persisted query manifest, or from the map of ids that Relay and graphql-codegen write.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def digest(document: str) -> str:
 
 
 def _identifier(identifier: str) -> str:
-    """Without the prefix that GraphQL over HTTP's document identifiers may have, in lower case where it is a hash."""
+    """The id without the prefix that GraphQL over HTTP allows; a hash is in lower case."""
     plain = identifier.removeprefix("sha256:")
     return plain.lower() if _HASH.fullmatch(plain.lower()) else plain
 
 
 def read_trusted(path: Path) -> dict[str, str]:
-    """Documents by id. Those of a folder have the SHA-256 of their text as id. Raises ManifestError."""
+    """Documents by id. In a folder the id is the SHA-256 of the text. Raises ManifestError."""
     try:
         if path.is_dir():
             texts = [item.read_text(encoding="utf-8") for item in sorted(path.rglob("*.graphql"))]
-            # Clients hash the text with or without the closing line break that editors add.
+            # Clients hash the text with or without the final line break that editors add.
             documents = {digest(form): text for text in texts for form in (text, text.strip())}
         else:
             documents = _manifest(json.loads(path.read_text(encoding="utf-8")))
@@ -120,7 +120,7 @@ class PersistedDocuments:
         raise refused(PERSISTED_QUERY_NOT_FOUND if self._automatic else PERSISTED_QUERY_NOT_SUPPORTED)
 
     def accepted(self, query: str | None, extensions: Mapping[str, Any]) -> None:
-        """Registers the document of a request that named its hash, once the document turned out to be valid."""
+        """Registers a document that the request named by hash, once the document has proved valid."""
         if query is None or not self._automatic or len(query) > self._max_length:
             return
         identifier = _hash_of(extensions)

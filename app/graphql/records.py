@@ -1,4 +1,4 @@
-"""How many records the lists and entities of a request ask for: counted before anything is called."""
+"""Counts the records that the lists and entities of a request ask for, before anything is called."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Records:
         self._counted = frozenset({*lists, _ENTITIES} & set(root.fields))
 
     def check(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
-        """Raises RefusedRequestError for more than `MAX_RECORDS`. Faults of variables are not this room's to tell."""
+        """Raises RefusedRequestError for more than `MAX_RECORDS`. Other code reports errors of variables."""
         if operation.mutation or not operation.root_names & self._counted:
             return
         count = self._count(document, operation, values)
@@ -55,7 +55,8 @@ class Records:
 
     def _count(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> int:
         definitions = operation.node.variable_definitions or ()
-        # Only what a page's size and a condition can be: representations are counted without looking at them.
+        # Reads only variables that can be a page's size or a condition: representations are counted without a look
+        # inside.
         plain = [item for item in definitions if named_type(item.type) in {"Int", "Boolean"}]
         variables = get_variable_values(self._schema, plain, dict(values))
         if not isinstance(variables, VariableValues):
@@ -77,7 +78,7 @@ class Records:
             listed = values.get(value.name.value) if isinstance(value, VariableNode) else getattr(value, "values", None)
             return len(listed) if isinstance(listed, list | tuple) else 1
         first = argument.default_value if value is None else value_from_ast(value, argument.type, variables.coerced)
-        # A page of another size is refused by its field, and nothing is read for it.
+        # Its field refuses a page of another size, and reads nothing.
         return first if isinstance(first, int) and 0 <= first <= self._max_page else 0
 
 

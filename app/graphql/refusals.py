@@ -1,7 +1,7 @@
-"""The gateway's own rows for requests that never execute, and for what GraphQL itself refuses.
+"""The gateway's rows for requests that never execute, and for what GraphQL itself refuses.
 
-They stand here rather than in the edge: the catalogue lists every `reason` that a client can meet.
-`http_status` is the status of the gateway's own answer, as far as the media type lets it show.
+They stand here and not in the edge: the catalogue lists every `reason` that a client can meet. `http_status` is the
+status of the gateway's own answer, as far as the media type lets it show.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ SIMULATION_REFUSED = _row(
 
 ROWS: tuple[DocumentedError, ...] = tuple(row for row in list(globals().values()) if isinstance(row, DocumentedError))
 
-# Where a GraphQL request was well formed, application/json answers 200: Apollo's gateway drops the errors otherwise.
+# For a well-formed GraphQL request application/json answers 200: Apollo's gateway drops the errors otherwise.
 WELL_FORMED = frozenset(
     {
         Code.GRAPHQL_PARSE_FAILED,
@@ -194,7 +194,7 @@ WELL_FORMED = frozenset(
 )
 
 
-# graphql-core and our own scalars quote values and names of the client, each as long as the request itself.
+# graphql-core and our own scalars quote the client's values and names, each as long as the request itself.
 _MAX_MESSAGE = 500
 
 

@@ -1,4 +1,4 @@
-"""The one schema of all registered APIs: their fields side by side, the catalogue, and federation."""
+"""The one schema of all registered APIs: their fields, the catalogue, and federation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Schema(federation.Schema):
     entity_scopes: Mapping[str, str] = {}
 
     def allows(self, root_names: Iterable[str], scopes: frozenset[str] | None) -> bool:
-        """Whether a caller with `scopes` may ask for all of these root fields. `_entities` decides item by item."""
+        """Whether a caller with `scopes` may use all of these root fields. `_entities` decides item by item."""
         return scopes is None or all(self.scopes.get(name) in {None, *scopes} for name in root_names)
 
     @cached_property
@@ -49,7 +49,7 @@ class Schema(federation.Schema):
         ]
         return entities_of(self._schema, definitions, self.config.name_converter)
 
-    # Strawberry's own is synchronous; the field that it makes of it takes both.
+    # Strawberry's own is synchronous. Its field accepts both.
     async def entities_resolver(  # type: ignore[override]
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
@@ -57,7 +57,7 @@ class Schema(federation.Schema):
 
 
 def _merge(name: str, description: str, types: Sequence[type]) -> type:
-    """One root type. Two APIs with one field name are refused: Strawberry's `merge_types` would only warn."""
+    """Merges one root type. Two APIs with one field name are refused: Strawberry's `merge_types` would only warn."""
     names = Counter(
         NameConverter().from_field(field)
         for item in types
@@ -70,7 +70,7 @@ def _merge(name: str, description: str, types: Sequence[type]) -> type:
 
 
 def _check_reasons(apis: Sequence[Api]) -> None:
-    """A reason is one fault of one API: clients translate by it, and `x-simulate` finds the API by it."""
+    """Each reason belongs to one API: clients translate by it, and `x-simulate` finds the API by it."""
     owners: dict[str, str] = {row.reason: "the gateway" for row in OWN_ROWS}
     for api in apis:
         for reason in {row.reason for row in api.errors}:
@@ -99,7 +99,7 @@ def build_schema(apis: Sequence[Api]) -> Schema:
         query=query,
         mutation=mutation,
         config=schema_config(),
-        # 2.11, Strawberry's default, is refused by a composer that knows up to 2.9.
+        # Strawberry's default is 2.11; a composer that knows up to 2.9 refuses that.
         federation_version="2.9",
     )
     _describe_federation(schema)

@@ -1,6 +1,6 @@
-"""What a caller may ask for, field by field: the scopes come from the APIs, the check stands before their resolvers.
+"""Checks the caller's scope for each field. The APIs name the scopes; the check stands before their resolvers.
 
-A missing scope is that field's error and no other's; its resolver is not run, so that no backend is called.
+A missing scope is an error of that field alone. Its resolver is not run, so that no backend is called.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 
 
 def scopes_of(apis: Sequence[Api]) -> dict[str, str]:
-    """Root fields to the scopes that they need."""
+    """The scope that each root field needs."""
     return {field: scope for api in apis for field, scope in api.scopes.items()}
 
 
 def guard(schema: GraphQLSchema, apis: Sequence[Api], roots: Sequence[tuple[type, type]]) -> dict[str, str]:
-    """Puts the check in front of every root field that an API brings; gives the scopes by the names of the types read.
+    """Puts the check before every root field of an API. Returns the scopes by the names of the types read.
 
-    `roots` are the query and mutation types of each API.
-
-    Raises TypeError for a root field of an API without a scope: forgotten must not mean open.
+    `roots` are the query and mutation types of each API. Raises TypeError for a root field of an API without a scope: a
+    forgotten scope must not mean open.
     """
     scopes = scopes_of(apis)
     by_type: dict[str, str] = {}
@@ -66,7 +65,7 @@ def _guarded(resolve: Callable[..., Any] | None, scope: str, *, tells_itself: bo
             raise info.context.too_long[info.path.key]
         return resolve(source, info, **arguments)
 
-    # What a compiled operation, which calls Strawberry's resolvers itself, has to check before it does.
+    # A compiled operation calls Strawberry's resolvers itself, and has to make this check first.
     checked.scope = scope  # type: ignore[attr-defined]
     checked.checked = resolve  # type: ignore[attr-defined]
     return checked

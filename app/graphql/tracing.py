@@ -28,11 +28,11 @@ def asks_for_trace(header: str | None) -> bool:
 
 
 class FederatedTrace(ApolloFederationTracingExtension):
-    """One per operation. What a client may not see of a surprise, a trace does not show either."""
+    """One per operation. A trace shows no more of a surprise than the client may see."""
 
     def __init__(self) -> None:
         super().__init__()
-        # The extension looks for the header by itself, where it expects a framework's request.
+        # The extension would read the header from a framework's request.
         request = SimpleNamespace(headers={FTV1_HEADER: FTV1_HEADER_VALUE})
         self.execution_context: Any = SimpleNamespace(context=SimpleNamespace(request=request))
 

@@ -1,4 +1,4 @@
-"""`updates` and `update`: what became of updates, from the journal. Who may see which is decided here."""
+"""`updates` and `update`: the fate of updates, from the journal. Decides who may see which."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST = 512  # characters of a filter
 
 
 def journal_of(context: Context) -> Journal:
-    """Raises GatewayError where nothing may be asked."""
+    """The journal. Raises GatewayError where the caller may not query it."""
     journal = None if context.recorder is None else context.recorder.journal
     if journal is None:
         raise GatewayError(JOURNAL_NOT_AVAILABLE)
@@ -38,7 +38,7 @@ def journal_of(context: Context) -> Journal:
 
 
 def own_only(context: Context) -> dict[str, Any]:
-    """The filters that narrow to what the caller may see. Raises GatewayError."""
+    """The filters that limit a caller to its own entries. Raises GatewayError."""
     if context.caller is None or context.scopes is None or READ_ALL in context.scopes:
         return {}
     if READ not in context.scopes:
@@ -91,7 +91,7 @@ def updates_query(enums: ErrorEnums) -> type:
             ended=None if entry.ended is None else entry.ended.isoformat(timespec="milliseconds"),
             outcome=None if end is None else enums.outcome[end.outcome],
             code=None if fault is None else enums.code[fault.code],
-            # One that only another version knows is not in this schema.
+            # Another version's value is not in this schema.
             reason=None if fault is None else next(iter(_named(enums.reason, fault.reason)), None),
             backend_status=None if end is None else end.status,
             read_back=None if end is None or end.read_back is None else enums.read_back[end.read_back],
@@ -183,7 +183,7 @@ def updates_query(enums: ErrorEnums) -> type:
 
 
 def sign(resolver: Any, arguments: dict[str, Any], defaults: dict[str, Any], returns: Any) -> None:
-    """Gives a resolver the arguments that the schema shows."""
+    """Gives a resolver the signature that the schema shows."""
     parameters = [inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=Info)]
     parameters += [
         inspect.Parameter(
@@ -203,7 +203,7 @@ def _named(enum: Any, name: str) -> list[Any]:
 
 
 def _filters(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The store's filters; of a text only so much as any entry has."""
+    """The store's filters. A text is cut to the length that an entry can have."""
     filters: dict[str, Any] = {}
     for name, value in arguments.items():
         if name == "outcome":
@@ -216,6 +216,6 @@ def _filters(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _milliseconds(moment: Any) -> int:
-    """Rounded up: an entry's time has no more digits."""
+    """Rounded up: an entry's time has whole milliseconds."""
     time = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return -int(-time.timestamp() * 1000 // 1)

@@ -1,6 +1,6 @@
-"""Many updates in one field: each is the single update, so many at a time, those of one record in their order.
+"""Runs many updates in one field: each is the single update, a bounded number at a time, one record's in order.
 
-Knows no vendor and no schema. An item's fault is its own and ends no other item, unless the client says STOP.
+Knows no vendor and no schema. An item's error ends no other item, unless the client says STOP.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INDEX = 2  # place of an item's index in its path
 
 
 class Rooms:
-    """How many items of a backend run at a time, in all bulks of a process together.
+    """Bounds how many items of a backend run at a time, in all bulks of a process together.
 
     `begin_notes` begins the notes of an item, in the task that runs it, with the request's id.
     """
@@ -53,7 +53,7 @@ class Rooms:
 
 @dataclass(slots=True)
 class Item:
-    """One item and what became of it. For the log: `noted` are its notes, `seconds` its time where it was begun."""
+    """One item and its result. For the log: `noted` are its notes, `seconds` its time where it was begun."""
 
     index: int
     change: Change

@@ -1,4 +1,4 @@
-"""The bulk fields of the schema: an item's type, its result's, and the field, made from the resource."""
+"""The bulk fields of the schema: the item's type, the result's type and the field, made from the resource."""
 
 from __future__ import annotations
 

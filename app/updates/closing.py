@@ -1,4 +1,4 @@
-"""Reads the record of an update that a stopped process left behind, and says whether it proves the update."""
+"""Reads the record of an update that a stopped process left, and says whether it proves the update."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Closing:
-    """With the gateway's own credentials, which are those of a call that brings none."""
+    """Uses the gateway's own credentials, those of a call that brings none."""
 
     def __init__(self, journal: Journal, resources: Iterable[Resource], backends: Mapping[str, Backend]) -> None:
         self._journal = journal
@@ -28,7 +28,7 @@ class Closing:
         self._backends = backends
 
     async def prove(self, entry: Entry) -> tuple[bool, str | None]:
-        """Whether the record proves the update, and what was seen. Raises GatewayError where it cannot be read."""
+        """Whether the record proves the update, and the read-back. Raises GatewayError where it cannot be read."""
         intent = entry.intent
         resource, proof = self._resources.get(intent.mutation), intent.proof
         if resource is None or resource.api not in self._backends:

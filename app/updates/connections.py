@@ -81,7 +81,7 @@ def object_type(name: str, description: str, **fields: Any) -> Any:
 
 
 async def connection(listing: Listing, info: Any, first: int, after: str | None, arguments: Options) -> Any:
-    """The page as its connection. Raises GatewayError(s), before anything is called where the arguments are wrong."""
+    """The page as its connection. Raises GatewayError(s); invalid arguments are refused before any call."""
     context = info.context
     if not 0 <= first <= context.max_page:
         raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
@@ -111,7 +111,7 @@ def _connection(listing: Listing, arguments: Options, start: Start, page: ListPa
         written(listing.name, arguments, Start(start.offset + number, place))
         for number, place in enumerate(page.places or [None] * len(page.items), 1)
     ]
-    # Not every item that was received is shown, but the next page begins behind all of them.
+    # Some received items are not shown, but the next page begins behind all of them.
     shown = [
         edge(cursor=cursor, node=record)
         for cursor, record, item in zip(cursors, records, page.items, strict=True)
@@ -149,7 +149,7 @@ def _unreadable(listing: Listing, detail: str) -> GatewayError:
 
 
 def _record(listing: Listing, item: Any) -> Any:
-    """The record that an item of a list is, or the error that stands in its place."""
+    """A list item's record, or the error that stands in its place."""
     record_id = id_of(listing, item) if isinstance(item, dict) else None
     if record_id is None:
         return _unreadable(listing, f"an item of the list of {listing.noun} has no id")
@@ -162,7 +162,7 @@ def _record(listing: Listing, item: Any) -> Any:
 
 
 async def _whole(listing: Listing, page: ListPage, backend: Backend, context: Any) -> list[Any]:
-    """Each record read by itself; in its place the error of one that could not be read."""
+    """Reads each record by itself. A record that cannot be read has its error in its place."""
     context.record_reads = context.record_reads or asyncio.Semaphore(_READS_AT_ONCE)
 
     async def one(item: Any) -> Any:

@@ -1,6 +1,6 @@
 """A page's cursor: base64url of a version, the field, a digest of its arguments, the offset, and the last place.
 
-Not signed: rights are checked on every page, so that a forged one shows nothing else.
+It is not signed: rights are checked on every page, so that a forged one shows nothing else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def written(field: str, arguments: Options, start: Start) -> str:
 
 
 def read(field: str, arguments: Options, cursor: str | None) -> Start:
-    """Raises GatewayError for a cursor that this field did not give for these arguments."""
+    """Raises GatewayError for a cursor that this field did not issue for these arguments."""
     if cursor is None:
         return Start()
     try:
@@ -45,7 +45,7 @@ def read(field: str, arguments: Options, cursor: str | None) -> Start:
         raise _invalid() from None
     if (version, named, digest) != (_VERSION, field, _digest(arguments)):
         raise _invalid("The cursor is another list's, or of other arguments.")
-    # A bool is an int for Python.
+    # For Python a bool is an int.
     if type(offset) is not int or not 0 <= offset <= _LARGEST_OFFSET:
         raise _invalid()
     if not place:

@@ -1,6 +1,6 @@
-"""What would show, after a crash, that an update was applied: the sent members in one form, made of request or record.
+"""Evidence that an update was applied, for use after a crash: the sent members, in one form for request and record.
 
-Only its digest is kept, in the journal. In doubt there is no evidence, and the outcome stays unknown. Knows no vendor.
+The journal stores only its digest. In doubt there is no evidence, and the outcome stays unknown. Knows no vendor.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from app.updates.resource import Resource, UpdateRequest
 
-# Members by their path, as `address.city`. A list is one value. What is empty counts as absent, in a list too.
+# Members by path, as `address.city`. A list is one value. An empty value counts as absent, in a list too.
 Evidence = dict[str, Any]
 
 
 def evidence_of(request: UpdateRequest) -> Evidence | None:
-    """What a read would show of an applied request; None where that would not prove it."""
+    """The members that a read would show after the request was applied; None where they would not prove it."""
     resource = request.resource
     if not resource.evident(request):
         return None
@@ -32,18 +32,18 @@ def evidence_of(request: UpdateRequest) -> Evidence | None:
         return {path: value for path, value in values.items() if value is not None or path not in resource.kept}
     sent = _sent(_parts(resource.input), request.body)
     if not sent or any(isinstance(values[path], list) for path in sent):
-        return None  # a merge of a list shows in no single member
+        return None  # a merged list shows in no single member
     return {path: _merged(values[path]) for path in sent}
 
 
 def observed(resource: Resource, record: Any) -> Evidence:
-    """The same of a record that was read, under every path that a request can have."""
+    """The same members of a record, under every path that a request can have."""
     values = _along(_parts(resource.input), record, {})
     return values if resource.replaces else {path: _merged(value) for path, value in values.items()}
 
 
 def sent_fields(input_: Any) -> tuple[str, ...]:
-    """GraphQL names of the input's members that were given."""
+    """GraphQL names of the input's members that are set."""
     return tuple(
         member.graphql_name for member in members(type(input_)) if getattr(input_, member.attribute) is not UNSET
     )
@@ -72,7 +72,7 @@ def _parts(input_: type, above: str = "") -> tuple[_Part, ...]:
 
 
 def _along(parts: tuple[_Part, ...], value: Any, evidence: Evidence) -> Evidence:
-    """The members that an input type has, of a vendor's object or of a record, put into `found`."""
+    """Puts the members of an input type, from a vendor's object or a record, into `evidence`."""
     whole = value if type(value) is dict else None
     attributes = None if whole is not None or value is None else _attributes(type(value))  # type: ignore[arg-type]  # a class is hashable
     for part in parts:
@@ -92,7 +92,7 @@ def _along(parts: tuple[_Part, ...], value: Any, evidence: Evidence) -> Evidence
 
 
 def _sent(parts: tuple[_Part, ...], body: Mapping[str, Any]) -> list[str]:
-    """Paths of what a request holds."""
+    """The paths of a request's members."""
     paths: list[str] = []
     for part in parts:
         if part.name not in body:
@@ -111,7 +111,7 @@ def _attributes(record: type) -> dict[str, str]:
 
 
 def _leaf(value: Any) -> Any:
-    """Decimals by their value: `1.50` is read as `1.5`."""
+    """Compares decimals by value: `1.50` equals `1.5`."""
     if type(value) is str:
         return value or None
     if isinstance(value, decimal.Decimal):
@@ -120,7 +120,7 @@ def _leaf(value: Any) -> Any:
 
 
 def _merged(value: Any) -> Any:
-    """False is what a member that was never given has."""
+    """False equals a member that was never set."""
     return None if value is False else value
 
 

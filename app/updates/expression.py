@@ -1,6 +1,6 @@
-"""A record that was read, as a request that says the same; and a merge patch of it. Pure, and knows no vendor.
+"""Expresses a record that was read as a request, and merges a patch into it. Pure, and knows no vendor.
 
-Read and request differ in shape. What a request cannot say is named, never dropped.
+Read and request differ in shape. A member that a request cannot express is reported, never dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.mapping.wire import Wire
     from app.updates.resource import UpdateRequest
 
-# By a member's place, under GraphQL names: why a request cannot say it.
+# By a member's place, under GraphQL names: why a request cannot express it.
 Problems = dict[tuple[str, ...], str]
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
@@ -147,9 +147,9 @@ def merged_members(read: Mapping[str, Any], request: UpdateRequest) -> tuple[Map
 
 
 def changes(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Where two states differ: path, before, after. Objects are gone through, lists are told whole.
+    """The differences between two states: path, before, after. Objects are compared by member, lists as a whole.
 
-    Null is absent, and so are an empty list and an object without any value.
+    Null equals absent; so do an empty list and an object without any value.
     """
     if _says_nothing(before) and _says_nothing(after):
         return

@@ -1,4 +1,4 @@
-"""How a resource's root fields are made: resolvers that show their parameters, and the arguments that all have."""
+"""A resource's root fields: resolvers that show their parameters, and the arguments that all of them have."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GUARDS = (
 def root_field(
     kind: Callable[..., Any], resolver: Callable[..., Any], parameters: Iterable[inspect.Parameter], of: Any, text: str
 ) -> Any:
-    """A nullable field whose resolver shows the given parameters as its own."""
+    """A nullable field whose resolver shows these parameters as its own."""
     parameters = list(parameters)
     shown: Any = resolver
     shown.__signature__ = inspect.Signature([named("info", Info), *parameters], return_annotation=of | None)
@@ -48,7 +48,7 @@ def root_field(
 
 
 def update_arguments(resource: Resource, *, patches: bool) -> list[Argument]:
-    """What an update of one record takes, in the schema's order."""
+    """The arguments of an update of one record, in the schema's order."""
     assert resource.texts is not None
     if patches:
         assert resource.patch is not None

@@ -1,4 +1,4 @@
-"""What an answer to an update or a read means: pure, written once, with what the resource says of its vendor."""
+"""The meaning of an answer to an update or a read: pure, written once, with the resource's own functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def only_record(_answer: Answer, data: Any, _record_id: str) -> Wire | None:
 
 
 def judge_update(request: UpdateRequest, answer: Answer) -> Wire | None:
-    """The record that was answered; None where the vendor answers nothing. Raises GatewayError(s)."""
+    """The answered record; None where the vendor answers none. Raises GatewayError(s)."""
     resource = request.resource
     if answer.status != resource.updated_status:
         raise resource.error(answer)
@@ -37,7 +37,10 @@ def judge_update(request: UpdateRequest, answer: Answer) -> Wire | None:
 
 
 def judge_read(resource: Resource, record_id: str, answer: Answer) -> Wire | None:
-    """The asked record; None where the vendor's documented answer says that there is none. Raises GatewayError(s)."""
+    """The requested record; None where the vendor's documented answer says that it does not exist.
+
+    Raises GatewayError(s).
+    """
     if answer.status != _OK:
         error = resource.error(answer)
         if isinstance(error, GatewayError) and error.row in resource.unknown:
@@ -51,12 +54,12 @@ def judge_read(resource: Resource, record_id: str, answer: Answer) -> Wire | Non
 
 
 def is_record(resource: Resource, record: Any, record_id: str) -> bool:
-    """Whether an object of a list says that it is the asked record."""
+    """Whether an object of a list says that it is the requested record."""
     return member(record, resource.id_member) is not None and _has_id(resource, record, record_id)
 
 
 def _same_record(resource: Resource, answer: Answer, record: Any, record_id: str) -> Wire:
-    """The record of an answer, unless it says that it is another one, or nothing says that it is one."""
+    """The record of an answer. Raises where it is another one, or nothing shows that it is a record."""
     if not isinstance(record, dict):
         raise unreadable(resource.api, answer, "the answer is no object")
     if resource.marks and all(member(record, name) is None for name in (resource.id_member, *resource.marks)):
@@ -67,7 +70,7 @@ def _same_record(resource: Resource, answer: Answer, record: Any, record_id: str
 
 
 def _has_id(resource: Resource, record: Wire, record_id: str) -> bool:
-    """An id that is left out is the asked one; of two, another reader would take the other one."""
+    """An absent id counts as the requested one. Two ids do not: another reader would use the other one."""
     folded = resource.id_member.casefold()
     ids = [value for name, value in record.items() if name.casefold() == folded]
     if not ids or ids == [None]:
@@ -80,6 +83,6 @@ def _has_id(resource: Resource, record: Wire, record_id: str) -> bool:
 
 def unreadable(api: str, answer: Answer, detail: str) -> GatewayError:
     log_body(api, answer)
-    # A read changes nothing; the outcome that matters is set by whoever reads back after a write.
+    # A read changes nothing. After a write, the code that reads back sets the outcome that matters.
     backend = BackendAnswer(api, answer.status)
     return GatewayError(ANSWER_UNREADABLE, backend=backend, outcome=Outcome.UNKNOWN, detail=detail)

@@ -1,4 +1,4 @@
-"""The language that a backend is asked to answer in: the best of a caller's, of those that it speaks.
+"""Chooses the language of a backend's answers: the caller's best among those that it speaks.
 
 https://www.rfc-editor.org/rfc/rfc9110#name-accept-language
 """
@@ -9,23 +9,23 @@ import re
 from dataclasses import dataclass
 
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
-_LONGEST = 500  # characters of the header that are looked at
+_LONGEST = 500  # characters of the header that are read
 
 
 @dataclass(frozen=True, slots=True)
 class Languages:
-    """The vendor's header, and the languages that it takes."""
+    """The vendor's header, and its languages."""
 
     header: str
     spoken: tuple[str, ...]
 
     def headers(self, accept_language: str | None) -> dict[str, str]:
-        """What a request gets: nothing where the caller named none of these languages."""
+        """The headers of a request: none where the caller named none of these languages."""
         language = self.best(accept_language)
         return {} if language is None else {self.header: language}
 
     def best(self, accept_language: str | None) -> str | None:
-        """Of two with one weight the first. A part that is malformed, and `*`, say nothing."""
+        """The first of two with one weight. A malformed part, and `*`, say nothing."""
         if not accept_language or len(accept_language) > _LONGEST:
             return None
         weights: dict[str, float] = {}

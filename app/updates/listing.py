@@ -1,4 +1,4 @@
-"""A list of an API's records as plain values: what it is asked, what it answers. Knows no vendor and no GraphQL."""
+"""A list of an API's records as plain values: its request and its answer. Knows no vendor and no GraphQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.updates.resource import Argument, Options, Resource, Target
     from app.upstream.exchange import Answer
 
-# In local mode, where a record stands in its list: its sort key and its id.
+# In local mode, a record's place in its list: its sort key and its id.
 Place = tuple[str, str]
 
 
@@ -85,7 +85,7 @@ class Listing:
 
 
 def id_of(listing: Listing, item: Any) -> str | None:
-    """An item's id, however the vendor spells its name."""
+    """An item's id, in any spelling of its name."""
     for name in listing.id_members:
         try:
             return parse_uuid(member(item, name))
@@ -95,7 +95,7 @@ def id_of(listing: Listing, item: Any) -> str | None:
 
 
 def record_limit(request: ListRequest) -> int:
-    """How many records a vendor is asked for: never none, and one more than the page where that tells what follows."""
+    """How many records a vendor is asked for: at least one, and one more than the page if that shows what follows."""
     return max(request.limit, 1) if request.listing.says_total else request.limit + 1
 
 
@@ -109,7 +109,7 @@ def judge_page(request: ListRequest, answer: Answer) -> ListPage:
     except ValueError as error:
         raise unreadable(listing.api, answer, str(error)) from None
     page = items[: request.limit]
-    # A list that ends before its total has shrunk: nothing follows, else a client would ask for ever.
+    # A list that ends before its total has shrunk: nothing follows, otherwise a client would ask for ever.
     more = len(items) > len(page) or (total is not None and bool(items) and request.offset + len(page) < total)
     if total is None and listing.says_total:
         more = len(items) >= record_limit(request)

@@ -36,7 +36,7 @@ class LocalCall:
         self._store = store
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """As `Store.commit`. What belongs into the transaction of every update is added here."""
+        """Like `Store.commit`, with the statements that belong to every update's transaction."""
         also = () if self.recording is None else self.recording.committing()
         try:
             await self._store.commit(writes, deadline=self.deadline, also=also)
@@ -47,8 +47,8 @@ class LocalCall:
 class _GuardedCall(LocalCall):
     """Writes only over the expected revision.
 
-    The record is read once more here, and the commit fails where it is not at the version that the rules read: so what
-    is compared is what is written over.
+    It reads the record again, and the commit fails if the version is not the one that the rules read. So the compared
+    record is the one that is overwritten.
     """
 
     def __init__(self, plain: LocalCall, store: Store, rules: Rules, request: UpdateRequest) -> None:
@@ -63,7 +63,7 @@ class _GuardedCall(LocalCall):
             raise refusal(next(iter(request.resource.unknown)))
         compare(request.resource, request, read)
         if changed:
-            # Changed and changed back while it was looked at.
+            # The record changed and changed back meanwhile.
             raise mismatch(request.resource, str(request.expected_revision))
 
     async def commit(self, writes: Sequence[Write]) -> None:
@@ -75,7 +75,7 @@ class _GuardedCall(LocalCall):
 
 
 class _Previewed(Exception):  # noqa: N818 - it ends a dry run, which is no error
-    """Ends a dry run in place of its commit; never leaves this file."""
+    """Ends a dry run instead of a commit; never leaves this file."""
 
 
 class _DryCall(LocalCall):
@@ -107,7 +107,7 @@ class ListRules(Protocol):
 async def page_of(
     store: Store, collection: Collection, selection: Selection, request: ListRequest, item: Callable[[Record], Any]
 ) -> ListPage:
-    """A page of the selected records, each as the vendor's list has it. The total is counted only if asked for."""
+    """A page of the selected records, each as the vendor's list has it. The total is counted only on request."""
     after = None if request.after is None else Place(*request.after)
     records = await store.page(
         collection,
@@ -128,15 +128,15 @@ async def page_of(
 
 
 class ClientRules(Rules, Protocol):
-    """Of an API with members of a request that only some clients may send."""
+    """For an API with members of a request that only some clients may send."""
 
     async def omitted(self, resource: Resource, names: Names[str], call: LocalCall) -> Names[str]:
-        """Of `names`, those that the calling user may not send."""
+        """The `names` that the calling user may not send."""
         ...
 
 
 class LocalBackend:
-    """The store's times are this machine's.
+    """The backend over the store. Its times are this machine's.
 
     `defaults` are the credentials of a call that brings none: a demo user's in the gateway, none in the sandbox.
     """
@@ -184,5 +184,5 @@ class LocalBackend:
 def local_over(
     api: str, rules: Callable[[Store], Rules], defaults: Callable[[Any], Mapping[str, str]]
 ) -> Callable[[Any, Store], LocalBackend]:
-    """What `Api.local` is: the backend over an API's rules, with the credentials that its settings or its seed give."""
+    """Builds `Api.local`: the backend over an API's rules, with the credentials of its settings or its seed."""
     return lambda settings, store: LocalBackend(api, rules(store), store, defaults(settings))

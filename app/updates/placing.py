@@ -1,4 +1,4 @@
-"""Where in a mutation's arguments a fault is: the places of the rows, with list positions. Pure."""
+"""The place of an error in a mutation's arguments: the rows' places, with list positions. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def locate(path: Sequence[str], arguments: dict[str, Any]) -> InputPath:
     """`path` with list positions, as far as `arguments` decides them.
 
-    A backend's text names a member, never a position. With one list element that has the member the position is
-    certain; with several, the path ends at the list rather than guess.
+    A backend's text names a member, never a position. If one list element has the member, the position is certain. If
+    several have it, the path ends at the list.
     """
     located: list[str | int] = []
     value: Any = arguments

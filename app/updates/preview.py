@@ -1,4 +1,4 @@
-"""A dry run of an update: the request that would be sent, and what it would change. Nothing is written."""
+"""A dry run of an update: the request that would be sent, and its changes. Nothing is written."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class UpdatePreview:
 
 
 async def preview(resource: Resource, info: Any, change: Change, payload: Selected) -> UpdatePreview:
-    """`payload` is what is selected of the update's answer.
+    """`payload` is the selection of the update's answer.
 
-    Raises what is known to be refused without writing; whatever it is, nothing was written.
+    Raises everything that can be refused without writing. Nothing was written then.
     """
     try:
         return await _previewed(resource, info, change, payload)
@@ -76,7 +76,7 @@ async def _changes(request: UpdateRequest, backend: Backend, call: Call) -> list
         read = await patch.expressible(read, backend, call)
     before, after = resource.after(read, request)
     if patch is not None and patch.client_members:
-        # What this client may not send, its update does not clear.
+        # The update does not clear members that this client may not send.
         omitted = await backend.omitted(resource, patch.client_members, call=call)
         before = {name: value for name, value in before.items() if name in after or name not in omitted}
     return [FieldChange(path=list(path), before=was, after=becomes) for path, was, becomes in changes(before, after)]

@@ -1,6 +1,6 @@
-"""What a record that was read back proves of an update. Pure; in doubt, nothing.
+"""Whether a record that was read back proves an update. Pure. In doubt it proves nothing.
 
-Empty text, an empty list, null and absent are one here: a member without a value.
+Empty text, an empty list, null and absent are equal here: a member without a value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Proof(Enum):
-    """`WHOLE`: the record is exactly what the update makes of it, and nothing that a read cannot show was asked for."""
+    """`WHOLE`: the record is exactly the update's result, and the update asked for nothing that a read cannot show."""
 
     WHOLE = "whole"
     SAME = "same"
@@ -28,8 +28,8 @@ class Proof(Enum):
 class Read:
     """A record that was read back: as the schema has it, and as the vendor wrote it.
 
-    `begun` is the gateway's time, in seconds since 1970, before the update was sent. `ahead` is by how many seconds
-    the backend's clock is at most ahead of it, None where that is not known.
+    `begun` is the gateway's time, in seconds since 1970, before the update was sent. `ahead` is how many seconds the
+    backend's clock is ahead of it at most; None where that is not known.
     """
 
     record: Any
@@ -46,7 +46,7 @@ def readable(value: Any) -> Any:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a value, as it was sent or as it was read, is none."""
+    """Whether a value, as it was sent or read, is empty."""
     value = readable(value)
     if isinstance(value, dict):
         return all(is_empty(item) for item in value.values())
@@ -61,7 +61,7 @@ def counterparts(read: Any) -> dict[str, str]:
 
 
 def agrees(sent: Any, read: Any) -> bool:
-    """Whether every member of a request, or of a part of it, is equal in the record that was read."""
+    """Whether every member of a request, or of a part of it, is equal in the record."""
     read = readable(read)
     if is_empty(sent):
         return is_empty(read)
@@ -77,9 +77,9 @@ def agrees(sent: Any, read: Any) -> bool:
 
 
 def replaced(cls: type, sent: Any, read: Any, data: Any, *, aside: Collection[str] = ()) -> bool:
-    """Whether a record is what a request that replaces it makes of it: equal where sent, without a value elsewhere.
+    """Whether a record is the result of a replacing request: equal where sent, without a value elsewhere.
 
-    `cls` is the input class. `read` and `data` are one and the same, as the schema has it and as the vendor wrote it.
+    `cls` is the input class. `read` and `data` are the same record, as the schema has it and as the vendor wrote it.
     Members `aside`, by their GraphQL names, count only where they were sent.
     """
     if is_empty(sent) or is_empty(data):
@@ -88,7 +88,7 @@ def replaced(cls: type, sent: Any, read: Any, data: Any, *, aside: Collection[st
     if not isinstance(sent, dict) or not hasattr(type(read), "__strawberry_definition__"):
         return False
     sent_members, names = _folded(sent), counterparts(read)
-    # A {code} object is read as its plain code as well.
+    # A {code} object may be read as its plain code.
     read_members = _folded(data if isinstance(data, dict) else {"code": data})
     return sent_members.keys() <= names.keys() and all(
         _replaced(

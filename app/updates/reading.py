@@ -1,4 +1,4 @@
-"""A record as the schema has it: read from the backend, and made of the vendor's JSON. Knows no vendor."""
+"""Reads a record from the backend and makes the schema's object from the vendor's JSON. Knows no vendor."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def backend_of(info: Any, api: str) -> Backend:
 
 
 def record_of(resource: Resource, record_id: str, data: Mapping[str, Any]) -> Any:
-    """The record of an answer that was judged to be the asked one. A member that cannot be read is an exception."""
+    """The record of an answer that was judged to be the requested one. A member that cannot be read is an exception."""
 
     def unreadable(detail: str) -> GatewayError:
-        # A record is answered by a query, or after an update that was applied.
+        # A record answers a query, or an update that was applied.
         backend = BackendAnswer(resource.api, 200)
         return GatewayError(ANSWER_UNREADABLE, backend=backend, outcome=Outcome.APPLIED, detail=detail)
 
@@ -31,7 +31,7 @@ def record_of(resource: Resource, record_id: str, data: Mapping[str, Any]) -> An
 
 
 async def read_data(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Wire | None:
-    """The record as the vendor writes it, None for an unknown id. Raises GatewayError(s)."""
+    """The record as the vendor writes it; None for an unknown id. Raises GatewayError(s)."""
     try:
         return await backend.read(resource, record_id, options, call=call)
     except (GatewayError, GatewayErrors) as failure:

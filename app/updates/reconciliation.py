@@ -1,4 +1,4 @@
-"""After an update whose outcome is unknown: read the record back once, and say what that proves. Knows no vendor."""
+"""After an unknown outcome: reads the record back once, and says what that proves. Knows no vendor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A proxy that waited in vain: the service behind it may still be at work. 524, 598 and 599 are proxies' own.
+# A proxy gave up waiting: the service behind it may still be at work. 524, 598 and 599 are proxies' own.
 _TIMED_OUT = frozenset({504, 524, 598, 599})
 _SAYS = {
     ReadBack.SAME: "The record was read back and equals what was sent; "
@@ -28,7 +28,7 @@ _ON_ITS_WAY = "The record was read back and equals what was sent, but the update
 
 
 async def reconcile(request: UpdateRequest, error: GatewayError, begun: float, backend: Backend, call: Call) -> Any:
-    """The record, where the read-back proves that the update was applied. Otherwise raises `error`, still UNKNOWN."""
+    """The record, if it proves that the update was applied. Otherwise raises `error`, still UNKNOWN."""
     if error.outcome is not Outcome.UNKNOWN:
         raise error
     try:
@@ -37,7 +37,7 @@ async def reconcile(request: UpdateRequest, error: GatewayError, begun: float, b
         first = unread.errors[0] if isinstance(unread, GatewayErrors) else unread
         raise _with_read_back(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {first.message}") from unread
     except Exception as surprise:
-        # What is known of the update stays known.
+        # The update's own facts stay.
         log.exception("the read-back of an update failed", extra={"request_id": call.request_id})
         raise _with_read_back(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {INTERNAL.text}") from surprise
     if proof is None:
@@ -58,7 +58,7 @@ def timed_out(error: GatewayError) -> bool:
 
 
 async def _shown(request: UpdateRequest, begun: float, backend: Backend, call: Call) -> tuple[Any, Proof | None]:
-    """The record and what it proves; None where there is none. Raises GatewayError also for a member that is needed."""
+    """The record and what it proves; None where there is none. Raises GatewayError also for a needed member."""
     resource = request.resource
     data = await read_data(resource, backend, call, request.id, request.options)
     if data is None:

@@ -1,4 +1,4 @@
-"""An update and the journal: the key's step, the intent, the end, and what a repeated request is answered.
+"""An update and the journal: the key, the intent, the end, and the answer to a repeated request.
 
 | step | REST | local |
 |---|---|---|
@@ -50,7 +50,7 @@ _OWN: dict[tuple[str, str | None], DocumentedError] = {(row.reason, None): row f
 class Recorder:
     """The journal as the updates see it, from the start on; `journal` is None while there is none.
 
-    `shown` says whether a caller without a name may ask it.
+    `shown` says whether a caller without a name may query it.
     """
 
     def __init__(self, *, shown: bool = False) -> None:
@@ -60,7 +60,7 @@ class Recorder:
     def recording(
         self, resource: Resource, change: Change, context: Any, key: str | None = None, position: int | None = None
     ) -> UpdateRecording | None:
-        """Of one update, None where nothing is recorded. Raises GatewayError for a key that cannot be used."""
+        """The recording of one update; None where nothing is recorded. Raises GatewayError for an invalid key."""
         if self.journal is None:
             if key is not None:
                 raise GatewayError(IDEMPOTENCY_NOT_AVAILABLE)
@@ -69,7 +69,7 @@ class Recorder:
 
 
 class UpdateRecording:
-    """Of one update; a `Recording` of its call. `request` is what was planned, before anything is recorded."""
+    """Records one update, as its call's `Recording`. `request` is the planned request, before anything is recorded."""
 
     request: UpdateRequest
 
@@ -107,7 +107,7 @@ class UpdateRecording:
         self._committed: str | None = None  # the entry in a record's own transaction
 
     async def earlier(self) -> Entry | None:
-        """The entry that answers this request, where it came before. Raises GatewayError."""
+        """The entry of the same request that came before, if any. Raises GatewayError."""
         if self._key is None:
             return None
         async with until(self._call.deadline):
@@ -142,12 +142,12 @@ class UpdateRecording:
             await self._record(end)
 
     def cancelled(self) -> None:
-        """Nobody hears any more what becomes of a sent update."""
+        """Nobody waits any more for the result of a sent update."""
         if self._sent is not None:
             self._journal.leave(self._sent)
 
     async def failed(self, failure: GatewayError | GatewayErrors) -> bool:
-        """Whether the update was applied after all, as its entry shows that a lost commit wrote.
+        """Whether the update was applied after all: a lost commit may have written its entry.
 
         Raises KeyTakenError where a refusal under a key came second.
         """
@@ -159,21 +159,21 @@ class UpdateRecording:
             if await self._stands(self._journal.get(self._committed)):
                 return True
         elif self._key is not None and await self._stands(self._journal.by_claim(self._key.claim)):
-            raise KeyTakenError  # the first request was faster, and changed what this one met
+            raise KeyTakenError  # the first request was faster, and changed what this one saw
         if self._committed is not None or end.status is not None:
-            # Of a lost commit it is not known whether the entry is there; if it is, it stays as it is.
+            # A lost commit may have written the entry. If it is there, it stays as it is.
             await self._record(end)
         return False
 
     async def _stands(self, entry: Awaitable[Entry | None]) -> bool:
-        """Whether there is such an entry; not, where it cannot be looked up."""
+        """Whether there is such an entry; False where it cannot be looked up."""
         with contextlib.suppress(GatewayError):
             async with until(self._call.deadline):
                 return await entry is not None
         return False
 
     async def _record(self, end: End) -> None:
-        """What became of the update is told, also where the journal cannot be written any more."""
+        """The client learns the result also where the journal cannot be written any more."""
         try:
             identifier = self._committed or entry_id(now())
             await self._journal.record(identifier, self._intent(None), end, self._call.deadline)
@@ -209,13 +209,13 @@ class UpdateRecording:
         self._journal.replay(entry.id)
 
     def proven(self, entry: Entry) -> None:
-        """A read has shown what was unknown."""
+        """A read has shown the outcome that was unknown."""
         self._journal.end(
             entry.id, End(at=now(), outcome=Outcome.APPLIED.value, read_back=ReadBack.SAME.value), at_once=True
         )
 
     def faults_of(self, entry: Entry) -> list[GatewayError]:
-        """The faults of an ended entry, with their rows' own texts."""
+        """The errors of an ended entry, with their rows' own texts."""
         assert entry.end is not None
         table = self._resource.table.by_reason
         rows: dict[tuple[str, str | None], DocumentedError] = dict(_OWN)

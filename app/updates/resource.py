@@ -1,4 +1,4 @@
-"""What an API package says of one kind of record: plain values and pure functions, no class to inherit from."""
+"""How an API package describes one kind of record: plain values and pure functions, no class to inherit from."""
 
 from __future__ import annotations
 
@@ -77,16 +77,16 @@ class UpdateRequest(Struct, frozen=True):
 class Backend(Protocol):
     """The port of every API, in the vendor's own JSON: rest.py over HTTP, local.py over the store.
 
-    Raises GatewayError, or GatewayErrors for several faults of one request; the outcome is what is certain.
+    Raises GatewayError, or GatewayErrors for several errors of one request, with the outcome that is certain.
     """
 
     @property
     def clock_ahead(self) -> float | None:
-        """By how many seconds the backend's clock is at most ahead of the gateway's; None where that is not known."""
+        """How many seconds the backend's clock is ahead of the gateway's at most; None where that is not known."""
         ...
 
     async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
-        """The record that the vendor answered; None where it answers nothing."""
+        """The record that the vendor answers after an update; None where it answers none."""
         ...
 
     async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
@@ -94,11 +94,11 @@ class Backend(Protocol):
         ...
 
     async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:
-        """Of `names`, members of a request that only some clients may send: those that this call's may not."""
+        """The `names` that this call may not send. Only some clients may send these members."""
         ...
 
     async def previewed(self, request: UpdateRequest, *, call: Call) -> BackendRequest:
-        """The request that `update` would send. Raises what is known to be refused without writing."""
+        """The request that `update` would send. Raises everything that can be refused without writing."""
         ...
 
     async def page(self, request: ListRequest, *, call: Call) -> ListPage: ...

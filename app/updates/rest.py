@@ -38,7 +38,7 @@ _RECORDS_KEPT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What requests are written in and answers are asked for in. `encode` raises ValueError or TypeError."""
+    """The media types of requests and answers. `encode` raises ValueError or TypeError."""
 
     accept: str = "application/json"
     content_type: str = "application/json; charset=utf-8"
@@ -48,7 +48,7 @@ class Media:
 class RestSettings(Protocol):
     @property
     def sandbox(self) -> bool:
-        """Whether the service is a sandbox, which alone may be asked for a simulated failure."""
+        """Whether the service is a sandbox: only a sandbox may be asked for a simulated failure."""
         ...
 
 
@@ -76,7 +76,7 @@ class RestBackend:
         self._languages = languages
         self._read_headers = {"accept": self._media.accept}
         self._update_headers = {**self._read_headers, "content-type": self._media.content_type}
-        # Records of a resource that is kept, by credential: nobody sees what only another caller may read.
+        # A resource's cached records, by credential: nobody sees what only another caller may read.
         self._records: dict[Resource, TTLCache[Any, Wire]] = {}
         self._reading: WeakValueDictionary[Any, asyncio.Task[Wire | None]] = WeakValueDictionary()
 
@@ -85,7 +85,7 @@ class RestBackend:
         return self._clock.ahead
 
     async def aclose(self) -> None:
-        """The upstream belongs to whoever made it."""
+        """The upstream belongs to the code that created it."""
         await self.credentials.aclose()
 
     async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:

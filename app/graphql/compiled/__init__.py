@@ -1,7 +1,7 @@
 """Compiles an operation once per document and runs it without graphql-core.
 
-graphql-core is the fallback. Before a resolver was called it runs the whole operation. Afterwards it only completes the
-results of the resolvers, so that no update is sent twice.
+graphql-core is the fallback. Before a resolver was called, it runs the whole operation. Afterwards it only completes
+the resolvers' results, so that no update is sent twice.
 """
 
 from app.graphql.compiled.operations import CompiledOperations, Executed

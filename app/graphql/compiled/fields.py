@@ -1,4 +1,4 @@
-"""A selected field. It reads an attribute, or calls a resolver as Strawberry would."""
+"""A selected field: it reads an attribute, or calls a resolver as Strawberry would."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Shared(Protocol):
 
 @dataclass
 class Completion:
-    """How a value is completed: by `pure`, or by `running` where resolvers stand below it.
+    """Completes a value: by `pure`, or by `running` where resolvers stand below it.
 
-    A value of one of the types `as_it_is` is complete already. `nullable` is `pure` where that may give null.
+    A value of one of the types `as_it_is` is complete already. `nullable` is `pure` where that may return null.
     """
 
     pure: Pure | None = None
@@ -130,7 +130,7 @@ class Resolved:
         return values
 
     def start(self, source: Any, run: Run, place: Place, arguments: dict[str, Any] | None = None) -> Any:
-        """The completed field, or a coroutine that gives it."""
+        """The completed field, or a coroutine that returns it."""
         values = self.read(run.variables) if arguments is None else arguments
         try:
             if self.scope is not None and run.context.scopes is not None:
@@ -186,8 +186,9 @@ class Resolved:
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """Drops the frames of a documented error. They hold the run, which holds the error: a cycle."""
-    # One that was met before has none any more: what several fields wait for can be its own cause's cause.
+    """Drops the frames of a documented error. They refer to the run, which refers to the error: a cycle."""
+    # An error that was visited has no frames any more. The error that several fields wait for can be its own cause's
+    # cause.
     while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

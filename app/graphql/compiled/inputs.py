@@ -1,7 +1,7 @@
 """Reads variables and literals into the arguments that Strawberry would pass to a resolver.
 
-graphql-core makes dicts, which Strawberry converts. Here both are one step. A value that is not plainly right raises
-FallbackError; graphql-core then says what is wrong with it.
+graphql-core creates dicts, and Strawberry converts them; here both are one step. A value that is not plainly valid
+raises FallbackError, and graphql-core says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Source = Callable[[RawVariables], Any]
 
 _INT_END = 2**31
 _UNCHANGEABLE = (str, int, float, bool, decimal.Decimal, type(None), Enum)
-# A whole number may have the digits of a float in JSON; graphql-core judges that.
+# In JSON a whole number may be written as a float; graphql-core judges that.
 _EXACT: dict[Any, type] = {GraphQLString: str, GraphQLBoolean: bool}
 
 
@@ -56,12 +56,12 @@ ABSENT: Any = object()
 
 
 class FallbackError(Exception):
-    """graphql-core has to run the operation: a value is wrong, or right in a form that is not handled here."""
+    """graphql-core has to run the operation: a value is invalid, or valid in a form that is not handled here."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How an input object is built: its attributes and declared types by GraphQL name, and its schema's defaults."""
+    """How an input object is created: its attributes and declared types by GraphQL name, and its schema's defaults."""
 
     declared: type
     members: Mapping[str, tuple[str, Any]]
@@ -79,7 +79,7 @@ class NotCompiledError(Exception):
 
 @dataclass
 class Inputs:
-    """The readers of one operation's inputs. `used` has the variables that the arguments last asked for read.
+    """The readers of one operation's inputs. `used` has the variables of the last arguments.
 
     `object_readers` are the schema's: they are the same for every operation.
     """
@@ -90,11 +90,11 @@ class Inputs:
     object_readers: dict[tuple[str, Any, bool], Reader]
     used: set[str] = field(default_factory=set)
     _open: list[str] = field(default_factory=list)
-    # What reads these gives neither null nor nothing.
+    # Their readers return neither null nor ABSENT.
     _certain: set[Source] = field(default_factory=set)
 
     def reader(self, type_: Any, declared: Any) -> Reader:
-        """From a variable's JSON to the value of the GraphQL type `type_`, declared as `declared` in Python."""
+        """Reads a variable's JSON as the GraphQL type `type_`, declared as `declared` in Python."""
         null = not is_non_null_type(type_)
         type_ = get_nullable_type(type_)
         declared = _plain(declared)
@@ -158,7 +158,7 @@ class Inputs:
         return Shape(declared, members, fixed, required)
 
     def variable(self, name: str, declared: Any) -> Source:
-        """Where a variable stands; ABSENT where the request has no value and there is no default."""
+        """The variable's value; ABSENT where the request has none and there is no default."""
         definition = self.variables[name]
         type_ = type_from_ast(self.schema, definition.type)
         read = self.reader(type_, declared)
@@ -238,7 +238,7 @@ class Inputs:
         return read_object
 
     def arguments(self, field_def: GraphQLField, node: FieldNode, declared: Any) -> list[tuple[str, Source]]:
-        """The arguments of a field by their Python names. A source that gives ABSENT leaves its argument out."""
+        """The arguments of a field by their Python names. A source that returns ABSENT leaves its argument out."""
         self.used = set()
         literals = {item.name.value: item.value for item in node.arguments or ()}
         named = {self.config.name_converter.from_argument(item): item for item in declared.arguments}
@@ -336,7 +336,7 @@ def _leaf(node: ValueNode, type_: Any) -> Source:
         raise NotCompiledError(Way.LITERAL)
     if isinstance(value, _UNCHANGEABLE):
         return _constant(value)
-    # Made anew for each request: a resolver may change it.
+    # Created anew for each request: a resolver may change it.
     return lambda _: coerce_input_literal(node, type_)
 
 

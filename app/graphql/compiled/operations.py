@@ -1,7 +1,7 @@
-"""Which operations are compiled, and how one runs.
+"""Decides which operations are compiled, and runs one.
 
-An operation is prepared once for each choice that its `@skip` and `@include` make, by graphql-core's own collection of
-fields; so that is done, too, by the time a request comes.
+An operation is compiled once for each choice of its `@skip` and `@include`. graphql-core's own collection of fields
+does that, and has finished before a request runs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Sixteen booleans would make 65,536 choices; a client that sends more than these has its operation run by graphql-core.
+# Sixteen booleans make 65,536 choices. If a client sends more than these, graphql-core runs its operation.
 MAX_CHOICES = 16
 
 
@@ -66,14 +66,14 @@ class Compiled:
     checks: list[tuple[str, Any]]
     never_null: tuple[str, ...]
     defaulted: frozenset[str]
-    # The one field of most operations.
+    # Most operations have one field.
     only: Resolved | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.only = self.members[0].resolved if len(self.members) == 1 else None
 
     def read(self, variables: RawVariables) -> list[dict[str, Any]]:
-        """The arguments of the root fields, all of them before the first one runs. Raises FallbackError."""
+        """Reads the arguments of all root fields before the first one runs. Raises FallbackError."""
         for name in self.never_null:
             if variables.get(name, ABSENT) is None:
                 raise FallbackError
@@ -133,7 +133,7 @@ class CompiledOperations:
     async def execute(
         self, document: Document, operation: Operation, variables: Mapping[str, Any], context: Context
     ) -> tuple[Way, Executed | None]:
-        """The result is None where graphql-core has to run the operation. No resolver was called then."""
+        """The result is None where graphql-core has to run the operation. Then no resolver was called."""
         try:
             compiled = self._compiled(document, operation, variables)
             arguments = compiled.read(variables)
@@ -175,7 +175,7 @@ class CompiledOperations:
                 compiled = NotCompiledError(Way.SURPRISE)
             by_choice[choice] = compiled
         if isinstance(compiled, NotCompiledError):
-            # Anew: one that is raised again and again would hold ever more frames.
+            # A new error each time: one that is raised repeatedly would collect frames.
             raise NotCompiledError(compiled.way)
         assert isinstance(compiled, Compiled)
         return compiled

@@ -1,7 +1,7 @@
-"""Completes the results of resolvers into the data of the answer, by one function for each selection.
+"""Completes the resolvers' results into the answer's data, by one function for each selection.
 
-Selections without resolvers of their own are completed by plain functions. Fields with a resolver keep graphql-core's
-order: called in the order of the document, awaited together, their errors in the order in which they end.
+Plain functions complete selections without resolvers. Fields with a resolver keep graphql-core's order: they are called
+in the order of the document and awaited together, and their errors come in the order in which they end.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OWN_RESOLVERS = "strawberry.schema.schema_converter"
 
 @dataclass
 class Outputs:
-    """The completions of one operation, for one choice of what its directives include."""
+    """The completions of one operation, for one choice of its directives."""
 
     schema: GraphQLSchema
     config: StrawberryConfig
@@ -123,7 +123,7 @@ class Outputs:
 
 
 def _resolver(definition: GraphQLField) -> tuple[Any, str | None]:
-    """The resolver of a field without the check that `app.graphql.scopes` puts before it, and what that asks for."""
+    """A field's resolver without the check that `app.graphql.scopes` puts before it, and the scope of that check."""
     resolve: Any = definition.resolve
     scope = getattr(resolve, "scope", None)
     return (resolve.checked, scope) if scope is not None else (resolve, None)
@@ -141,7 +141,7 @@ def _leaf(type_: Any) -> Pure:
     def leaf(value: Any) -> Any:
         if type(value) is exact or value is None:
             return value
-        # An exception, or something to await, is not for a scalar to make text of.
+        # A scalar must not make text of an exception or of an awaitable.
         if type(value) is not str and (isinstance(value, Exception) or is_awaitable(value)):
             raise CompletionFallbackError
         completed = serialize(value)
@@ -186,7 +186,7 @@ async def awaited(results: Any, waiting: Sequence[Any]) -> Any:
     if len(waiting) == 1:
         results[waiting[0]] = await results[waiting[0]]
         return results
-    # To the end of each, whatever happens to another: graphql-core goes on from what they gave.
+    # Each one runs to its end, whatever happens to another: graphql-core goes on from their results.
     ended = await gather(*(results[key] for key in waiting), return_exceptions=True)
     for key, result in zip(waiting, ended, strict=True):
         if isinstance(result, BaseException):
@@ -225,7 +225,7 @@ def _list(item: Completion) -> Completion:
 
 
 def _pure_list(complete: Pure, *, required: bool) -> Pure:
-    """With `required` no item may be null. One look at the list checks that."""
+    """With `required` no item may be null, which one look at the list checks."""
 
     def pure_list(value: Any) -> Any:
         if type(value) is list:

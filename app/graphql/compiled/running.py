@@ -1,4 +1,4 @@
-"""One run of a compiled operation: the results of its resolvers, and the fallback that completes them."""
+"""One run of a compiled operation: the resolvers' results, and the fallback that completes them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from app.mapping.selection import Selected
 
 PathKey = tuple[str | int, ...]
-# Where a value stands: the place above, its key, the type that has it as a field. graphql-core's Path is the same as a
-# named tuple, which costs several times as much to make.
+# A value's place: the place above, its key, and the type whose field it is. graphql-core's Path is the same as a named
+# tuple, which takes several times as long to create.
 Place = tuple[Any, str | int, str | None]
 
 _PLAIN: set[type] = {type(None), bool, int, float, str, list, dict, tuple}
@@ -56,7 +56,7 @@ def _path_of(place: Place) -> Path:
 
 
 class CompletionFallbackError(Exception):
-    """A value is not plainly of its type. graphql-core completes the results."""
+    """A value is not plainly of its type, so that graphql-core completes the results."""
 
 
 class Run:
@@ -110,7 +110,7 @@ class Run:
             raw_variable_values=dict(self.variables),
             operation_name=self._name,
             middleware=middleware,
-            # A plain bool where a TypeGuard is declared.
+            # A plain bool, where a TypeGuard is declared.
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
             hide_suggestions=True,
         )
@@ -124,7 +124,7 @@ class Run:
         return self._core
 
     async def completed_by_core(self) -> ExecutionResult:
-        """graphql-core completes the results that are there and calls the other resolvers."""
+        """Lets graphql-core complete the existing results and call the other resolvers."""
         if self.abandoned:
             await gather(*self.abandoned, return_exceptions=True)
         results = {key_of(place): (good, value) for place, good, value in self.results}
@@ -148,9 +148,9 @@ class Run:
         return executed
 
     def _in_order(self, errors: list[GraphQLError], settled: list[PathKey]) -> list[GraphQLError]:
-        """The order in which graphql-core alone would have met the errors: when the awaited resolver above them ended.
+        """Sorts errors as graphql-core alone would have met them: by the end of the awaited resolver above.
 
-        Errors without such a resolver come first. The root fields of a mutation come one after another.
+        Errors without such a resolver come first. The root fields of a mutation run one after the other.
         """
         ends = {path: place for place, path in enumerate(settled)}
         roots: dict[Any, int] = {}
@@ -172,7 +172,7 @@ async def _settling(result: Awaitable[Any], key: PathKey, settled: list[PathKey]
 
 
 class Info:
-    """The members of graphql-core's GraphQLResolveInfo, made when a resolver asks for them."""
+    """The members of graphql-core's GraphQLResolveInfo, created when a resolver uses them."""
 
     __slots__ = ("_field", "_place", "_run")
 
@@ -182,7 +182,7 @@ class Info:
         self._place = place
 
     def __getattr__(self, name: str) -> Any:
-        # The parts that are the same in every run.
+        # These are the same in every run.
         return getattr(self._field, name)
 
     @property

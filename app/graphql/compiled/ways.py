@@ -10,23 +10,23 @@ class Way(StrEnum):
 
     COMPILED = "compiled"
     COMPLETED = "completed_by_graphql_core"
-    # The request's: values that are wrong, or right in a way that is not prepared for.
+    # Because of the request: invalid values, or valid ones in a form that is not prepared.
     VARIABLES = "variables"
     TRACED = "traced"
-    # The operation's.
+    # Because of the operation.
     INTROSPECTION = "introspection"
     LITERAL = "literal"
     VARIABLE_IN_SCALAR = "variable_in_scalar"
     MANY_CONDITIONS = "many_conditions"
     DEFERRED = "deferred"
     OPERATION = "operation"
-    # The schema's.
+    # Because of the schema.
     INPUT_TYPE = "input_type"
     INPUT_DEFAULT = "input_default"
     RECURSIVE_INPUT = "recursive_input"
     ARGUMENTS = "arguments"
     RESOLVER = "resolver"
     ABSTRACT_TYPE = "abstract_type"
-    # A fault of ours, or the switch.
+    # Because of a fault of ours, or the switch.
     SURPRISE = "surprise"
     SWITCHED_OFF = "switched_off"
