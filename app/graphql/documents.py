@@ -86,7 +86,7 @@ class Operation:
     root_fields: Mapping[str, str]
     never_null: tuple[str, ...]
     long_literals: bool = False
-    # The label of its metrics, as one value.
+    # The key under which its metrics are counted.
     summary: tuple[Any, ...] = field(init=False)
     # Cached by `app.graphql.compiled`. It is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)

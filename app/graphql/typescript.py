@@ -68,7 +68,7 @@ def _union(constant: str, name: str, values: Sequence[str]) -> Iterator[str]:
 
 
 def _inputs(schema: GraphQLSchema) -> Iterator[str]:
-    """Functions for the updates whose whole input a record can fill. An input filled in part might clear something."""
+    """Functions for the updates whose whole input a record can fill: a part might do what nobody asked for."""
     assert schema.mutation_type is not None
     types: dict[str, str] = {}
     functions = []
