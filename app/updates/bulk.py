@@ -76,7 +76,7 @@ class Item:
 
     @property
     def sent(self) -> list[Any]:
-        """What the caller sent of it."""
+        """The input from the caller."""
         change = self.change
         return [change.id, arguments_of(change.input), dict(change.options), change.expected_revision, self.key]
 
@@ -93,10 +93,10 @@ class Item:
 
 @dataclass(slots=True)
 class Bulk:
-    """The items of one bulk field, which have ended; `mutation` is the field of a single one.
+    """The items of one bulk field, which have ended. `mutation` is the single update's field.
 
     `path` leads to the results in the answer, and `record_key` to the record in each. `nodes` are the field's in the
-    document where the items' faults belong into the response's errors, None where they are told as data.
+    document, where the items' errors belong into the response's errors; None where they are shown as data.
     """
 
     mutation: str
@@ -107,7 +107,7 @@ class Bulk:
     nodes: Sequence[Any] | None
 
     def path_of(self, item: Item) -> tuple[str | int, ...]:
-        """Of an item's record in the answer: where its faults are told among the response's errors."""
+        """The path of an item's record in the answer, for its errors in the response."""
         return (*self.path, item.index, self.record_key)
 
 
@@ -128,14 +128,14 @@ class BulkRun:
         self._deadline = deadline
         self._stopped = asyncio.Event()
         self._pause: int | None = None
-        # The first ones of their records may begin, the lowest of them first.
+        # The first item of each record may begin, the lowest index first.
         self._of_record: dict[str, deque[Item]] = {}
         for item in items:
             self._of_record.setdefault(item.change.id, deque()).append(item)
         self._ready = [waiting.popleft().index for waiting in self._of_record.values()]
 
     async def run(self, room: asyncio.Semaphore, at_once: int, *, stops: bool) -> None:
-        """Never raises for what an item meets. All that was begun has ended when it returns."""
+        """Never raises for an item's error. Every item that began has ended when it returns."""
         async with asyncio.TaskGroup() as group:
             for _ in range(min(at_once, len(self._ready))):
                 group.create_task(self._work(room, stops=stops))
@@ -157,7 +157,7 @@ class BulkRun:
             finally:
                 room.release()
             if pause is not None:
-                # It was refused unsent, because another call was asked for a pause: it begins after that.
+                # It was refused unsent, because another call was asked for a pause. It begins after that pause.
                 heappush(self._ready, item.index)
                 await self._wait(pause)
                 continue
@@ -180,7 +180,7 @@ class BulkRun:
         return self._deadline is not None and asyncio.get_running_loop().time() + seconds >= self._deadline
 
     async def _wait(self, pause: int) -> None:
-        """A pause that outlasts the deadline ends the bulk at once."""
+        """Waits for a pause. One that outlasts the deadline ends the bulk at once."""
         if self._over(pause):
             self._pause = pause
             return
@@ -189,7 +189,7 @@ class BulkRun:
                 await self._stopped.wait()
 
     async def _attempt(self, item: Item) -> int | None:
-        """The seconds of a pause where the item was not begun because of one."""
+        """Runs one item. Returns the seconds of a pause if the item was not begun because of one."""
         item.noted = self._begin_notes()
         started = perf_counter()
         try:
@@ -214,7 +214,7 @@ class BulkRun:
         if faults and all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults):
             return faults  # type: ignore[return-value]  # as was just seen
         log.error("unexpected failure of %s, item %d", self._name, item.index, exc_info=failure)
-        # Where only the read of an applied update failed, that it was applied stays told.
+        # If only the read of an applied update failed, the item stays applied.
         return (GatewayError(INTERNAL, outcome=failure.outcome if isinstance(failure, GatewayError) else None),)
 
     def _not_begun(self) -> GatewayError:
@@ -229,13 +229,13 @@ class BulkRun:
 
 
 def _pause_of(fault: GatewayError) -> int | None:
-    """The seconds to wait before an item that was refused unsent, because the backend had asked for a pause."""
+    """The seconds to wait for an item that was refused unsent, because the backend had asked for a pause."""
     paused = fault.row is BACKEND_PAUSED and fault.outcome is Outcome.NOT_APPLIED and not fault.replayed
     return (fault.retry_after or 1) if paused else None
 
 
 def item_at(bulks: Mapping[str, Bulk], path: Sequence[str | int] | None) -> Item | None:
-    """The item of one of the bulks, by their response keys, that a place in the answer is of."""
+    """The bulk item that a place in the answer belongs to. The bulks are by response key."""
     if not path or len(path) <= _INDEX or (bulk := bulks.get(str(path[0]))) is None:
         return None
     return bulk.items[int(path[_INDEX])]

@@ -69,7 +69,7 @@ OnFailure: Any = strawberry.enum(
 
 
 def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
-    """The payload's type, and that of an item's result. An update and its patch share them."""
+    """The payload's type, and the type of an item's result. An update and its patch share them."""
     texts = resource.texts
     assert texts is not None
     members: dict[str, tuple[Any, str]] = {
@@ -160,7 +160,7 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
             return await update(resource, info, item.change, below, key=item.key, position=item.index)
 
         rooms = context.rooms
-        # What is begun late could only end as unknown: the time that a write leaves for a read-back begins nothing.
+        # No item begins in the time that a write leaves for its read-back: it could only end as unknown.
         deadline = call.for_write(asyncio.get_running_loop().time()).deadline
         run = BulkRun(mutation, parsed, one, partial(rooms.begin_notes, call.request_id), deadline)
         await run.run(rooms.of(resource.api), rooms.at_once, stops=on_failure.value == _OnFailure.STOP.value)

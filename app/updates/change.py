@@ -1,4 +1,4 @@
-"""What a caller asks of one record, and the plan made of it: from a whole input, or from a patch of what is read."""
+"""A caller's change of one record, and the request planned from it: from a whole input, or from a patch of a read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 100
 
-# What an input's description adds to a member of an update that replaces; it is not true of a patch.
+# The words that an input's description adds for a replacing update. They are not true of a patch.
 REPLACED = (
     " The update replaces the record: left out, a stored value is cleared (documented for a sibling resource, "
     "inferred for this one)."
@@ -61,10 +61,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """How a record of an API whose PUT replaces is patched.
+    """How a record is patched, if the API's PUT replaces.
 
-    `left_out` names, case folded, members of a read that are no part of a request. `client_members` are those of a
-    request that only some clients may send. `expressible` fetches what a request needs beside the record.
+    `left_out` names, case folded, members of a read that no request has. `client_members` are members of a request that
+    only some clients may send. `expressible` fetches what a request needs beside the record.
     """
 
     mutation: str
@@ -76,10 +76,10 @@ class Patch:
 
 
 def patch_type(cls: type, name: str, description: str, without: Collection[str], merged: Mapping[str, type]) -> Any:
-    """The input type of a patch of the input class `cls`: its members, none of them required.
+    """The input type of a patch of the input class `cls`: the same members, none of them required.
 
     `without` and `merged` name attributes: those that a patch cannot change, and those that are merged member by
-    member, with their patch types. Any other value is given whole.
+    member, with their patch types. A patch replaces any other value as a whole.
     """
     hints = get_type_hints(cls, include_extras=True)
     annotations: dict[str, Any] = {}
@@ -95,7 +95,7 @@ def patch_type(cls: type, name: str, description: str, without: Collection[str],
 
 
 async def planned(resource: Resource, change: Change, backend: Backend, call: Call) -> UpdateRequest:
-    """The request that would be sent. Raises GatewayError(s), and nothing was sent then."""
+    """The request that would be sent. Raises GatewayError(s): then nothing was sent."""
     if not change.patches:
         resource.check(change.input)
         read = None
@@ -147,7 +147,7 @@ def _patched(resource: Resource, patch: Patch, read: Wire, values: Any) -> tuple
 
 
 def refuse_nulls(resource: Resource, change: Change) -> None:
-    """A member that every request needs cannot be cleared."""
+    """Refuses null for a member that every request needs."""
     for member in members_of(resource.input).required:
         if getattr(change.input, member.attribute, UNSET) is None:
             text = f"{member.graphql_name} cannot be cleared: an update needs it. Nothing was sent."
@@ -155,7 +155,7 @@ def refuse_nulls(resource: Resource, change: Change) -> None:
 
 
 async def read_before(resource: Resource, record_id: str, options: Options, backend: Backend, call: Call) -> Wire:
-    """The record as it is before the update. An unknown id is the backend's documented answer to that."""
+    """The record before the update. For an unknown id the backend gives its documented answer."""
     with _NotSent():
         read = await backend.read(resource, record_id, options, call=call)
     if read is None:
@@ -164,7 +164,7 @@ async def read_before(resource: Resource, record_id: str, options: Options, back
 
 
 def compare(resource: Resource, change: Change | UpdateRequest, read: Wire) -> None:
-    """Raises REVISION_MISMATCH where the record is another by now."""
+    """Raises REVISION_MISMATCH where the record has changed."""
     with _NotSent():
         current = revision_of(record_of(resource, change.id, read), resource.no_state)
     if current != change.expected_revision:
@@ -178,7 +178,7 @@ def mismatch(resource: Resource, current: str) -> GatewayError:
 
 
 class _NotSent:
-    """A read before an update failed: whatever that says, nothing was written."""
+    """Marks errors of a read before an update: nothing was written."""
 
     def __enter__(self) -> None: ...
 

@@ -25,7 +25,7 @@ Place = tuple[str, str]
 class ListRequest:
     """One page. `arguments` are the field's own, by their Python names; `members` are those selected of a record.
 
-    It begins behind `after` where the backend knows places, else at `offset`. `counts` asks for the total.
+    The page begins behind `after` where the backend knows places, otherwise at `offset`. `counts` asks for the total.
     """
 
     listing: Listing
@@ -40,9 +40,9 @@ class ListRequest:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """`items` in the vendor's JSON, at most as many as were asked for. `more` says whether records follow them.
+    """`items` in the vendor's JSON, at most as many as requested. `more` says whether records follow them.
 
-    `total` is None where the backend does not say. `places` has one for each item, where the backend knows places.
+    `total` is None where the backend does not say it. `places` has one for each item, where the backend knows places.
     """
 
     items: Sequence[Any]
@@ -55,13 +55,12 @@ class ListPage:
 class Listing:
     """One root field of the schema that lists records.
 
-    `name` is the field's, `noun` its records'. `get` makes path and query of a request; where the vendor `says_total`,
-    no record more than the page is asked for. `refused` makes the error of an answer that is no success; `items` finds
-    the list and the total in a success's data and raises ValueError where there is none; `body` gives that data.
-
-    An item has its id under one of `id_members`, the schema under `id_name`. `members` are the GraphQL names that an
-    item has; None: all. Others are read by `resource`, record by record. `shown` says whether an item belongs into the
-    list, `prepare` gives it members of the documented types.
+    `name` is the field's name, `noun` its records'. `get` builds the path and query of a request. If the vendor
+    `says_total`, a request asks for no record beyond the page. `refused` gives the error of an unsuccessful answer.
+    `items` finds the list and the total in a success's data; it raises ValueError where there is none. `body` gives
+    that data. An item has its id under one of `id_members`, the schema under `id_name`. `members` are the GraphQL names
+    that an item has; None: all. `resource` reads the others, record by record. `shown` says whether an item belongs
+    into the list, and `prepare` gives it members of the documented types.
     """
 
     api: str

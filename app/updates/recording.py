@@ -227,6 +227,6 @@ class UpdateRecording:
         return [fault.error(rows, self._mutation) for fault in entry.end.faults]
 
     def judged(self, fault: GatewayError, entry: Entry) -> GatewayError:
-        """A time-out leaves a write that may still be on its way, but not for ever: then a read may prove it."""
+        """A write that timed out may still be on its way, but not for ever: later a read may prove it."""
         waited = now() - begun_of(entry.id) > 2000 * self._journal.settings.backend_seconds
         return GatewayError(CONNECTION_LOST) if waited and timed_out(fault) else fault

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from app.upstream.exchange import Answer
     from app.upstream.exchange import Request as BackendRequest
 
-# The values of a resource's further arguments by their Python names; null and absent ones are left out.
+# A resource's further arguments by their Python names, without null and absent ones.
 Options = Mapping[str, Any]
-# Path below the API's base URL, and query.
+# The path below the API's base URL, and the query.
 Target = tuple[str, Sequence[tuple[str, str]]]
 
 
@@ -60,8 +60,8 @@ class Texts:
 class UpdateRequest(Struct, frozen=True):
     """One update as plain values. `body` is the vendor's JSON, made from the Strawberry `input`.
 
-    `patch` is what the caller sent where that was a patch: `input` is then the whole that was made of it.
-    `read` is the record as it was read before, if it was.
+    `patch` is the caller's patch, if there was one; `input` is then the whole input made from it. `read` is the record
+    that was read before, if it was.
     """
 
     resource: Resource
@@ -105,7 +105,7 @@ class Backend(Protocol):
 
 
 def plural(name: str) -> str:
-    """Of a mutation's name: `updateSupplier` becomes `updateSuppliers`."""
+    """The plural of a mutation's name: `updateSupplier` becomes `updateSuppliers`."""
     if re.search("[^aeiou]y$", name):
         return f"{name[:-1]}ies"
     return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
@@ -121,27 +121,25 @@ def _nothing(request: UpdateRequest, read: Read) -> Proof:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resource:
-    """One kind of record of an API: what can be read, and what can be updated.
+    """One kind of record of an API: how it is read, and how it is updated.
 
-    `name` is the GraphQL name of the query and of the payload's field; `kind` is what the API's own rules call it.
-    `get` and `put` make the request's path and query of an id and the options.
+    `name` is the GraphQL name of the query and of the payload's field; `kind` is the name in the API's own rules. `get`
+    and `put` build the request's path and query from an id and the options.
 
-    Answers: `refused` makes the error of an answer that is no success; `unknown` are the rows that say that there is
-    no such record, and `missing_status` is that answer's. `updated_status` is a successful update's: 204 answers
-    nothing, any other answers the record.
-    `body` gives a success's data and raises where the data says that it is none; `pick` finds the asked record in
-    the data of a read. A record is told from another object by one of `marks`; () asks for none of them.
-    A read is kept for `kept_seconds`, by credential, if `keeps` says so.
+    Answers: `refused` gives the error of an unsuccessful answer. `unknown` are the rows for a record that does not
+    exist, and `missing_status` is that answer's status. `updated_status` is a successful update's: 204 answers nothing,
+    any other answers the record. `body` gives a success's data, and raises where the data says that it is none. `pick`
+    finds the requested record in the data of a read. One of `marks` tells a record from another object; () asks for
+    none. A read is cached for `kept_seconds`, by credential, if `keeps` says so.
 
-    Proof: `completed` fetches what a comparison needs beside the record; `proves` says what a record that was read
-    back proves of an update. Nothing, where an API does not say.
-    After a crash only digests are known of what was sent. `evident` says whether they can prove it: all members equal,
-    and none left over where an update `replaces` the record, those `kept` aside; and the record changed `since`.
-    `check` raises for what the request cannot express.
+    Proof: `completed` fetches what a comparison needs beside the record. `proves` says what a record that was read back
+    proves of an update: nothing, unless the API says so. After a crash only digests of the sent members are known.
+    `evident` says whether they can prove the update: all members are equal, none is left over where an update
+    `replaces` the record (except `kept`), and the record changed `since`.
 
-    `patch` says how the record is patched, where an update replaces it. `no_state` names members that are no part of a
-    revision. `after` gives the record's members before and after an update, under GraphQL names, from a read of it.
-    `base_path` is the path of the vendor's base URL.
+    `check` raises for an input that the request cannot express. `patch` says how the record is patched, where an update
+    replaces it. `no_state` names members that do not count for a revision. `after` gives the record's members before
+    and after an update, under GraphQL names, from a read. `base_path` is the path of the vendor's base URL.
     """
 
     api: str
@@ -158,9 +156,9 @@ class Resource:
     pick: Callable[[Answer, Any, str], Wire | None] = only_record
     kept_seconds: float = 0.0
     keeps: Callable[[Wire], bool] = bool
-    # What follows is for records that are fields of the schema.
+    # Only for records that are fields of the schema.
     record: type = object
-    # What follows is for updates.
+    # Only for updates.
     mutation: str = ""
     scope: str = ""
     texts: Texts | None = None
@@ -190,9 +188,9 @@ class Resource:
         return tuple(map(plural, self.mutations))
 
     def error(self, answer: Answer) -> GatewayError | GatewayErrors:
-        """The error of an answer that is no success: as the API says, else by its table in the commonest envelope."""
+        """The error of an unsuccessful answer: as the API says, otherwise by its table in the most common envelope."""
         return self.table.error_of_json(self.mutation, answer) if self.refused is None else self.refused(answer)
 
     def simulated(self, reason: str | None) -> DocumentedError | None:
-        """The row that `x-simulate` asks of this resource's update."""
+        """The row that `x-simulate` requests for this resource's update."""
         return None if reason is None else self.table.by_reason.get((self.mutation, reason))

@@ -55,7 +55,7 @@ class RestSettings(Protocol):
 class RestBackend:
     """The vendor itself, or the sandbox, over HTTP.
 
-    `omits` gives, for the headers of a call, the members of a resource's requests that its client may not send.
+    `omits` gives, from a call's headers, the members of a request that its client may not send.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class RestBackend:
         resource = request.resource
         credentials, token = await self.credentials.headers(call)
         headers = {**self._update_headers, **credentials, **self._language(call)}
-        # Another API's reason is not for this service: it may be the real one, next to another one's sandbox.
+        # Another API's reason does not concern this service, which may be the real one next to another's sandbox.
         if call.simulate is not None and (resource.simulated(call.simulate) or is_fault(call.simulate)):
             if not self._sandbox:
                 raise GatewayError(VALUE_NOT_SUPPORTED, "A failure is simulated by a sandbox alone; nothing was sent.")
@@ -106,7 +106,7 @@ class RestBackend:
         return [name for name in names if name in omitted]
 
     async def previewed(self, request: UpdateRequest, *, call: Call) -> Request:
-        await self.credentials.headers(call)  # refuses a call without any
+        await self.credentials.headers(call)  # refuses a call without credentials
         built = self.built(request, {})
         return Request(built.method, urlsplit(self._upstream.base_url).path + built.path, built.query, {}, built.body)
 
@@ -131,7 +131,7 @@ class RestBackend:
         key = (record_id, *credentials.values())
         if key in records:
             return records[key]
-        # Two fields of one record may name one such record, and are read at once. Other calls have times of their own.
+        # Two fields of one operation may name the same record and share one read. Other calls have their own deadlines.
         read_key = (resource, key, id(call))
         reading = self._reading.get(read_key)
         if reading is None:
@@ -165,7 +165,7 @@ class RestBackend:
         try:
             return await self._upstream.send(request, call, judged)
         except (GatewayError, GatewayErrors) as error:
-            # A simulated refusal says nothing of the token.
+            # A simulated refusal says nothing about the token.
             if token is not None and call.simulate is None:
                 self._drop(token, call, error)
             raise
@@ -177,7 +177,7 @@ class RestBackend:
         return await self._send(sent, call, token, partial(judge_page, request))
 
     def _drop(self, token: str, call: Call, error: GatewayError | GatewayErrors) -> None:
-        """Forgets the gateway's token where it was not taken; a refusal of the action is no word against it."""
+        """Forgets the gateway's token if it was refused. A refusal of the action does not concern the token."""
         faults = error.errors if isinstance(error, GatewayErrors) else (error,)
         refused = [fault for fault in faults if fault.row.code is Code.UNAUTHENTICATED]
         if refused:

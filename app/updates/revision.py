@@ -23,16 +23,16 @@ _DIGEST_BYTES = 16
 
 
 def revision_of(record: Any, without: Collection[str] = ()) -> str:
-    """Of a whole read. `without` names members, by their GraphQL names, that are no part of the record's state.
+    """The revision of a whole read. `without` names members, by GraphQL names, that do not count for the state.
 
-    Raises what stands in place of a member that cannot be read.
+    Raises the exception that stands for a member that cannot be read.
     """
     content = state_of(record, without)
     return _VERSION + hashlib.blake2b(encode_json(content), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def state_of(value: Any, without: Collection[str]) -> dict[str, Any]:
-    """The members of a record, or of a part of it, that have a value, by GraphQL names. Raises as `revision_of`."""
+    """The members of a record, or of a part of it, that have a value, by GraphQL names. Raises like `revision_of`."""
     result: dict[str, Any] = {}
     for member in members(type(value)):
         item = getattr(value, member.attribute)
@@ -43,7 +43,7 @@ def state_of(value: Any, without: Collection[str]) -> dict[str, Any]:
 
 def _value(value: Any, scalar: Any, without: Collection[str]) -> Any:
     if isinstance(value, Exception):
-        raise value  # two states that cannot be read are not told apart
+        raise value  # two states that cannot be read are not comparable
     if isinstance(value, list):
         return [_value(item, scalar, without) for item in value]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A resource's fields of the schema's roots, its payload and its entity: the GraphQL side of the seam, written once."""
+"""A resource's root fields, its payload and its entity: the GraphQL side of `Resource`, written once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PREVIEW = "With `dryRun`: what would be sent and what would change. Otherwise n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roots:
-    """An API's part of a schema's roots, made for each schema. `scopes` names what a caller needs for each field.
+    """An API's part of a schema's roots, created for each schema. `scopes` names each field's scope.
 
     `bulks` are its mutations of many records, `listings` its lists, in their order.
     """

@@ -61,10 +61,10 @@ async def update(
     key: str | None = None,
     position: int | None = None,
 ) -> tuple[Any, bool]:
-    """The record to put into the payload, or the exception that stands for it; and whether an earlier request answers.
+    """The payload's record, or the exception that stands for it; and whether an earlier request answers.
 
-    `payload` is what is selected of the update's answer. `key` is the update's idempotency key, `position` its place
-    in a bulk. Raises GatewayError(s).
+    `payload` is the selection of the update's answer. `key` is the update's idempotency key, `position` its place in a
+    bulk. Raises GatewayError(s).
     """
     context = info.context
     backend, call = context.backends[resource.api], context.call
@@ -84,7 +84,7 @@ async def update(
 
 
 async def recorded(request: UpdateRequest, recording: UpdateRecording | None, backend: Backend, call: Call) -> Any:
-    """Sends, settles and records. The record where the vendor or a read-back gave it. Raises what the update met."""
+    """Sends, settles and records. Returns the vendor's or the read-back's record. Raises the update's error."""
     proven = None
     if recording is not None:
         recording.request = request
@@ -114,7 +114,7 @@ async def recorded(request: UpdateRequest, recording: UpdateRecording | None, ba
 async def replayed(
     entry: Entry, resource: Resource, change: Change, recording: UpdateRecording, info: Any, payload: Selected
 ) -> Any:
-    """What the first request with the key came to: nothing is sent. Raises its faults."""
+    """The result of the first request with the key. Nothing is sent. Raises that request's errors."""
     assert entry.end is not None
     backend, call = backend_of(info, resource.api), info.context.call
     body = {} if change.patches else to_wire(change.input)
@@ -123,7 +123,7 @@ async def replayed(
     if entry.end.outcome == Outcome.APPLIED:
         return await answered(request, None, payload, backend, call, read=change.patches)
     if entry.end.outcome == Outcome.UNKNOWN and not change.patches:
-        # One more read, and the same proof. What a patch made of the record that it met is not known any more.
+        # Reads once more, with the same proof. The result of a patch is not known any more.
         try:
             record = await reconcile(request, recording.judged(faults[0], entry), entry.begun_at, backend, call)
         except GatewayError as error:
@@ -137,7 +137,7 @@ async def replayed(
 
 
 async def sent(request: UpdateRequest, backend: Backend, call: Call, recording: UpdateRecording | None = None) -> Any:
-    """The record that the vendor answered; None where it answers nothing."""
+    """The record that the vendor answered; None where it answers none."""
     write = call.for_write(asyncio.get_running_loop().time(), recording)
     data = await backend.update(request, call=write)
     return None if data is None else record_of(request.resource, request.id, data)
@@ -146,7 +146,7 @@ async def sent(request: UpdateRequest, backend: Backend, call: Call, recording: 
 async def settled(
     request: UpdateRequest, failure: GatewayError | GatewayErrors, begun: float, backend: Backend, call: Call
 ) -> Any:
-    """The record, where one read-back proves that the update was applied after all. Raises the failure otherwise."""
+    """The record, if one read-back proves that the update was applied after all. Raises the failure otherwise."""
     faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
     for fault in faults:
         placed(fault, request)
@@ -162,7 +162,7 @@ async def settled(
 
 
 def placed(fault: GatewayError, request: UpdateRequest) -> None:
-    """A row names members, never positions: these are found where the arguments decide them."""
+    """Adds list positions to places, where the arguments decide them: a row names members only."""
     path = fault.input_path
     if path is None or request.input is None or not all(isinstance(step, str) for step in path):
         return
@@ -180,7 +180,7 @@ def placed(fault: GatewayError, request: UpdateRequest) -> None:
 
 
 def _holds(value: Any, names: Sequence[str]) -> bool:
-    """Whether a patch gives a value at a place; a list is given whole."""
+    """Whether a patch sets a value at a place. A list is set as a whole."""
     for name in names:
         if not isinstance(value, dict):
             break
@@ -193,7 +193,7 @@ def _holds(value: Any, names: Sequence[str]) -> bool:
 async def answered(
     request: UpdateRequest, record: Any, payload: Selected, backend: Backend, call: Call, *, read: bool = False
 ) -> Any:
-    """One state of the record for all its aliases. A failed read-back never makes an applied update a failure.
+    """One state of the record for all its aliases. A failed read-back never turns an applied update into a failure.
 
     `read`: not from the request.
     """
@@ -203,7 +203,7 @@ async def answered(
         return record
     if record is not None and REVISION not in below.fields:
         return record
-    # A revision is of a whole read, never of an update's answer; and a vendor that answers the record merges.
+    # A revision needs a whole read, never an update's answer. A vendor that answers the record merges.
     whole = not read and (record is not None or resource.updated_status == _NO_CONTENT)
     record = described(resource.record, request.input, below, id=request.id) if whole else None
     return record if record is not None else await _read_back(request, backend, call)

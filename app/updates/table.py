@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def normalised(text: str) -> str:
-    """Texts match without regard to case, white space and a closing full stop."""
+    """Texts match without case, white space and a closing full stop."""
     return "".join(text.casefold().split()).removesuffix(".")
 
 
@@ -46,21 +46,21 @@ class ErrorTable:
         return exact or self._any_text.get((mutation, status, code))
 
     def error_of_json(self, mutation: str, answer: Answer) -> GatewayError:
-        """The error of an answer in the commonest envelope, `{code, message}` in any casing."""
+        """The error of an answer in the most common envelope, `{code, message}` in any casing."""
         data = parsed(answer.body)
         return self.error(mutation, answer, code_member(data, "code"), text_member(data, "message"))
 
     def error(self, mutation: str, answer: Answer, vendor_code: str | None, text: str | None) -> GatewayError:
-        """The error of an answer that is no success, by the code and the text that its envelope holds."""
+        """The error of an unsuccessful answer, by its envelope's code and text."""
         row = self.recognise(mutation, answer.status, vendor_code or "", text or "")
         if row is None:
             return undocumented(self.name, answer, code=vendor_code, message=text)
         return self.refusal(row, answer, text)
 
     def refusal(self, row: DocumentedError, answer: Answer, text: str | None) -> GatewayError:
-        """The error of a row that an answer was recognised as."""
-        log_body(self.name, answer)  # what a client is not shown of it
-        # The documented text itself holds nothing that would have to go.
+        """The error of a recognised row."""
+        log_body(self.name, answer)  # the part that a client does not see
+        # The documented text holds nothing that would have to be removed.
         error = refusal(row, row.text if text == row.text else cleaned(text or "", answer.secrets) or row.text)
         error.retry_after = retry_after(answer.headers)
         return error

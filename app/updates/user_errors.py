@@ -1,4 +1,4 @@
-"""The faults of an update as data: the faults that `errors` would hold, typed, where a client selects them."""
+"""The errors of an update as data: those of `errors`, typed, where a client selects them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BACKEND = {
 
 
 def capped(faults: Sequence[GatewayError]) -> Sequence[GatewayError]:
-    """The first MOST of a field's faults; the last of them says how many more there are, and tells the log what."""
+    """The first MOST of a field's errors. The last says how many more there are; its detail lists them for the log."""
     if len(faults) <= MOST:
         return faults
     last, more = faults[MOST - 1], faults[MOST:]
@@ -38,7 +38,7 @@ def capped(faults: Sequence[GatewayError]) -> Sequence[GatewayError]:
 
 @dataclass(frozen=True, slots=True)
 class UserErrors:
-    """`type` is the schema's UserError; its enums have the reasons of all APIs, so it is made with each schema."""
+    """`type` is the schema's UserError. Its enums have the reasons of all APIs, so that each schema has its own."""
 
     type: Any
     backend: Any
@@ -98,14 +98,14 @@ def _type(name: str, description: str, members: dict[str, tuple[Any, str]]) -> A
 
 
 def selects_errors(payload: Selected) -> bool:
-    """Whether the client selects the faults of an update as data."""
+    """Whether the client selects the errors of an update as data."""
     return FIELD in payload.fields
 
 
 def as_data(failure: Any) -> tuple[GatewayError, ...] | None:
-    """The faults of a failure that a client may select as data; None for what is no failure.
+    """The errors of a failure that a client may select as data; None for anything else.
 
-    None as well for a surprise, and for what the gateway itself has against its caller.
+    A surprise is none of these, nor is a refusal by the gateway that concerns the caller.
     """
     faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
     data = all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults)
