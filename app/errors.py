@@ -147,10 +147,7 @@ class GatewayError(Exception):
         input_path: Sequence[str | int] | None = None,
         read_back: ReadBack | None = None,
     ) -> GatewayError:
-        """The same error with another message, outcome, place or read-back.
-
-        Cause and traceback stay with the original.
-        """
+        """A copy with another message, outcome, place or read-back. The original keeps its cause and traceback."""
         other = GatewayError(
             self.row,
             message or self.message,
