@@ -10,7 +10,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-import httpx
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
@@ -49,6 +48,7 @@ from app.upstream.limits import Limits
 from app.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
+    import httpx
     from starlette.requests import Request as HttpRequest
 
     from app.telemetry.traces import Traces

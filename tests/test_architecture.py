@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,11 @@ def test_the_top_level_shows_five_things():
         "schema.graphql",
         "tests",
     }
+
+
+def test_a_server_without_a_service_to_call_loads_nothing_for_one():
+    """A start is as long as what it loads: what only some settings need is loaded by them."""
+    script = "import sys, app.__main__; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    printed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rarely = {"httpx", "httpcore", "rich", "authlib", "joserfc", "cryptography", "asyncpg", "opentelemetry", "uvloop"}
+    assert rarely & set(printed.split()) == set()

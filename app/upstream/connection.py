@@ -13,8 +13,7 @@ import math
 import select
 from typing import TYPE_CHECKING, cast
 
-import httpx
-
+from app.upstream.broken import ReadError, RemoteProtocolError, WriteError
 from app.upstream.chunks import ChunkReader, ChunksBrokenError
 from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
 from app.upstream.heads import Head, HeadReader, HeadUnreadableError
@@ -72,7 +71,7 @@ class Connection(asyncio.Protocol):
         try:
             self._transport.write(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, some of it may have left
-            self._fail(httpx.WriteError(str(error) or type(error).__name__))
+            self._fail(WriteError(str(error) or type(error).__name__))
 
     async def ended(self, end: float) -> None:
         """Waits until the response is complete or broken, or until the event loop's time `end`. May be called again."""
@@ -160,7 +159,7 @@ class Connection(asyncio.Protocol):
             try:
                 head, data = self._heads.feed(data)
             except HeadUnreadableError as error:
-                self._fail(httpx.RemoteProtocolError(str(error)))
+                self._fail(RemoteProtocolError(str(error)))
             else:
                 if head is not None:
                     self._begin_body(head)
@@ -181,9 +180,9 @@ class Connection(asyncio.Protocol):
         if not self.complete and error is None and self._ends_by_closing():
             self.complete = True
         elif error is None:
-            self._fail(httpx.RemoteProtocolError("the connection was closed before the end of the response"))
+            self._fail(RemoteProtocolError("the connection was closed before the end of the response"))
         else:
-            self._fail(httpx.ReadError(str(error) or type(error).__name__))
+            self._fail(ReadError(str(error) or type(error).__name__))
         self._wake()
 
     def _ends_by_closing(self) -> bool:
@@ -207,7 +206,7 @@ class Connection(asyncio.Protocol):
                     if self.error is not None:
                         return
             except ChunksBrokenError as error:
-                self._fail(httpx.RemoteProtocolError(str(error)))
+                self._fail(RemoteProtocolError(str(error)))
                 return
             self.complete = self._chunks.complete
             self._keep = self._keep and not self._chunks.surplus

@@ -1,9 +1,22 @@
-"""Undoes a body's content coding in bounded memory and time. Pure."""
+"""What arrived as an answer: undoes its body's content coding, in bounded memory and time. Pure."""
 
 from __future__ import annotations
 
+import logging
 import zlib
+from typing import TYPE_CHECKING
 
+from app.upstream.exchange import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.upstream.limits import Limits
+
+log = logging.getLogger(__name__)
+
+_NO_CONTENT = 204
+_LEAST_REFUSAL = 400
 _GZIP = 16 + zlib.MAX_WBITS
 _MAX_MEMBERS = 100  # members of a gzip body: each costs a copy of the rest
 
@@ -47,3 +60,28 @@ def decoded(body: bytes, coding: str, limit: int) -> bytes:
         if body and raw:
             raise BodyUnreadableError("data after the end of the deflate stream")
     raise BodyTooLargeError
+
+
+def answer_of(
+    status: int | None,
+    headers: Mapping[str, str],
+    body: bytes,
+    limits: Limits,
+    error: Exception | None,
+    *,
+    complete: bool,
+) -> tuple[Answer | None, Exception | None]:
+    """The answer, or the reason why there is none. The status of a refusal or failure counts without its body."""
+    if status is None:
+        return None, error
+    if complete:
+        try:
+            # A 204 has no body, whatever its head says.
+            coding = "" if status == _NO_CONTENT else headers.get("content-encoding", "")
+            return Answer(status, headers, decoded(body, coding, limits.max_answer_bytes)), None
+        except (BodyTooLargeError, BodyUnreadableError) as failure:
+            body, error = b"", failure
+    if status < _LEAST_REFUSAL:
+        return None, error
+    log.info("an answer of status %d broke off: %r", status, error)
+    return Answer(status, headers, body, complete=False), error

@@ -12,14 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import httpx
 from msgspec import Struct
 
-from app.upstream.exchange import Answer, Request
+from app.upstream.broken import InvalidURL, UnsupportedProtocol
+from app.upstream.decoding import answer_of
+from app.upstream.exchange import Answer, Request, is_header_name, is_header_value
 from app.upstream.failures import OutOfTimeError, failed, log_unexpected, malformed, not_whole
 from app.upstream.pool import Pool
 from app.upstream.tls import context_of
-from app.upstream.transport import answer_of, is_header_name, is_header_value
 
 if TYPE_CHECKING:
     import ssl
@@ -102,6 +102,9 @@ class DirectTransport:
         self._name = name
         self._limits = limits
         self._tls = tls
+        import httpx  # noqa: PLC0415 - see `broken.py`
+
+        self._url, self._invalid = httpx.URL, httpx.InvalidURL
         self._origins: dict[str, Origin] = {}
         # Most calls have the same headers. A caller's credentials stay here until other callers' push them out.
         self._lines = lru_cache(_HEADERS_KEPT)(_header_lines)
@@ -121,11 +124,11 @@ class DirectTransport:
         if origin is None:
             try:
                 origin = self._origins[base_url] = self._origin(base_url)
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
+            except (InvalidURL, UnsupportedProtocol, ValueError) as error:
                 raise failed(self._name, error, left=False) from error
         target = (origin.prefix + request.path or "/") + _query(tuple(request.query))
         if target[0] != "/" or not _PATH.fullmatch(request.path):
-            raise failed(self._name, httpx.InvalidURL("the address of the request cannot be sent"), left=False)
+            raise failed(self._name, InvalidURL("the address of the request cannot be sent"), left=False)
         try:
             lines = self._lines(tuple(request.headers.items()))
         except _MalformedError as error:
@@ -140,19 +143,22 @@ class DirectTransport:
 
     def _origin(self, base: str) -> Origin:
         # httpx's parser knows the rules of host names. It is used once for each base URL.
-        parts = httpx.URL(base)
+        try:
+            parts = self._url(base)
+        except self._invalid as error:
+            raise InvalidURL(str(error)) from error
         if parts.scheme not in _PORTS:
-            raise httpx.UnsupportedProtocol(f"the scheme {parts.scheme[:20]!r} is none of HTTP")
+            raise UnsupportedProtocol(f"the scheme {parts.scheme[:20]!r} is none of HTTP")
         host = parts.raw_host.decode("ascii")
         if not host:
-            raise httpx.InvalidURL("the base URL has no host")
+            raise InvalidURL("the base URL has no host")
         tls = (self._tls or context_of(self._limits.trust)) if parts.scheme == "https" else None
         pool = Pool(host, parts.port or _PORTS[parts.scheme], tls, self._limits)
         shown = parts.netloc.decode("ascii")
         head = f"host: {shown}\r\naccept-encoding: identity\r\nuser-agent: rest-update-gateway"
         prefix = parts.raw_path.decode("ascii").rstrip("/")
         if not _PATH.fullmatch(prefix):
-            raise httpx.InvalidURL("the base URL has a path that cannot be sent")
+            raise InvalidURL("the base URL has a path that cannot be sent")
         return Origin(pool, prefix, head)
 
 

@@ -12,8 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import aiohappyeyeballs
-import httpx
 
+from app.upstream.broken import ConnectError, ConnectTimeout, PoolTimeout
 from app.upstream.connection import Connection
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Pool:
         return None
 
     async def take(self) -> Connection:
-        """A connection that is ready to send. Raises an httpx exception, before anything was sent."""
+        """A connection that is ready to send. Raises a TransportError, before anything was sent."""
         connection = self.idle(asyncio.get_running_loop().time())
         if connection is not None:
             return connection
@@ -85,7 +85,7 @@ class Pool:
             elif waiter.done() and not waiter.cancelled():
                 self._pass_on(waiter.result())
             if isinstance(error, TimeoutError):
-                raise httpx.PoolTimeout("no connection became free") from error
+                raise PoolTimeout("no connection became free") from error
             raise
 
     async def _connected(self) -> Connection:
@@ -101,9 +101,9 @@ class Pool:
             async with asyncio.timeout(seconds):
                 return await self._connect_anywhere()
         except TimeoutError as error:
-            raise httpx.ConnectTimeout("connecting took too long") from error
+            raise ConnectTimeout("connecting took too long") from error
         except (OSError, RuntimeError, EOFError) as error:  # RuntimeError: uvloop's, of a socket
-            raise httpx.ConnectError(str(error) or type(error).__name__) from error
+            raise ConnectError(str(error) or type(error).__name__) from error
 
     async def _connect_anywhere(self) -> Connection:
         """Connects to the address that worked last, a moment later also to the next one, and so on (RFC 8305)."""

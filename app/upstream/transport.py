@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError, decoded
-from app.upstream.exchange import Answer, Request
+from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError, answer_of
+from app.upstream.exchange import Answer, Request, is_header_name, is_header_value
 from app.upstream.failures import failed, malformed, not_whole
 from app.upstream.tls import context_of
 
@@ -29,41 +28,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# RFC 9110 sections 5.6.2 and 5.5. Text beyond ASCII is passed on as the bytes that arrived.
-is_header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-is_header_value = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _OWN = ((b"accept-encoding", b"identity"), (b"user-agent", b"rest-update-gateway"))
 _SENDING = "http11.send_request_headers.started"
 _CONNECTED = "connection.connect_tcp.complete"
-_NO_CONTENT = 204
-_LEAST_REFUSAL = 400
 _MAX_PIECES = 65_536
 _PIECES_AT_ONCE = 64
-
-
-def answer_of(
-    status: int | None,
-    headers: Mapping[str, str],
-    body: bytes,
-    limits: Limits,
-    error: Exception | None,
-    *,
-    complete: bool,
-) -> tuple[Answer | None, Exception | None]:
-    """The answer, or the reason why there is none. The status of a refusal or failure counts without its body."""
-    if status is None:
-        return None, error
-    if complete:
-        try:
-            # A 204 has no body, whatever its head says.
-            coding = "" if status == _NO_CONTENT else headers.get("content-encoding", "")
-            return Answer(status, headers, decoded(body, coding, limits.max_answer_bytes)), None
-        except (BodyTooLargeError, BodyUnreadableError) as failure:
-            body, error = b"", failure
-    if status < _LEAST_REFUSAL:
-        return None, error
-    log.info("an answer of status %d broke off: %r", status, error)
-    return Answer(status, headers, body, complete=False), error
 
 
 class Transport:

@@ -34,7 +34,6 @@ from app.upstream.direct import DirectTransport
 from app.upstream.failures import FAILURES, PASSING, OutOfTimeError
 from app.upstream.identity import GATEWAY, identity
 from app.upstream.limits import Limits
-from app.upstream.transport import Transport
 
 if TYPE_CHECKING:
     import ssl
@@ -114,10 +113,13 @@ class Upstream:
         self.observer = observer
         self._tracer = tracer
         self.transport = transport  # replaces the network; None: the real one
-        own = transport is None and self.limits.proxy_url is None
-        self._transport: Any = (
-            DirectTransport(name, self.limits, tls) if own else Transport(name, self.limits, transport, tls)
-        )
+        self._transport: Any
+        if transport is None and self.limits.proxy_url is None:
+            self._transport = DirectTransport(name, self.limits, tls)
+        else:
+            from app.upstream.transport import Transport  # noqa: PLC0415 - see `broken.py`
+
+            self._transport = Transport(name, self.limits, transport, tls)
         self._breaker = Breaker(name, self.limits, clock)
         self._pauses = Pauses(name, self.limits, clock)
         self._jitter = jitter

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import socket
 
-import httpx
 import pytest
 
+from app.upstream.broken import ConnectError, ConnectTimeout
 from app.upstream.limits import Limits
 from app.upstream.pool import Pool
 from tests.upstream import faults
@@ -108,7 +108,7 @@ async def test_an_address_whose_tls_fails_is_tried_last(tmp_path):
     server_tls, client_tls = faults.certificate(tmp_path)
     async with BadServer(says(b"no TLS"), raw=True) as bad, BadServer(status(204), tls=server_tls) as good:
         pool = Pool("127.0.0.1", 443, client_tls, PATIENT, Names(at(bad.port), at(good.port)))
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(ConnectError):
             await pool.take()
         connection = await pool.take()
         assert await port_of(connection) == good.port
@@ -121,7 +121,7 @@ async def test_no_address_that_works_is_a_failure_to_connect(kind):
         broken = dead if kind == "silent" else unused_port()
         limits = Limits(connect_timeout=0.3)
         pool = Pool("name", 80, None, limits, Names(at(broken), at(broken)))
-        with pytest.raises((httpx.ConnectTimeout, httpx.ConnectError)):
+        with pytest.raises((ConnectTimeout, ConnectError)):
             await pool.take()
         assert pool._count == 0
 
@@ -130,7 +130,7 @@ async def test_a_short_time_to_connect_still_reaches_the_second_address():
     async with BadServer(status(204)) as server, silent() as dead:
         pool = Pool("name", 80, None, Limits(connect_timeout=0.2), Names(at(dead), at(server.port)))
         for _ in range(20):  # on a machine that stands still the time may be over
-            with contextlib.suppress(httpx.ConnectTimeout):
+            with contextlib.suppress(ConnectTimeout):
                 connection = await pool.take()
                 break
         assert await port_of(connection) == server.port

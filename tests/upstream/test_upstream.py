@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import itertools
 import tracemalloc
 
@@ -12,8 +13,10 @@ import pytest
 from app import errors
 from app.call import Call
 from app.errors import GatewayError, Outcome
+from app.upstream import broken
+from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
 from app.upstream.exchange import Request
-from app.upstream.failures import FAILURES, failed
+from app.upstream.failures import FAILURES, failed, row_of
 from app.upstream.pool import Pool
 from app.upstream.upstream import Limits, Upstream
 from tests.patience import given_time
@@ -63,6 +66,21 @@ class Recorder:
         self.slept.append(seconds)
 
 
+KINDS = [
+    {"BodyTooLargeError": BodyTooLargeError, "BodyUnreadableError": BodyUnreadableError}.get(name)
+    or getattr(httpx, name, None)
+    or getattr(builtins, name)
+    for name, _ in FAILURES
+]
+OWN = [kind for kind in vars(broken).values() if isinstance(kind, type)]
+
+
+def test_our_own_failures_are_judged_as_httpx_ones_of_their_names():
+    assert {kind.__name__: row_of(kind) for kind in OWN} == {
+        kind.__name__: row_of(getattr(httpx, kind.__name__)) for kind in OWN
+    }
+
+
 def test_every_failure_of_httpx_has_a_row():
     classes = {value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)}
     pending = set(classes)
@@ -71,13 +89,11 @@ def test_every_failure_of_httpx_has_a_row():
         classes |= more
         pending |= more
     ours = {kind for kind in classes if kind.__module__.startswith("httpx")}
-    rows = {kind: next((row for known, row in FAILURES if issubclass(kind, known)), None) for kind in ours}
+    rows = {kind: row_of(kind) for kind in ours}
     assert None not in rows.values()
     unsent = {kind.__name__ for kind, row in rows.items() if row.outcome is Outcome.NOT_APPLIED}
     assert unsent == {"PoolTimeout", "ConnectTimeout", "ConnectError", "ProxyError"}
-    shadowed = [
-        (late, early) for (early, _), (late, _) in itertools.combinations(FAILURES, 2) if issubclass(late, early)
-    ]
+    shadowed = [(late, early) for early, late in itertools.combinations(KINDS, 2) if issubclass(late, early)]
     assert shadowed == []
 
 
@@ -385,7 +401,7 @@ async def test_an_answer_that_was_complete_stands_whatever_closing_does(end):
     await given_time(within, 0.1)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, _ in FAILURES])
+@pytest.mark.parametrize("kind", [*KINDS, *OWN])
 def test_what_is_known_of_the_bytes_overrules_the_failures_type(kind):
     error = kind.__new__(kind)
     sent, unsent = (failed("x", error, left=left) for left in (True, False))
