@@ -23,8 +23,8 @@ from app.errors import (
 log = logging.getLogger(__name__)
 
 # By the names of classes, httpx's and those of `broken.py`. The first match counts. With httpx's own transport, a
-# failure to connect or to get a connection from the pool means that no byte of the request left. Every other failure may
-# come after bytes left. A test compares this with httpx's list.
+# failure to connect or to get a connection from the pool means that no byte of the request left. Every other failure
+# may come after bytes left. A test compares this with httpx's list.
 FAILURES: tuple[tuple[str, DocumentedError], ...] = (
     ("PoolTimeout", NO_FREE_CONNECTION),
     ("ConnectTimeout", NOT_CONNECTED),
