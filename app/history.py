@@ -19,6 +19,7 @@ from app.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
 
     from app.journal.entries import Entry
 
@@ -26,7 +27,6 @@ _PAGE = 500
 _AGO = re.compile(r"([0-9]{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _COLUMNS = ("begun", "outcome", "mutation", "record", "reason", "caller", "request")
-_ROW = "{:<24} {:<11} {:<21} {:<36} {:<28} {:<16} {}\n"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -73,20 +73,27 @@ async def _write(store_url: str, filters: dict[str, Any], output: TextIO, *, as_
     store = await open_store(store_url, [], [])
     try:
         journal = Journal(store, JournalSettings(), Hashes(""))
-        if not as_json:
-            output.write(_ROW.format(*map(str.upper, _COLUMNS)))
         after: dict[str, Any] = {}
+        rows = [] if as_json else [[name.upper() for name in _COLUMNS]]
         while entries := await journal.page({**filters, **after}, _PAGE):
-            for entry in entries:
-                members = _members(entry)
-                if as_json:
-                    output.write(encode_json(members).decode() + "\n")
-                else:
-                    output.write(_ROW.format(*(members[name] or "-" for name in _COLUMNS)))
+            members = [_members(entry) for entry in entries]
+            if as_json:
+                output.writelines(encode_json(item).decode() + "\n" for item in members)
+            else:
+                output.writelines(_table(rows + [[item[name] or "-" for name in _COLUMNS] for item in members]))
+                rows = []
             after = {"after": entries[-1].id}
+        output.writelines(_table(rows))
     finally:
         await store.aclose()
     return 0
+
+
+def _table(rows: list[list[str]]) -> Iterator[str]:
+    """Columns as wide as what stands in them, so that a row fits a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() + "\n"
 
 
 def _members(entry: Entry) -> dict[str, Any]:
