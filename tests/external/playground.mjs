@@ -11,6 +11,12 @@ const seen = {
   page: null, outside: [], complaints: [], tabs: [], listed: [], answers: {}, said: {}, lost: "", writes: "",
   schemaDocs: false, keyboard: null, barriers: null, overlaps: null,
 };
+// A refusal that stands in an item of a bulk is told above the answer, too.
+const BULK = `mutation {
+  patchSuppliers(items: [{ id: "50000000-0000-4000-8000-000000000002", patch: { vatCode: { code: "NL99" } } }]) {
+    results { userErrors { reason outcome } }
+  }
+}`;
 let losing = false; // whether the connection to the gateway is lost
 
 const browser = await chromium.launch({
@@ -155,8 +161,11 @@ async function own(page) {
   await page.keyboard.press("Control+Enter");
   await page.getByText(/^Not usable as JSON/).waitFor();
   await page.screenshot({ path: `${pictures}/own-${colorScheme}-fault.png` });
-  await page.getByLabel("Operation", { exact: true }).fill("{ __typename }");
   await page.getByLabel("Variables").fill("");
+  await page.getByLabel("Operation", { exact: true }).fill(BULK);
+  await page.keyboard.press("Control+Enter");
+  await page.getByText(/^HTTP 200 · VAT_CODE_INVALID NOT_APPLIED/).waitFor();
+  await page.getByLabel("Operation", { exact: true }).fill("{ __typename }");
   await page.keyboard.press("Control+Enter");
   await page.getByText('"__typename": "Query"').waitFor();
   seen.keyboard = true;

@@ -43,10 +43,11 @@ window.answers = {
     return { text, summary: `${what}. ${then}`, detail: "", loud: true };
   },
 
-  /** The errors of a response, and those that its payloads hold as data. */
+  /** The errors of a response, and those that its payloads hold as data, or the items of its bulks. */
   errorsOf(answer) {
     const payloads = Object.values(answer?.data ?? {}).flat();
-    const asData = payloads.flatMap((payload) => payload?.userErrors ?? []);
+    const items = payloads.flatMap((payload) => payload?.results ?? []);
+    const asData = [...payloads, ...items].flatMap((payload) => payload?.userErrors ?? []);
     return [...(answer?.errors ?? []).map(({ extensions }) => extensions ?? {}), ...asData];
   },
 
