@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BulkFields:
-    """Of a schema. `most` items may be in all bulk fields of one request."""
+    """The bulk fields of a schema. All bulk fields of one request may have `most` items together."""
 
     def __init__(self, schema: GraphQLSchema, most: int) -> None:
         self._schema = schema
@@ -36,9 +36,9 @@ class BulkFields:
     def refuse_many(
         self, document: Document, operation: Operation, variables: Mapping[str, Any]
     ) -> tuple[dict[str, GatewayError], Mapping[str, Any], frozenset[str]]:
-        """The errors by response key, and the variables without the items that are too many: they cost nothing more.
+        """The errors by response key, the variables without excess items, the names of those that hold items.
 
-        And the names of the variables that are items.
+        Items that are too many cost nothing more.
         """
         values = {key: _items(node) for key, node in self._fields(document, operation, variables).items()}
         count = sum(_count(value, operation, variables) for value in values.values())

@@ -22,20 +22,14 @@ if TYPE_CHECKING:
 class Context(Struct):
     """One per operation.
 
-    `entities` holds the look-ups of `_entities`, so that one record is read once per request; `look_ups` bounds
-    how many run at a time, all `_entities` fields together.
-
-    `max_page` bounds a list's `first`; `record_reads` bounds how many records of all lists are read at a time.
-
-    `faults_as_data` are the faults that a payload tells, each with the path of its field;
-    `previews` are the response keys of dry runs.
-    `too_long` are the errors of the root fields whose arguments hold too long a list, by response key.
-
-    `bulks` are the bulks that have run, by response key; `rooms` bounds how many of their items run at a time.
-
-    `recorder` leads to the journal, None where there is none. `subject` is the person in the caller's token.
-
-    `caller` names who called, None where callers are not told apart. `scopes` None means that everything is allowed.
+    `entities` holds the look-ups of `_entities`, so that one record is read once per request; `look_ups` bounds how
+    many run at a time, all `_entities` fields together. `max_page` bounds a list's `first`; `record_reads` bounds how
+    many records of all lists are read at a time. `faults_as_data` are the errors that a payload shows, each with the
+    path of its field; `previews` are the response keys of dry runs. `too_long` has the errors of root fields with too
+    long a list, by response key. `bulks` are the bulks that have run, by response key; `rooms` bounds how many of their
+    items run at a time. `recorder` leads to the journal; None where there is none. `subject` is the person in the
+    caller's token. `caller` is the caller's name; None where callers are not authenticated. `scopes` None means that
+    everything is allowed.
     """
 
     call: Call

@@ -49,9 +49,9 @@ _FEDERATION = frozenset({"_service", "_entities"})
 
 
 class Request(Struct):
-    """A well-formed GraphQL request. `query` may be absent when `extensions` or `document_id` name a persisted one.
+    """A well-formed GraphQL request. `query` may be absent if `extensions` or `document_id` name a persisted one.
 
-    `commas` are those of its JSON, if they were counted: nothing in it has more members than they separate.
+    `commas` counts the commas of its JSON, if they were counted: no list in it has more members than they separate.
     """
 
     query: str | None
@@ -67,9 +67,8 @@ class Request(Struct):
 class Result(Struct):
     """`refusal` is set when nothing was executed; then there is no data. `operation` is None when none was found.
 
-    `errors_as_data` are those that a payload tells, `previews` the response keys of dry runs.
-
-    `way` is how it was run, or how it would have been: None where it was refused before that was decided.
+    `errors_as_data` are the errors that a payload shows, `previews` the response keys of dry runs. `way` is how it was
+    run, or would have been run; None where it was refused before that was decided.
     """
 
     data: dict[str, Any] | None = None
@@ -162,7 +161,7 @@ class Engine:
         return result
 
     def _chosen(self, request: Request, context: Context, result: Result) -> tuple[Document, Operation]:
-        """What is to be run. Raises RefusedRequestError."""
+        """The document, operation and variables to run. Raises RefusedRequestError."""
         document = self.documents.get(self.persisted.source(request.query, request.extensions, request.document_id))
         if request.extensions:
             self.persisted.accepted(request.query, request.extensions)
@@ -179,7 +178,7 @@ class Engine:
         return document, operation
 
     def _bounded(self, document: Document, operation: Operation, request: Request, context: Context) -> Request:
-        """Without the lists that are too long; their fields are refused."""
+        """The variables without the lists that are too long, whose fields are refused."""
         items: frozenset[str] = frozenset()
         if operation.mutation and operation.root_names & self._bulk_fields.names:
             context.rooms = self._rooms
@@ -205,7 +204,7 @@ class Engine:
             context_value=context,
             raw_variable_values=dict(request.variables),
             operation_name=operation.name,
-            # A plain bool where a TypeGuard is declared.
+            # A plain bool, where a TypeGuard is declared.
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
             hide_suggestions=True,
             middleware=None if trace is None else [trace],

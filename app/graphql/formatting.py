@@ -45,9 +45,9 @@ def format_errors(
     request_id: str,
     item_at: Callable[[Sequence[str | int] | None], Item | None] = lambda _path: None,
 ) -> list[dict[str, Any]]:
-    """The errors of an executed operation. Several faults of one field stand in place, in the backend's order.
+    """The errors of an executed operation. Several errors of one field stand together, in the backend's order.
 
-    What is to be told of an item of a bulk goes to that item's notes; its own faults have told it already.
+    An error below a bulk's item goes to that item's notes; the item's own errors are there already.
     """
     formatted: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
@@ -67,7 +67,7 @@ def format_errors(
 
 
 def told_as_data(fault: GatewayError, path: Path, request_id: str) -> dict[str, Any]:
-    """What the log and the metrics see of a fault that a payload tells: the same as of one in `errors`."""
+    """An error that a payload shows, in the form of `errors`, for the log and the metrics."""
     note_detail(fault.detail)
     extensions = {**fault.extensions, "requestId": request_id}
     return {"message": fault.message, "path": path.as_list(), "extensions": extensions}

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class DocumentLimits(BaseModel):
     """A field is the environment variable `GATEWAY_<FIELD>`.
 
-    All counts include what fragments bring, each time that they are spread. GraphiQL's introspection fits.
+    All counts include the contents of fragments, each time that they are spread. GraphiQL's introspection fits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -37,9 +37,9 @@ ITEMS = "items"
 
 
 def any_long(variables: Mapping[Any, Any], limit: int, items: Collection[str] = ()) -> bool:
-    """Whether anything inside the variables' values, whatever its type, has more than `limit` members.
+    """Whether anything inside the variables' values, of whatever type, has more than `limit` members.
 
-    `items` are variables with the items of a bulk, whose own length is counted elsewhere.
+    `items` are variables with the items of a bulk, whose own number is counted elsewhere.
     """
     for name, value in variables.items():
         kind = type(value)
@@ -146,9 +146,9 @@ def _root_fields(
 
 
 def _without_long(value: Any, type_: Any, limit: int, *, counted: bool = True) -> tuple[Place | None, Any]:
-    """The first place that is too long, None for none, and the value without any. An unknown member is coercion's.
+    """The first place that is too long (None for none), and the value with such places emptied.
 
-    `counted` False leaves the length of the value itself to others.
+    Coercion reports an unknown member. `counted` False ignores the length of the value itself.
     """
     type_ = get_nullable_type(type_)
     if is_input_object_type(type_):

@@ -1,4 +1,4 @@
-"""Why a variable was refused, and where: messages without the value, places as `extensions.input.path`."""
+"""Why a variable was refused, and its place: messages without the value, places as `extensions.input.path`."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 Place = tuple[str | int, ...]
 MAX_FAULTS = 20
 
-# graphql-core's messages. It names the place of a missing and of an unknown field in the text alone.
+# graphql-core's messages. Only the text names the place of a missing or unknown field.
 _MEMBER = re.compile(
     r"(?s)(?P<problem>Expected value of type '\w+' (?:to include|not to include))"
     r" (?:required|unknown) field '(?P<name>.*?)', found: "
 )
-# Of a document alone: a variable stands for an argument that is there.
+# Only a document causes these: a variable stands for an argument that exists.
 _ARGUMENT = re.compile(r"Argument '\w+\.\w+\((?P<name>\w+):\)' of type '[^']+' is required, but it was not provided")
 _ENUM = re.compile(r"(?s)Value .* does not exist in '(\w+)' enum")
 _QUOTED = re.compile(r", found: |, but encountered |: ")
@@ -47,7 +47,7 @@ class _EnoughError(Exception):
 def variable_faults(
     schema: GraphQLSchema, operation: OperationDefinitionNode, values: Mapping[str, Any]
 ) -> list[Fault]:
-    """The faults of `values`, at most MAX_FAULTS; empty where this finds none."""
+    """The errors of `values`, at most MAX_FAULTS; empty if none is found here."""
     faults: list[Fault] = []
     used = places_of_variables(operation)
     for definition in operation.variable_definitions or ():
@@ -77,7 +77,7 @@ def variable_fault(name: str, place: Place, problem: str, used: Mapping[str, Pla
 
 
 def places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
-    """Where each variable stands in the arguments of the operation's root fields, the first place of each."""
+    """The first place of each variable in the arguments of the operation's root fields."""
     places: dict[str, Place] = {}
     for field in operation.selection_set.selections:
         if isinstance(field, FieldNode):
@@ -88,7 +88,7 @@ def places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
 
 
 def place_of_fault(operation: OperationDefinitionNode, error: GraphQLError) -> Place | None:
-    """The place of a document's fault in the arguments of a root field: the same as if variables had it."""
+    """The place of a document's error in the arguments of a root field, the same as if variables had it."""
     for node in error.nodes or ():
         if (argument := _ARGUMENT.match(error.message)) and node in operation.selection_set.selections:
             return (argument["name"],)
@@ -109,7 +109,7 @@ def _place_of_value(operation: OperationDefinitionNode, target: Any) -> Place | 
 
 
 def values_of(field: FieldNode) -> Iterator[tuple[Place, Any]]:
-    """Every value below the arguments of a field, and the nodes that name them."""
+    """Every value below the arguments of a field, with the nodes that name it."""
     pending: list[tuple[Place, ValueNode]] = []
     for argument in field.arguments or ():
         yield (argument.name.value,), argument
@@ -126,7 +126,7 @@ def values_of(field: FieldNode) -> Iterator[tuple[Place, Any]]:
 
 
 def _problems(value: Any, type_: Any) -> list[tuple[Place, str]]:
-    """What graphql-core says against a value, at most MAX_FAULTS times, without the values that it quotes."""
+    """graphql-core's objections to a value, at most MAX_FAULTS, without the values that it quotes."""
     problems: list[tuple[Place, str]] = []
 
     def report(error: GraphQLError, path: list[str | int]) -> None:
@@ -140,7 +140,7 @@ def _problems(value: Any, type_: Any) -> list[tuple[Place, str]]:
 
 
 def member_of(message: str) -> tuple[str, str] | None:
-    """The missing or unknown member that a message of graphql-core is about, and the message without the value."""
+    """The missing or unknown member in a message of graphql-core, and the message without the value."""
     about = _MEMBER.match(message)
     return None if about is None else (about["name"], f"{about['problem']} a field '{about['name']}'.")
 

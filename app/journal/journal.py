@@ -1,6 +1,6 @@
 """Writes entries: intents in groups that are waited for, ends in groups that are not.
 
-An intent is durable before `begin` comes back. What is not yet written of an end is told by this process all the same.
+An intent is durable before `begin` returns. This process knows an end before it is written.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_END_SECONDS = 0.1  # ends wait so long for others to be written with
+_END_SECONDS = 0.1  # seconds that an end waits, so that others are written with it
 _RETRY_SECONDS = 1.0
 _GROUP = 500
-_TURNS = 2  # of the event loop that a group is waited for
+_TURNS = 2  # turns of the event loop in which a group grows
 _MOST_ENDS = 10_000
 _CLOSING_SECONDS = 5.0
 
 
 class Observer(Protocol):
-    """Is told what the journal does."""
+    """Counts the journal's work."""
 
     def journal_wrote(self, seconds: float, result: str) -> None: ...
 
@@ -51,7 +51,7 @@ class Observer(Protocol):
 
 
 class Told:
-    """Tells an observer; one that fails changes nothing about an update."""
+    """Calls an observer. A failing observer does not change an update."""
 
     def __init__(self, observer: Observer | None) -> None:
         self._observer = observer
@@ -86,7 +86,7 @@ class _Waiting:
 
 
 class Journal:
-    """Open with `open`; belongs to the event loop it was opened in."""
+    """Open it with `open`. A journal belongs to the event loop in which it was opened."""
 
     def __init__(
         self, store: SqlStore, settings: JournalSettings, hashes: Hashes, observer: Observer | None = None
@@ -120,30 +120,35 @@ class Journal:
         return journal
 
     async def holder(self) -> int:
-        """The number of the lock that says this process lives; taken anew, under another, where it was lost."""
+        """The number of the lock that shows that this process lives.
+
+        A lost lock is replaced by one with another number.
+        """
         if self._hold is None or self._hold.lost:
             name = secrets.randbits(62) + 1
             self._hold, self._holder = await self.store.hold(name), name
         return self._holder
 
     def lives(self, identifier: str) -> bool:
-        """Whether this process still has the end of an entry to write."""
+        """Whether this process will still write the end of an entry."""
         return identifier in self._live
 
     def leave(self, identifier: str) -> None:
-        """No end of an entry will come from here any more: the keeper writes it, once its time is over."""
+        """Gives an entry up: the keeper writes its end, once its time is over."""
         self._live.discard(identifier)
 
     async def begin(self, intent: Intent, loop_deadline: float | None = None) -> str:
-        """The id of the entry, which is durable. Raises GatewayError, certainly unsent, or KeyTakenError."""
+        """Returns the id of the durable entry. Raises GatewayError, certainly unsent, or KeyTakenError."""
         waiting = _Waiting(entry_id(now()), intent, None)
         await self._record(waiting, loop_deadline)
         return waiting.identifier
 
     async def record(self, identifier: str, intent: Intent, end: End, loop_deadline: float | None = None) -> None:
-        """An entry with its end, as of a refusal by the local rules; nothing where the id is there already.
+        """Records an entry with its end, as for a refusal by the local rules.
 
-        Waited for only under a key, until the deadline. Raises like `begin`.
+        Does nothing where the id exists already.
+
+        It waits only under a key, until the deadline. Raises like `begin`.
         """
         waiting = _Waiting(identifier, intent, end)
         if intent.key is not None:
@@ -158,14 +163,14 @@ class Journal:
         return Statement(self.statements.insert_returning, [row], returning=True, required=True)
 
     def end(self, identifier: str, end: End, *, at_once: bool = False) -> None:
-        """Notes the end of an entry; written soon, and never waited for. `at_once` where another process may ask."""
+        """Notes the end of an entry. It is written soon, or `at_once`, and never waited for."""
         self._ends[identifier] = end
         if at_once or len(self._ends) >= _GROUP:
             self._hurry.set()
         self._write_ends_soon()
 
     def replay(self, identifier: str) -> None:
-        """Counts an answer that an entry gave."""
+        """Counts an answer from an entry."""
         self._replays[identifier] += 1
         self.observer.replayed()
         self._write_ends_soon()
@@ -189,11 +194,11 @@ class Journal:
             entry = self._entry_of_row(rows[0]) if rows else None
             if entry is None or entry.end is not None or entry.holder != self._holder or self.lives(entry.id):
                 break
-            # Its end was written between the query and its answer: the next one has it.
+            # Its end was written between the query and its answer. The next query has it.
         return entry
 
     async def page(self, filters: dict[str, object], first: int) -> list[Entry]:
-        """The newest first. `filters` as `EntryStatements.page` knows them."""
+        """The newest first. `filters` are those of `EntryStatements.page`."""
         rows = await self.store.query(self.statements.page(tuple(filters), first), *_values(filters))
         return list(map(self._entry_of_row, rows))
 
@@ -202,7 +207,10 @@ class Journal:
         return int(rows[0][0])
 
     async def aclose(self) -> None:
-        """Writes what waits, for a few seconds at most; an end that is not written then is found by a read."""
+        """Writes what waits, for a few seconds at most.
+
+        A read later closes the entry of an end that was not written.
+        """
         self._closed = True
         self._hurry.set()
         tasks = [task for task in (self._writing, self._ending) if task is not None]
@@ -233,7 +241,7 @@ class Journal:
             self._writing = asyncio.create_task(self._write_intents())
 
     async def _record(self, waiting: _Waiting, loop_deadline: float | None) -> None:
-        """A future that is done before its group is written is one that nobody waits for any more."""
+        """If a future is done before its group is written, nobody waits for it any more."""
         self._write_soon(waiting)
         started = perf_counter()
         late = None
@@ -261,13 +269,13 @@ class Journal:
 
     def _unsent(self, identifier: str) -> None:
         if len(self._ends) >= _MOST_ENDS:
-            return  # while the store is away anyone can make more; the keeper closes the entry, if there is one
+            return  # the store is away, and anyone can cause more entries; the keeper closes the entry, if there is one
         fault = Fault.of(GatewayError(DEADLINE_BEFORE_SENDING))
         self.end(identifier, End(at=now(), outcome="NOT_APPLIED", faults=(fault,), frees_key=True), at_once=True)
 
     async def _write_intents(self) -> None:
         while self._waiting:
-            # What comes with it goes along: a commit costs as much as five entries, a turn of the loop next to nothing.
+            # Waits for others to join: a commit costs as much as five entries, a turn of the loop next to nothing.
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
             group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
@@ -296,10 +304,10 @@ class Journal:
                 self._unsent(waiting.identifier)  # it may have been written all the same
             if not waiting.written.done():
                 waiting.written.set_exception(error)
-                waiting.written.exception()  # seen, where nobody waits
+                waiting.written.exception()  # marks it as retrieved, where nobody waits
 
     def _inserts(self, group: Sequence[_Waiting], holder: int) -> list[Statement]:
-        """Only a key can be taken, so that only its entry says whether it was written."""
+        """Only a key can exist already, so that only such an entry reports whether it was written."""
         after = round(self.settings.backend_seconds * 1000)
         plain: list[Row] = []
         keyed: list[Row] = []
@@ -337,7 +345,7 @@ class Journal:
                 pause = _RETRY_SECONDS
 
     async def flush(self) -> None:
-        """Writes the ends that wait. Raises GatewayError; they wait on then."""
+        """Writes the waiting ends. Raises GatewayError; they go on waiting then."""
         ends, replays = dict(self._ends), Counter(self._replays)
         await self.store.execute(self._updates(ends, replays))
         self._replays -= replays
@@ -371,17 +379,17 @@ def _unexpected(error: Exception) -> GatewayError:
 
 
 def _values(filters: dict[str, object]) -> list[object]:
-    """Those of the filters that have one, in their order."""
+    """The values of the filters that have one, in their order."""
     values = (value for value in filters.values() if value is not None)
     return [comparable(value) if isinstance(value, str) else value for value in values]
 
 
 async def _kept_secret(store: SqlStore, statements: EntryStatements) -> str:
-    """The store's own; made once, whichever of several processes comes first."""
+    """The store's own secret, created once by the first of several processes."""
     if not await store.query(statements.secret, "journal"):
         await store.execute([Statement(statements.make_secret, [("journal", new_secret())])])
         log.warning(
-            # Nothing may stand behind the setting's name: the log takes it for what the setting holds.
+            # Nothing may follow the setting's name: the log would take it for the setting's value.
             "what keys the journal's hashes is kept in the store, and so in a dump of it: no GATEWAY_JOURNAL_SECRET"
         )
     return str((await store.query(statements.secret, "journal"))[0][0])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalSettings:
-    """`backend_seconds` is the longest call; `interval` the time between two looks for what is abandoned or old."""
+    """`backend_seconds` is the longest call. `interval` is the time between two looks for abandoned or old entries."""
 
     secret: str | None = None
     days: int = 90

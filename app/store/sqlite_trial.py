@@ -28,7 +28,7 @@ class DamagedError(Exception):
 
 
 def write_for_trial(path: Path, tables: Iterable[str]) -> None:
-    """A write that changes no record, and a look at each table. Raises sqlite3.Error or DamagedError."""
+    """Writes without changing a record, and looks at each table. Raises sqlite3.Error or DamagedError."""
     try:
         _look(path)
     except DamagedError:
@@ -40,20 +40,20 @@ def write_for_trial(path: Path, tables: Iterable[str]) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for table in ("gateway_schema", *tables):
             connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()  # noqa: S608 - our own names
-        # A number that is of no meaning to SQLite and to us. Writing what is there already would write nothing.
+        # A number without meaning to SQLite and to us. To write the present value would write nothing.
         (number,) = connection.execute("PRAGMA user_version").fetchone()
         connection.execute(f"PRAGMA user_version = {(number + 1) % (1 << 31)}")
         connection.execute("COMMIT")
 
 
 def _look(path: Path) -> None:
-    """Headers against sizes: https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html."""
+    """Compares headers with sizes: https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html."""
     header = _bytes(path, path, 0, 100)
     if not header.startswith(_MAGIC):
         raise DamagedError("the file was overwritten")
     page = struct.unpack(">H", header[16:18])[0]
     page = 65_536 if page == 1 else page
-    # The count of pages is right where the two change counters agree.
+    # The page count is valid where the two change counters agree.
     if header[24:28] == header[92:96] and path.stat().st_size < page * struct.unpack(">I", header[28:32])[0]:
         raise DamagedError("the file was cut off")
     index = _bytes(path, Path(f"{path}-shm"), 0, 96)

@@ -44,7 +44,7 @@ def texts_of(variables: Mapping[str, Any], node: Any) -> list[str]:
 
 
 def texts(waiting: list[Any]) -> list[str]:
-    """Every text and number below values of JSON."""
+    """Every text and number inside values of JSON."""
     sent: list[str] = []
     while waiting:
         value = waiting.pop()

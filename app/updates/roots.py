@@ -164,7 +164,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
 
 
 def _payload(resource: Resource, errors: UserErrors) -> Any:
-    """The mutation's own type. An exception in place of the record is the error of that field."""
+    """The mutation's own type. An exception in the record's place is the error of that field."""
     texts = resource.texts
     assert texts is not None
     name, field = resource.mutation[0].upper() + resource.mutation[1:] + "Payload", snake(resource.name)
