@@ -52,15 +52,15 @@ class RefusedPreflights:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._told_at: float | None = None
+        self._logged_at: float | None = None
         self._untold = 0
 
     def tell(self, setting: str, origin: str | None, names: str | None = None) -> None:
         now = self._clock()
-        if self._told_at is not None and now - self._told_at < _SECONDS_BETWEEN:
+        if self._logged_at is not None and now - self._logged_at < _SECONDS_BETWEEN:
             self._untold += 1
             return
-        self._told_at = now
+        self._logged_at = now
         log.warning(
             "a browser's preflight was refused; %s decides",
             setting,

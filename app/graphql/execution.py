@@ -20,7 +20,7 @@ from app import notes
 from app.graphql.bulks import BulkFields, with_items
 from app.graphql.compiled import CompiledOperations, Executed, Way
 from app.graphql.documents import Document, Documents, Operation
-from app.graphql.formatting import format_errors, told_as_data
+from app.graphql.formatting import error_as_data, format_errors
 from app.graphql.idempotency import refuse_several
 from app.graphql.limits import DocumentLimits
 from app.graphql.lists import any_long, refuse_long
@@ -150,7 +150,7 @@ class Engine:
         result.previews = context.previews
         if context.faults_as_data:
             request_id = context.call.request_id
-            result.errors_as_data = [told_as_data(fault, path, request_id) for path, fault in context.faults_as_data]
+            result.errors_as_data = [error_as_data(fault, path, request_id) for path, fault in context.faults_as_data]
         errors = executed.errors
         if context.bulks:
             errors = with_items(errors or (), context.bulks, result.data)

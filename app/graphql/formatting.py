@@ -66,7 +66,7 @@ def format_errors(
     return formatted
 
 
-def told_as_data(fault: GatewayError, path: Path, request_id: str) -> dict[str, Any]:
+def error_as_data(fault: GatewayError, path: Path, request_id: str) -> dict[str, Any]:
     """An error that a payload shows, in the form of `errors`, for the log and the metrics."""
     note_detail(fault.detail)
     extensions = {**fault.extensions, "requestId": request_id}

@@ -50,7 +50,7 @@ class Observer(Protocol):
     def replayed(self) -> None: ...
 
 
-class Told:
+class SafeObserver:
     """Calls an observer. A failing observer does not change an update."""
 
     def __init__(self, observer: Observer | None) -> None:
@@ -95,7 +95,7 @@ class Journal:
         self.hashes = hashes
         self.store = store
         self.statements = entry_statements(store.dialect)
-        self.observer = Told(observer)
+        self.observer = SafeObserver(observer)
         self.written = 0  # entries since the last count
         self._hold: Hold | None = None
         self._holder = 0

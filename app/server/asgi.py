@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TAKEN_IN = 65_536  # bytes of a body that are buffered before its sender has to wait
+_BUFFERED_BYTES = 65_536  # bytes of a body that are buffered before its sender has to wait
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_BODY = frozenset({204, 304})
@@ -118,7 +118,7 @@ class AsgiRequest:
 
     def feed(self, data: bytes) -> None:
         self._body += data
-        if len(self._body) > _TAKEN_IN:
+        if len(self._body) > _BUFFERED_BYTES:
             self._connection.pause()
         self._event.set()
 

@@ -33,7 +33,7 @@ _VALUE = re.compile(
     r"\"[^\"]*\"|'[^']*'|“[^”]*”|\S+@\S+|\b[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\b|[+-]?[0-9][0-9.,:/-]*"
 )
 _MEMBER = re.compile(r"[A-Za-z_$][A-Za-z_$.-]{0,39}")
-_LEAST_GIVEN = 2
+_SHORTEST_VALUE = 2
 _DEEPEST = 6
 _WIDEST = 50
 _MOST_VALUES = 200
@@ -47,7 +47,7 @@ _REFUSALS = range(400, 500)
 def without_values(text: str, values: Iterable[str]) -> str:
     """`text` with a gap in place of everything that may be somebody's data."""
     text = cleaned(text)
-    longest_first = sorted({value for value in values if len(value) >= _LEAST_GIVEN}, key=len, reverse=True)
+    longest_first = sorted({value for value in values if len(value) >= _SHORTEST_VALUE}, key=len, reverse=True)
     if len(longest_first) > _MOST_VALUES:
         return _GAP  # to search for each of them would be slow
     for value in longest_first:

@@ -51,7 +51,7 @@ class Line(Struct, omit_defaults=True):
     trace_id: str | None = None
 
 
-class Told(logging.LogRecord):
+class LineRecord(logging.LogRecord):
     """A line for other handlers: `members` are those after its message."""
 
     def __init__(self, logger: str, level: int, message: str, line: Line) -> None:
@@ -128,4 +128,4 @@ def tell(log: logging.Logger, level: int, message: str, line: Line) -> None:
         if handler.takes(line, at_once=level > logging.INFO):
             return
     # To look up the calling function would cost as much as everything else.
-    log.handle(Told(log.name, level, message, line))
+    log.handle(LineRecord(log.name, level, message, line))

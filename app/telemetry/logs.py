@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 from app import notes
 from app.json_codec import encode_json
 from app.redaction import Redaction
-from app.telemetry.lines import LineHandler, Told
+from app.telemetry.lines import LineHandler, LineRecord
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "message",
@@ -49,7 +49,7 @@ class _Formatter(logging.Formatter):
         }
         if (operation := notes.current()) is not None and operation.request_id is not None:
             members["request_id"] = operation.request_id  # for lines of code that knows no request
-        if isinstance(record, Told):
+        if isinstance(record, LineRecord):
             members |= record.members
         else:
             members |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}

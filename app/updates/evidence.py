@@ -29,7 +29,7 @@ def evidence_of(request: UpdateRequest) -> Evidence | None:
         return None
     values = _along(_parts(resource.input), request.body, {})
     if resource.replaces:
-        return {path: value for path, value in values.items() if value is not None or path not in resource.kept}
+        return {path: value for path, value in values.items() if value is not None or path not in resource.kept_members}
     sent = _sent(_parts(resource.input), request.body)
     if not sent or any(isinstance(values[path], list) for path in sent):
         return None  # a merged list shows in no single member

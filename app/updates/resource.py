@@ -135,7 +135,7 @@ class Resource:
     Proof: `completed` fetches what a comparison needs beside the record. `proves` says what a record that was read back
     proves of an update: nothing, unless the API says so. After a crash only digests of the sent members are known.
     `evident` says whether they can prove the update: all members are equal, none is left over where an update
-    `replaces` the record (except `kept`), and the record changed `since`.
+    `replaces` the record (except `kept_members`), and the record changed `since`.
 
     `check` raises for an input that the request cannot express. `patch` says how the record is patched, where an update
     replaces it. `no_state` names members that do not count for a revision. `after` gives the record's members before
@@ -172,7 +172,7 @@ class Resource:
     evident: Callable[[UpdateRequest], bool] = lambda _request: False
     since: Callable[[Read], bool] = lambda _read: True
     replaces: bool = False
-    kept: Collection[str] = ()
+    kept_members: Collection[str] = ()
     patch: Patch | None = None
     no_state: Collection[str] = ()
     after: Callable[[Wire, UpdateRequest], tuple[Mapping[str, Any], Mapping[str, Any]]] = merged_members

@@ -98,10 +98,10 @@ def _parsed(text: str) -> Head | None:
     """None for an interim response."""
     first, *lines = text.split("\n")
     line = first.rstrip("\r")
-    known = _status(line) if len(line) < _KNOWN_LENGTH else _status.__wrapped__(line)
-    if known is None:
+    status_line = _status(line) if len(line) < _KNOWN_LENGTH else _status.__wrapped__(line)
+    if status_line is None:
         raise HeadUnreadableError("the status line cannot be read")
-    status, persists = known
+    status, persists = status_line
     if status == _SWITCHING:
         raise HeadUnreadableError("the service switched protocols unasked")
     if status < _LEAST_FINAL:

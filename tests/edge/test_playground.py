@@ -19,7 +19,7 @@ from app.bootstrap import Backends, create_app
 from app.config import parse_settings
 from app.edge.application import build_app
 from app.edge.playground import Playground
-from app.edge.playground.fetch import WANTED, PackageFile, bring_in, present
+from app.edge.playground.fetch import PINNED_FILES, PackageFile, bring_in, present
 from app.edge.playground.operations import Prepared, prepared
 from app.edge.settings import EdgeSettings
 from tests.harness import fill, schema_of
@@ -264,4 +264,4 @@ def test_build_survives_a_machine_without_npm(tmp_path: Path, monkeypatch: pytes
 
 
 def test_wanted_files_load_in_the_order_they_need() -> None:
-    assert [file.package for file in WANTED] == ["react", "react-dom", "graphiql", "graphiql"]
+    assert [file.package for file in PINNED_FILES] == ["react", "react-dom", "graphiql", "graphiql"]

@@ -14,7 +14,7 @@ import pytest
 
 from app.apis import APIS
 from app.edge.playground import CDN
-from app.edge.playground.fetch import WANTED, bring_in
+from app.edge.playground.fetch import PINNED_FILES, bring_in
 from app.edge.playground.operations import Prepared, prepared
 from tests.external.tools import ROOT, Tools, need, serving
 
@@ -67,7 +67,7 @@ def test_graphiql_works_from_the_built_files(tools: Tools, browser: str, tmp_pat
     tree = source_tree(tmp_path / "tree")
     program = "from app.edge.playground.fetch import bring_in; print(bring_in())"
     said = subprocess.run([sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True)
-    assert f"{len(WANTED)} files brought in" in said.stdout
+    assert f"{len(PINNED_FILES)} files brought in" in said.stdout
     with serving(tmp_path, tree) as url:
         seen = tools.node("playground.mjs", url, str(tmp_path), theme, *BY_TITLE, env={"CHROMIUM": browser})
     assert seen["page"] == "graphiql"
@@ -85,9 +85,9 @@ def test_graphiql_works_from_the_built_files(tools: Tools, browser: str, tmp_pat
 def cdn(folder: Path, *, tampered: bool) -> str:
     """A list of addresses and files, with the files: what the CDN would answer."""
     bring_in(folder)
-    files = {f"{CDN}{file.package}@{file.version}/{file.path}": folder / file.name for file in WANTED}
+    files = {f"{CDN}{file.package}@{file.version}/{file.path}": folder / file.name for file in PINNED_FILES}
     if tampered:
-        with (folder / WANTED[-2].name).open("ab") as script:
+        with (folder / PINNED_FILES[-2].name).open("ab") as script:
             script.write(b"\nconsole.error('not what was pinned')")
     listed = folder / "cdn.json"
     listed.write_text(json.dumps({address: str(file) for address, file in files.items()}))
@@ -101,7 +101,7 @@ def test_graphiql_works_from_the_cdn(tools: Tools, browser: str, tmp_path: Path)
     with serving(tmp_path, tree) as url:
         seen = tools.node("playground.mjs", url, str(tmp_path), "light", *BY_TITLE, env=environment)
     assert (seen["page"], seen["complaints"]) == ("graphiql", [])
-    assert set(seen["outside"]) == {f"{CDN}{file.package}@{file.version}/{file.path}" for file in WANTED}
+    assert set(seen["outside"]) == {f"{CDN}{file.package}@{file.version}/{file.path}" for file in PINNED_FILES}
     check_answers(seen["answers"], BY_TITLE)
 
 
@@ -118,7 +118,7 @@ def test_own_page_works_where_nothing_else_does(
     assert seen["listed"] == TITLES
     check_lines(seen)
     assert (seen["keyboard"], seen["barriers"], seen["overlaps"]) == (True, [], [])
-    assert len(WANTED) == len(seen["outside"])
+    assert len(PINNED_FILES) == len(seen["outside"])
     expected = {"": "ERR_INTERNET_DISCONNECTED", "silent": "", "tampered": "'integrity' attribute"}[network]
     assert [text for text in seen["complaints"] if not expected or expected not in text] == []
     assert bool(expected) == bool(seen["complaints"])
@@ -158,7 +158,7 @@ def test_package_is_built_with_and_without_npm(tmp_path: Path, npm: bool) -> Non
     assert {
         folder + name for name in ("packages.json", "static/page.js", "static/start.js", "static/page.css")
     } <= names
-    brought = {f"{folder}assets/{file.name}" for file in WANTED}
+    brought = {f"{folder}assets/{file.name}" for file in PINNED_FILES}
     assert (brought if npm else set()) == brought & names
     lines = [line for line in ran.stderr.splitlines() if "playground: " in line]
     assert len(lines) == 1, lines

@@ -18,7 +18,7 @@ from msgspec.structs import asdict
 
 from app.redaction import Redaction
 from app.telemetry import logs
-from app.telemetry.lines import Line, LineHandler, Told, tell
+from app.telemetry.lines import Line, LineHandler, LineRecord, tell
 
 log = logging.getLogger("app.lines")
 SECRETS = ('pass\\word"1', "ключ-секрет", "d1000000-0000-4000-8000")
@@ -46,7 +46,7 @@ def test_a_line_that_is_taken_is_what_the_formatter_would_write(values, spent):
     stream = io.StringIO()
     handler = LineHandler(stream, redaction)
     line = Line(level="info", logger=log.name, message=MESSAGE, duration_ms=spent, **values)
-    record = Told(log.name, logging.INFO, MESSAGE, line)
+    record = LineRecord(log.name, logging.INFO, MESSAGE, line)
     expected = json.loads(logs.JsonFormatter(redaction).format(record))
     if handler.takes(line, at_once=True):
         assert {**json.loads(stream.getvalue()), "time": expected["time"]} == expected
@@ -94,7 +94,7 @@ async def test_a_foreign_handler_gets_each_line_as_a_record():
         logging.getLogger().addHandler(Foreign())
         tell(log, logging.INFO, MESSAGE, Line(request_id="request-1", status="204"))
         (record,) = records
-        assert isinstance(record, Told)
+        assert isinstance(record, LineRecord)
         assert {name: value for name, value in record.members.items() if value is not None} == {
             "request_id": "request-1",
             "status": "204",

@@ -124,7 +124,7 @@ def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
         proves=proves,
         evident=lambda request: bool(request.options.get(_SKIP.name)),
         replaces=True,
-        kept=("code",) if kind is CUSTOMER else (),
+        kept_members=("code",) if kind is CUSTOMER else (),
         patch=Patch(
             mutation=f"patch{kind.singular.capitalize()}",
             input=patch,

@@ -94,7 +94,7 @@ class FetchedKeys:
         self._clock = clock
         self._keys: KeySet | None = None
         self._fetched_at = 0.0
-        self._asked_at: float | None = None
+        self._begun_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._failed = False
         self._waiting = 0
@@ -117,11 +117,11 @@ class FetchedKeys:
 
     def _ask(self, kid: str | None, *, has_key: bool) -> None:
         now = self._clock()
-        if self._fetching is not None or (self._asked_at is not None and now - self._asked_at < self._pause):
+        if self._fetching is not None or (self._begun_at is not None and now - self._begun_at < self._pause):
             return
         if not has_key and self._is_unknown(kid):
             return
-        self._asked_at = now
+        self._begun_at = now
         self._fetching = asyncio.create_task(self._refresh())
 
     def _is_unknown(self, kid: str | None) -> bool:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.edge.playground.fetch import ASSETS, HERE, WANTED, PackageFile, present
+from app.edge.playground.fetch import ASSETS, HERE, PINNED_FILES, PackageFile, present
 from app.edge.playground.operations import Prepared, prepared
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Playground:
         self,
         apis: Sequence[Api],
         assets: Path = ASSETS,
-        files: Sequence[PackageFile] = WANTED,
+        files: Sequence[PackageFile] = PINNED_FILES,
         rest_hosts: Mapping[str, str] | None = None,
     ) -> None:
         self.operations: Sequence[Prepared] = prepared(apis)

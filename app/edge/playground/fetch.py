@@ -52,10 +52,10 @@ def pinned_files() -> tuple[PackageFile, ...]:
     return tuple(PackageFile(**item) for item in listed)
 
 
-WANTED = pinned_files()
+PINNED_FILES = pinned_files()
 
 
-def present(folder: Path = ASSETS, files: Sequence[PackageFile] = WANTED) -> bool:
+def present(folder: Path = ASSETS, files: Sequence[PackageFile] = PINNED_FILES) -> bool:
     """Whether every file is in the folder, unchanged. An incomplete set counts as none."""
     return all(_has(folder, file) for file in files)
 
@@ -67,7 +67,7 @@ def _has(folder: Path, file: PackageFile) -> bool:
         return False
 
 
-def bring_in(folder: Path = ASSETS, files: Sequence[PackageFile] = WANTED, npm: str | None = None) -> str:
+def bring_in(folder: Path = ASSETS, files: Sequence[PackageFile] = PINNED_FILES, npm: str | None = None) -> str:
     """Fills the folder and returns one line about it. A build never fails because of the playground."""
     if present(folder, files):
         return "playground: its files are there already"
