@@ -89,6 +89,7 @@ class Metrics:
         self._documents: Documents | None = None
         self._counted = [0, 0, 0]
         self._states: dict[str, str] = {}
+        self._running = 0
         self._ends: dict[Any, tuple[Any, list[Any]]] = {}
         self._answers: dict[tuple[str, int], Any] = {}
         self.operations = self._counter(
@@ -150,11 +151,14 @@ class Metrics:
         self._look()
 
     def begun(self) -> None:
-        self.in_flight.inc()
+        self._running += 1
+        if self._folder is not None:
+            self.in_flight.set(self._running)
 
     def ended(self) -> None:
-        self.in_flight.dec()
-        self._look()
+        self._running -= 1
+        if self._folder is not None:  # other workers show this one's metrics, too
+            self._look()
 
     def operated(
         self, summary: Summary, way: str | None, faults: Faults, seconds: float | None, *, refused: bool
@@ -233,7 +237,8 @@ class Metrics:
         self.undocumented.labels(self._backend(backend)).inc()
 
     def _look(self) -> None:
-        """Reads others' counters after each operation, because other workers show this one's, too."""
+        """Reads what others count: when the metrics are shown, and with several workers after each operation."""
+        self.in_flight.set(self._running)
         self._look_at_circuits()
         if self._documents is None:
             return

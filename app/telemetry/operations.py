@@ -187,16 +187,18 @@ class Operations:
                 if operation is None
                 else operation.telemetry.get(_LogFields) or self._log_fields(operation)
             )
-            extensions = [error["extensions"] for error in errors]
-            ids = ids_of(log_fields.ids, request.variables) if log_fields.ids else ()
-            outcomes = _outcomes(log_fields.kind, extensions, result.previews)
-            if context.bulks:
-                outcomes = [*_outcomes_of(context.bulks.values()), *(outcomes if errors else ())]
-            self._write(context, log_fields, ids, extensions, outcomes, noted, seconds)
-            fields = _NO_FIELDS if operation is None else operation.root_fields
-            self._drifted(
-                noted, list(fields.values()), lambda: texts_of(request.variables, getattr(operation, "node", None))
-            )
+            if errors or log.isEnabledFor(logging.INFO):
+                extensions = [error["extensions"] for error in errors]
+                ids = ids_of(log_fields.ids, request.variables) if log_fields.ids else ()
+                outcomes = _outcomes(log_fields.kind, extensions, result.previews)
+                if context.bulks:
+                    outcomes = [*_outcomes_of(context.bulks.values()), *(outcomes if errors else ())]
+                self._write(context, log_fields, ids, extensions, outcomes, noted, seconds)
+            if noted.undocumented:
+                fields = _NO_FIELDS if operation is None else operation.root_fields
+                self._drifted(
+                    noted, list(fields.values()), lambda: texts_of(request.variables, getattr(operation, "node", None))
+                )
         except Exception:
             log.exception("an operation could not be told of; its answer stands")
 
