@@ -48,7 +48,7 @@ _NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~, -]{1,500}")
 
 
 class RefusedPreflights:
-    """Logs one line in ten seconds: anyone can cause them."""
+    """Logs refused preflights, at most one line in ten seconds: anyone can cause them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
