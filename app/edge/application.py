@@ -157,6 +157,10 @@ class _Application(Starlette):
         return self._endpoint if all_known else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            server = scope.get("state", {})
+            # The server makes it true when it stops, after it was told to and the announced time is over.
+            self.state.engine.rooms.stopping = lambda: bool(server.get("stopping"))
         if scope["type"] != "http" or scope["path"] != _GRAPHQL or scope.get("root_path"):
             await super().__call__(scope, receive, send)
             return

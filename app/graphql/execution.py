@@ -117,7 +117,7 @@ class Engine:
         self.persisted = persisted if persisted is not None else PersistedDocuments()
         self._max_list = limits.max_list
         self._bulk_fields = BulkFields(self._graphql, limits.max_bulk)
-        self._rooms = Rooms(notes.begin, bulk_concurrency)
+        self.rooms = Rooms(notes.begin, bulk_concurrency)
         self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)
         self._router_secret_set = router_secret_set
         self._compiled = CompiledOperations(schema) if compiled else None
@@ -181,7 +181,7 @@ class Engine:
         """The variables without the lists that are too long, whose fields are refused."""
         items: frozenset[str] = frozenset()
         if operation.mutation and operation.root_names & self._bulk_fields.names:
-            context.rooms = self._rooms
+            context.rooms = self.rooms
             context.too_long, variables, items = self._bulk_fields.refuse_many(document, operation, request.variables)
             request = replace(request, variables=variables)
         long = operation.long_literals or (

@@ -127,9 +127,9 @@ def updates_query(enums: ErrorEnums) -> type:
         filters_set = {name: value for name, value in arguments.items() if value is not None and value is not UNSET}
         plain = {name: getattr(value, "value", value) for name, value in filters_set.items()}
         filters = {**own, **_filters(plain)}
-        start = read("updates", plain, after or None)
+        start = read("updates", plain, None if after is UNSET else after)
         behind = filters if start.after is None else {**filters, "after": start.after[1]}
-        entries = await journal.page(behind, first + 1) if first else []
+        entries = await journal.page(behind, first + 1)
         edges = [
             edge(cursor=written("updates", plain, Start(start.offset + number, ("", entry.id))), node=present(entry))
             for number, entry in enumerate(entries[:first], 1)

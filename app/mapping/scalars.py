@@ -86,7 +86,10 @@ def parse_datetime(value: Any) -> str:
         if _MOMENT.fullmatch(written):
             return written
     # Python reads more forms than clients do: a date alone, a space for the T, no seconds, no dashes.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat().replace("+00:00", "Z")
+    text = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("not a DateTime: the offset has hours and minutes, no seconds")
+    return re.sub(r"\+00:00$", "Z", text)
 
 
 def parse_string_map(value: Any) -> dict[str, str]:

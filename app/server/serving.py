@@ -26,7 +26,8 @@ from app.server.listening import queued_connections
 
 log = logging.getLogger(__name__)
 
-STOPPING = "stopping"  # in a request's `state` once the server was told to stop
+# In the lifespan's state, and so in a request's, once the server was told to stop: false while requests are accepted.
+STOPPING = "stopping"
 RELOAD = "reload"  # the function that SIGHUP calls: in the lifespan's state, or in the application's
 ABANDONED = 1  # exit code: the outcome of an operation is unknown
 STARTUP_FAILED = 3  # as uvicorn's own
@@ -68,7 +69,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         delay = self.config.shutdown_delay_seconds
         if self.started:
-            self.lifespan.state[STOPPING] = True
+            self.lifespan.state.setdefault(STOPPING, False)
         if sig == signal.SIGTERM and delay and self.started and not self._delayed and self._loop is not None:
             self._delayed = True
             self._loop.call_soon_threadsafe(self._loop.call_later, delay, super().handle_exit, sig, frame)

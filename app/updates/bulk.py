@@ -34,17 +34,20 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 _INDEX = 2  # place of an item's index in its path
+_LOOKS_SECONDS = 0.5  # how often a bulk that waits for a pause looks whether the process ends
 
 
 class Rooms:
     """Bounds how many items of a backend run at a time, in all bulks of a process together.
 
-    `begin_notes` begins the notes of an item, in the task that runs it, with the request's id.
+    `begin_notes` begins the notes of an item, in the task that runs it, with the request's id. `stopping` says whether
+    the process ends, so that nothing more is to be begun.
     """
 
     def __init__(self, begin_notes: Callable[[str], Any], at_once: int = AT_ONCE) -> None:
         self.begin_notes = begin_notes
         self.at_once = at_once
+        self.stopping: Callable[[], bool] = lambda: False
         self._by_backend: dict[str, asyncio.Semaphore] = {}
 
     def of(self, backend: str) -> asyncio.Semaphore:
@@ -116,16 +119,26 @@ Update = Callable[[Item], Awaitable[tuple[Any, bool]]]
 
 
 class BulkRun:
-    """Runs items with `update`. `deadline` is a time of the event loop's clock; `name` is for the log."""
+    """Runs items with `update`. `deadline` is a time of the event loop's clock; `name` is for the log.
+
+    `stopping` says whether the process ends.
+    """
 
     def __init__(
-        self, name: str, items: Sequence[Item], update: Update, begin_notes: Callable[[], Any], deadline: float | None
+        self,
+        name: str,
+        items: Sequence[Item],
+        update: Update,
+        begin_notes: Callable[[], Any],
+        deadline: float | None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._name = name
         self._items = items
         self._update = update
         self._begin_notes = begin_notes
         self._deadline = deadline
+        self._stopping = stopping
         self._stopped = asyncio.Event()
         self._pause: int | None = None
         # The first item of each record may begin, the lowest index first.
@@ -174,7 +187,10 @@ class BulkRun:
             return False
 
     def _goes_on(self) -> bool:
-        return bool(self._ready) and not self._stopped.is_set() and self._pause is None and not self._over()
+        return bool(self._ready) and not self._ends() and not self._over()
+
+    def _ends(self) -> bool:
+        return self._stopped.is_set() or self._pause is not None or self._stopping()
 
     def _over(self, seconds: float = 0.0) -> bool:
         return self._deadline is not None and asyncio.get_running_loop().time() + seconds >= self._deadline
@@ -184,9 +200,11 @@ class BulkRun:
         if self._over(pause):
             self._pause = pause
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await self._stopped.wait()
+        end = asyncio.get_running_loop().time() + pause
+        while not self._ends() and (left := end - asyncio.get_running_loop().time()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOKS_SECONDS)):
+                    await self._stopped.wait()
 
     async def _attempt(self, item: Item) -> int | None:
         """Runs one item. Returns the seconds of a pause if the item was not begun because of one."""
@@ -222,6 +240,8 @@ class BulkRun:
             cause = "An item failed, on which the bulk stops"
         elif self._pause is not None:
             cause = "The backend asked for a pause that outlasts the request's time"
+        elif self._stopping():
+            cause = "The gateway stops"
         else:
             cause = "The request's time was over"
         text = f"{cause}: this item was not begun, and nothing of it was sent."

@@ -162,7 +162,7 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
         rooms = context.rooms
         # No item begins in the time that a write leaves for its read-back: it could only end as unknown.
         deadline = call.for_write(asyncio.get_running_loop().time()).deadline
-        run = BulkRun(mutation, parsed, one, partial(rooms.begin_notes, call.request_id), deadline)
+        run = BulkRun(mutation, parsed, one, partial(rooms.begin_notes, call.request_id), deadline, rooms.stopping)
         await run.run(rooms.of(resource.api), rooms.at_once, stops=on_failure.value == _OnFailure.STOP.value)
         as_data, key = selects_errors(below), str(info.path.key)
         context.bulks[key] = Bulk(

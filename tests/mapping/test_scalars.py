@@ -30,7 +30,20 @@ def test_any_form_of_a_moment_is_answered_as_iso_8601_with_an_offset(text, momen
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "10:00", "2026-13-01", "/Date(x)/", "/Date(999999999999999)/", 0, None, True]
+    "text",
+    [
+        "",
+        "x",
+        "10:00",
+        "2026-13-01",
+        "/Date(x)/",
+        "/Date(999999999999999)/",
+        "2026-01-15T10:00:00+00:00:30",
+        "2026-01-15T10:00:00-02:00:30",
+        0,
+        None,
+        True,
+    ],
 )
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(ValueError, match="not a DateTime"):

@@ -128,7 +128,7 @@ async def served(
     transports: dict[str, httpx.AsyncBaseTransport] = {}
     async with contextlib.AsyncExitStack() as stack:
         if url:
-            variables = _pointed_at(url) | variables
+            variables = pointed_at(url) | variables
         elif wiring != "local":
             await fill(folder / "sandbox.db")
             sandbox = create_sandbox(parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'sandbox.db'}"}))
@@ -138,7 +138,7 @@ async def served(
                 transports = {api.name: httpx.ASGITransport(sandbox) for api in APIS}
             else:
                 url = await stack.enter_async_context(serving(sandbox))
-            variables = _pointed_at(url) | variables
+            variables = pointed_at(url) | variables
         settings = parse_settings(APIS, variables)
         backends = Backends(settings, transports=transports)
         app = create_app(settings, backends=backends, schema=schema_of(tuple(APIS)))
@@ -147,7 +147,7 @@ async def served(
         yield Served(app, await stack.enter_async_context(client), backends, stream)
 
 
-def _pointed_at(url: str) -> dict[str, str]:
+def pointed_at(url: str) -> dict[str, str]:
     return {
         f"GATEWAY_{api.name}_{name}".upper(): value for api in APIS for name, value in api.sandbox_settings(url).items()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.harness import serving
-from tests.updates.bulks import Served, served
+from tests.processes import program
+from tests.updates.bulks import Served, pointed_at, served
 
 COMPANY = "a0000000-0000-4000-8000-000000000001"
 UPDATE = """mutation($items: [UpdateCustomerItem!]!, $on: OnFailure! = CONTINUE) {
@@ -343,3 +345,35 @@ async def test_what_was_begun_ends_when_the_client_is_gone(tmp_path):
             [entries] = await gateway.entries("gone")
     assert [entry["outcome"] for entry in entries] == ["APPLIED"] * 6
     assert [entry["position"] for entry in entries] == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("told", "at_once"), [(["APPLIED"] * 2, 2), (["RATE_LIMITED"], 1)], ids=["in-flight", "in-a-pause"]
+)
+async def test_a_gateway_that_stops_begins_no_item_more(tmp_path, told, at_once):
+    """What is in flight ends, nobody waits for a pause, and the answer says what became of each item."""
+    backend, released = Backend(), asyncio.Event()
+    backend.waits_for = at_once
+
+    async def answer(_place: int) -> Response:
+        if at_once == 1:
+            return Response(status_code=429, headers={"retry-after": "20"})
+        await released.wait()
+        return Response(status_code=204)
+
+    backend.answer = answer
+    async with serving(backend.app) as url:
+        with program(tmp_path, **pointed_at(url), GATEWAY_BULK_CONCURRENCY=str(at_once)) as gateway:
+            body = {"query": UPDATE, "variables": {"items": items(*range(6))}}
+            async with httpx.AsyncClient(timeout=15) as client:
+                asking = asyncio.create_task(client.post(f"{gateway.url}/graphql", json=body))
+                await backend.together.wait()
+                gateway.process.send_signal(signal.SIGTERM)
+                while "Shutting down" not in gateway.output():
+                    await asyncio.sleep(0.01)
+                released.set()
+                payload = (await asking).json()["data"]["updateCustomers"]
+    assert reasons(payload) == [*told, *["NOT_BEGUN"] * (6 - at_once)]
+    assert {fault["retrySafe"] for result in payload["results"][at_once:] for fault in result["userErrors"]} == {True}
+    assert sorted(backend.places) == list(range(at_once))
+    assert gateway.process.returncode == 0

@@ -372,11 +372,12 @@ async def test_pages_go_on_and_cursors_belong_to_their_arguments(local_gateway):
         if not page["pageInfo"]["hasNextPage"]:
             break
     assert seen == [f"r{number}" for number in reversed(range(7))]
-    for given in ({"after": "nonsense"}, {"after": after, "record": CUSTOMER}):
+    for given in ({"after": "nonsense"}, {"after": ""}, {"after": after, "record": CUSTOMER}):
         error = await local_gateway.error(asked, {"first": 3, **given})
         assert error["extensions"]["reason"] == "CURSOR_INVALID"
     for first in (-1, 101):
         error = await local_gateway.error(asked, {"first": first})
         assert error["extensions"]["reason"] == "PAGE_SIZE_INVALID"
-    empty = (await local_gateway.execute(asked, {"first": 0}))["data"]["updates"]
-    assert empty["nodes"] == []
+    for record, follow in ((CUSTOMER, True), ("c0000000-0000-4000-8000-00000000ffff", False)):
+        empty = (await local_gateway.execute(asked, {"first": 0, "record": record}))["data"]["updates"]
+        assert (empty["nodes"], empty["pageInfo"]["hasNextPage"]) == ([], follow)
