@@ -182,25 +182,21 @@ class Journal:
         await self.store.try_writing()
 
     async def get(self, identifier: str) -> Entry | None:
-        return await self._one(self.statements.get, comparable(identifier))
+        return next(iter(await self._entries(self.statements.get, comparable(identifier))), None)
 
     async def by_claim(self, claim: str) -> Entry | None:
-        return await self._one(self.statements.by_claim, claim)
-
-    async def _one(self, text: str, value: str) -> Entry | None:
-        entry = None
-        for _ in range(2):
-            rows = await self.store.query(text, value)
-            entry = self._entry_of_row(rows[0]) if rows else None
-            if entry is None or entry.end is not None or entry.holder != self._holder or self.lives(entry.id):
-                break
-            # Its end was written between the query and its answer. The next query has it.
-        return entry
+        return next(iter(await self._entries(self.statements.by_claim, claim)), None)
 
     async def page(self, filters: dict[str, object], first: int) -> list[Entry]:
         """The newest first. `filters` are those of `EntryStatements.page`."""
-        rows = await self.store.query(self.statements.page(tuple(filters), first), *_values(filters))
-        return list(map(self._entry_of_row, rows))
+        return await self._entries(self.statements.page(tuple(filters), first), *_values(filters))
+
+    async def _entries(self, text: str, *values: object) -> list[Entry]:
+        # An end may be written, and forgotten here, while the query still reads what was there before it.
+        ends = dict(self._ends)
+        rows = await self.store.query(text, *values)
+        ends |= self._ends
+        return [self._entry_of_row(row, ends) for row in rows]
 
     async def total(self, filters: dict[str, object]) -> int:
         rows = await self.store.query(self.statements.total(tuple(filters)), *_values(filters))
@@ -223,9 +219,9 @@ class Journal:
         if self._hold is not None:
             await self._hold.release()
 
-    def _entry_of_row(self, row: Row) -> Entry:
+    def _entry_of_row(self, row: Row, ends: dict[str, End]) -> Entry:
         entry = entry_of(row)
-        end = self._ends.get(entry.id)
+        end = ends.get(entry.id)
         if end is None or (entry.end is not None and entry.end.outcome != Outcome.UNKNOWN):
             end = entry.end
         replayed = entry.replayed + self._replays[entry.id]
