@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLError, GraphQLSchema, ListValueNode, NullValueNode, VariableNode, VariableValues
+from graphql import GraphQLError, GraphQLSchema, VariableNode, VariableValues
 from graphql.execution import get_variable_values
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
 
 from app.errors import TOO_MANY_ITEMS, GatewayError, GatewayErrors
 from app.graphql.formatting import FieldError
 from app.graphql.lists import ITEMS
-from app.graphql.records import named_type
+from app.graphql.records import length_of, named_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class BulkFields:
         Items that are too many cost nothing more.
         """
         values = {key: _items(node) for key, node in self._fields(document, operation, variables).items()}
-        count = sum(_count(value, operation, variables) for value in values.values())
+        count = sum(length_of(value, operation, variables) for value in values.values())
         named = frozenset(value.name.value for value in values.values() if isinstance(value, VariableNode))
         if count <= self._most:
             return {}, variables, named
@@ -72,19 +72,6 @@ class BulkFields:
 
 def _items(field: FieldNode) -> Any:
     return next((item.value for item in field.arguments or () if item.name.value == ITEMS), None)
-
-
-def _count(value: Any, operation: Operation, variables: Mapping[str, Any]) -> int:
-    if isinstance(value, VariableNode):
-        name = value.name.value
-        if name in variables:
-            items = variables[name]
-            return len(items) if isinstance(items, list) else int(items is not None)
-        definitions = operation.node.variable_definitions or ()
-        value = next((item.default_value for item in definitions if item.variable.name.value == name), None)
-    if isinstance(value, ListValueNode):
-        return len(value.values)
-    return 0 if value is None or isinstance(value, NullValueNode) else 1
 
 
 def with_items(

@@ -13,6 +13,7 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLSchema,
     ListValueNode,
+    ObjectFieldNode,
     ObjectValueNode,
     VariableNode,
     get_nullable_type,
@@ -100,10 +101,10 @@ def refuse_long(
         name = node.name.value
         if name not in variables:
             default = definitions[name].default_value if name in definitions else None
-            is_long = default is not None and _default_is_long(default, limit, counted=counted)
-            return _error(place, limit) if is_long else None
-        type_ = type_from_ast(schema, definitions[name].type) if name in definitions else None
-        inner, emptied[name] = _without_long(variables[name], type_, limit, counted=counted)
+            inner = _long_literal(default, limit, counted=counted)
+        else:
+            type_ = type_from_ast(schema, definitions[name].type) if name in definitions else None
+            inner, emptied[name] = _without_long(variables[name], type_, limit, counted=counted)
         return None if inner is None else _error((*place, *inner), limit)
 
     for field in _root_fields(operation.selection_set, fragments, set()):
@@ -122,13 +123,18 @@ def _members(node: ListValueNode | ObjectValueNode) -> Sequence[Any]:
     return node.values if isinstance(node, ListValueNode) else node.fields
 
 
-def _default_is_long(node: Any, limit: int, *, counted: bool = True) -> bool:
+def _long_literal(node: Any, limit: int, *, counted: bool = True) -> Place | None:
+    """The first place in a variable's default that is too long."""
     if not isinstance(node, ListValueNode | ObjectValueNode):
-        return False
+        return None
     members = _members(node)
-    return (counted and len(members) > limit) or any(
-        _default_is_long(getattr(item, "value", item), limit) for item in members
-    )
+    if counted and len(members) > limit:
+        return ()
+    for index, member in enumerate(members):
+        step, value = (member.name.value, member.value) if isinstance(member, ObjectFieldNode) else (index, member)
+        if (inner := _long_literal(value, limit)) is not None:
+            return (step, *inner)
+    return None
 
 
 def _root_fields(
@@ -151,6 +157,9 @@ def _without_long(value: Any, type_: Any, limit: int, *, counted: bool = True) -
     Coercion reports an unknown member. `counted` False ignores the length of the value itself.
     """
     type_ = get_nullable_type(type_)
+    while is_list_type(type_) and not isinstance(value, list):
+        # One member stands for a list of one: https://spec.graphql.org/October2021/#sec-List.Input-Coercion
+        type_ = get_nullable_type(type_.of_type)
     if is_input_object_type(type_):
         if not isinstance(value, dict):
             return None, value

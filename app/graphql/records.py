@@ -8,8 +8,11 @@ from graphql import (
     GraphQLError,
     GraphQLObjectType,
     GraphQLSchema,
+    ListValueNode,
     NamedTypeNode,
+    NullValueNode,
     TypeNode,
+    Undefined,
     VariableNode,
     VariableValues,
     value_from_ast,
@@ -68,18 +71,39 @@ class Records:
         except GraphQLError:  # a condition's variable is null, which is refused where variables are read
             return 0
         groups = [fields[0].node for fields in collected.grouped_field_set.values()]
-        return sum(self._requested(field, variables, values) for field in groups if field.name.value in self._counted)
+        return sum(
+            self._requested(field, operation, variables, values)
+            for field in groups
+            if field.name.value in self._counted
+        )
 
-    def _requested(self, node: FieldNode, variables: VariableValues, values: Mapping[str, Any]) -> int:
+    def _requested(
+        self, node: FieldNode, operation: Operation, variables: VariableValues, values: Mapping[str, Any]
+    ) -> int:
         name = "representations" if node.name.value == _ENTITIES else "first"
         argument = self._root.fields[node.name.value].args[name]
         value = next((item.value for item in node.arguments or () if item.name.value == name), None)
         if name == "representations":
-            listed = values.get(value.name.value) if isinstance(value, VariableNode) else getattr(value, "values", None)
-            return len(listed) if isinstance(listed, list | tuple) else 1
-        first = argument.default_value if value is None else value_from_ast(value, argument.type, variables.coerced)
+            return length_of(value, operation, values)
+        first = Undefined if value is None else value_from_ast(value, argument.type, variables.coerced)
+        if first is Undefined:  # neither the document nor the request says it
+            first = argument.default_value
         # Its field refuses a page of another size, and reads nothing.
         return first if isinstance(first, int) and 0 <= first <= self._max_page else 0
+
+
+def length_of(value: Any, operation: Operation, variables: Mapping[str, Any]) -> int:
+    """How many members an argument's list has: of the request's variable, or of the document."""
+    if isinstance(value, VariableNode):
+        name = value.name.value
+        if name in variables:
+            items = variables[name]
+            return len(items) if isinstance(items, list | tuple) else int(items is not None)
+        definitions = operation.node.variable_definitions or ()
+        value = next((item.default_value for item in definitions if item.variable.name.value == name), None)
+    if isinstance(value, ListValueNode):
+        return len(value.values)
+    return 0 if value is None or isinstance(value, NullValueNode) else 1
 
 
 def named_type(type_: TypeNode) -> str:

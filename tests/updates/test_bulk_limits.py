@@ -126,6 +126,9 @@ async def test_a_list_of_an_item_that_is_too_long_refuses_the_whole(local, place
     told = await refused(local, query, variables)
     assert told["reason"] == "LIST_TOO_LONG"
     assert told["input"] == {"path": ["items", place, "input", "bankAccounts"]}
+    if written == "variable":  # one item stands for a list of one
+        told = await refused(local, UPDATE, {"items": given[place]})
+        assert (told["reason"], told["input"]) == ("LIST_TOO_LONG", {"path": ["items", "input", "bankAccounts"]})
 
 
 async def test_a_key_that_two_items_have_refuses_the_whole(local):

@@ -268,6 +268,12 @@ async def test_records_of_a_request_are_counted_together(wired):
     literal = 'b: suppliers(companyId: "%s", first: 51) { nodes { id } }' % A  # noqa: UP031
     error = await wired.error(f"{{ {twenty} {literal} }}")
     assert error["extensions"]["reason"] == "TOO_MANY_RECORDS"
+    # What the request leaves out counts as what it gets instead: the field's default, or the variable's.
+    unsaid = " ".join(f'a{number}: suppliers(companyId: "{A}", first: $n) {{ nodes {{ id }} }}' for number in range(21))
+    listed = ",".join('{ __typename: "Customer", id: "%s" }' % UNKNOWN for _ in range(101))  # noqa: UP031
+    ten = " ".join(f"e{number}: _entities(representations: $r) {{ __typename }}" for number in range(10))
+    for query in (f"query($n: Int) {{ {unsaid} }}", f"query($r: [_Any!]! = [{listed}]) {{ {ten} }}"):
+        assert (await wired.error(query))["extensions"]["reason"] == "TOO_MANY_RECORDS"
     # A merged field is one list; a size that its field refuses reads nothing.
     merged = " ".join([f'customers(companyId: "{A}", first: 100) {{ nodes {{ id }} }}'] * 11)
     assert "errors" not in await wired.execute(f"{{ {merged} }}")
