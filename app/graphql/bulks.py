@@ -45,9 +45,7 @@ class BulkFields:
         named = frozenset(value.name.value for value in values.values() if isinstance(value, VariableNode))
         if count <= self._most:
             return {}, variables, named
-        text = (
-            f"A request has at most {self._most} items in all its bulk fields; this one has {count}. Nothing was sent."
-        )
+        text = f"A request has at most {self._most} items in all its bulk fields; this one has {count}. None was sent."
         emptied = {
             name: [] if name in named and isinstance(value, list) else value for name, value in variables.items()
         }
