@@ -15,7 +15,8 @@ from tests.harness import WAYS, WIRINGS, Gateway
 from tests.harness import gateway as open_gateway
 
 # A machine that stands still for a second says nothing about the code: no test is timed, a generated one neither.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The longer proofs draw more.
+settings.register_profile("untimed", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 

@@ -330,6 +330,7 @@ async def test_the_keys_of_the_issuer_are_fetched(tmp_path: Path, monkeypatch: p
     assert (await found_in(given, issuer=issuer))["callers"].state == "ok"
 
 
+@pytest.mark.slow
 def test_traces_without_what_exports_them_are_named(tmp_path: Path):
     """The extra is not installed: a Python that finds nothing of OpenTelemetry."""
     program = """

@@ -106,11 +106,13 @@ def test_a_transcript_is_what_the_gateway_answers(local, command, answer):
     check(command, answer, local.url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "answer"), TRANSCRIPTS)
 def test_a_transcript_is_the_same_over_the_sandbox(over_the_sandbox, command, answer):
     check(command, answer, over_the_sandbox.url)
 
 
+@pytest.mark.slow
 def test_the_sandbox_prints_the_settings_that_the_readme_shows(over_the_sandbox):
     printed = dict(EXPORT.findall(over_the_sandbox.sandbox.output()))
     assert printed == over_the_sandbox.settings
@@ -212,7 +214,7 @@ def headings(page):
     return {re.sub(r"[^\w -]", "", title.casefold()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])
+@pytest.mark.parametrize("wiring", ["local", pytest.param("over_the_sandbox", marks=pytest.mark.slow)])
 def test_the_operations_of_the_pages_are_answered_as_they_show(tmp_path_factory, wiring):
     """Each as it stands there, in the pages' order; one without a document repeats the one before.
 
@@ -250,7 +252,7 @@ def test_the_readme_is_short_and_leads_to_every_page():
         assert f"| [{page.stem}](.github/docs/{page.name}) |" in text
 
 
-@pytest.mark.parametrize("wiring", ["local", "over_the_sandbox"])
+@pytest.mark.parametrize("wiring", ["local", pytest.param("over_the_sandbox", marks=pytest.mark.slow)])
 def test_a_forms_whole_way_is_the_readmes(request, wiring):
     """Find the company, find the supplier, read it, offer the codes, change it: each id and code from the step before."""
     started = request.getfixturevalue(wiring)

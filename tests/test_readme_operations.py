@@ -83,6 +83,7 @@ def test_the_settings_of_signed_tokens_go_together():
 VARYING = {"time", "duration_ms", "backend_ms"}
 
 
+@pytest.mark.slow
 def test_the_log_line_is_one_that_is_written(tmp_path):
     shown = json.loads(marked("log"))
     rest = dict(EXPORT.findall(marked("gateway")))
@@ -132,6 +133,7 @@ def test_the_check_says_what_the_readme_shows(tmp_path, sandboxed):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_undocumented_answer_is_listed_as_the_readme_shows(tmp_path, sandboxed):
     _, arguments, answer = transcript("undocumented")
     with program(tmp_path, **sandboxed) as gateway:
@@ -217,6 +219,7 @@ class Collector:
                 yield from (SimpleNamespace(service=service, span=span) for span in scope.spans)
 
 
+@pytest.mark.slow
 async def test_one_trace_over_two_programs_reaches_the_endpoint_of_the_variables(tmp_path):
     """As started by hand: the gateway and the sandbox export for themselves, under the caller's trace id."""
     import asyncio

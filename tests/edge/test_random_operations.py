@@ -102,7 +102,7 @@ def run(examples: int, folder: Path) -> None:
 
 
 def test_random_operations_surprise_nobody(tmp_path):
-    run(40, tmp_path)
+    run(20, tmp_path)
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(representations=st.lists(JSON, max_size=5))
 async def test_no_representation_breaks_its_neighbours(representations):
     last = [{"__typename": "Note", "id": FIRST}]

@@ -61,6 +61,7 @@ async def test_every_worker_is_told_and_none_ends(tmp_path: Path):
         assert workers[1] in after
 
 
+@pytest.mark.slow
 async def test_every_worker_reads_the_callers_tokens_again(tmp_path: Path):
     def entry(token: str) -> str:
         return f"{token}:{hashlib.sha256(token.encode()).hexdigest()}\n"

@@ -375,7 +375,7 @@ def read_of(resource, document):
     return decode_json(encode_json(shape))
 
 
-@pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [60, pytest.param(2000, marks=pytest.mark.slow)])
 def test_a_record_that_was_read_and_sent_back_is_the_record(examples):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(DRAWN)
