@@ -49,15 +49,20 @@ _DIALECT = sqlite_dialect(paramstyle="qmark")
 _BUSY_TIMEOUT = 5.0  # seconds of waiting inside SQLite, which is unfair
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect_reader(path: Path, mode: str = "rw") -> sqlite3.Connection:
     """A connection in autocommit mode: every BEGIN is ours. `mode` rwc creates the file, rw never does.
 
     One thread at a time uses it, and another one closes it.
     """
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"{path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = _connect_reader(path, mode)
     try:
+        # A file that was cut off is in another mode, and a reader would wait for all others to leave it.
         patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
         connection.execute("PRAGMA synchronous=FULL")
     except BaseException:
@@ -242,7 +247,7 @@ class SqliteStore:
     def _in_reader(self, query: Callable[[sqlite3.Connection], T]) -> T:
         reader: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if reader is None:
-            reader = self._local.connection = _connect(self._path, "rw")
+            reader = self._local.connection = _connect_reader(self._path)
             self._reading.append(reader)
             reader.execute("PRAGMA query_only=ON")
         return query(reader)

@@ -69,7 +69,7 @@ WRITE = frozenset({"customers:write", "suppliers:write", "booking-customers:writ
 SCOPES = st.sampled_from([None, None, None, frozenset(), WRITE, frozenset({"customers:read", "suppliers:read"})])
 VENDORS_ASKED = st.tuples(operations(VENDORS._schema), SCRIPTS, SCOPES)
 NOTES_ASKED = operations(NOTES._schema)
-FEW, MANY = 40, 2000
+FEW, MANY = 60, 2000
 
 
 def compare(asked: Any, runs: Callable[[Any, bool], Coroutine[Any, Any, Any]], schema: Any, examples: int) -> None:
