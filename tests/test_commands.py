@@ -148,6 +148,7 @@ def test_sigterm_ends_it_in_order(tmp_path, command):
         assert started.process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_several_workers_serve_one_store(tmp_path):
     with program(tmp_path, GATEWAY_WORKERS="2") as gateway:
         answer = httpx.post(f"{gateway.url}/graphql", json={"query": "{ __typename }"})

@@ -56,6 +56,7 @@ def test_the_one_command_makes_a_token_that_works(tmp_path):
         assert httpx.post(f"{gateway.url}/graphql", json=asked).status_code == 401
 
 
+@pytest.mark.slow
 def test_a_token_is_rotated_as_the_page_says_without_a_restart(tmp_path):
     ((name, file),) = EXPORT.findall(marked("callers: file"))
     old, new = "token-of-the-shop", "another-token-of-the-shop"
@@ -152,6 +153,7 @@ def told(name):
     return {"query": document, "variables": json.loads(variables)}, json.loads(answer)
 
 
+@pytest.mark.slow
 def test_the_journal_tells_what_its_page_shows(tmp_path):
     changing, replayed = told("journal: key")
     asking, entries = told("journal: updates")

@@ -187,6 +187,7 @@ async def test_after_a_kill_nothing_is_forgotten_and_nothing_is_sent_again(tmp_p
         assert app.puts == puts
 
 
+@pytest.mark.slow
 async def test_a_kill_during_closing_leaves_the_closing_to_the_next(tmp_path):
     async with sandbox(tmp_path) as (app, settings):
         app.when = "before it is answered"
@@ -201,6 +202,7 @@ async def test_a_kill_during_closing_leaves_the_closing_to_the_next(tmp_path):
         assert app.puts == 1
 
 
+@pytest.mark.slow
 async def test_a_kill_during_a_purge_leaves_whole_entries_and_the_rest_to_the_next(tmp_path):
     url = f"sqlite:///{tmp_path}/journal.db"
     store = await open_store(url, [THINGS], ())

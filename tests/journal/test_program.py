@@ -96,6 +96,7 @@ def test_without_a_store_there_is_nothing_to_print_and_nothing_is_made(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_opened_ends_the_start_only_where_the_journal_is_asked_for(tmp_path):
     rest = {
         "GATEWAY_BASECONE_MODE": "rest",
@@ -111,6 +112,7 @@ def test_a_store_that_cannot_be_opened_ends_the_start_only_where_the_journal_is_
     assert "no journal is kept" in gateway.output()
 
 
+@pytest.mark.slow
 def test_a_caller_that_has_gone_is_noted(tmp_path, listed):
     """Its connection is closed as soon as the request is sent: the update is made, and nobody hears of it."""
     body = json.dumps(UPDATE).encode()

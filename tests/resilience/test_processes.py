@@ -164,7 +164,11 @@ async def test_a_thousand_concurrent_updates_of_one_record_over_four_gateways(
 
 
 @pytest.fixture(
-    params=[pytest.param("backend with two workers", marks=SLOW), "SQLite", pytest.param("PostgreSQL", marks=SLOW)]
+    params=[
+        pytest.param("backend with two workers", marks=SLOW),
+        pytest.param("SQLite", marks=SLOW),
+        pytest.param("PostgreSQL", marks=SLOW),
+    ]
 )
 def hanging(request: pytest.FixtureRequest) -> tuple[str, str | None]:
     """What hangs, and the store's URL where it is not the usual one."""

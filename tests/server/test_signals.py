@@ -125,6 +125,7 @@ async def test_a_shutdown_is_announced_for_a_while(tmp_path: Path):
             assert time.monotonic() - begun >= 2
 
 
+@pytest.mark.slow
 async def test_a_second_signal_ends_the_announcement(tmp_path: Path):
     with program(tmp_path, GATEWAY_SHUTDOWN_DELAY_SECONDS="3600") as gateway:
         async with httpx.AsyncClient() as client:

@@ -15,6 +15,8 @@ from tests.upstream.test_faults import *  # noqa: F403 - the same tests
 from tests.upstream.test_headers import *  # noqa: F403 - the same tests
 from tests.upstream.test_upstream import *  # noqa: F403 - the same tests
 
+pytestmark = pytest.mark.slow
+
 # h11 tells no status of a head that it refuses, and bounds interim responses by the call's time alone.
 WITHOUT_STATUS = {
     "content-length that is no number",
