@@ -141,7 +141,7 @@ def test_every_help_text_spells_names_as_they_are(capsys):
     assert names == {"GraphQL", "REST", "JSON", "TypeScript"}
 
 
-@pytest.mark.parametrize("command", [(), ("sandbox",)], ids=["serve", "sandbox"])
+@pytest.mark.parametrize("command", [(), pytest.param(("sandbox",), marks=pytest.mark.slow)], ids=["serve", "sandbox"])
 def test_sigterm_ends_it_in_order(tmp_path, command):
     with program(tmp_path, *command) as started:
         started.process.send_signal(signal.SIGTERM)
@@ -182,6 +182,7 @@ def test_every_setting_is_described():
     assert all(field.description for _, field in fields())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("127.0.0.1:80", 200), ("rebound.example", 421)])
 def test_an_open_gateway_answers_for_this_machines_names_alone(tmp_path_factory, host, status):
     """A page that lets its own name point to loopback reaches nothing."""

@@ -59,6 +59,7 @@ def contains(read, sent):
     return read == sent
 
 
+@pytest.mark.slow
 def test_the_pages_bodies_update_the_first_content_and_survive_a_kill(tmp_path):
     updated = {}
     with program(tmp_path) as gateway:

@@ -31,7 +31,9 @@ async def says(gateway: Program, text: str, times: int = 1) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("command", [(), ("sandbox",)], ids=["gateway", "sandbox"])
+@pytest.mark.parametrize(
+    "command", [(), pytest.param(("sandbox",), marks=pytest.mark.slow)], ids=["gateway", "sandbox"]
+)
 async def test_sighup_never_ends_the_process(command: tuple[str, ...], tmp_path: Path):
     with program(tmp_path, *command) as server:
         server.process.send_signal(signal.SIGHUP)
@@ -108,6 +110,7 @@ async def test_the_hook_is_called_and_may_fail(caplog):
     assert "everything stays as it was" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_shutdown_is_announced_for_a_while(tmp_path: Path):
     """New connections are taken, requests are answered, and only `/health/ready` says it."""
     async with httpx.AsyncClient() as client:

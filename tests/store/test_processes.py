@@ -53,6 +53,7 @@ async def together(what, url, count):
         return answers
 
 
+@pytest.mark.slow
 async def test_racing_processes_seed_once(url):
     answers = await together("start", url, 4)
     [seeders] = {tuple(seeders) for _, seeders in answers}

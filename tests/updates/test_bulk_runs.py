@@ -348,7 +348,9 @@ async def test_what_was_begun_ends_when_the_client_is_gone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "at_once"), [(["APPLIED"] * 2, 2), (["RATE_LIMITED"], 1)], ids=["in-flight", "in-a-pause"]
+    ("told", "at_once"),
+    [(["APPLIED"] * 2, 2), pytest.param(["RATE_LIMITED"], 1, marks=pytest.mark.slow)],
+    ids=["in-flight", "in-a-pause"],
 )
 async def test_a_gateway_that_stops_begins_no_item_more(tmp_path, told, at_once):
     """What is in flight ends, nobody waits for a pause, and the answer says what became of each item."""
