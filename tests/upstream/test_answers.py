@@ -211,7 +211,7 @@ def test_what_is_only_said_stays(text):
     "trace",
     [
         "at lambda_method(Closure , Object )",
-        "at Object.<anonymous> (/work/main.js:7:3) at Module._compile (node:internal:1)",
+        "at Object.<anonymous> (/srv/main.js:7:3) at Module._compile (node:internal:1)",
         'Traceback (most recent call last): File "/srv/x.py", line 3, in f',
     ],
 )
