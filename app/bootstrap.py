@@ -34,7 +34,7 @@ from app.graphql.catalogue import all_rows
 from app.graphql.persisted import ManifestError
 from app.graphql.schema import Schema, build_schema
 from app.journal.journal import Journal
-from app.journal.keeping import Keeper
+from app.journal.keeper import Keeper
 from app.readiness import Readiness
 from app.store.engine import SqlStore, open_store
 from app.store.records import StoreUnavailableError

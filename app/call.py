@@ -37,7 +37,7 @@ class Recording(Protocol):
 
 
 @dataclass(slots=True)
-class Call:
+class CallContext:
     """The part of a request that travels to the backends.
 
     `credentials` holds, by API name, the caller's own backend headers (`{"basecone": {"authorization": "Basic …"}}`);

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from urllib.parse import urlsplit
 
 from app.bootstrap import create_app, entrance_of, limits_of
-from app.call import Call
+from app.call import CallContext
 from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.errors import Code, GatewayError, GatewayErrors
@@ -24,7 +24,7 @@ from app.server.listening import ServerError, bound_socket
 from app.store.engine import look_at, open_store
 from app.store.records import StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, as_row, as_sample, listed
-from app.upstream.exchange import Request
+from app.upstream.messages import BackendRequest
 from app.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from app.apis.api import Api
     from app.store.records import Record
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +60,13 @@ class Finding:
 class _Watched(Upstream):
     """Remembers the last answer, and how far its server's clock was ahead."""
 
-    answer: Answer | None = None
+    response: BackendResponse | None = None
     skew: float | None = None
 
-    def answered(self, answer: Answer, call: Call) -> bool:
-        self.answer = answer
-        self.skew = _skew(answer.headers, time.time())
-        return super().answered(answer, call)
+    def answered(self, response: BackendResponse, call: CallContext) -> bool:
+        self.response = response
+        self.skew = _skew(response.headers, time.time())
+        return super().answered(response, call)
 
 
 def _skew(headers: Mapping[str, str], now: float) -> float | None:
@@ -151,35 +151,35 @@ async def _backend(
 
 
 async def _probed(api: Api, backend: Any, upstream: _Watched) -> Finding:
-    call = Call("check")
+    call = CallContext("check")
     try:
         if not backend.credentials.complete:
-            await upstream.send(Request("GET", "/"), call)
+            await upstream.send(BackendRequest("GET", "/"), call)
             text = "reachable; the gateway has no complete credentials of its own, so that callers must bring theirs"
             return Finding(api.name, "warning", text)
         # The read finds nothing, and changes nothing.
         await backend.read(api.resources[0], _NOBODY, {}, call=call)
     except (GatewayError, GatewayErrors) as error:
         first = error.errors[0] if isinstance(error, GatewayErrors) else error
-        return _failure(api, first, upstream.answer)
-    if upstream.answer is None or not api.recognises(upstream.answer):
+        return _failure(api, first, upstream.response)
+    if upstream.response is None or not api.recognises(upstream.response):
         return Finding(api.name, "failed", f"what answers there is not {api.title}", _named(api, ("url",)))
     return Finding(api.name, "ok", "reachable, credentials accepted")
 
 
 async def _rights(api: Api, backend: Any) -> Finding:
-    rights = await rights_of(api, backend, Call("check"))
+    rights = await rights_of(api, backend, CallContext("check"))
     return Finding(f"{api.name} rights", "ok" if rights.complete else "warning", str(rights))
 
 
-def _failure(api: Api, error: GatewayError, answer: Answer | None) -> Finding:
+def _failure(api: Api, error: GatewayError, response: BackendResponse | None) -> Finding:
     reason = error.row.reason
     code = error.backend.code if error.backend is not None else None
     text = f"{error.message} ({reason})" if error.detail is None else f"{error.message} ({reason}: {error.detail})"
     blamed = api.blame.get(f"{reason}:{code}") or api.blame.get(reason)
     if blamed is None and error.row.code is Code.FORBIDDEN:
         return Finding(api.name, "warning", f"reachable, credentials accepted, but the read is not allowed: {text}")
-    if answer is not None and not api.recognises(answer) and error.row.code is not Code.UNAUTHENTICATED:
+    if response is not None and not api.recognises(response) and error.row.code is not Code.UNAUTHENTICATED:
         return Finding(api.name, "failed", f"what answers there is not {api.title}: {text}", _named(api, ("url",)))
     return Finding(api.name, "failed", text, _named(api, blamed or ("url",)))
 

@@ -179,10 +179,10 @@ def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems:
         return model.model_validate(values)
     except ValidationError as error:
         wrong = set()
-        for fault in error.errors(include_input=False, include_url=False, include_context=False):
-            name = "_".join(str(part) for part in fault["loc"][:1])
+        for problem in error.errors(include_input=False, include_url=False, include_context=False):
+            name = "_".join(str(part) for part in problem["loc"][:1])
             wrong.add(name)
-            problems.append(f"{prefix}{name.upper() or '*'}: {in_words(fault)}")
+            problems.append(f"{prefix}{name.upper() or '*'}: {in_words(problem)}")
         rest = {name: value for name, value in values.items() if name not in wrong}
         return _validated(model, prefix, rest, []) if len(rest) < len(values) else model.model_construct()
 

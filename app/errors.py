@@ -80,7 +80,7 @@ class DocumentedError:
 
 
 @dataclass(frozen=True, slots=True)
-class BackendAnswer:
+class BackendDetails:
     """A backend's answer, as a client may see it. It has only the name when the backend could not be reached."""
 
     name: str
@@ -119,7 +119,7 @@ class GatewayError(Exception):
         row: DocumentedError,
         message: str | None = None,
         *,
-        backend: BackendAnswer | None = None,
+        backend: BackendDetails | None = None,
         input_path: Sequence[str | int] | None = None,
         outcome: Outcome | None = None,
         retry_after: int | None = None,
@@ -206,7 +206,7 @@ class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
 def each(failure: BaseException, change: Callable[[GatewayError], GatewayError]) -> BaseException:
     """Applies a change to every error of an exception; any other exception stays as it is."""
     if isinstance(failure, GatewayErrors):
-        return GatewayErrors([change(fault) for fault in failure.errors])
+        return GatewayErrors([change(error) for error in failure.errors])
     return change(failure) if isinstance(failure, GatewayError) else failure
 
 
@@ -217,8 +217,8 @@ def refusal(
     message = text if text and (row.any_text or row.text is None) else row.text
     assert row.backend is not None
     assert row.http_status is not None
-    answer = BackendAnswer(row.backend, row.http_status, row.vendor_code, message)
-    return GatewayError(row, message, backend=answer, input_path=input_path)
+    response = BackendDetails(row.backend, row.http_status, row.vendor_code, message)
+    return GatewayError(row, message, backend=response, input_path=input_path)
 
 
 def _own(

@@ -98,7 +98,7 @@ def _table(rows: list[list[str]]) -> Iterator[str]:
 
 def _members(entry: Entry) -> dict[str, Any]:
     intent, end = entry.intent, entry.end
-    fault = end.faults[0] if end is not None and end.faults else None
+    error = end.errors[0] if end is not None and end.errors else None
     return {
         "begun": entry.begun.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "ended": None if entry.ended is None else entry.ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -106,8 +106,8 @@ def _members(entry: Entry) -> dict[str, Any]:
         "mutation": intent.mutation,
         "record": intent.record_id,
         "sentFields": intent.sent_fields,
-        "code": None if fault is None else fault.code,
-        "reason": None if fault is None else fault.reason,
+        "code": None if error is None else error.code,
+        "reason": None if error is None else error.reason,
         "backend": intent.backend,
         "backendStatus": None if end is None else end.status,
         "readBack": None if end is None else end.read_back,

@@ -13,7 +13,7 @@ from app.updates.listing import ListRequest, id_of
 
 if TYPE_CHECKING:
     from app.apis.api import Api
-    from app.call import Call
+    from app.call import CallContext
     from app.updates.listing import Listing
     from app.updates.resource import Backend, Resource
 
@@ -46,7 +46,7 @@ class Rights:
         return "; ".join([*parts, "only an update tells of writing"])
 
 
-async def rights_of(api: Api, backend: Backend, call: Call) -> Rights:
+async def rights_of(api: Api, backend: Backend, call: CallContext) -> Rights:
     """Requests the beginning of each list, and one record of it. A list's ids serve the lists after it."""
     rights, ids = Rights(), dict[str, list[str]]()
     for listing in api.roots.listings:
@@ -61,7 +61,7 @@ async def rights_of(api: Api, backend: Backend, call: Call) -> Rights:
 
 
 async def _shown(
-    listing: Listing, ids: dict[str, list[str]], backend: Backend, call: Call, rights: Rights, *, tries: int
+    listing: Listing, ids: dict[str, list[str]], backend: Backend, call: CallContext, rights: Rights, *, tries: int
 ) -> list[str]:
     """The ids of the first records of the list, for the first combination of arguments that shows any."""
     names = [item.name for item in listing.arguments if _is_required(item)]
@@ -85,7 +85,7 @@ async def _shown(
     return shown
 
 
-async def _read(resource: Resource, shown: list[str], backend: Backend, call: Call, rights: Rights) -> None:
+async def _read(resource: Resource, shown: list[str], backend: Backend, call: CallContext, rights: Rights) -> None:
     record = None
     try:
         if shown:

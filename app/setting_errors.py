@@ -21,9 +21,9 @@ _LENGTH = re.compile(r"Value should (have at (?:least|most) \d+) items .*")
 _CLOSE = 0.75
 
 
-def in_words(fault: ErrorDetails) -> str:
+def in_words(error: ErrorDetails) -> str:
     """Never the value."""
-    words = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    words = _WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     words = _LENGTH.sub(r"must \1 characters", words)
     return words.replace("Input should be", "must be").replace("Input should", "must").replace("String should", "must")
 

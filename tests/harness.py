@@ -22,12 +22,12 @@ from uvicorn.server import ServerState
 from app.apis import APIS
 from app.apis.api import Api
 from app.bootstrap import Backends, create_sandbox, open_store_for
-from app.call import Call
+from app.call import CallContext
 from app.config import Settings, parse_settings
 from app.errors import Code, Outcome
-from app.graphql.compiled import Way
+from app.graphql.compiled import Execution
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import Schema, build_schema
 from app.json_codec import JsonNumber
 from app.server.bounds import Config
@@ -35,7 +35,7 @@ from app.store.engine import SqlStore
 from tests.switch import COMPILED
 
 # How the operations of this process were run; none where they were refused before.
-WAYS: Counter[Way | None] = Counter()
+WAYS: Counter[Execution | None] = Counter()
 WIRINGS = ("local", "sandbox-in-process", "sandbox-over-socket")
 MEMBERS = {
     "code",
@@ -79,9 +79,9 @@ class Recorder(httpx.AsyncBaseTransport):
     """Passes requests on and remembers them: what left the gateway."""
 
     inner: httpx.AsyncBaseTransport
-    requests: list[httpx.Request] = field(default_factory=list)
+    requests: list[httpx.GraphQLRequest] = field(default_factory=list)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx.GraphQLRequest) -> httpx.Response:
         self.requests.append(request)
         return await self.inner.handle_async_request(request)
 
@@ -115,10 +115,10 @@ class Gateway:
     ) -> dict[str, Any]:
         """The answer's body. Variables go through JSON, as over HTTP. `caller` are members of the context."""
         given = _decode(msgspec.json.encode(variables or {}, enc_hook=str))
-        call = Call(request_id, credentials or {}, simulate=simulate, idempotency_key=key)
+        call = CallContext(request_id, credentials or {}, simulate=simulate, idempotency_key=key)
         context = Context(call, self.backends.by_name, recorder=self.backends.recorder, **caller)
-        result = await self.engine.execute(Request(query, given), context)
-        WAYS[result.way] += 1
+        result = await self.engine.execute(GraphQLRequest(query, given), context)
+        WAYS[result.execution] += 1
         body = result.body()
         for error in body.get("errors", ()):
             check_error(error)

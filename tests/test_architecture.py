@@ -31,7 +31,7 @@ ALLOWED = {
     "app.telemetry": {"app.telemetry", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.store"},
     "app.apis": {"app.apis", "app.settings", "app.errors", "app.call", "app.notes", "app.redaction", "app.json_codec", "app.mapping", "app.updates", "app.sandbox", "app.store.records", "app.upstream"},
     "app.graphql": {"app.settings", "app.graphql", "app.journal", "app.store.entry_table", "app.json_codec", "app.apis", "app.updates", "app.errors", "app.call", "app.notes", "app.mapping"},
-    "app.edge": {"app.settings", "app.edge", "app.updates", "app.graphql", "app.apis", "app.errors", "app.call", "app.json_codec", "app.upstream", "app.telemetry", "app.server.exchange"},
+    "app.edge": {"app.settings", "app.edge", "app.updates", "app.graphql", "app.apis", "app.errors", "app.call", "app.json_codec", "app.upstream", "app.telemetry", "app.server.direct"},
     "app.server": {"app.server"},
     "app.apply": {"app.apply", "app.graphql.bulk_documents", "app.json_codec"},
 }  # fmt: skip

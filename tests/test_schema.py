@@ -15,11 +15,11 @@ from graphql import (
 )
 
 from app.apis import APIS
-from app.call import Call
+from app.call import CallContext
 from app.errors import Code
 from app.graphql.catalogue import all_rows
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import build_schema as build
 from app.graphql.schema import print_sdl
 from tests.switch import COMPILED
@@ -29,7 +29,9 @@ GRAPHQL = SCHEMA._schema
 
 
 async def answer(query: str) -> dict:
-    result = await Engine(SCHEMA, compiled=COMPILED).execute(Request(query), Context(Call("request-1"), {}))
+    result = await Engine(SCHEMA, compiled=COMPILED).execute(
+        GraphQLRequest(query), Context(CallContext("request-1"), {})
+    )
     assert result.errors == []
     assert result.data is not None
     return result.data

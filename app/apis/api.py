@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.upstream.answers import code_member, parsed
+from app.upstream.responses import code_member, parsed
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.store.records import Collection, Record, Store
     from app.updates.resource import Resource
     from app.updates.roots import Roots
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
     from app.upstream.upstream import Upstream
 
 
@@ -89,7 +89,9 @@ class Api:
     sandbox: Callable[[Any, Store], Sequence[Route]]
     sandbox_credentials: Callable[[str], Mapping[str, str]]
     resources: Sequence[Resource] = ()
-    recognises: Callable[[Answer], bool] = lambda answer: code_member(parsed(answer.body), "code") is not None
+    recognises: Callable[[BackendResponse], bool] = lambda response: (
+        code_member(parsed(response.body), "code") is not None
+    )
     blame: Mapping[str, Sequence[str]] = field(default_factory=dict)
     examples: Sequence[Example] = ()
     sandbox_path: str = ""

@@ -80,7 +80,7 @@ def read_rows(path: Path, bulks: Bulks, mutation: str | None) -> list[Row]:
             problems.append(row)
         else:
             rows.append(row)
-            problems += _faults(row, bulks[row.mutation])
+            problems += _errors(row, bulks[row.mutation])
         if len(problems) > _MOST_PROBLEMS:
             raise FileError(*problems[:_MOST_PROBLEMS], "… and more: the rest of the file was not looked at")
     if problems or not rows:
@@ -93,14 +93,14 @@ def _no_mutation(name: object, bulks: Bulks) -> str:
     return f"{name} is no mutation; there are {names}" if name else f"is missing; name it, or use --mutation: {names}"
 
 
-def _faults(row: Row, bulk: Bulk) -> Iterator[str]:
-    faults: list[str] = []
+def _errors(row: Row, bulk: Bulk) -> Iterator[str]:
+    errors: list[str] = []
 
     def collect(error: GraphQLError, path: list[str | int]) -> None:
-        faults.append(f"line {row.line}, {'.'.join(map(str, path)) or 'row'}: {error.message[:_LONGEST_MESSAGE]}")
+        errors.append(f"line {row.line}, {'.'.join(map(str, path)) or 'row'}: {error.message[:_LONGEST_MESSAGE]}")
 
     validate_input_value(row.item, bulk.item, collect)
-    yield from faults
+    yield from errors
     if KEY in row.item:
         yield f"line {row.line}, {KEY}: this command makes the keys itself"
     try:

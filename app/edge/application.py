@@ -24,12 +24,12 @@ from app.edge.settings import EdgeSettings
 from app.graphql.bulk_documents import bulks
 from app.graphql.execution import Engine
 from app.graphql.persisted import PersistedDocuments, digest, read_trusted
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     METHOD_NOT_ALLOWED,
     PATH_NOT_FOUND,
     REQUEST_MALFORMED,
     SCOPE_MISSING,
-    RefusedRequestError,
+    RequestError,
 )
 from app.graphql.schema import Schema, build_schema
 
@@ -174,20 +174,18 @@ class _Application(Starlette):
 
 
 def _for_callers(
-    answer: Callable[[Request], Awaitable[Response]], authenticator: Authenticator
+    response: Callable[[Request], Awaitable[Response]], authenticator: Authenticator
 ) -> Callable[[Request], Awaitable[Response]]:
     async def checked(request: Request) -> Response:
         identifier = request.scope["state"]["request_id"]
         try:
             caller = await authenticator.caller(request.headers.getlist(AUTHORIZATION))
-        except RefusedRequestError as refusal:
-            return error_response(
-                refusal.row, refusal.row.http_status or 401, identifier, refusal.headers, refusal.detail
-            )
+        except RequestError as error:
+            return error_response(error.row, error.row.http_status or 401, identifier, error.headers, error.detail)
         if not caller.may(METRICS_SCOPE):
             challenge = f'Bearer realm="gateway", error="insufficient_scope", scope="{METRICS_SCOPE}"'
             return error_response(SCOPE_MISSING, 403, identifier, {"www-authenticate": challenge})
-        return await answer(request)
+        return await response(request)
 
     return checked
 
@@ -212,8 +210,8 @@ def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
     for text, identifier in {text: identifier for identifier, text in trusted.items()}.items():
         try:
             engine.documents.get(text)
-        except RefusedRequestError as refusal:
-            log.warning("the trusted document %s cannot run: %s", identifier, refusal)
+        except RequestError as error:
+            log.warning("the trusted document %s cannot run: %s", identifier, error)
     return engine
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     BODY_TOO_LARGE,
     JSON_MALFORMED,
     REQUEST_MALFORMED,
     UNSUPPORTED_CONTENT_ENCODING,
-    RefusedRequestError,
-    refused,
+    RequestError,
+    request_error,
 )
 from app.json_codec import JsonNumber
 
@@ -48,7 +48,7 @@ _UNREADABLE = _Unreadable()
 
 
 def decode(body: bytes | str, *, parameter: str | None = None) -> Any:
-    """Decodes the JSON of a body, or of a query parameter. Raises RefusedRequestError."""
+    """Decodes the JSON of a body, or of a query parameter. Raises RequestError."""
     if isinstance(body, bytes) and body.startswith(_BYTE_ORDER_MARK):
         body = body[len(_BYTE_ORDER_MARK) :]
     try:
@@ -59,23 +59,23 @@ def decode(body: bytes | str, *, parameter: str | None = None) -> Any:
         ) from None
 
 
-def _refusal(body: bytes, error: Exception, parameter: str | None) -> RefusedRequestError:
+def _refusal(body: bytes, error: Exception, parameter: str | None) -> RequestError:
     what = "The request body" if parameter is None else f"The parameter {parameter}"
     not_json: DocumentedError = JSON_MALFORMED if parameter is None else REQUEST_MALFORMED
     above: Place = () if parameter is None else (parameter,)
     if isinstance(error, UnicodeError):
-        return refused(not_json, f"{what} is not UTF-8.")
+        return request_error(not_json, f"{what} is not UTF-8.")
     if isinstance(error, RecursionError):
-        return refused(REQUEST_MALFORMED, f"{_written(above + _deepest(body), what)} is nested too deeply.")
+        return request_error(REQUEST_MALFORMED, f"{_written(above + _deepest(body), what)} is nested too deeply.")
     try:
         content = json.loads(body.decode(), parse_int=_integer, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         position = _POSITION.search(str(error))
-        return refused(
+        return request_error(
             not_json, f"{what} is not JSON" + (f"; the fault is near byte {position[1]}." if position else ".")
         )
     place, problem = next(_problems(content), ((), "cannot be read"))
-    return refused(REQUEST_MALFORMED, f"{_written(above + place, what)} {problem}.")
+    return request_error(REQUEST_MALFORMED, f"{_written(above + place, what)} {problem}.")
 
 
 def _integer(digits: str) -> int | _Unreadable:
@@ -149,7 +149,7 @@ def _written(place: Place, what: str) -> str:
 
 
 def decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    """Undoes the body's content coding, which `check_coding` has accepted. Raises RefusedRequestError."""
+    """Undoes the body's content coding, which `check_coding` has accepted. Raises RequestError."""
     if not content_codings(headers):
         return body
     most = min(max_bytes, max(_ALWAYS, len(body) * _GZIP_RATIO))
@@ -159,17 +159,19 @@ def decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> byt
         try:
             content += member.decompress(body, most + 1 - len(content))
         except zlib.error:
-            raise refused(REQUEST_MALFORMED, "The request body is not gzip, as its Content-Encoding says.") from None
+            raise request_error(
+                REQUEST_MALFORMED, "The request body is not gzip, as its Content-Encoding says."
+            ) from None
         if len(content) > most:
             if most < max_bytes:
-                raise refused(BODY_TOO_LARGE, f"The request body is compressed to less than 1/{_GZIP_RATIO}.")
-            raise refused(BODY_TOO_LARGE, f"The request body is larger than {max_bytes} bytes.")
+                raise request_error(BODY_TOO_LARGE, f"The request body is compressed to less than 1/{_GZIP_RATIO}.")
+            raise request_error(BODY_TOO_LARGE, f"The request body is larger than {max_bytes} bytes.")
         if not member.eof:
-            raise refused(REQUEST_MALFORMED, "The compressed request body is not complete.")
+            raise request_error(REQUEST_MALFORMED, "The compressed request body is not complete.")
         body = member.unused_data
         if not body:
             return bytes(content)
-    raise refused(REQUEST_MALFORMED, f"The compressed request body has more than {_GZIP_MEMBERS} parts.")
+    raise request_error(REQUEST_MALFORMED, f"The compressed request body has more than {_GZIP_MEMBERS} parts.")
 
 
 def content_codings(headers: Mapping[str, str]) -> list[str]:
@@ -179,7 +181,7 @@ def content_codings(headers: Mapping[str, str]) -> list[str]:
 
 
 def check_coding(headers: Mapping[str, str]) -> None:
-    """Refuses a coding before the body is read. Raises RefusedRequestError."""
+    """Refuses a coding before the body is read. Raises RequestError."""
     codings = content_codings(headers)
     if codings and (len(codings) > 1 or codings[0] not in _GZIP):
-        raise refused(UNSUPPORTED_CONTENT_ENCODING, accept_encoding="gzip")
+        raise request_error(UNSUPPORTED_CONTENT_ENCODING, accept_encoding="gzip")

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from app.call import Call, is_fault
-from app.graphql.refusals import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, refused
+from app.call import CallContext, is_fault
+from app.graphql.request_errors import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, request_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class Simulation:
     production: bool = False
 
     def accept(self, header: str | None) -> str | None:
-        """The reason that a call carries. Raises RefusedRequestError rather than let a real update happen."""
+        """The reason that a call carries. Raises RequestError rather than let a real update happen."""
         if header is None:
             return None
         reason = header.strip()
@@ -69,9 +69,11 @@ class Simulation:
             concerned = {name for name, reasons in self.reasons.items() if reason.upper() in reasons}
             needed = {"local", "sandbox"}
         if not concerned:
-            raise refused(SIMULATION_UNKNOWN, f"x-simulate: {_shown(reason)} is no documented reason of a backend.")
+            raise request_error(
+                SIMULATION_UNKNOWN, f"x-simulate: {_shown(reason)} is no documented reason of a backend."
+            )
         if self.production or any(self.modes.get(name, "local") not in needed for name in concerned):
-            raise refused(SIMULATION_REFUSED)
+            raise request_error(SIMULATION_REFUSED)
         return reason.upper()
 
 
@@ -98,14 +100,14 @@ class Callers:
     simulation: Simulation
     seconds: float = 60.0
 
-    def call(self, headers: Mapping[str, str], request_id: str, arrived: float) -> Call:
-        """Reads what a request needs; `arrived` is the event loop's time. Raises RefusedRequestError."""
+    def call(self, headers: Mapping[str, str], request_id: str, arrived: float) -> CallContext:
+        """Reads what a request needs; `arrived` is the event loop's time. Raises RequestError."""
         credentials = {}
         for api, names in self.headers.items():
             if own := {backend: headers[name] for name, backend in names.items() if name in headers}:
                 credentials[api] = own
         seconds = _seconds(headers.get(REQUEST_TIMEOUT), self.seconds)
-        return Call(
+        return CallContext(
             request_id,
             credentials,
             arrived + seconds,
@@ -129,5 +131,5 @@ def _seconds(header: str | None, most: float) -> float:
     if header is None:
         return most
     if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
-        raise refused(HEADER_MALFORMED, f"{REQUEST_TIMEOUT} is a whole number of milliseconds, at least 1.")
+        raise request_error(HEADER_MALFORMED, f"{REQUEST_TIMEOUT} is a whole number of milliseconds, at least 1.")
     return min(most, int(header) / 1000)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.edge.caller import REQUEST_ID, request_id
 from app.errors import INTERNAL, DocumentedError, GatewayError
-from app.graphql.refusals import HOST_NOT_ALLOWED, Fault
+from app.graphql.request_errors import HOST_NOT_ALLOWED, ErrorEntry
 from app.json_codec import encode_json
 from app.telemetry.lines import Line, tell
 
@@ -38,7 +38,7 @@ REQUEST_ID_NAME = REQUEST_ID.encode()
 _ANY_HOST = frozenset({"/health/live", "/health/ready"})
 
 
-def log_refusal(row: DocumentedError, status: int, request_id: str, detail: str | None = None) -> None:
+def log_request_error(row: DocumentedError, status: int, request_id: str, detail: str | None = None) -> None:
     """Logs a request that became no operation. Nothing that the caller wrote is logged, not even the path."""
     line = Line(request_id=request_id, status=str(status), code=row.code.value, reason=row.reason, detail=detail)
     tell(log, logging.INFO, "request refused", line)
@@ -52,8 +52,8 @@ def error_response(
     detail: str | None = None,
 ) -> Response:
     """An answer outside GraphQL in the shape of a GraphQL one. It is logged, too."""
-    log_refusal(row, status, request_id, detail)
-    body = {"errors": [Fault(row, row.text or row.reason).formatted(request_id)]}
+    log_request_error(row, status, request_id, detail)
+    body = {"errors": [ErrorEntry(row, row.text or row.reason).formatted(request_id)]}
     return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
 
 

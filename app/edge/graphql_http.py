@@ -15,23 +15,23 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
-from app.edge.answer import Answer
 from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
-from app.edge.envelope import host_name, log_abandoned, log_refusal, surprise
+from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
 from app.edge.incoming import from_body, from_query, from_whole_body, is_plain_json, requests_of
 from app.edge.negotiation import JSON, response_media, wants_page
+from app.edge.response import GraphQLResponse
 from app.edge.statuses import GRAPHQL_STATUSES, HttpStatuses
 from app.graphql.context import Context
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     BODY_TOO_SLOW,
     GATEWAY_OVERLOADED,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
-    Fault,
-    RefusedRequestError,
-    refused,
+    ErrorEntry,
+    RequestError,
+    request_error,
 )
-from app.server.exchange import Admission, headers_of
+from app.server.direct import Admission, headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from app.call import Call
+    from app.call import CallContext
     from app.edge.auth.authenticator import Authenticator, Caller
     from app.edge.settings import EdgeSettings
-    from app.graphql.execution import Engine, Request, Result
-    from app.server.exchange import Exchange
+    from app.graphql.execution import Engine, GraphQLRequest, Result
+    from app.server.direct import DirectRequest
     from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
@@ -59,12 +59,12 @@ class Observer(Protocol):
     """Surrounds every operation."""
 
     def operation(
-        self, request: Request, context: Context, execution: Coroutine[Any, Any, Result]
+        self, request: GraphQLRequest, context: Context, execution: Coroutine[Any, Any, Result]
     ) -> Coroutine[Any, Any, Result]:
         """Awaits `execution` in the current task and returns its result unchanged."""
         ...
 
-    def refused(self, code: str, reason: str) -> None:
+    def request_error(self, code: str, reason: str) -> None:
         """Called when a request became no operation."""
         ...
 
@@ -86,7 +86,7 @@ class _Understood(Struct):
     """Headers that are valid, read before the body has arrived."""
 
     media: str
-    call: Call
+    call: CallContext
     trusted: bool
 
 
@@ -146,15 +146,15 @@ class GraphQLEndpoint:
                 return self._page(request)
             if request.method != "POST" and not (read and request.method in {"GET", "HEAD"}):
                 shown = self._settings.shows_playground or read
-                raise refused(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
-        except RefusedRequestError as refusal:
-            return self._refused(refusal, JSON, incoming.identifier)
-        ask: Callable[[], Awaitable[Request | list[Request]]]
+                raise request_error(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
+        except RequestError as error:
+            return self._not_executed(error, JSON, incoming.identifier)
+        ask: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]]
         if request.method == "POST":
             ask = partial(from_body, request.stream(), incoming.headers, self._settings)
         else:
             ask = partial(from_query, request.query_params, incoming.headers, self._settings)
-        return await self._answer(incoming, ask, self._in_a_task)
+        return await self._response(incoming, ask, self._in_a_task)
 
     async def _in_a_task(self, execution: _Execution) -> Result:
         """Runs to the end even when the client goes away: a mutation that was begun must be finished."""
@@ -169,107 +169,107 @@ class GraphQLEndpoint:
 
     # Without ASGI.
 
-    def takes(self, exchange: Exchange) -> bool:
+    def takes(self, direct: DirectRequest) -> bool:
         """Whether the layers around the endpoint have nothing to do for these headers."""
-        headers = exchange.headers
+        headers = direct.headers
         if self._settings.cors_origins:
             return False
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             return False
-        exchange.understood = self._understood(exchange)
+        direct.understood = self._understood(direct)
         return True
 
     def identify(self, headers: Mapping[str, str]) -> str:
         return request_id(headers.get(REQUEST_ID))
 
-    def _understood(self, exchange: Exchange) -> _Understood | None:
+    def _understood(self, direct: DirectRequest) -> _Understood | None:
         """None where something is not plainly valid. The general way then looks for what is wrong."""
-        headers = exchange.headers
+        headers = direct.headers
         media = response_media(headers.get("accept"))
         if media is None or not is_plain_json(headers):
             return None
         try:
-            call = self._callers.call(headers, exchange.identifier, exchange.arrived)
-        except RefusedRequestError:
+            call = self._callers.call(headers, direct.identifier, direct.arrived)
+        except RequestError:
             return None
         return _Understood(media, call, self._trusts(headers))
 
-    def begin(self, exchange: Exchange) -> None:
-        task = exchange.task = asyncio.get_running_loop().create_task(self._directly(exchange))
+    def begin(self, direct: DirectRequest) -> None:
+        task = direct.task = asyncio.get_running_loop().create_task(self._directly(direct))
         self.in_flight.add(task)
 
-    async def _directly(self, exchange: Exchange) -> None:
+    async def _directly(self, direct: DirectRequest) -> None:
         """Runs in a task that nobody cancels: only the exchange belongs to the client."""
-        answer: Answer | None = None
+        response: GraphQLResponse | None = None
         try:
-            understood: _Understood | None = exchange.understood
-            exchange.understood = None  # breaks a cycle: its call refers to the exchange
-            if understood is None or exchange.late:
-                ask = partial(from_whole_body, exchange.body, exchange.headers, self._settings, late=exchange.late)
-                answer = await self._answer(exchange, ask, partial(_unless_given_up, exchange), exchange.task)
+            understood: _Understood | None = direct.understood
+            direct.understood = None  # breaks a cycle: its call refers to the exchange
+            if understood is None or direct.late:
+                ask = partial(from_whole_body, direct.body, direct.headers, self._settings, late=direct.late)
+                response = await self._response(direct, ask, partial(_unless_given_up, direct), direct.task)
             else:
-                answer = await self._at_once(exchange, understood)
+                response = await self._at_once(direct, understood)
         except _GivenUpError:
             pass
         except Exception:
-            log.exception("unexpected failure of /graphql", extra={"request_id": exchange.identifier})
-            answer = Answer(surprise(exchange.identifier), JSON, 500)
+            log.exception("unexpected failure of /graphql", extra={"request_id": direct.identifier})
+            response = GraphQLResponse(surprise(direct.identifier), JSON, 500)
         finally:
-            self.in_flight.discard(exchange.task)
-            exchange.finish(answer)
+            self.in_flight.discard(direct.task)
+            direct.finish(response)
 
-    async def _at_once(self, exchange: Exchange, understood: _Understood) -> Answer:
+    async def _at_once(self, direct: DirectRequest, understood: _Understood) -> GraphQLResponse:
         """Does as `_answer`, where the headers are known to be valid and there is room."""
         media, trusted = understood.media, understood.trusted
         try:
-            caller = await self._caller(exchange.authorizations, exchange.task)
-            request = requests_of(exchange.body, exchange.headers, self._settings)
-        except RefusedRequestError as refusal:
-            return self._refused(refusal, media, exchange.identifier)
+            caller = await self._caller(direct.authorizations, direct.task)
+            request = requests_of(direct.body, direct.headers, self._settings)
+        except RequestError as error:
+            return self._not_executed(error, media, direct.identifier)
         call = understood.call
-        call.client = exchange
+        call.client = direct
         if isinstance(request, list):
-            run = partial(_unless_given_up, exchange)
+            run = partial(_unless_given_up, direct)
             return await self._answered(request, call, caller, media, run, trusted=trusted)
-        if exchange.response_complete:
+        if direct.response_complete:
             raise _GivenUpError
-        return self._answer_of(await self._execution(request, call, caller, trusted=trusted), media, call)
+        return self._response_of(await self._execution(request, call, caller, trusted=trusted), media, call)
 
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
 
-    def refuse(self, exchange: Exchange) -> None:
-        media = response_media(exchange.headers.get("accept"))
-        refusal = refused(NOT_ACCEPTABLE) if media is None else _busy()
-        exchange.finish(self._refused(refusal, media or JSON, exchange.identifier))
+    def refuse(self, direct: DirectRequest) -> None:
+        media = response_media(direct.headers.get("accept"))
+        error = request_error(NOT_ACCEPTABLE) if media is None else _busy()
+        direct.finish(self._not_executed(error, media or JSON, direct.identifier))
 
-    def give_up(self, exchange: Exchange) -> None:
-        if exchange.response_complete:
+    def give_up(self, direct: DirectRequest) -> None:
+        if direct.response_complete:
             return
-        if exchange.more_body:
-            media = response_media(exchange.headers.get("accept")) or JSON
-            refusal = refused(BODY_TOO_SLOW, connection="close")
-            exchange.finish(self._refused(refusal, media, exchange.identifier))
+        if direct.more_body:
+            media = response_media(direct.headers.get("accept")) or JSON
+            error = request_error(BODY_TOO_SLOW, connection="close")
+            direct.finish(self._not_executed(error, media, direct.identifier))
             return
-        log_abandoned(exchange.identifier)
-        exchange.finish(Answer(surprise(exchange.identifier), JSON, 500))
+        log_abandoned(direct.identifier)
+        direct.finish(GraphQLResponse(surprise(direct.identifier), JSON, 500))
 
     # Either way.
 
-    async def _answer(
+    async def _response(
         self,
         incoming: _Incoming,
-        ask: Callable[[], Awaitable[Request | list[Request]]],
+        ask: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]],
         run: _Run,
         task: asyncio.Task[Any] | None = None,
-    ) -> Answer:
+    ) -> GraphQLResponse:
         """`task` is already in flight, if there was room for it."""
         media = JSON
         headers = incoming.headers
         try:
             accepted = response_media(headers.get("accept"))
             if accepted is None:
-                raise refused(NOT_ACCEPTABLE)
+                raise request_error(NOT_ACCEPTABLE)
             media = accepted
             if task is None and self.overloaded(0):
                 raise _busy()
@@ -278,8 +278,8 @@ class GraphQLEndpoint:
             if task is None and self.overloaded(0):  # the caller's check and the body both took time
                 raise _busy()
             call = self._callers.call(headers, incoming.identifier, incoming.arrived)
-        except RefusedRequestError as refusal:
-            return self._refused(refusal, media, incoming.identifier)
+        except RequestError as error:
+            return self._not_executed(error, media, incoming.identifier)
         return await self._answered(requests, call, caller, media, run, trusted=self._trusts(headers))
 
     async def _caller(self, authorizations: Sequence[str], task: asyncio.Task[Any] | None) -> Caller | None:
@@ -299,24 +299,24 @@ class GraphQLEndpoint:
 
     async def _answered(
         self,
-        requests: Request | list[Request],
-        call: Call,
+        requests: GraphQLRequest | list[GraphQLRequest],
+        call: CallContext,
         caller: Caller | None,
         media: str,
         run: _Run,
         *,
         trusted: bool,
-    ) -> Answer:
+    ) -> GraphQLResponse:
         if isinstance(requests, list):
             # One after the other: a batch may hold mutations of one record.
             results = [await run(partial(self._execution, item, call, caller, trusted=trusted)) for item in requests]
-            return Answer([result.body() for result in results], media, 200)
-        return self._answer_of(
+            return GraphQLResponse([result.body() for result in results], media, 200)
+        return self._response_of(
             await run(partial(self._execution, requests, call, caller, trusted=trusted)), media, call
         )
 
     def _execution(
-        self, request: Request, call: Call, caller: Caller | None, *, trusted: bool
+        self, request: GraphQLRequest, call: CallContext, caller: Caller | None, *, trusted: bool
     ) -> Coroutine[Any, Any, Result]:
         if caller is None:
             context = Context(call, self._backends, trusted, recorder=self._recorder)
@@ -333,34 +333,34 @@ class GraphQLEndpoint:
         execution = self._engine.execute(request, context)
         return execution if self._observer is None else self._observer.operation(request, context, execution)
 
-    def _answer_of(self, result: Result, media: str, call: Call) -> Answer:
-        if result.refusal is None:
-            return Answer(result.body(), media, self._statuses.of_result(errors=bool(result.errors)))
-        return self._refusal(result.refusal, media, call.request_id)
+    def _response_of(self, result: Result, media: str, call: CallContext) -> GraphQLResponse:
+        if result.error is None:
+            return GraphQLResponse(result.body(), media, self._statuses.of_result(errors=bool(result.errors)))
+        return self._request_error(result.error, media, call.request_id)
 
-    def _refusal(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
-        status = self._statuses.of_request_error(refusal.row, media)
+    def _request_error(self, error: RequestError, media: str, request_id: str) -> GraphQLResponse:
+        status = self._statuses.of_request_error(error.row, media)
         if status not in GRAPHQL_STATUSES:
             media = JSON
-        errors = [fault.formatted(request_id) for fault in refusal.faults]
-        return Answer({"errors": errors}, media, status, refusal.headers)
+        errors = [entry.formatted(request_id) for entry in error.errors]
+        return GraphQLResponse({"errors": errors}, media, status, error.headers)
 
-    def _refused(self, refusal: RefusedRequestError, media: str, request_id: str) -> Answer:
+    def _not_executed(self, error: RequestError, media: str, request_id: str) -> GraphQLResponse:
         """Answers and logs a request that became no operation."""
-        answer = self._refusal(refusal, media, request_id)
-        log_refusal(refusal.row, answer.status, request_id, refusal.detail)
+        response = self._request_error(error, media, request_id)
+        log_request_error(error.row, response.status, request_id, error.detail)
         if self._observer is not None:
-            self._observer.refused(refusal.row.code.value, refusal.row.reason)
-        return answer
+            self._observer.request_error(error.row.code.value, error.row.reason)
+        return response
 
 
 class _GivenUpError(Exception):
     """The request was answered before it was begun: the time to shut down is over."""
 
 
-async def _unless_given_up(exchange: Exchange, execution: _Execution) -> Result:
+async def _unless_given_up(direct: DirectRequest, execution: _Execution) -> Result:
     """Runs in the current task, which nobody cancels."""
-    if exchange.response_complete:
+    if direct.response_complete:
         raise _GivenUpError
     return await execution()
 
@@ -372,7 +372,7 @@ class _OverAsgi:
         self.identifier: str = request.scope["state"]["request_id"]
 
 
-def _busy() -> RefusedRequestError:
+def _busy() -> RequestError:
     """Refuses at once: a queue would only make every answer late."""
-    busy = Fault(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
-    return RefusedRequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})
+    busy = ErrorEntry(GATEWAY_OVERLOADED, GATEWAY_OVERLOADED.text or "", retry_after=_RETRY_SECONDS)
+    return RequestError([busy], {"retry-after": str(_RETRY_SECONDS), "connection": "close"})

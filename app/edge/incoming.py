@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.edge.body import check_coding, content_codings, decode, decompressed
 from app.edge.negotiation import is_json
-from app.graphql.execution import Request
-from app.graphql.refusals import (
+from app.graphql.execution import GraphQLRequest
+from app.graphql.request_errors import (
     BATCH_NOT_ALLOWED,
     BATCH_TOO_LARGE,
     BODY_TOO_LARGE,
@@ -18,8 +18,8 @@ from app.graphql.refusals import (
     PREFLIGHT_REQUIRED,
     REQUEST_MALFORMED,
     UNSUPPORTED_MEDIA_TYPE,
-    RefusedRequestError,
-    refused,
+    RequestError,
+    request_error,
 )
 from app.graphql.tracing import TRACE_HEADER, asks_for_trace
 
@@ -37,20 +37,20 @@ _MAPS = frozenset({"variables", "extensions"})
 PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
 
 
-async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> Request:
-    """Reads the request of a GET. Raises RefusedRequestError."""
+async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> GraphQLRequest:
+    """Reads the request of a GET. Raises RequestError."""
     content_type = headers.get("content-type")
     if content_type is not None and not is_json(content_type):
-        raise refused(
+        raise request_error(
             UNSUPPORTED_MEDIA_TYPE, "A GET request has no body; a Content-Type other than application/json is refused."
         )
     if settings.demands_preflight and content_type is None and not any(name in headers for name in PREFLIGHT_HEADERS):
-        raise refused(PREFLIGHT_REQUIRED)
+        raise request_error(PREFLIGHT_REQUIRED)
     members: dict[str, Any] = {}
     for name in ("query", "operationName", "variables", "extensions", "documentId"):
         values = parameters.getlist(name)
         if len(values) > 1:
-            raise refused(REQUEST_MALFORMED, f"The parameter {name} is given more than once.")
+            raise request_error(REQUEST_MALFORMED, f"The parameter {name} is given more than once.")
         if values and (values[0] or name == "query"):
             members[name] = decode(values[0].removeprefix("\ufeff"), parameter=name) if name in _MAPS else values[0]
     return _request(members, headers, read_only=True)
@@ -58,8 +58,8 @@ async def from_query(parameters: QueryParams, headers: Mapping[str, str], settin
 
 async def from_body(
     stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings
-) -> Request | list[Request]:
-    """Reads the request of a POST, or a list for a batch. Raises RefusedRequestError, or ClientDisconnect."""
+) -> GraphQLRequest | list[GraphQLRequest]:
+    """Reads the request of a POST, or a list for a batch. Raises RequestError, or ClientDisconnect."""
     _check_type(headers)
     body = await _read(stream, headers, settings)
     return requests_of(decompressed(body, headers, settings.max_body_bytes), headers, settings)
@@ -67,7 +67,7 @@ async def from_body(
 
 async def from_whole_body(
     body: bytes, headers: Mapping[str, str], settings: EdgeSettings, *, late: bool
-) -> Request | list[Request]:
+) -> GraphQLRequest | list[GraphQLRequest]:
     """Like `from_body`, for a body that has arrived and is not too large, or that did not come in time."""
     _check_type(headers)
     if late:
@@ -77,7 +77,7 @@ async def from_whole_body(
 
 def _check_type(headers: Mapping[str, str]) -> None:
     if not is_json(headers.get("content-type")):
-        raise refused(UNSUPPORTED_MEDIA_TYPE)
+        raise request_error(UNSUPPORTED_MEDIA_TYPE)
     check_coding(headers)
 
 
@@ -86,18 +86,20 @@ def is_plain_json(headers: Mapping[str, str]) -> bool:
     return is_json(headers.get("content-type")) and not content_codings(headers)
 
 
-def requests_of(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> Request | list[Request]:
-    """Reads the requests of a body. Raises RefusedRequestError."""
+def requests_of(
+    body: bytes, headers: Mapping[str, str], settings: EdgeSettings
+) -> GraphQLRequest | list[GraphQLRequest]:
+    """Reads the requests of a body. Raises RequestError."""
     content = decode(body)
     commas = body.count(b",")
     if not isinstance(content, list):
         return _request(content, headers, commas)
     if not settings.max_batch:
-        raise refused(BATCH_NOT_ALLOWED)
+        raise request_error(BATCH_NOT_ALLOWED)
     if not content:
-        raise refused(REQUEST_MALFORMED, "The batch is empty.")
+        raise request_error(REQUEST_MALFORMED, "The batch is empty.")
     if len(content) > settings.max_batch:
-        raise refused(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
+        raise request_error(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
     return [_request(item, headers, commas) for item in content]
 
 
@@ -117,27 +119,27 @@ async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settin
     return bytes(body)
 
 
-def _too_slow() -> RefusedRequestError:
-    return refused(BODY_TOO_SLOW, connection="close")
+def _too_slow() -> RequestError:
+    return request_error(BODY_TOO_SLOW, connection="close")
 
 
-def _too_large(settings: EdgeSettings) -> RefusedRequestError:
-    return refused(
+def _too_large(settings: EdgeSettings) -> RequestError:
+    return request_error(
         BODY_TOO_LARGE, f"The request body is larger than {settings.max_body_bytes} bytes.", connection="close"
     )
 
 
 def _request(
     content: Any, headers: Mapping[str, str], commas: int = sys.maxsize, *, read_only: bool = False
-) -> Request:
+) -> GraphQLRequest:
     if type(content) is not dict:
-        raise refused(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
+        raise request_error(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
     query = _member(content, "query", str, "a string")
     document_id = _member(content, "documentId", str, "a string")
     extensions = _member(content, "extensions", dict, "an object") or _NOTHING
     if query is None and document_id is None and extensions.get("persistedQuery") is None:
-        raise refused(REQUEST_MALFORMED, "The request has no query.")
-    return Request(
+        raise request_error(REQUEST_MALFORMED, "The request has no query.")
+    return GraphQLRequest(
         query,
         _member(content, "variables", dict, "an object") or _NOTHING,
         _member(content, "operationName", str, "a string"),
@@ -154,5 +156,5 @@ def _member(content: dict[str, Any], name: str, kind: type, expected: str) -> An
     if kind is dict and value == []:
         return None  # PHP writes an empty map so
     if value is not None and type(value) is not kind:
-        raise refused(REQUEST_MALFORMED, f"The member {name} is not {expected}.")
+        raise request_error(REQUEST_MALFORMED, f"The member {name} is not {expected}.")
     return value

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from app.edge.negotiation import JSON
 from app.errors import Code
-from app.graphql.refusals import REQUEST_MALFORMED, WELL_FORMED
+from app.graphql.request_errors import REQUEST_MALFORMED, WELL_FORMED
 
 if TYPE_CHECKING:
     from app.errors import DocumentedError

@@ -78,14 +78,14 @@ def with_items(
     """The errors, with those of items that are not shown as data: by root field, a bulk's by item."""
     of_items = [
         FieldError(
-            GatewayErrors(item.faults),
+            GatewayErrors(item.errors),
             [node.loc.source.get_location(node.loc.start) for node in bulk.nodes if node.loc is not None],
             bulk.path_of(item),
         )
         for bulk in bulks.values()
         if bulk.nodes is not None
         for item in bulk.items
-        if item.faults
+        if item.errors
     ]
     if not of_items:
         return errors

@@ -9,7 +9,7 @@ import strawberry
 from strawberry import UNSET
 
 from app.errors import OWN_ROWS, Code, DocumentedError, Outcome, ReadBack
-from app.graphql import refusals
+from app.graphql import request_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ _READ_BACKS = {
 
 def all_rows(apis: Sequence[Api]) -> list[DocumentedError]:
     """Every row that an error of this gateway can have: the backends' by API, then the gateway's own."""
-    return [*(row for api in apis for row in api.errors), *OWN_ROWS, *refusals.ROWS]
+    return [*(row for api in apis for row in api.errors), *OWN_ROWS, *request_errors.ROWS]
 
 
 def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> Any:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from app.errors import GatewayError
-from app.graphql.refusals import SCOPE_MISSING
+from app.graphql.request_errors import SCOPE_MISSING
 from app.updates.bulk import item_at
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping, Sequence
 
-    from app.call import Call
+    from app.call import CallContext
     from app.updates.bulk import Bulk, Item, Rooms
     from app.updates.recording import Recorder
 
@@ -32,7 +32,7 @@ class Context(Struct):
     everything is allowed.
     """
 
-    call: Call
+    call: CallContext
     backends: Mapping[str, Any]
     trusted_router: bool = False
     caller: str | None = None
@@ -43,7 +43,7 @@ class Context(Struct):
     too_long: dict[str, GatewayError] = field(default_factory=dict)
     max_page: int = 100
     record_reads: asyncio.Semaphore | None = None
-    faults_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
+    errors_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
     bulks: dict[str, Bulk] = field(default_factory=dict)
     rooms: Rooms | None = None
 

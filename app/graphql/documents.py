@@ -29,18 +29,18 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 
 from app.graphql.limits import RULES, DocumentLimits, DocumentSize
 from app.graphql.lists import has_long_literal
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     DOCUMENT_INVALID,
     DOCUMENT_TOO_DEEP,
     DOCUMENT_TOO_LONG,
     DOCUMENT_UNPARSABLE,
     OPERATION_NOT_FOUND,
-    Fault,
-    RefusedRequestError,
-    refused,
+    ErrorEntry,
+    RequestError,
+    request_error,
     shortened,
 )
-from app.graphql.variables import member_of, place_of_fault
+from app.graphql.variables import member_of, place_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,9 +65,9 @@ _MORE_ERRORS = "Too many validation errors, error limit reached. Validation abor
 
 
 class _Unusable(Exception):  # noqa: N818 - never leaves this file
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, errors: tuple[ErrorEntry, ...]) -> None:
         super().__init__()
-        self.faults = faults
+        self.errors = errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,14 @@ class Document:
         object.__setattr__(self, "fragments", fragments)
 
     def operation(self, name: str | None) -> Operation:
-        """The operation to run; an empty name counts as none. Raises RefusedRequestError."""
+        """The operation to run; an empty name counts as none. Raises RequestError."""
         if name:
             if name not in self.operations:
-                raise refused(OPERATION_NOT_FOUND, "The document has no operation of the given name.")
+                raise request_error(OPERATION_NOT_FOUND, "The document has no operation of the given name.")
             return self.operations[name]
         if self._only is None:
             problem = "The document has several operations; give operationName." if self.operations else None
-            raise refused(OPERATION_NOT_FOUND, problem or "The document has no operation.")
+            raise request_error(OPERATION_NOT_FOUND, problem or "The document has no operation.")
         return self._only
 
 
@@ -159,7 +159,7 @@ class Documents:
         self._introspection = introspection
         self._valid = _Valid(max_cached)
         # A source and its errors are of bounded length, so that a bound on the number is enough.
-        self._invalid: LRUCache[str, tuple[Fault, ...]] = LRUCache(max(1, max_cached // _REFUSED_SHARE))
+        self._invalid: LRUCache[str, tuple[ErrorEntry, ...]] = LRUCache(max(1, max_cached // _REFUSED_SHARE))
         self.hits = 0
         self.misses = 0
 
@@ -167,8 +167,8 @@ class Documents:
         return len(self._valid) + len(self._invalid)
 
     def get(self, source: str) -> Document:
-        """Raises RefusedRequestError, a new one for each request."""
-        prepared: Document | tuple[Fault, ...] | None = self._valid.get(source) or self._invalid.get(source)
+        """Raises RequestError, a new one for each request."""
+        prepared: Document | tuple[ErrorEntry, ...] | None = self._valid.get(source) or self._invalid.get(source)
         if prepared is not None:
             self.hits += 1
         else:
@@ -180,35 +180,37 @@ class Documents:
                 else:
                     self._valid[source] = prepared
         if isinstance(prepared, tuple):
-            raise RefusedRequestError(prepared)
+            raise RequestError(prepared)
         return prepared
 
     def _parse(self, source: str) -> tuple[DocumentNode, DocumentSize]:
         if len(source) > self._limits.max_length:
             most = self._limits.max_length
-            raise _Unusable((Fault(DOCUMENT_TOO_LONG, f"The document has more than {most} characters."),))
+            raise _Unusable((ErrorEntry(DOCUMENT_TOO_LONG, f"The document has more than {most} characters."),))
         try:
             ast = parse(source, max_tokens=self._limits.max_tokens)
             return ast, DocumentSize(ast)
         except GraphQLError as error:
             if error.message.startswith(_TOO_MANY_TOKENS):
                 most = self._limits.max_tokens
-                raise _Unusable((Fault(DOCUMENT_TOO_LONG, f"The document has more than {most} tokens."),)) from None
-            raise _Unusable((Fault(DOCUMENT_UNPARSABLE, shortened(error.message), _locations(error)),)) from None
+                raise _Unusable(
+                    (ErrorEntry(DOCUMENT_TOO_LONG, f"The document has more than {most} tokens."),)
+                ) from None
+            raise _Unusable((ErrorEntry(DOCUMENT_UNPARSABLE, shortened(error.message), _locations(error)),)) from None
         except RecursionError:
-            raise _Unusable((Fault(DOCUMENT_TOO_DEEP, "The document is nested too deeply."),)) from None
+            raise _Unusable((ErrorEntry(DOCUMENT_TOO_DEEP, "The document is nested too deeply."),)) from None
 
-    def _prepare(self, source: str) -> Document | tuple[Fault, ...]:
+    def _prepare(self, source: str) -> Document | tuple[ErrorEntry, ...]:
         try:
             ast, size = self._parse(source)
         except _Unusable as unusable:
-            return unusable.faults
+            return unusable.errors
         excess = size.excess(self._limits, introspection=self._introspection)
         if excess is not None:
-            return (Fault(*excess),)
+            return (ErrorEntry(*excess),)
         errors = validate(self._schema, ast, _RULES, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
-            return tuple(_validation_fault(ast, error) for error in errors)
+            return tuple(_validation_error(ast, error) for error in errors)
         context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)
         nodes = [item for item in ast.definitions if isinstance(item, OperationDefinitionNode)]
         long_literals = has_long_literal(ast, self._limits.max_list)
@@ -259,11 +261,11 @@ def _locations(error: GraphQLError) -> tuple[tuple[int, int], ...]:
     return tuple((place.line, place.column) for place in error.locations or ())
 
 
-def _validation_fault(ast: DocumentNode, error: GraphQLError) -> Fault:
+def _validation_error(ast: DocumentNode, error: GraphQLError) -> ErrorEntry:
     operations = (definition for definition in ast.definitions if isinstance(definition, OperationDefinitionNode))
-    places = (place_of_fault(operation, error) for operation in operations)
+    places = (place_of_error(operation, error) for operation in operations)
     place = next((place for place in places if place is not None), None)
-    return Fault(DOCUMENT_INVALID, _plain(error.message), _locations(error), place)
+    return ErrorEntry(DOCUMENT_INVALID, _plain(error.message), _locations(error), place)
 
 
 def _plain(message: str) -> str:

@@ -20,7 +20,7 @@ from strawberry.federation.schema_directives import Key
 
 from app.errors import GatewayError, each
 from app.graphql.context import refusal_for
-from app.graphql.refusals import REPRESENTATION_INVALID
+from app.graphql.request_errors import REPRESENTATION_INVALID
 
 if TYPE_CHECKING:
     from strawberry.schema.name_converter import NameConverter
@@ -114,32 +114,32 @@ async def resolve_entities(
     if (too_long := context.too_long.get(info.path.key)) is not None:
         raise too_long
     context.look_ups = context.look_ups or asyncio.Semaphore(MAX_LOOK_UPS)
-    answers: list[Awaitable[Any] | Exception] = []
+    responses: list[Awaitable[Any] | Exception] = []
     for representation in representations:
         try:
             entity, values = _identify(entities, representation)
             if entity.name in scopes and (missing := refusal_for(context, scopes[entity.name])) is not None:
                 raise missing
         except GatewayError as error:
-            answers.append(error)
+            responses.append(error)
             continue
         look_up = context.entities.get((entity.name, values))
         if look_up is None:
             look_up = asyncio.ensure_future(_look_up(entity, values, info))
             context.entities[entity.name, values] = look_up
-        answers.append(look_up)
-    pending = {item for item in answers if isinstance(item, asyncio.Future)}
+        responses.append(look_up)
+    pending = {item for item in responses if isinstance(item, asyncio.Future)}
     if pending:
         await asyncio.wait(pending)
-    return [_outcome(item, index) for index, item in enumerate(answers)]
+    return [_outcome(item, index) for index, item in enumerate(responses)]
 
 
-def _outcome(answer: Any, index: int) -> Any:
-    if not isinstance(answer, asyncio.Future):
-        return answer
+def _outcome(response: Any, index: int) -> Any:
+    if not isinstance(response, asyncio.Future):
+        return response
     # graphql-core raises an exception that stands for a list item at that item's place alone.
-    error = answer.exception()
-    return answer.result() if error is None else each(error, partial(_placed, index))
+    error = response.exception()
+    return response.result() if error is None else each(error, partial(_placed, index))
 
 
 def _placed(index: int, error: GatewayError) -> GatewayError:

@@ -18,7 +18,7 @@ from strawberry.execution import optimized_is_awaitable
 
 from app import notes
 from app.graphql.bulks import BulkFields, with_items
-from app.graphql.compiled import CompiledOperations, Executed, Way
+from app.graphql.compiled import CompiledOperations, Executed, Execution
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import error_as_data, format_errors
 from app.graphql.idempotency import refuse_several
@@ -26,17 +26,17 @@ from app.graphql.limits import DocumentLimits
 from app.graphql.lists import any_long, refuse_long
 from app.graphql.persisted import PersistedDocuments
 from app.graphql.records import Records
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     MUTATION_OVER_GET,
     OPERATION_NOT_FOUND,
     ROUTER_NOT_TRUSTED,
     VARIABLE_INVALID,
-    Fault,
-    RefusedRequestError,
-    refused,
+    ErrorEntry,
+    RequestError,
+    request_error,
 )
 from app.graphql.tracing import FederatedTrace
-from app.graphql.variables import places_of_variables, variable_fault, variable_faults
+from app.graphql.variables import places_of_variables, variable_error, variable_errors
 from app.updates.bulk import AT_ONCE, Rooms
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _FEDERATION = frozenset({"_service", "_entities"})
 
 
-class Request(Struct):
+class GraphQLRequest(Struct):
     """A well-formed GraphQL request. `query` may be absent if `extensions` or `document_id` name a persisted one.
 
     `commas` counts the commas of its JSON, if they were counted: no list in it has more members than they separate.
@@ -73,10 +73,10 @@ class Result(Struct):
 
     data: dict[str, Any] | None = None
     errors: list[dict[str, Any]] = []
-    refusal: RefusedRequestError | None = None
+    error: RequestError | None = None
     operation: Operation | None = None
     extensions: dict[str, Any] | None = None
-    way: Way | None = None
+    execution: Execution | None = None
     errors_as_data: list[dict[str, Any]] = []
     previews: list[str | int] = []
 
@@ -87,7 +87,7 @@ class Result(Struct):
 
     def body(self) -> dict[str, Any]:
         """The response on the wire: request errors have no `data`, a success has no `errors`."""
-        if self.refusal is not None:
+        if self.error is not None:
             return {"errors": self.errors}
         body = {"errors": self.errors, "data": self.data} if self.errors else {"data": self.data}
         return body | {"extensions": self.extensions} if self.extensions else body
@@ -122,7 +122,7 @@ class Engine:
         self._router_secret_set = router_secret_set
         self._compiled = CompiledOperations(schema) if compiled else None
 
-    async def execute(self, request: Request, context: Context) -> Result:
+    async def execute(self, request: GraphQLRequest, context: Context) -> Result:
         """Never raises for anything that a client can cause: refusals come in the result."""
         result = Result()
         executed: Executed | ExecutionResult | None = None
@@ -133,24 +133,26 @@ class Engine:
             request = self._bounded(document, operation, request, context)
             trace = FederatedTrace() if request.traced and context.trusted_router else None
             if trace is not None:
-                result.way = Way.TRACED
+                result.execution = Execution.TRACED
             elif self._compiled is None:
-                result.way = Way.SWITCHED_OFF
+                result.execution = Execution.SWITCHED_OFF
             else:
-                result.way, executed = await self._compiled.execute(document, operation, request.variables, context)
+                result.execution, executed = await self._compiled.execute(
+                    document, operation, request.variables, context
+                )
             if executed is None:
                 executed = await self._by_graphql_core(document, operation, request, context, trace)
-        except RefusedRequestError as refusal:
-            result.refusal = refusal
-            result.errors = [fault.formatted(context.call.request_id) for fault in refusal.faults]
+        except RequestError as error:
+            result.error = error
+            result.errors = [entry.formatted(context.call.request_id) for entry in error.errors]
             return result
         if trace is not None:
             result.extensions = trace.get_results()
         result.data = executed.data
         result.previews = context.previews
-        if context.faults_as_data:
+        if context.errors_as_data:
             request_id = context.call.request_id
-            result.errors_as_data = [error_as_data(fault, path, request_id) for path, fault in context.faults_as_data]
+            result.errors_as_data = [error_as_data(error, path, request_id) for path, error in context.errors_as_data]
         errors = executed.errors
         if context.bulks:
             errors = with_items(errors or (), context.bulks, result.data)
@@ -160,24 +162,26 @@ class Engine:
             )
         return result
 
-    def _chosen(self, request: Request, context: Context, result: Result) -> tuple[Document, Operation]:
-        """The document, operation and variables to run. Raises RefusedRequestError."""
+    def _chosen(self, request: GraphQLRequest, context: Context, result: Result) -> tuple[Document, Operation]:
+        """The document, operation and variables to run. Raises RequestError."""
         document = self.documents.get(self.persisted.source(request.query, request.extensions, request.document_id))
         if request.extensions:
             self.persisted.accepted(request.query, request.extensions)
         operation = document.operation(request.operation_name)
         result.operation = operation
         if request.read_only and operation.mutation:
-            raise refused(MUTATION_OVER_GET, allow="POST")
+            raise request_error(MUTATION_OVER_GET, allow="POST")
         if self._router_secret_set and not context.trusted_router and operation.root_names & _FEDERATION:
-            raise refused(ROUTER_NOT_TRUSTED)
+            raise request_error(ROUTER_NOT_TRUSTED)
         if operation.kind in self._absent:
-            raise refused(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
+            raise request_error(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
         if context.call.idempotency_key is not None and operation.mutation:
             refuse_several(self._graphql, document, operation, request.variables)
         return document, operation
 
-    def _bounded(self, document: Document, operation: Operation, request: Request, context: Context) -> Request:
+    def _bounded(
+        self, document: Document, operation: Operation, request: GraphQLRequest, context: Context
+    ) -> GraphQLRequest:
         """The variables without the lists that are too long, whose fields are refused."""
         items: frozenset[str] = frozenset()
         if operation.mutation and operation.root_names & self._bulk_fields.names:
@@ -196,7 +200,12 @@ class Engine:
         return replace(request, variables=variables)
 
     async def _by_graphql_core(
-        self, document: Document, operation: Operation, request: Request, context: Context, trace: FederatedTrace | None
+        self,
+        document: Document,
+        operation: Operation,
+        request: GraphQLRequest,
+        context: Context,
+        trace: FederatedTrace | None,
     ) -> ExecutionResult:
         executor = Executor.build(
             self._graphql,
@@ -210,8 +219,8 @@ class Engine:
             middleware=None if trace is None else [trace],
         )
         if isinstance(executor, list):
-            faults = variable_faults(self._graphql, operation.node, request.variables)
-            raise RefusedRequestError(faults or [Fault(VARIABLE_INVALID, error.message) for error in executor])
+            errors = variable_errors(self._graphql, operation.node, request.variables)
+            raise RequestError(errors or [ErrorEntry(VARIABLE_INVALID, error.message) for error in executor])
         self._refuse_nulls(operation, executor.variable_values.coerced)
         with nullcontext() if trace is None else trace.recording():
             outcome: Any = executor.execute_operation()
@@ -224,4 +233,4 @@ class Engine:
             used = places_of_variables(operation.node)
             nodes = {item.variable.name.value: item for item in operation.node.variable_definitions or ()}
             problem = "null is not allowed where it is used; leave the variable out to get the default."
-            raise RefusedRequestError([variable_fault(name, (), problem, used, nodes[name]) for name in names])
+            raise RequestError([variable_error(name, (), problem, used, nodes[name]) for name in names])

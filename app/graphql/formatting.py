@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError, ValueNode
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
-from app.graphql.refusals import ARGUMENT_INVALID, shortened
+from app.graphql.request_errors import ARGUMENT_INVALID, shortened
 from app.notes import note_detail
 from app.updates.user_errors import capped
 
@@ -53,27 +53,27 @@ def format_errors(
     reasons: Counter[str] = Counter()
     for error in errors:
         item = item_at(error.path)
-        for fault in capped(_faults(error, request_id)):
-            if item is None or not item.faults:
-                note_detail(fault.detail, None if item is None else item.noted)
+        for field_error in capped(_errors(error, request_id)):
+            if item is None or not item.errors:
+                note_detail(field_error.detail, None if item is None else item.noted)
             if len(formatted) < _MAX_ERRORS:
-                formatted.append(_format(error, fault, mutation=mutation, request_id=request_id))
+                formatted.append(_format(error, field_error, mutation=mutation, request_id=request_id))
             else:
-                reasons[fault.row.reason] += 1
+                reasons[field_error.row.reason] += 1
     if reasons:
         formatted[-1]["message"] += f" There are {reasons.total()} more errors; the log has them."
         note_detail("more errors: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
     return formatted
 
 
-def error_as_data(fault: GatewayError, path: Path, request_id: str) -> dict[str, Any]:
+def error_as_data(error: GatewayError, path: Path, request_id: str) -> dict[str, Any]:
     """An error that a payload shows, in the form of `errors`, for the log and the metrics."""
-    note_detail(fault.detail)
-    extensions = {**fault.extensions, "requestId": request_id}
-    return {"message": fault.message, "path": path.as_list(), "extensions": extensions}
+    note_detail(error.detail)
+    extensions = {**error.extensions, "requestId": request_id}
+    return {"message": error.message, "path": path.as_list(), "extensions": extensions}
 
 
-def _faults(error: GraphQLError | FieldError, request_id: str) -> tuple[GatewayError, ...]:
+def _errors(error: GraphQLError | FieldError, request_id: str) -> tuple[GatewayError, ...]:
     cause: BaseException = error.original_error if isinstance(error, FieldError) else error
     argument: GraphQLError | None = None
     while isinstance(cause, GraphQLError):
@@ -99,9 +99,9 @@ def _faults(error: GraphQLError | FieldError, request_id: str) -> tuple[GatewayE
 
 
 def _format(
-    error: GraphQLError | FieldError, fault: GatewayError, *, mutation: bool, request_id: str
+    error: GraphQLError | FieldError, field_error: GatewayError, *, mutation: bool, request_id: str
 ) -> dict[str, Any]:
-    extensions = fault.extensions
+    extensions = field_error.extensions
     if not mutation:
         # A query writes nothing, so that it has no outcome.
         extensions.pop("outcome", None)
@@ -110,7 +110,7 @@ def _format(
             extensions["retry"] = {"afterSeconds": after}
     extensions["requestId"] = request_id
     return {
-        "message": INTERNAL.text if fault.row is INTERNAL else fault.message,
+        "message": INTERNAL.text if field_error.row is INTERNAL else field_error.message,
         "locations": [{"line": place.line, "column": place.column} for place in error.locations or ()],
         "path": list(error.path or ()),
         "extensions": extensions,

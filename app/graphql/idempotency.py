@@ -9,7 +9,7 @@ from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, Graph
 from graphql.execution.values import VariableValues, get_variable_values
 
 from app.graphql.lists import ITEMS
-from app.graphql.refusals import IDEMPOTENCY_KEY_NOT_SINGLE, refused
+from app.graphql.request_errors import IDEMPOTENCY_KEY_NOT_SINGLE, request_error
 from app.mapping.selection import included
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def refuse_several(schema: GraphQLSchema, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
-    """Counts the root fields as they are run, after fragments, `@skip` and `@include`. Raises RefusedRequestError."""
+    """Counts the root fields as they are run, after fragments, `@skip` and `@include`. Raises RequestError."""
     root, node = schema.mutation_type, operation.node
     assert root is not None
     variables = get_variable_values(schema, node.variable_definitions or (), dict(values))
@@ -30,7 +30,7 @@ def refuse_several(schema: GraphQLSchema, document: Document, operation: Operati
     _collect(fields, node.selection_set.selections, fragments, variables)
     updates = [name for name in fields.values() if name in root.fields]
     if len(updates) > 1 or any(ITEMS in root.fields[name].args for name in updates):
-        raise refused(IDEMPOTENCY_KEY_NOT_SINGLE)
+        raise request_error(IDEMPOTENCY_KEY_NOT_SINGLE)
 
 
 def _collect(

@@ -27,7 +27,7 @@ from graphql.validation import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     ALIAS_TOO_LONG,
     DOCUMENT_TOO_DEEP,
     INTROSPECTION_DISABLED,

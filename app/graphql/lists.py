@@ -90,7 +90,7 @@ def refuse_long(
     errors: dict[str, GatewayError] = {}
     emptied = dict(variables)
 
-    def fault(node: Any, place: Place) -> GatewayError | None:
+    def too_long(node: Any, place: Place) -> GatewayError | None:
         if place == (_REPRESENTATIONS,):
             return None
         counted = place != (ITEMS,)
@@ -110,7 +110,7 @@ def refuse_long(
     for field in _root_fields(operation.selection_set, fragments, set()):
         key = (field.alias or field.name).value
         for place, node in values_of(field):
-            if key not in errors and (error := fault(node, place)) is not None:
+            if key not in errors and (error := too_long(node, place)) is not None:
                 errors[key] = error
     return errors, emptied
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     DOCUMENT_NOT_TRUSTED,
     PERSISTED_QUERY_MALFORMED,
     PERSISTED_QUERY_MISMATCH,
     PERSISTED_QUERY_NOT_FOUND,
     PERSISTED_QUERY_NOT_SUPPORTED,
     REQUEST_MALFORMED,
-    refused,
+    request_error,
 )
 
 if TYPE_CHECKING:
@@ -99,25 +99,25 @@ class PersistedDocuments:
         return len(self._registered)
 
     def source(self, query: str | None, extensions: Mapping[str, Any], document_id: str | None = None) -> str:
-        """The text of the document to run. Raises RefusedRequestError."""
+        """The text of the document to run. Raises RequestError."""
         identifier = _hash_of(extensions) if extensions else None
         if query is not None:
             if identifier is not None and digest(query) != identifier:
-                raise refused(PERSISTED_QUERY_MISMATCH)
+                raise request_error(PERSISTED_QUERY_MISMATCH)
             if self._strict and query.strip() not in self._texts:
-                raise refused(DOCUMENT_NOT_TRUSTED)
+                raise request_error(DOCUMENT_NOT_TRUSTED)
             return query
         identifier = identifier or (_identifier(document_id) if document_id is not None else None)
         if identifier is None:
-            raise refused(REQUEST_MALFORMED, "The request has no query.")
+            raise request_error(REQUEST_MALFORMED, "The request has no query.")
         if identifier in self._trusted:
             return self._trusted[identifier]
         if self._strict:
-            raise refused(DOCUMENT_NOT_TRUSTED)
+            raise request_error(DOCUMENT_NOT_TRUSTED)
         registered = self._registered.get(identifier)
         if registered is not None:
             return registered
-        raise refused(PERSISTED_QUERY_NOT_FOUND if self._automatic else PERSISTED_QUERY_NOT_SUPPORTED)
+        raise request_error(PERSISTED_QUERY_NOT_FOUND if self._automatic else PERSISTED_QUERY_NOT_SUPPORTED)
 
     def accepted(self, query: str | None, extensions: Mapping[str, Any]) -> None:
         """Registers a document that the request named by hash, once the document has proved valid."""
@@ -136,5 +136,5 @@ def _hash_of(extensions: Mapping[str, Any]) -> str | None:
         return None
     hash_ = persisted_query.get("sha256Hash") if isinstance(persisted_query, dict) else None
     if not isinstance(hash_, str) or persisted_query.get("version") != 1 or not _HASH.fullmatch(hash_.lower()):
-        raise refused(PERSISTED_QUERY_MALFORMED)
+        raise request_error(PERSISTED_QUERY_MALFORMED)
     return hash_.lower()

@@ -20,7 +20,7 @@ from graphql import (
 from graphql.execution import get_variable_values
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
 
-from app.graphql.refusals import TOO_MANY_RECORDS, refused
+from app.graphql.request_errors import TOO_MANY_RECORDS, request_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,12 +46,12 @@ class Records:
         self._counted = frozenset({*lists, _ENTITIES} & set(root.fields))
 
     def check(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
-        """Raises RefusedRequestError for more than `MAX_RECORDS`. Other code reports errors of variables."""
+        """Raises RequestError for more than `MAX_RECORDS`. Other code reports errors of variables."""
         if operation.mutation or not operation.root_names & self._counted:
             return
         count = self._count(document, operation, values)
         if count > MAX_RECORDS:
-            raise refused(
+            raise request_error(
                 TOO_MANY_RECORDS,
                 f"The lists and entities of a request ask for at most {MAX_RECORDS} records together, not for {count}.",
             )

@@ -10,7 +10,7 @@ import strawberry
 from strawberry import ID, UNSET, Info
 
 from app.errors import PAGE_SIZE_INVALID, GatewayError
-from app.graphql.refusals import JOURNAL_NOT_AVAILABLE, JOURNAL_NOT_OPEN, SCOPE_MISSING
+from app.graphql.request_errors import JOURNAL_NOT_AVAILABLE, JOURNAL_NOT_OPEN, SCOPE_MISSING
 from app.mapping.scalars import UUID, DateTime
 from app.store.entry_table import first_id
 from app.updates.connections import AFTER, FIRST, PageInfo, object_type
@@ -77,7 +77,7 @@ def updates_query(enums: ErrorEnums) -> type:
 
     def present(entry: Entry) -> Any:
         end, intent = entry.end, entry.intent
-        fault = end.faults[0] if end is not None and end.faults else None
+        error = end.errors[0] if end is not None and end.errors else None
         return entry_type(
             id=entry.id,
             request_id=intent.request_id,
@@ -90,9 +90,9 @@ def updates_query(enums: ErrorEnums) -> type:
             begun=entry.begun.isoformat(timespec="milliseconds"),
             ended=None if entry.ended is None else entry.ended.isoformat(timespec="milliseconds"),
             outcome=None if end is None else enums.outcome[end.outcome],
-            code=None if fault is None else enums.code[fault.code],
+            code=None if error is None else enums.code[error.code],
             # Another version's value is not in this schema.
-            reason=None if fault is None else next(iter(_named(enums.reason, fault.reason)), None),
+            reason=None if error is None else next(iter(_named(enums.reason, error.reason)), None),
             backend_status=None if end is None else end.status,
             read_back=None if end is None or end.read_back is None else enums.read_back[end.read_back],
             replayed=entry.replayed,

@@ -21,13 +21,13 @@ from graphql import (
 from graphql.pyutils import Undefined
 from graphql.utilities import validate_input_value
 
-from app.graphql.refusals import VARIABLE_INVALID, Fault, shortened
+from app.graphql.request_errors import VARIABLE_INVALID, ErrorEntry, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Place = tuple[str | int, ...]
-MAX_FAULTS = 20
+MAX_ERRORS = 20
 
 # graphql-core's messages. Only the text names the place of a missing or unknown field.
 _MEMBER = re.compile(
@@ -44,11 +44,11 @@ class _EnoughError(Exception):
     """MAX_FAULTS is reached."""
 
 
-def variable_faults(
+def variable_errors(
     schema: GraphQLSchema, operation: OperationDefinitionNode, values: Mapping[str, Any]
-) -> list[Fault]:
+) -> list[ErrorEntry]:
     """The errors of `values`, at most MAX_FAULTS; empty if none is found here."""
-    faults: list[Fault] = []
+    errors: list[ErrorEntry] = []
     used = places_of_variables(operation)
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
@@ -57,18 +57,18 @@ def variable_faults(
         if type_ is None or (value is Undefined and (definition.default_value or not is_non_null_type(type_))):
             continue
         for place, problem in _problems(value, type_):
-            if len(faults) == MAX_FAULTS:
-                return faults
-            faults.append(variable_fault(name, place, problem, used, definition))
-    return faults
+            if len(errors) == MAX_ERRORS:
+                return errors
+            errors.append(variable_error(name, place, problem, used, definition))
+    return errors
 
 
-def variable_fault(name: str, place: Place, problem: str, used: Mapping[str, Place], node: Any) -> Fault:
+def variable_error(name: str, place: Place, problem: str, used: Mapping[str, Place], node: Any) -> ErrorEntry:
     written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     where = f"Variable '${name}' at '{name}{written}'" if place else f"Variable '${name}'"
     argument = used.get(name)
     located = GraphQLError("", node).locations or []
-    return Fault(
+    return ErrorEntry(
         VARIABLE_INVALID,
         shortened(f"{where}: {problem}"),
         tuple((spot.line, spot.column) for spot in located),
@@ -87,7 +87,7 @@ def places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
     return places
 
 
-def place_of_fault(operation: OperationDefinitionNode, error: GraphQLError) -> Place | None:
+def place_of_error(operation: OperationDefinitionNode, error: GraphQLError) -> Place | None:
     """The place of a document's error in the arguments of a root field, the same as if variables had it."""
     for node in error.nodes or ():
         if (argument := _ARGUMENT.match(error.message)) and node in operation.selection_set.selections:
@@ -131,7 +131,7 @@ def _problems(value: Any, type_: Any) -> list[tuple[Place, str]]:
 
     def report(error: GraphQLError, path: list[str | int]) -> None:
         problems.append(_problem(error, tuple(path)))
-        if len(problems) == MAX_FAULTS:
+        if len(problems) == MAX_ERRORS:
             raise _EnoughError
 
     with suppress(_EnoughError):

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from app.errors import BackendAnswer, Code, DocumentedError, GatewayError, GatewayErrors, Outcome
+from app.errors import BackendDetails, Code, DocumentedError, GatewayError, GatewayErrors, Outcome
 from app.journal.hashes import Proof
 from app.json_codec import encode_json
 from app.store.entry_table import begun_of
@@ -49,7 +49,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     proof: Proof | None = None
 
 
-class Fault(Struct, frozen=True, omit_defaults=True):
+class EndError(Struct, frozen=True, omit_defaults=True):
     """One error of an end, without its text."""
 
     code: str
@@ -61,16 +61,16 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     backend: str | None = None
 
     @classmethod
-    def of(cls, error: GatewayError) -> Fault:
-        answer = error.backend
+    def of(cls, error: GatewayError) -> EndError:
+        response = error.backend
         return cls(
             error.row.code.value,
             error.row.reason,
             error.input_path,
             None if error.outcome is None else error.outcome.value,
-            None if answer is None else answer.status,
-            error.row.vendor_code if answer is None else answer.code or error.row.vendor_code,
-            None if answer is None else answer.name,
+            None if response is None else response.status,
+            error.row.vendor_code if response is None else response.code or error.row.vendor_code,
+            None if response is None else response.name,
         )
 
     def error(self, rows: Mapping[tuple[str, str | None], DocumentedError], mutation: str) -> GatewayError:
@@ -78,12 +78,12 @@ class Fault(Struct, frozen=True, omit_defaults=True):
         row = rows.get((self.reason, mutation)) or rows.get((self.reason, None))
         if row is None:
             row = DocumentedError(reason=self.reason, code=Code(self.code), text="The backend refused the request.")
-        answer = None
+        response = None
         if self.backend is not None:
             text = row.text if self.status is not None else None
-            answer = BackendAnswer(self.backend, self.status, self.vendor_code, text)
+            response = BackendDetails(self.backend, self.status, self.vendor_code, text)
         outcome = None if self.outcome is None else Outcome(self.outcome)
-        return GatewayError(row, backend=answer, input_path=self.path, outcome=outcome)
+        return GatewayError(row, backend=response, input_path=self.path, outcome=outcome)
 
 
 class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -91,7 +91,7 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     at: int
     outcome: str
-    faults: tuple[Fault, ...] = ()
+    errors: tuple[EndError, ...] = field(default=(), name="faults")
     status: int | None = None
     read_back: str | None = None
     gone: bool = False
@@ -100,18 +100,18 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @classmethod
     def failed(cls, error: GatewayError | GatewayErrors, at: int, *, gone: bool = False) -> End:
         """A `NOT_APPLIED` whose cause may pass frees the key."""
-        faults = error.errors if isinstance(error, GatewayErrors) else (error,)
-        outcomes = {fault.outcome for fault in faults}
+        errors = error.errors if isinstance(error, GatewayErrors) else (error,)
+        outcomes = {one.outcome for one in errors}
         outcome = Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes or outcomes == {None} else Outcome.NOT_APPLIED
-        answer = faults[0].backend
+        response = errors[0].backend
         return cls(
             at=at,
             outcome=outcome.value,
-            faults=tuple(map(Fault.of, faults)),
-            status=None if answer is None else answer.status,
-            read_back=None if faults[0].read_back is None else faults[0].read_back.value,
+            errors=tuple(map(EndError.of, errors)),
+            status=None if response is None else response.status,
+            read_back=None if errors[0].read_back is None else errors[0].read_back.value,
             gone=gone,
-            frees_key=outcome is Outcome.NOT_APPLIED and all(fault.retry_safe for fault in faults),
+            frees_key=outcome is Outcome.NOT_APPLIED and all(one.retry_safe for one in errors),
         )
 
 

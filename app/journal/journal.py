@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError, Outcome
-from app.journal.entries import End, Entry, Fault, Intent, comparable, entry_of, row_of, text_of
+from app.journal.entries import End, EndError, Entry, Intent, comparable, entry_of, row_of, text_of
 from app.journal.hashes import Hashes, new_secret
 from app.journal.keys import KeyTakenError
 from app.store.entry_table import EntryStatements, entry_id, entry_statements, now
@@ -266,8 +266,8 @@ class Journal:
     def _unsent(self, identifier: str) -> None:
         if len(self._ends) >= _MOST_ENDS:
             return  # the store is away, and anyone can cause more entries; the keeper closes the entry, if there is one
-        fault = Fault.of(GatewayError(DEADLINE_BEFORE_SENDING))
-        self.end(identifier, End(at=now(), outcome="NOT_APPLIED", faults=(fault,), frees_key=True), at_once=True)
+        error = EndError.of(GatewayError(DEADLINE_BEFORE_SENDING))
+        self.end(identifier, End(at=now(), outcome="NOT_APPLIED", errors=(error,), frees_key=True), at_once=True)
 
     async def _write_intents(self) -> None:
         while self._waiting:

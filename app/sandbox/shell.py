@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError, GatewayErrors, refusal
 from app.json_codec import decode_json, encode_json
 from app.mapping.scalars import parse_uuid
@@ -19,7 +19,7 @@ from app.sandbox.faults import fault_of
 from app.updates.listing import Listing, ListPage, ListRequest
 from app.updates.local import LocalBackend
 from app.updates.resource import Resource, UpdateRequest
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 
 if TYPE_CHECKING:
     from app.mapping.wire import Wire
@@ -31,7 +31,7 @@ _MAX_BODY = 1024 * 1024
 _ID = "{id}"
 _JSON = {"content-type": "application/json; charset=utf-8"}
 
-_Handler = Callable[[Request, Call], Awaitable[Answer]]
+_Handler = Callable[[Request, CallContext], Awaitable[BackendResponse]]
 
 
 def _as_json(_request: Request, body: bytes) -> Any:
@@ -48,20 +48,20 @@ def _record_or_unknown(_request: Request, resource: Resource, record: Wire | Non
     return record
 
 
-def _in_json(_request: Request, data: Any) -> Answer:
-    return Answer(200, _JSON, encode_json(data))
+def _in_json(_request: Request, data: Any) -> BackendResponse:
+    return BackendResponse(200, _JSON, encode_json(data))
 
 
 def _unknown(resource: Resource, *_: str) -> GatewayError:
     return refusal(next(iter(resource.unknown)))
 
 
-def _code_and_message(_request: Request, error: GatewayError | GatewayErrors) -> Answer:
+def _code_and_message(_request: Request, error: GatewayError | GatewayErrors) -> BackendResponse:
     """The most common envelope, of one error."""
     backend = (error.errors[0] if isinstance(error, GatewayErrors) else error).backend
     assert backend is not None
     assert backend.status is not None
-    return Answer(backend.status, _JSON, encode_json({"code": backend.code, "message": backend.message}))
+    return BackendResponse(backend.status, _JSON, encode_json({"code": backend.code, "message": backend.message}))
 
 
 class _UnreadableError(Exception):
@@ -86,13 +86,13 @@ class Sandbox:
     api: str
     resources: Sequence[Resource]
     headers: Sequence[str]
-    render: Callable[[Request, GatewayError | GatewayErrors], Answer] = _code_and_message
+    render: Callable[[Request, GatewayError | GatewayErrors], BackendResponse] = _code_and_message
     unreadable: Callable[[Resource], Exception] = _undocumented
-    failed: Callable[[Request], Answer] = lambda _request: Answer(500, {}, b"")
+    failed: Callable[[Request], BackendResponse] = lambda _request: BackendResponse(500, {}, b"")
     decode: Callable[[Request, bytes], Any] = _as_json
     bind: Callable[[Request, Resource, Any], tuple[Any, Options]] = _as_it_is
     shown: Callable[[Request, Resource, Wire | None], Any] = _record_or_unknown
-    write: Callable[[Request, Any], Answer] = _in_json
+    write: Callable[[Request, Any], BackendResponse] = _in_json
     bad_id: Callable[[Resource, str, str], GatewayError | GatewayErrors] = _unknown
     suffixes: Sequence[str] = ()
     listings: Sequence[Listing] = ()
@@ -128,19 +128,21 @@ class Sandbox:
     def _spelled(self, path: str) -> list[str]:
         return [path, *(path + suffix for suffix in self.suffixes)]
 
-    async def _page(self, backend: Backend, listing: Listing, request: Request, call: Call) -> Answer:
+    async def _page(self, backend: Backend, listing: Listing, request: Request, call: CallContext) -> BackendResponse:
         list_request = self.list_request(request, listing)
         return self.write(request, self.shown_page(request, list_request, await backend.page(list_request, call=call)))
 
-    async def _update(self, backend: Backend, resource: Resource, request: Request, call: Call) -> Answer:
+    async def _update(
+        self, backend: Backend, resource: Resource, request: Request, call: CallContext
+    ) -> BackendResponse:
         record_id = self._id(resource, request, None)
         body, options = self.bind(request, resource, await self._body(resource, request))
         record = await backend.update(UpdateRequest(resource, record_id, body, options), call=call)
-        return Answer(204, {}, b"") if record is None else self.write(request, record)
+        return BackendResponse(204, {}, b"") if record is None else self.write(request, record)
 
     async def _read(
-        self, backend: Backend, resource: Resource, name: str | None, request: Request, call: Call
-    ) -> Answer:
+        self, backend: Backend, resource: Resource, name: str | None, request: Request, call: CallContext
+    ) -> BackendResponse:
         record_id = self._id(resource, request, name)
         _, options = self.bind(request, resource, {})
         record = await backend.read(resource, record_id, options, call=call)
@@ -172,29 +174,29 @@ class Sandbox:
 
     def _answered(self, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            fault = fault_of(request) if request.method == "PUT" else None
-            if fault is not None:
-                return fault
+            injected = fault_of(request) if request.method == "PUT" else None
+            if injected is not None:
+                return injected
             try:
-                answer = await handler(request, self._call(request))
+                response = await handler(request, self._call(request))
             except _UnreadableError:
-                answer = Answer(400, {}, b"")
+                response = BackendResponse(400, {}, b"")
             except (GatewayError, GatewayErrors) as error:
                 first = error.errors[0] if isinstance(error, GatewayErrors) else error
                 # Without a backend's answer our own store failed.
                 from_backend = first.backend is not None and first.backend.status is not None
-                answer = self.render(request, error) if from_backend else self.failed(request)
-            return Response(answer.body, answer.status, dict(answer.headers))
+                response = self.render(request, error) if from_backend else self.failed(request)
+            return Response(response.body, response.status, dict(response.headers))
 
         return endpoint
 
-    def _call(self, request: Request) -> Call:
+    def _call(self, request: Request) -> CallContext:
         credentials = {name: request.headers[name] for name in self.headers if name in request.headers}
         simulate = request.headers.get("x-simulate", "").upper() if request.method == "PUT" else ""
-        return Call(request.headers.get("x-request-id", ""), {self.api: credentials}, simulate=simulate or None)
+        return CallContext(request.headers.get("x-request-id", ""), {self.api: credentials}, simulate=simulate or None)
 
 
-async def _either(name: str, read: _Handler, page: _Handler, request: Request, call: Call) -> Answer:
+async def _either(name: str, read: _Handler, page: _Handler, request: Request, call: CallContext) -> BackendResponse:
     """A read that is a list with a filter. Without the filter it is the list."""
     return await (read if name.casefold() in query_of(request) else page)(request, call)
 

@@ -30,14 +30,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from app.server.asgi import STATUS_LINES, AsgiRequest, scope_of
-from app.server.exchange import Exchange
+from app.server.direct import DirectRequest
 from app.server.parser import RefusedError, RequestParser
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from app.server.bounds import Config
-    from app.server.exchange import Answer, Endpoint
+    from app.server.direct import Endpoint, Response
 
 IDLE, HEAD, BODY, WAITING, ANSWERING, DRAINING, CLOSING = range(7)
 CONNECTION = "gateway.connection"  # the scope's extension: functions that end the connection as a fault would
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None  # set while the client has too much to read
         self._untaken = 0
         self._written = False  # the answer is written whole, and not yet read
-        self._exchange: Exchange | None = None
+        self._direct: DirectRequest | None = None
         self._request: AsgiRequest | None = None
 
     # From the transport.
@@ -171,9 +171,9 @@ class Connection(asyncio.Protocol):
             self._untaken = untaken
             self._until(now + seconds)
             return
-        if self.state == BODY and self._exchange is not None:
-            self._exchange.late = True
-            self._offer(self._exchange)
+        if self.state == BODY and self._direct is not None:
+            self._direct.late = True
+            self._offer(self._direct)
             return
         if self.state in _OVER:
             self._config.summary.add(*_OVER[self.state])
@@ -225,17 +225,17 @@ class Connection(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """Passes on what arrived of the body, and whether it is complete."""
-        parser, exchange, request = self._parser, self._exchange, self._request
+        parser, direct, request = self._parser, self._direct, self._request
         if body := parser.body:
             parser.body = []
-            if exchange is not None:
-                exchange.body += b"".join(body)
+            if direct is not None:
+                direct.body += b"".join(body)
             elif request is not None:
                 request.feed(b"".join(body))
         if not parser.whole:
             return
-        if exchange is not None:
-            self._offer(exchange)
+        if direct is not None:
+            self._offer(direct)
         elif request is not None:
             request.complete_body()
             if self.state == BODY:
@@ -258,11 +258,11 @@ class Connection(asyncio.Protocol):
         self.state = BODY
         self.keep_alive = parser.keep_alive and not self._config.ending
         if endpoint is not None and parser.url == endpoint.path and parser.may_go_short(endpoint.most):
-            exchange = Exchange(self, endpoint, parser.headers, parser.authorizations, self._arrived)
-            if endpoint.takes(exchange):
-                self._exchange = exchange
+            direct = DirectRequest(self, endpoint, parser.headers, parser.authorizations, self._arrived)
+            if endpoint.takes(direct):
+                self._direct = direct
                 self._body_seconds = endpoint.body_seconds
-                self._server_state.tasks.add(exchange)  # type: ignore[arg-type]  # stands for one
+                self._server_state.tasks.add(direct)  # type: ignore[arg-type]  # stands for one
                 return
         self._body_seconds = self._config.body_seconds
         scope = scope_of(parser, self.transport, self._config, self._app_state)
@@ -277,37 +277,37 @@ class Connection(asyncio.Protocol):
         self._answer_end = self._loop.time() + self._config.answer_seconds
         self._until(self._answer_end)
 
-    def _offer(self, exchange: Exchange) -> None:
+    def _offer(self, direct: DirectRequest) -> None:
         assert self._endpoint is not None
-        exchange.more_body = False
+        direct.more_body = False
         self._wait()
-        self._endpoint.admission.offer(exchange)
+        self._endpoint.admission.offer(direct)
 
     def _forget_request(self) -> None:
         """Begins nothing more for a client that has gone, and writes nothing to it."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.disconnected = True
-            if exchange.more_body:  # the endpoint has not seen it yet
-                exchange.response_complete = True
-                self._server_state.tasks.discard(exchange)
+        direct, self._direct = self._direct, None
+        if direct is not None:
+            direct.disconnected = True
+            if direct.more_body:  # the endpoint has not seen it yet
+                direct.response_complete = True
+                self._server_state.tasks.discard(direct)
         request, self._request = self._request, None
         if request is not None:
             request.disconnect()
 
     # Writing.
 
-    def ended(self, exchange: Exchange, answer: Answer | None) -> None:
+    def ended(self, direct: DirectRequest, response: Response | None) -> None:
         """Writes the answer of the short way."""
-        self._server_state.tasks.discard(exchange)
-        if exchange is not self._exchange:
+        self._server_state.tasks.discard(direct)
+        if direct is not self._direct:
             return
-        if answer is None:
+        if response is None:
             self.cut()
             return
         self.state, self._untaken = ANSWERING, sys.maxsize
-        line, stays = STATUS_LINES[answer.status], self.keep_alive and self._parser.whole
-        message, self.keep_alive = answer.rendered(exchange.identifier, line, self.default_headers, keep_alive=stays)
+        line, stays = STATUS_LINES[response.status], self.keep_alive and self._parser.whole
+        message, self.keep_alive = response.rendered(direct.identifier, line, self.default_headers, keep_alive=stays)
         self.transport.write(message)
         self.end_answer()
 
@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
 
     def end_answer(self) -> None:
         self._server_state.total_requests += 1
-        self._exchange = self._request = None
+        self._direct = self._request = None
         self._written = True
         if self._drained is None:
             self._go_on()

@@ -7,7 +7,7 @@ from typing import Any
 
 import httptools
 
-from app.server.exchange import headers_of
+from app.server.direct import headers_of
 
 _EMPTY_LINE = b"\r\n\r\n"
 _TAIL = len(_EMPTY_LINE) - 1

@@ -72,22 +72,22 @@ def shape_of_body(value: Any, request_texts: frozenset[str], depth: int = 0) -> 
     return "<text>" if isinstance(value, str) else 0
 
 
-def shape_of(answer: Undocumented, fields: Sequence[str], request_texts: Iterable[str]) -> dict[str, Any]:
+def shape_of(response: Undocumented, fields: Sequence[str], request_texts: Iterable[str]) -> dict[str, Any]:
     """What is stored of an answer. `request_texts` are the texts of the request."""
     values = frozenset(request_texts)
-    text = answer.text if answer.status in _REFUSALS else None
+    text = response.text if response.status in _REFUSALS else None
     return {
-        "backend": answer.backend,
+        "backend": response.backend,
         "fields": sorted(set(fields))[:10],
-        "status": answer.status,
-        "code": without_values(answer.code, values)[:100] if answer.code else None,
+        "status": response.status,
+        "code": without_values(response.code, values)[:100] if response.code else None,
         "text": without_values(text, values)[:300] if text else None,
-        "media": answer.media.partition(";")[0].strip().lower()[:50],
+        "media": response.media.partition(";")[0].strip().lower()[:50],
         "body": "<empty>"
-        if answer.empty
+        if response.empty
         else "<no JSON>"
-        if answer.body is None
-        else shape_of_body(answer.body, values),
+        if response.body is None
+        else shape_of_body(response.body, values),
     }
 
 
@@ -103,8 +103,8 @@ class Drift:
         self._waiting: dict[str, tuple[dict[str, Any], int]] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    def met(self, answer: Undocumented, fields: Sequence[str], request_texts: Iterable[str]) -> None:
-        shape = shape_of(answer, fields, request_texts)
+    def met(self, response: Undocumented, fields: Sequence[str], request_texts: Iterable[str]) -> None:
+        shape = shape_of(response, fields, request_texts)
         key = fingerprint(shape)
         if key not in self._waiting and len(self._waiting) >= _MOST_WAITING:
             return

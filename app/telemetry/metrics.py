@@ -46,7 +46,7 @@ _NAMES_KEPT = 400  # characters
 # An operation's kind, then key and name of each root field.
 Summary = tuple[Any, ...]
 # Response key, code and reason of each error.
-Faults = tuple[tuple[str, str, str], ...]
+Errors = tuple[tuple[str, str, str], ...]
 
 _LIVE_FILE = re.compile(r"gauge_live\w*_([0-9]+)\.db")
 
@@ -91,7 +91,7 @@ class Metrics:
         self._states: dict[str, str] = {}
         self._running = 0
         self._ends: dict[Any, tuple[Any, list[Any]]] = {}
-        self._answers: dict[tuple[str, int], Any] = {}
+        self._responses: dict[tuple[str, int], Any] = {}
         self.operations = self._counter(
             "gateway_operations", "Root fields answered, by what came of them.", "field", "code", "reason"
         )
@@ -161,17 +161,17 @@ class Metrics:
             self._look()
 
     def operated(
-        self, summary: Summary, way: str | None, faults: Faults, seconds: float | None, *, refused: bool
+        self, summary: Summary, execution: str | None, errors: Errors, seconds: float | None, *, request_error: bool
     ) -> None:
         """Counts an operation that ended, and each of its root fields by its errors, or as free of errors."""
-        key = (summary, way, faults, refused)
+        key = (summary, execution, errors, request_error)
         series = self._ends.get(key)
         if series is None:
-            series = self._series(summary, way, faults, refused=refused)
+            series = self._series(summary, execution, errors, request_error=request_error)
             # Callers may use names of any number and length, so that old ones are dropped.
             if len(self._ends) >= _ENDS_KEPT:
                 self._ends.clear()
-            if sum(len(name) for name, *_ in (*summary[1:], *faults)) <= _NAMES_KEPT:
+            if sum(len(name) for name, *_ in (*summary[1:], *errors)) <= _NAMES_KEPT:
                 self._ends[key] = series
         duration, counters = series
         if seconds is not None:
@@ -179,14 +179,16 @@ class Metrics:
         for counter in counters:
             counter.inc()
 
-    def _series(self, summary: Summary, way: str | None, faults: Faults, *, refused: bool) -> tuple[Any, list[Any]]:
+    def _series(
+        self, summary: Summary, execution: str | None, errors: Errors, *, request_error: bool
+    ) -> tuple[Any, list[Any]]:
         kind, *fields = summary
-        counters = [] if way is None else [self.executions.labels(way)]
-        names, failed = dict(fields), {key for key, _, _ in faults}
-        for key, code, reason in dict.fromkeys(faults):
-            counters.append(self._answer(NONE if refused else names.get(key, OTHER), code, reason))
-        if not refused:
-            counters += [self._answer(name, OK, OK) for key, name in fields if key not in failed]
+        counters = [] if execution is None else [self.executions.labels(execution)]
+        names, failed = dict(fields), {key for key, _, _ in errors}
+        for key, code, reason in dict.fromkeys(errors):
+            counters.append(self._response(NONE if request_error else names.get(key, OTHER), code, reason))
+        if not request_error:
+            counters += [self._response(name, OK, OK) for key, name in fields if key not in failed]
         return self.operation_seconds.labels(kind), counters
 
     def stored(self, action: str, result: str, seconds: float) -> None:
@@ -208,9 +210,9 @@ class Metrics:
         return name if name in self._fields else OTHER
 
     def answered(self, field: str, code: str, reason: str) -> None:
-        self._answer(field, code, reason).inc()
+        self._response(field, code, reason).inc()
 
-    def _answer(self, field: str, code: str, reason: str) -> Any:
+    def _response(self, field: str, code: str, reason: str) -> Any:
         shown = self.field(field) if field != NONE else NONE
         return self.operations.labels(shown, code, self._reason(reason))
 
@@ -222,12 +224,12 @@ class Metrics:
         if status is None:
             self.backend_seconds.labels(self._backend(backend), self._reason(reason or "")).observe(seconds)
             return
-        histogram = self._answers.get((backend, status))
+        histogram = self._responses.get((backend, status))
         if histogram is None:
             shown = _STATUSES.get(status) or f"{status // 100}xx"
             histogram = self.backend_seconds.labels(self._backend(backend), shown)
             if backend in self._backends:
-                self._answers[backend, status] = histogram
+                self._responses[backend, status] = histogram
         histogram.observe(seconds)
 
     def _backend(self, name: str) -> str:

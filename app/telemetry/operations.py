@@ -19,7 +19,7 @@ from app.telemetry.metrics import NONE, OK, PREVIEWED, Metrics
 from app.telemetry.sent import ids_of, texts, texts_of
 
 if TYPE_CHECKING:
-    from app.call import Call
+    from app.call import CallContext
     from app.notes import BackendCall, Notes
     from app.telemetry.drift import Drift
     from app.telemetry.traces import Traces
@@ -38,7 +38,7 @@ _MUTATION = "mutation"
 R = TypeVar("R", bound="Result")
 
 
-class Request(Protocol):
+class GraphQLRequest(Protocol):
     @property
     def variables(self) -> Mapping[str, Any]: ...
 
@@ -58,7 +58,7 @@ class Item(Protocol):
     @property
     def outcome(self) -> Outcome: ...
     @property
-    def faults(self) -> Sequence[GatewayError]: ...
+    def errors(self) -> Sequence[GatewayError]: ...
     @property
     def noted(self) -> Notes | None: ...
     @property
@@ -77,7 +77,7 @@ class Bulk(Protocol):
 
 
 class Context(Protocol):
-    call: Call
+    call: CallContext
     caller: str | None
 
     @property
@@ -100,7 +100,7 @@ class Operation(Protocol):
 
 
 class Result(Protocol):
-    refusal: Any
+    error: Any
     operation: Any
     previews: list[str | int]
 
@@ -108,7 +108,7 @@ class Result(Protocol):
     def all_errors(self) -> list[dict[str, Any]]: ...
 
     @property
-    def way(self) -> str | None: ...
+    def execution(self) -> str | None: ...
 
 
 class _LogFields(NamedTuple):
@@ -143,14 +143,14 @@ class Operations:
         notes.note_call(notes.BackendCall(name, status, reason, seconds))
         self.metrics.call(name, status, reason, seconds)
 
-    def refused(self, code: str, reason: str) -> None:
+    def request_error(self, code: str, reason: str) -> None:
         """Records a request that became no operation."""
         try:
             self.metrics.answered(NONE, code, reason)
         except Exception:
             log.exception("a refusal could not be counted; its answer stands")
 
-    async def operation(self, request: Request, context: Context, execution: Coroutine[Any, Any, R]) -> R:
+    async def operation(self, request: GraphQLRequest, context: Context, execution: Coroutine[Any, Any, R]) -> R:
         noted = notes.begin(context.call.request_id)
         self.metrics.begun()
         started = perf_counter()
@@ -168,16 +168,16 @@ class Operations:
         finally:
             self.metrics.ended()
 
-    def _ended(self, request: Request, context: Context, result: Result, noted: Notes, seconds: float) -> None:
+    def _ended(self, request: GraphQLRequest, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         errors: Sequence[dict[str, Any]] = result.all_errors
         if context.bulks:
             errors = self._items_ended(context, result, errors)
         try:
             summary = _NO_OPERATION if result.operation is None else result.operation.summary
-            faults = tuple(_faults(errors, result.previews)) if errors or result.previews else ()
+            counted = tuple(_errors(errors, result.previews)) if errors or result.previews else ()
             # A bulk's time is that of many updates, which have their own.
             duration = None if context.bulks else seconds
-            self.metrics.operated(summary, result.way, faults, duration, refused=result.refusal is not None)
+            self.metrics.operated(summary, result.execution, counted, duration, request_error=result.error is not None)
         except Exception:
             log.exception("an operation could not be counted; its answer stands")
         try:
@@ -212,7 +212,7 @@ class Operations:
             item = context.item_at(error.get("path"))
             if item is None:
                 own.append(error)
-            elif not item.faults:  # else it is one of these
+            elif not item.errors:  # else it is one of these
                 below.setdefault(id(item), []).append(error)
         try:
             operation = result.operation.telemetry.get(_LogFields) or self._log_fields(result.operation)
@@ -227,13 +227,13 @@ class Operations:
     def _item_ended(
         self, context: Context, bulk: Bulk, item: Item, below: Sequence[dict[str, Any]], log_fields: _LogFields
     ) -> None:
-        extensions = [fault.extensions for fault in item.faults] or [error["extensions"] for error in below]
+        extensions = [item_error.extensions for item_error in item.errors] or [error["extensions"] for error in below]
         noted = item.noted or notes.Notes()  # an item that was not begun has none
         previews = () if item.preview is None else (bulk.mutation,)
-        faults = tuple((bulk.mutation, error["code"], error["reason"]) for error in extensions)
-        faults += tuple((key, OK, PREVIEWED) for key in previews)
+        errors = tuple((bulk.mutation, error["code"], error["reason"]) for error in extensions)
+        errors += tuple((key, OK, PREVIEWED) for key in previews)
         summary = (log_fields.kind, (bulk.mutation, bulk.mutation))
-        self.metrics.operated(summary, None, faults, item.seconds, refused=False)
+        self.metrics.operated(summary, None, errors, item.seconds, request_error=False)
         outcomes = _outcomes(log_fields.kind, extensions, previews)
         self._write(context, log_fields, (item.change.id,), extensions, outcomes, noted, item.seconds or 0.0)
         self._drifted(noted, [bulk.mutation], lambda: texts([item.sent]))
@@ -327,7 +327,7 @@ def _describe(span: Any, result: Result) -> None:
         span.set_attribute("graphql.error.codes", codes)
 
 
-def _faults(errors: Sequence[Mapping[str, Any]], previews: Sequence[Any]) -> Iterator[tuple[str, str, str]]:
+def _errors(errors: Sequence[Mapping[str, Any]], previews: Sequence[Any]) -> Iterator[tuple[str, str, str]]:
     """Response key, code and reason of each error."""
     for error in errors:
         path = error.get("path") or ("",)

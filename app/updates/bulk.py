@@ -65,7 +65,7 @@ class Item:
     record: Any = None
     preview: Any = None
     replayed: bool = False
-    faults: Sequence[GatewayError] = ()
+    errors: Sequence[GatewayError] = ()
     noted: Any = None
     seconds: float | None = None
 
@@ -74,7 +74,7 @@ class Item:
         """UNKNOWN if a fault leaves it open; a dry run writes nothing."""
         if self.change.dry_run:
             return Outcome.NOT_APPLIED
-        outcomes = {fault.outcome or Outcome.NOT_APPLIED for fault in self.faults}
+        outcomes = {error.outcome or Outcome.NOT_APPLIED for error in self.errors}
         return next((item for item in (Outcome.UNKNOWN, Outcome.NOT_APPLIED) if item in outcomes), Outcome.APPLIED)
 
     @property
@@ -83,11 +83,11 @@ class Item:
         change = self.change
         return [change.id, arguments_of(change.input), dict(change.options), change.expected_revision, self.key]
 
-    def answer(self, answer: Any) -> None:
+    def response(self, response: Any) -> None:
         if self.change.dry_run:
-            self.preview = answer
+            self.preview = response
         else:
-            self.record = answer
+            self.record = response
 
     @property
     def failed(self) -> bool:
@@ -154,7 +154,7 @@ class BulkRun:
                 group.create_task(self._work(room, stops=stops))
         for item in self._items:
             if not item.begun:
-                item.faults = (self._not_begun(),)
+                item.errors = (self._not_begun(),)
 
     async def _work(self, room: asyncio.Semaphore, *, stops: bool) -> None:
         while self._goes_on():
@@ -211,26 +211,26 @@ class BulkRun:
         item.noted = self._begin_notes()
         started = perf_counter()
         try:
-            answer, item.replayed = await self._update(item)
-            failure = answer if isinstance(answer, Exception) else None
+            response, item.replayed = await self._update(item)
+            failure = response if isinstance(response, Exception) else None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's fault
             failure = error
         seconds = perf_counter() - started
-        faults = () if failure is None else self._faults(item, failure)
+        errors = () if failure is None else self._errors(item, failure)
         if failure is None:
-            item.answer(answer)
-        elif (pause := _pause_of(faults[0])) is not None:
+            item.response(response)
+        elif (pause := _pause_of(errors[0])) is not None:
             return pause
         item.begun, item.seconds = True, seconds
-        item.faults = capped(faults)
-        item.replayed = item.replayed or any(fault.replayed for fault in faults)
-        item.noted.details += [fault.detail for fault in item.faults if fault.detail]
+        item.errors = capped(errors)
+        item.replayed = item.replayed or any(one.replayed for one in errors)
+        item.noted.details += [one.detail for one in item.errors if one.detail]
         return None
 
-    def _faults(self, item: Item, failure: Exception) -> Sequence[GatewayError]:
-        faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
-        if faults and all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults):
-            return faults  # type: ignore[return-value]  # as was just seen
+    def _errors(self, item: Item, failure: Exception) -> Sequence[GatewayError]:
+        errors = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
+        if errors and all(isinstance(error, GatewayError) and error.row is not INTERNAL for error in errors):
+            return errors  # type: ignore[return-value]  # as was just seen
         log.error("unexpected failure of %s, item %d", self._name, item.index, exc_info=failure)
         # If only the read of an applied update failed, the item stays applied.
         return (GatewayError(INTERNAL, outcome=failure.outcome if isinstance(failure, GatewayError) else None),)
@@ -248,10 +248,10 @@ class BulkRun:
         return GatewayError(NOT_BEGUN, text, retry_after=self._pause)
 
 
-def _pause_of(fault: GatewayError) -> int | None:
+def _pause_of(error: GatewayError) -> int | None:
     """The seconds to wait for an item that was refused unsent, because the backend had asked for a pause."""
-    paused = fault.row is BACKEND_PAUSED and fault.outcome is Outcome.NOT_APPLIED and not fault.replayed
-    return (fault.retry_after or 1) if paused else None
+    paused = error.row is BACKEND_PAUSED and error.outcome is Outcome.NOT_APPLIED and not error.replayed
+    return (error.retry_after or 1) if paused else None
 
 
 def item_at(bulks: Mapping[str, Bulk], path: Sequence[str | int] | None) -> Item | None:

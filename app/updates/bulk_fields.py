@@ -139,7 +139,7 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
             outcome=errors.outcome[item.outcome.value],
             replayed=item.replayed,
             preview=item.preview,
-            user_errors=errors.shown(item.faults, request_id) if as_data and item.faults else [],
+            user_errors=errors.shown(item.errors, request_id) if as_data and item.errors else [],
             **{record: item.record},
         )
 

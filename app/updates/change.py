@@ -14,7 +14,7 @@ from app.errors import (
     NULL_NOT_SUPPORTED,
     RECORD_NOT_EXPRESSIBLE,
     REVISION_MISMATCH,
-    BackendAnswer,
+    BackendDetails,
     GatewayError,
     GatewayErrors,
     Outcome,
@@ -30,7 +30,7 @@ from app.updates.resource import UpdateRequest
 from app.updates.revision import revision_of
 
 if TYPE_CHECKING:
-    from app.call import Call
+    from app.call import CallContext
     from app.mapping.wire import Wire
     from app.updates.resource import Backend, Options, Resource
 
@@ -72,7 +72,7 @@ class Patch:
     description: str
     left_out: Collection[str] = ()
     client_members: Collection[str] = ()
-    expressible: Callable[[Wire, Backend, Call], Awaitable[Wire]] | None = None
+    expressible: Callable[[Wire, Backend, CallContext], Awaitable[Wire]] | None = None
 
 
 def patch_type(cls: type, name: str, description: str, without: Collection[str], merged: Mapping[str, type]) -> Any:
@@ -94,7 +94,7 @@ def patch_type(cls: type, name: str, description: str, without: Collection[str],
     return strawberry.input(patch_cls, description=description)
 
 
-async def planned(resource: Resource, change: Change, backend: Backend, call: Call) -> UpdateRequest:
+async def planned(resource: Resource, change: Change, backend: Backend, call: CallContext) -> UpdateRequest:
     """The request that would be sent. Raises GatewayError(s): then nothing was sent."""
     if not change.patches:
         resource.check(change.input)
@@ -123,7 +123,7 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
             RECORD_NOT_EXPRESSIBLE,
             f"The record's {'.'.join(names)} cannot be said in an update: {problem}. Nothing was sent.",
             input_path=(change.place, *names),
-            backend=BackendAnswer(resource.api, 200),
+            backend=BackendDetails(resource.api, 200),
         )
     if patch.client_members:
         omittable = [name for name in patch.client_members if (name,) not in replaced]
@@ -154,7 +154,9 @@ def refuse_nulls(resource: Resource, change: Change) -> None:
             raise GatewayError(NULL_NOT_SUPPORTED, text, input_path=(change.place, member.graphql_name))
 
 
-async def read_before(resource: Resource, record_id: str, options: Options, backend: Backend, call: Call) -> Wire:
+async def read_before(
+    resource: Resource, record_id: str, options: Options, backend: Backend, call: CallContext
+) -> Wire:
     """The record before the update. For an unknown id the backend gives its documented answer."""
     with _NotSent():
         read = await backend.read(resource, record_id, options, call=call)
@@ -172,7 +174,7 @@ def compare(resource: Resource, change: Change | UpdateRequest, read: Wire) -> N
 
 
 def mismatch(resource: Resource, current: str) -> GatewayError:
-    error = GatewayError(REVISION_MISMATCH, backend=BackendAnswer(resource.api))
+    error = GatewayError(REVISION_MISMATCH, backend=BackendDetails(resource.api))
     error.current_revision = current
     return error
 

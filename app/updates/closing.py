@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayErrors, ReadBack
 from app.updates.evidence import observed
 from app.updates.proof import Read
@@ -35,7 +35,7 @@ class Closing:
             return False, None
         backend = self._backends[resource.api]
         options = {} if intent.company_id is None else {"company_id": intent.company_id}
-        call = Call(
+        call = CallContext(
             intent.request_id, deadline=asyncio.get_running_loop().time() + self._journal.settings.backend_seconds
         )
         try:

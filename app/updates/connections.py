@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendAnswer, GatewayError, GatewayErrors, each
+from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendDetails, GatewayError, GatewayErrors, each
 from app.mapping.members import members_of
 from app.mapping.selection import selection_of
 from app.mapping.wire import from_wire
@@ -20,7 +20,7 @@ from app.updates.listing import ListPage, ListRequest, id_of
 from app.updates.reading import backend_of, read_record
 
 if TYPE_CHECKING:
-    from app.call import Call
+    from app.call import CallContext
     from app.updates.listing import Listing
     from app.updates.resource import Backend, Options
 
@@ -145,7 +145,7 @@ def _camel(name: str) -> str:
 
 
 def _unreadable(listing: Listing, detail: str) -> GatewayError:
-    return GatewayError(ANSWER_UNREADABLE, backend=BackendAnswer(listing.api, 200), detail=detail)
+    return GatewayError(ANSWER_UNREADABLE, backend=BackendDetails(listing.api, 200), detail=detail)
 
 
 def _record(listing: Listing, item: Any) -> Any:
@@ -175,18 +175,18 @@ async def _whole(listing: Listing, page: ListPage, backend: Backend, context: An
     return await asyncio.gather(*(one(item) for item in page.items), return_exceptions=True)
 
 
-async def _one(listing: Listing, record_id: str, backend: Backend, call: Call) -> Any:
+async def _one(listing: Listing, record_id: str, backend: Backend, call: CallContext) -> Any:
     assert listing.resource is not None
     missing = next(iter(listing.resource.unknown))
-    answer: BackendAnswer | None = None
+    response: BackendDetails | None = None
     try:
         record = await read_record(listing.resource, backend, call, record_id, {})
     except GatewayError as error:
         if error.backend is None or error.backend.status != missing.http_status:
             raise _placed(listing, error) from error
-        record, answer = None, error.backend
+        record, response = None, error.backend
     if record is None:
         raise GatewayError(
-            missing, backend=answer or BackendAnswer(listing.api, missing.http_status, missing.vendor_code)
+            missing, backend=response or BackendDetails(listing.api, missing.http_status, missing.vendor_code)
         )
     return record

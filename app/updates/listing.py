@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.mapping.scalars import parse_uuid
 from app.updates.judging import body_of_json, unreadable
-from app.upstream.answers import member
+from app.upstream.responses import member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from app.errors import GatewayError, GatewayErrors
     from app.mapping.wire import Wire
     from app.updates.resource import Argument, Options, Resource, Target
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
 
 # In local mode, a record's place in its list: its sort key and its id.
 Place = tuple[str, str]
@@ -71,9 +71,9 @@ class Listing:
     record: type
     id_members: Sequence[str]
     get: Callable[[ListRequest], Target]
-    refused: Callable[[Answer], GatewayError | GatewayErrors]
+    refused: Callable[[BackendResponse], GatewayError | GatewayErrors]
     items: Callable[[Any], tuple[list[Any], int | None]]
-    body: Callable[[Answer], Any] = body_of_json
+    body: Callable[[BackendResponse], Any] = body_of_json
     id_name: str = "id"
     says_total: bool = False
     resource: Resource | None = None
@@ -98,15 +98,15 @@ def record_limit(request: ListRequest) -> int:
     return max(request.limit, 1) if request.listing.says_total else request.limit + 1
 
 
-def judge_page(request: ListRequest, answer: Answer) -> ListPage:
+def judge_page(request: ListRequest, response: BackendResponse) -> ListPage:
     """The page of an answer. Raises GatewayError(s)."""
     listing = request.listing
-    if answer.status != 200:  # noqa: PLR2004 - the one success that a list has
-        raise listing.refused(answer)
+    if response.status != 200:  # noqa: PLR2004 - the one success that a list has
+        raise listing.refused(response)
     try:
-        items, total = listing.items(listing.body(answer))
+        items, total = listing.items(listing.body(response))
     except ValueError as error:
-        raise unreadable(listing.api, answer, str(error)) from None
+        raise unreadable(listing.api, response, str(error)) from None
     page = items[: request.limit]
     # A list that ends before its total has shrunk: nothing follows, otherwise a client would ask for ever.
     more = len(items) > len(page) or (total is not None and bool(items) and request.offset + len(page) < total)

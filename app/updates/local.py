@@ -11,13 +11,13 @@ from app.json_codec import encode_json
 from app.store.records import Place, StatementConflictError, UniqueConflictError, VersionConflictError
 from app.updates.change import compare, mismatch
 from app.updates.listing import ListPage
-from app.upstream.exchange import Request
+from app.upstream.messages import BackendRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Collection as Names
 
-    from app.call import Call, Recording
+    from app.call import CallContext, Recording
     from app.mapping.wire import Wire
     from app.store.records import Collection, Record, Selection, Store, Write
     from app.updates.listing import ListRequest
@@ -149,7 +149,7 @@ class LocalBackend:
         self._store = store
         self._defaults = defaults
 
-    async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
+    async def update(self, request: UpdateRequest, *, call: CallContext) -> Wire | None:
         row = request.resource.simulated(call.simulate)
         if row is not None:
             raise refusal(row)
@@ -158,24 +158,24 @@ class LocalBackend:
             local = _GuardedCall(local, self._store, self._rules, request)
         return await self._rules.update(request, local)
 
-    async def previewed(self, request: UpdateRequest, *, call: Call) -> Request:
+    async def previewed(self, request: UpdateRequest, *, call: CallContext) -> BackendRequest:
         local = self._local(call)
         with contextlib.suppress(_Previewed):
             await self._rules.update(request, _DryCall(self._store, local.headers, local.deadline))
         assert request.resource.put is not None
         path, query = request.resource.put(request.id, request.options)
-        return Request("PUT", request.resource.base_path + path, query, {}, encode_json(request.body))
+        return BackendRequest("PUT", request.resource.base_path + path, query, {}, encode_json(request.body))
 
-    async def omitted(self, resource: Resource, names: Names[str], *, call: Call) -> Names[str]:
+    async def omitted(self, resource: Resource, names: Names[str], *, call: CallContext) -> Names[str]:
         return await cast("ClientRules", self._rules).omitted(resource, names, self._local(call))
 
-    async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
+    async def read(self, resource: Resource, record_id: str, options: Options, *, call: CallContext) -> Wire | None:
         return await self._rules.read(resource, record_id, options, self._local(call))
 
-    async def page(self, request: ListRequest, *, call: Call) -> ListPage:
+    async def page(self, request: ListRequest, *, call: CallContext) -> ListPage:
         return await cast("ListRules", self._rules).page(request, self._local(call))
 
-    def _local(self, call: Call) -> LocalCall:
+    def _local(self, call: CallContext) -> LocalCall:
         callers: Any = call.credentials.get(self._api)
         headers = {**self._defaults, **callers} if callers else self._defaults
         return LocalCall(self._store, headers, call.deadline, call.recording)

@@ -15,7 +15,7 @@ from app.updates.reading import backend_of
 from app.updates.run import placed
 
 if TYPE_CHECKING:
-    from app.call import Call
+    from app.call import CallContext
     from app.mapping.selection import Selected
     from app.updates.change import Change
     from app.updates.resource import Backend, Resource, UpdateRequest
@@ -48,7 +48,7 @@ async def preview(resource: Resource, info: Any, change: Change, payload: Select
     try:
         return await _previewed(resource, info, change, payload)
     except (GatewayError, GatewayErrors) as refused:
-        raise each(refused, lambda fault: fault.changed(outcome=Outcome.NOT_APPLIED)) from refused
+        raise each(refused, lambda error: error.changed(outcome=Outcome.NOT_APPLIED)) from refused
     except Exception as surprise:
         raise GatewayError(INTERNAL, outcome=Outcome.NOT_APPLIED, detail="a dry run failed") from surprise
 
@@ -59,8 +59,8 @@ async def _previewed(resource: Resource, info: Any, change: Change, payload: Sel
     try:
         sent = await backend.previewed(request, call=call)
     except (GatewayError, GatewayErrors) as failure:
-        for fault in failure.errors if isinstance(failure, GatewayErrors) else (failure,):
-            placed(fault, request)
+        for error in failure.errors if isinstance(failure, GatewayErrors) else (failure,):
+            placed(error, request)
         raise
     query = f"?{urlencode(sent.query)}" if sent.query else ""
     below = payload.fields.get(FIELD)
@@ -69,7 +69,7 @@ async def _previewed(resource: Resource, info: Any, change: Change, payload: Sel
     return UpdatePreview(method=sent.method, path=sent.path + query, body=(sent.body or b"").decode(), changes=changed)
 
 
-async def _changes(request: UpdateRequest, backend: Backend, call: Call) -> list[FieldChange]:
+async def _changes(request: UpdateRequest, backend: Backend, call: CallContext) -> list[FieldChange]:
     resource, patch = request.resource, request.resource.patch
     read = request.read or await read_before(resource, request.id, request.options, backend, call)
     if patch is not None and patch.expressible is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, GatewayErrors, Outcome, each
+from app.errors import ANSWER_UNREADABLE, BackendDetails, GatewayError, GatewayErrors, Outcome, each
 from app.mapping.wire import record_from_wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.call import Call
+    from app.call import CallContext
     from app.mapping.wire import Wire
     from app.updates.resource import Backend, Options, Resource
 
@@ -24,13 +24,15 @@ def record_of(resource: Resource, record_id: str, data: Mapping[str, Any]) -> An
 
     def unreadable(detail: str) -> GatewayError:
         # A record answers a query, or an update that was applied.
-        backend = BackendAnswer(resource.api, 200)
+        backend = BackendDetails(resource.api, 200)
         return GatewayError(ANSWER_UNREADABLE, backend=backend, outcome=Outcome.APPLIED, detail=detail)
 
     return record_from_wire(resource.record, record_id, data, unreadable)
 
 
-async def read_data(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Wire | None:
+async def read_data(
+    resource: Resource, backend: Backend, call: CallContext, record_id: str, options: Options
+) -> Wire | None:
     """The record as the vendor writes it; None for an unknown id. Raises GatewayError(s)."""
     try:
         return await backend.read(resource, record_id, options, call=call)
@@ -44,7 +46,7 @@ def _of_a_read(error: GatewayError) -> GatewayError:
     return error.changed(input_path=("id",)) if of_input else error
 
 
-async def read_record(resource: Resource, backend: Backend, call: Call, record_id: str, options: Options) -> Any:
+async def read_record(resource: Resource, backend: Backend, call: CallContext, record_id: str, options: Options) -> Any:
     """The record as the backend has it now, None for an unknown id. Raises GatewayError(s)."""
     data = await read_data(resource, backend, call, record_id, options)
     return None if data is None else record_of(resource, record_id, data)

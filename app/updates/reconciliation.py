@@ -10,7 +10,7 @@ from app.updates.proof import Proof, Read
 from app.updates.reading import read_data, record_of
 
 if TYPE_CHECKING:
-    from app.call import Call
+    from app.call import CallContext
     from app.updates.resource import Backend, UpdateRequest
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,9 @@ _SAYS = {
 _ON_ITS_WAY = "The record was read back and equals what was sent, but the update may still be on its way."
 
 
-async def reconcile(request: UpdateRequest, error: GatewayError, begun: float, backend: Backend, call: Call) -> Any:
+async def reconcile(
+    request: UpdateRequest, error: GatewayError, begun: float, backend: Backend, call: CallContext
+) -> Any:
     """The record, if it proves that the update was applied. Otherwise raises `error`, still UNKNOWN."""
     if error.outcome is not Outcome.UNKNOWN:
         raise error
@@ -57,7 +59,7 @@ def timed_out(error: GatewayError) -> bool:
     return error.row.code is Code.BACKEND_TIMEOUT or status in _TIMED_OUT
 
 
-async def _shown(request: UpdateRequest, begun: float, backend: Backend, call: Call) -> tuple[Any, Proof | None]:
+async def _shown(request: UpdateRequest, begun: float, backend: Backend, call: CallContext) -> tuple[Any, Proof | None]:
     """The record and what it proves; None where there is none. Raises GatewayError also for a needed member."""
     resource = request.resource
     data = await read_data(resource, backend, call, request.id, request.options)

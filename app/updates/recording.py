@@ -36,7 +36,7 @@ from app.upstream.identity import identity
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from app.call import Call
+    from app.call import CallContext
     from app.journal.journal import Journal
     from app.store.records import Statement
     from app.updates.change import Change
@@ -87,7 +87,7 @@ class UpdateRecording:
         self._resource = resource
         self._change = change
         self._mutation = resource.patch.mutation if change.patches and resource.patch is not None else resource.mutation
-        self._call: Call = context.call
+        self._call: CallContext = context.call
         self._caller: str | None = context.caller
         subject: str | None = context.subject
         self._person = None if subject is None else journal.hashes.person(subject)
@@ -214,7 +214,7 @@ class UpdateRecording:
             entry.id, End(at=now(), outcome=Outcome.APPLIED.value, read_back=ReadBack.SAME.value), at_once=True
         )
 
-    def faults_of(self, entry: Entry) -> list[GatewayError]:
+    def errors_of(self, entry: Entry) -> list[GatewayError]:
         """The errors of an ended entry, with their rows' own texts."""
         assert entry.end is not None
         table = self._resource.table.by_reason
@@ -224,9 +224,9 @@ class UpdateRecording:
             for (mutation, reason), row in table.items()
             if mutation == self._resource.mutation
         }
-        return [fault.error(rows, self._mutation) for fault in entry.end.faults]
+        return [error.error(rows, self._mutation) for error in entry.end.errors]
 
-    def judged(self, fault: GatewayError, entry: Entry) -> GatewayError:
+    def judged(self, error: GatewayError, entry: Entry) -> GatewayError:
         """A write that timed out may still be on its way, but not for ever: later a read may prove it."""
         waited = now() - begun_of(entry.id) > 2000 * self._journal.settings.backend_seconds
-        return GatewayError(CONNECTION_LOST) if waited and timed_out(fault) else fault
+        return GatewayError(CONNECTION_LOST) if waited and timed_out(error) else error

@@ -16,13 +16,12 @@ from app.updates.judging import body_of_json, only_record
 from app.updates.proof import Proof, Read, agrees
 
 if TYPE_CHECKING:
-    from app.call import Call
+    from app.call import CallContext
     from app.errors import DocumentedError, GatewayError, GatewayErrors
     from app.updates.change import Patch
     from app.updates.listing import ListPage, ListRequest
     from app.updates.table import ErrorTable
-    from app.upstream.exchange import Answer
-    from app.upstream.exchange import Request as BackendRequest
+    from app.upstream.messages import BackendRequest, BackendResponse
 
 # A resource's further arguments by their Python names, without null and absent ones.
 Options = Mapping[str, Any]
@@ -85,23 +84,23 @@ class Backend(Protocol):
         """How many seconds the backend's clock is ahead of the gateway's at most; None where that is not known."""
         ...
 
-    async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
+    async def update(self, request: UpdateRequest, *, call: CallContext) -> Wire | None:
         """The record that the vendor answers after an update; None where it answers none."""
         ...
 
-    async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
+    async def read(self, resource: Resource, record_id: str, options: Options, *, call: CallContext) -> Wire | None:
         """The whole record, None for an unknown id."""
         ...
 
-    async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:
+    async def omitted(self, resource: Resource, names: Collection[str], *, call: CallContext) -> Collection[str]:
         """The `names` that this call may not send. Only some clients may send these members."""
         ...
 
-    async def previewed(self, request: UpdateRequest, *, call: Call) -> BackendRequest:
+    async def previewed(self, request: UpdateRequest, *, call: CallContext) -> BackendRequest:
         """The request that `update` would send. Raises everything that can be refused without writing."""
         ...
 
-    async def page(self, request: ListRequest, *, call: Call) -> ListPage: ...
+    async def page(self, request: ListRequest, *, call: CallContext) -> ListPage: ...
 
 
 def plural(name: str) -> str:
@@ -111,7 +110,7 @@ def plural(name: str) -> str:
     return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
 
 
-async def _as_read(record: Any, _backend: Backend, _call: Call) -> Any:
+async def _as_read(record: Any, _backend: Backend, _call: CallContext) -> Any:
     return record
 
 
@@ -148,12 +147,12 @@ class Resource:
     id_member: str
     table: ErrorTable
     get: Callable[[str, Options], Target]
-    refused: Callable[[Answer], GatewayError | GatewayErrors] | None = None
+    refused: Callable[[BackendResponse], GatewayError | GatewayErrors] | None = None
     unknown: Collection[DocumentedError] = ()
     missing_status: int = 404
     marks: Sequence[str] = ()
-    body: Callable[[Answer], Any] = body_of_json
-    pick: Callable[[Answer, Any, str], Wire | None] = only_record
+    body: Callable[[BackendResponse], Any] = body_of_json
+    pick: Callable[[BackendResponse, Any, str], Wire | None] = only_record
     kept_seconds: float = 0.0
     keeps: Callable[[Wire], bool] = bool
     # Only for records that are fields of the schema.
@@ -167,7 +166,7 @@ class Resource:
     put: Callable[[str, Options], Target] | None = None
     updated_status: int = 200
     check: Callable[[Any], None] = lambda _input: None
-    completed: Callable[[Any, Backend, Call], Awaitable[Any]] = _as_read
+    completed: Callable[[Any, Backend, CallContext], Awaitable[Any]] = _as_read
     proves: Callable[[UpdateRequest, Read], Proof] = _nothing
     evident: Callable[[UpdateRequest], bool] = lambda _request: False
     since: Callable[[Read], bool] = lambda _read: True
@@ -187,9 +186,9 @@ class Resource:
         """The same for many records, in the same order."""
         return tuple(map(plural, self.mutations))
 
-    def error(self, answer: Answer) -> GatewayError | GatewayErrors:
+    def error(self, response: BackendResponse) -> GatewayError | GatewayErrors:
         """The error of an unsuccessful answer: as the API says, otherwise by its table in the most common envelope."""
-        return self.table.error_of_json(self.mutation, answer) if self.refused is None else self.refused(answer)
+        return self.table.error_of_json(self.mutation, response) if self.refused is None else self.refused(response)
 
     def simulated(self, reason: str | None) -> DocumentedError | None:
         """The row that `x-simulate` requests for this resource's update."""

@@ -18,18 +18,18 @@ from app.json_codec import encode_json
 from app.updates.judging import judge_read, judge_update
 from app.updates.listing import judge_page
 from app.upstream.clock import BackendClock
-from app.upstream.exchange import Request
+from app.upstream.messages import BackendRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from app.call import Call
+    from app.call import CallContext
     from app.mapping.wire import Wire
     from app.updates.languages import Languages
     from app.updates.listing import ListPage, ListRequest
     from app.updates.resource import Options, Resource, UpdateRequest
     from app.upstream.credentials import Credentials
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
     from app.upstream.upstream import Upstream
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class RestBackend:
         """The upstream belongs to the code that created it."""
         await self.credentials.aclose()
 
-    async def update(self, request: UpdateRequest, *, call: Call) -> Wire | None:
+    async def update(self, request: UpdateRequest, *, call: CallContext) -> Wire | None:
         resource = request.resource
         credentials, token = await self.credentials.headers(call)
         headers = {**self._update_headers, **credentials, **self._language(call)}
@@ -100,20 +100,22 @@ class RestBackend:
         sent = self.built(request, headers)
         return await self._send(sent, call, token, partial(judge_update, request))
 
-    async def omitted(self, resource: Resource, names: Collection[str], *, call: Call) -> Collection[str]:  # noqa: ARG002 - the port's
+    async def omitted(self, resource: Resource, names: Collection[str], *, call: CallContext) -> Collection[str]:  # noqa: ARG002 - the port's
         credentials, _ = await self.credentials.headers(call)
         omitted = self._omits(credentials)
         return [name for name in names if name in omitted]
 
-    async def previewed(self, request: UpdateRequest, *, call: Call) -> Request:
+    async def previewed(self, request: UpdateRequest, *, call: CallContext) -> BackendRequest:
         await self.credentials.headers(call)  # refuses a call without credentials
         built = self.built(request, {})
-        return Request(built.method, urlsplit(self._upstream.base_url).path + built.path, built.query, {}, built.body)
+        return BackendRequest(
+            built.method, urlsplit(self._upstream.base_url).path + built.path, built.query, {}, built.body
+        )
 
-    def _language(self, call: Call) -> dict[str, str]:
+    def _language(self, call: CallContext) -> dict[str, str]:
         return {} if self._languages is None else self._languages.headers(call.accept_language)
 
-    def built(self, request: UpdateRequest, headers: Mapping[str, str]) -> Request:
+    def built(self, request: UpdateRequest, headers: Mapping[str, str]) -> BackendRequest:
         """The PUT of an update: what is sent, and what a preview shows."""
         assert request.resource.put is not None
         try:
@@ -121,9 +123,9 @@ class RestBackend:
         except (ValueError, TypeError) as error:
             raise GatewayError(VALUE_NOT_SUPPORTED, detail=str(error)) from error
         path, query = request.resource.put(request.id, request.options)
-        return Request("PUT", path, query, headers, content)
+        return BackendRequest("PUT", path, query, headers, content)
 
-    async def read(self, resource: Resource, record_id: str, options: Options, *, call: Call) -> Wire | None:
+    async def read(self, resource: Resource, record_id: str, options: Options, *, call: CallContext) -> Wire | None:
         credentials, token = await self.credentials.headers(call)
         if not resource.kept_seconds:
             return await self._read(resource, record_id, options, credentials, token, call)
@@ -149,18 +151,20 @@ class RestBackend:
         options: Options,
         credentials: Mapping[str, str],
         token: str | None,
-        call: Call,
+        call: CallContext,
     ) -> Wire | None:
         path, query = resource.get(record_id, options)
-        request = Request("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
+        request = BackendRequest("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
         return await self._send(request, call, token, partial(judge_read, resource, record_id))
 
-    async def _send(self, request: Request, call: Call, token: str | None, judge: Callable[[Answer], T]) -> T:
+    async def _send(
+        self, request: BackendRequest, call: CallContext, token: str | None, judge: Callable[[BackendResponse], T]
+    ) -> T:
         begun = time.time()
 
-        def judged(answer: Answer) -> T:
-            self._clock.note(answer.headers, begun)
-            return judge(answer)
+        def judged(response: BackendResponse) -> T:
+            self._clock.note(response.headers, begun)
+            return judge(response)
 
         try:
             return await self._upstream.send(request, call, judged)
@@ -170,17 +174,17 @@ class RestBackend:
                 self._drop(token, call, error)
             raise
 
-    async def page(self, request: ListRequest, *, call: Call) -> ListPage:
+    async def page(self, request: ListRequest, *, call: CallContext) -> ListPage:
         credentials, token = await self.credentials.headers(call)
         path, query = request.listing.get(request)
-        sent = Request("GET", path, query, {**self._read_headers, **credentials})
+        sent = BackendRequest("GET", path, query, {**self._read_headers, **credentials})
         return await self._send(sent, call, token, partial(judge_page, request))
 
-    def _drop(self, token: str, call: Call, error: GatewayError | GatewayErrors) -> None:
+    def _drop(self, token: str, call: CallContext, error: GatewayError | GatewayErrors) -> None:
         """Forgets the gateway's token if it was refused. A refusal of the action does not concern the token."""
-        faults = error.errors if isinstance(error, GatewayErrors) else (error,)
-        refused = [fault for fault in faults if fault.row.code is Code.UNAUTHENTICATED]
+        errors = error.errors if isinstance(error, GatewayErrors) else (error,)
+        refused = [one for one in errors if one.row.code is Code.UNAUTHENTICATED]
         if refused:
             passing = self.credentials.drop(token, call)
-            for fault in refused:
-                fault.passing = passing
+            for one in refused:
+                one.passing = passing

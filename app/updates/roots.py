@@ -111,7 +111,7 @@ def _list(listing: Listing) -> Any:
 
 
 def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: bool) -> Any:
-    answer = maker(payload, snake(resource.name), "replayed")
+    response = maker(payload, snake(resource.name), "replayed")
 
     async def answered(info: Info, context: Any, change: Change, selected: Selected) -> Any:
         if change.patches or change.dry_run or change.expected_revision is not None:
@@ -125,7 +125,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         record, replayed = await update(resource, info, change, selected, key=context.call.idempotency_key)
         if isinstance(record, Exception) and as_data(record) and selects_errors(selected):
             raise record
-        return answer(record, replayed)
+        return response(record, replayed)
 
     async def change(
         info: Info,
@@ -148,13 +148,13 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         try:
             return await answered(info, info.context, change, selected)
         except (GatewayError, GatewayErrors) as failure:
-            faults = as_data(failure)
-            if faults is None or not selects_errors(selected):
+            shown = as_data(failure)
+            if shown is None or not selects_errors(selected):
                 raise
-            faults = tuple(capped(faults))
-            info.context.faults_as_data += [(info.path, fault) for fault in faults]
-            replayed = any(fault.replayed for fault in faults)
-            return payload(user_errors=errors.shown(faults, info.context.call.request_id), replayed=replayed)
+            shown = tuple(capped(shown))
+            info.context.errors_as_data += [(info.path, error) for error in shown]
+            replayed = any(error.replayed for error in shown)
+            return payload(user_errors=errors.shown(shown, info.context.call.request_id), replayed=replayed)
 
     change.tells_long_lists = True  # type: ignore[attr-defined]  # the guard of every root field leaves it to this one
     assert resource.texts is not None

@@ -21,7 +21,7 @@ from app.errors import (
     IDEMPOTENT_REQUEST_IN_PROGRESS,
     INTERNAL,
     RECORD_NOT_READ_BACK,
-    BackendAnswer,
+    BackendDetails,
     GatewayError,
     GatewayErrors,
     Outcome,
@@ -41,7 +41,7 @@ from app.updates.revision import REVISION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.call import Call
+    from app.call import CallContext
     from app.journal.entries import Entry
     from app.mapping.selection import Selected
     from app.updates.change import Change
@@ -83,7 +83,9 @@ async def update(
     raise GatewayError(IDEMPOTENT_REQUEST_IN_PROGRESS, retry_after=1)
 
 
-async def recorded(request: UpdateRequest, recording: UpdateRecording | None, backend: Backend, call: Call) -> Any:
+async def recorded(
+    request: UpdateRequest, recording: UpdateRecording | None, backend: Backend, call: CallContext
+) -> Any:
     """Sends, settles and records. Returns the vendor's or the read-back's record. Raises the update's error."""
     proven = None
     if recording is not None:
@@ -102,8 +104,8 @@ async def recorded(request: UpdateRequest, recording: UpdateRecording | None, ba
             recording.cancelled()
         raise
     except Exception as failure:
-        fault = failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
-        if recording is None or not await recording.failed(fault):
+        error = failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
+        if recording is None or not await recording.failed(error):
             raise
         return None
     if recording is not None:
@@ -119,24 +121,26 @@ async def replayed(
     backend, call = backend_of(info, resource.api), info.context.call
     body = {} if change.patches else to_wire(change.input)
     request = UpdateRequest(resource, change.id, body, change.options, None if change.patches else change.input)
-    faults = recording.faults_of(entry)
+    errors = recording.errors_of(entry)
     if entry.end.outcome == Outcome.APPLIED:
         return await answered(request, None, payload, backend, call, read=change.patches)
     if entry.end.outcome == Outcome.UNKNOWN and not change.patches:
         # Reads once more, with the same proof. The result of a patch is not known any more.
         try:
-            record = await reconcile(request, recording.judged(faults[0], entry), entry.begun_at, backend, call)
+            record = await reconcile(request, recording.judged(errors[0], entry), entry.begun_at, backend, call)
         except GatewayError as error:
-            faults[0] = faults[0].changed(read_back=error.read_back)
+            errors[0] = errors[0].changed(read_back=error.read_back)
         else:
             recording.proven(entry)
             return await answered(request, record, payload, backend, call)
-    for fault in faults:
-        fault.replayed = True
-    raise faults[0] if len(faults) == 1 else GatewayErrors(faults)
+    for one in errors:
+        one.replayed = True
+    raise errors[0] if len(errors) == 1 else GatewayErrors(errors)
 
 
-async def sent(request: UpdateRequest, backend: Backend, call: Call, recording: UpdateRecording | None = None) -> Any:
+async def sent(
+    request: UpdateRequest, backend: Backend, call: CallContext, recording: UpdateRecording | None = None
+) -> Any:
     """The record that the vendor answered; None where it answers none."""
     write = call.for_write(asyncio.get_running_loop().time(), recording)
     data = await backend.update(request, call=write)
@@ -144,39 +148,39 @@ async def sent(request: UpdateRequest, backend: Backend, call: Call, recording: 
 
 
 async def settled(
-    request: UpdateRequest, failure: GatewayError | GatewayErrors, begun: float, backend: Backend, call: Call
+    request: UpdateRequest, failure: GatewayError | GatewayErrors, begun: float, backend: Backend, call: CallContext
 ) -> Any:
     """The record, if one read-back proves that the update was applied after all. Raises the failure otherwise."""
-    faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
-    for fault in faults:
-        placed(fault, request)
-    if all(fault.outcome is not Outcome.UNKNOWN for fault in faults):
+    errors = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
+    for one in errors:
+        placed(one, request)
+    if all(one.outcome is not Outcome.UNKNOWN for one in errors):
         raise failure
     try:
-        return await reconcile(request, faults[0], begun, backend, call)
+        return await reconcile(request, errors[0], begun, backend, call)
     except GatewayError as error:
-        if len(faults) == 1:
+        if len(errors) == 1:
             raise
-        others = [fault.changed(read_back=error.read_back) for fault in faults[1:]]
+        others = [one.changed(read_back=error.read_back) for one in errors[1:]]
         raise GatewayErrors([error, *others]) from error
 
 
-def placed(fault: GatewayError, request: UpdateRequest) -> None:
+def placed(error: GatewayError, request: UpdateRequest) -> None:
     """Adds list positions to places, where the arguments decide them: a row names members only."""
-    path = fault.input_path
+    path = error.input_path
     if path is None or request.input is None or not all(isinstance(step, str) for step in path):
         return
     names = [str(step) for step in path]
     if request.patch is None or names[0] != "input":
         arguments = {"id": request.id, "input": arguments_of(request.input, only=names[1:2])}
-        fault.input_path = locate(names, arguments)
+        error.input_path = locate(names, arguments)
         return
     patch = arguments_of(request.patch, only=names[1:2])
     if _holds(patch, names[1:]):
-        fault.input_path = locate(["patch", *names[1:]], {"patch": patch})
+        error.input_path = locate(["patch", *names[1:]], {"patch": patch})
     else:
-        fault.input_path = None
-        fault.message += " The value is the record's own, not the patch's."
+        error.input_path = None
+        error.message += " The value is the record's own, not the patch's."
 
 
 def _holds(value: Any, names: Sequence[str]) -> bool:
@@ -191,7 +195,7 @@ def _holds(value: Any, names: Sequence[str]) -> bool:
 
 
 async def answered(
-    request: UpdateRequest, record: Any, payload: Selected, backend: Backend, call: Call, *, read: bool = False
+    request: UpdateRequest, record: Any, payload: Selected, backend: Backend, call: CallContext, *, read: bool = False
 ) -> Any:
     """One state of the record for all its aliases. A failed read-back never turns an applied update into a failure.
 
@@ -209,7 +213,7 @@ async def answered(
     return record if record is not None else await _read_back(request, backend, call)
 
 
-async def _read_back(request: UpdateRequest, backend: Backend, call: Call) -> Any:
+async def _read_back(request: UpdateRequest, backend: Backend, call: CallContext) -> Any:
     try:
         record = await read_record(request.resource, backend, call, request.id, request.options)
     except (GatewayError, GatewayErrors) as failure:
@@ -219,6 +223,6 @@ async def _read_back(request: UpdateRequest, backend: Backend, call: Call) -> An
         unread.__cause__ = surprise
         return unread
     if record is None:
-        missing = BackendAnswer(request.resource.api, request.resource.missing_status)
+        missing = BackendDetails(request.resource.api, request.resource.missing_status)
         return GatewayError(RECORD_NOT_READ_BACK, backend=missing)
     return record

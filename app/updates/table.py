@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from app.errors import DocumentedError, GatewayError, refusal
 from app.redaction import cleaned
-from app.upstream.answers import code_member, log_body, parsed, retry_after, text_member, undocumented
+from app.upstream.responses import code_member, log_body, parsed, retry_after, text_member, undocumented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
 
 
 def normalised(text: str) -> str:
@@ -45,24 +45,26 @@ class ErrorTable:
         )
         return exact or self._any_text.get((mutation, status, code))
 
-    def error_of_json(self, mutation: str, answer: Answer) -> GatewayError:
+    def error_of_json(self, mutation: str, response: BackendResponse) -> GatewayError:
         """The error of an answer in the most common envelope, `{code, message}` in any casing."""
-        data = parsed(answer.body)
-        return self.error(mutation, answer, code_member(data, "code"), text_member(data, "message"))
+        data = parsed(response.body)
+        return self.error(mutation, response, code_member(data, "code"), text_member(data, "message"))
 
-    def error(self, mutation: str, answer: Answer, vendor_code: str | None, text: str | None) -> GatewayError:
+    def error(
+        self, mutation: str, response: BackendResponse, vendor_code: str | None, text: str | None
+    ) -> GatewayError:
         """The error of an unsuccessful answer, by its envelope's code and text."""
-        row = self.recognise(mutation, answer.status, vendor_code or "", text or "")
+        row = self.recognise(mutation, response.status, vendor_code or "", text or "")
         if row is None:
-            return undocumented(self.name, answer, code=vendor_code, message=text)
-        return self.refusal(row, answer, text)
+            return undocumented(self.name, response, code=vendor_code, message=text)
+        return self.refusal(row, response, text)
 
-    def refusal(self, row: DocumentedError, answer: Answer, text: str | None) -> GatewayError:
+    def refusal(self, row: DocumentedError, response: BackendResponse, text: str | None) -> GatewayError:
         """The error of a recognised row."""
-        log_body(self.name, answer)  # the part that a client does not see
+        log_body(self.name, response)  # the part that a client does not see
         # The documented text holds nothing that would have to be removed.
-        error = refusal(row, row.text if text == row.text else cleaned(text or "", answer.secrets) or row.text)
-        error.retry_after = retry_after(answer.headers)
+        error = refusal(row, row.text if text == row.text else cleaned(text or "", response.secrets) or row.text)
+        error.retry_after = retry_after(response.headers)
         return error
 
 

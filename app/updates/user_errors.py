@@ -25,15 +25,15 @@ _BACKEND = {
 }
 
 
-def capped(faults: Sequence[GatewayError]) -> Sequence[GatewayError]:
+def capped(errors: Sequence[GatewayError]) -> Sequence[GatewayError]:
     """The first MOST of a field's errors. The last says how many more there are; its detail lists them for the log."""
-    if len(faults) <= MOST:
-        return faults
-    last, more = faults[MOST - 1], faults[MOST:]
-    reasons = Counter(fault.row.reason for fault in more)
+    if len(errors) <= MOST:
+        return errors
+    last, more = errors[MOST - 1], errors[MOST:]
+    reasons = Counter(error.row.reason for error in more)
     summary = last.changed(message=f"{last.message} There are {len(more)} more faults; the log has them.")
     summary.detail = f"{len(more)} more faults: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    return (*faults[: MOST - 1], summary)
+    return (*errors[: MOST - 1], summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +69,24 @@ class UserErrors:
         text = "A fault of an update, as `extensions` of an error has it."
         return cls(_type("UserError", text, members), backend, reason, code, outcome, read_back)
 
-    def shown(self, faults: Sequence[GatewayError], request_id: str) -> list[Any]:
-        return [self._one(fault, fault.message, request_id) for fault in faults]
+    def shown(self, errors: Sequence[GatewayError], request_id: str) -> list[Any]:
+        return [self._one(error, error.message, request_id) for error in errors]
 
-    def _one(self, fault: GatewayError, message: str, request_id: str) -> Any:
-        answer = fault.backend
+    def _one(self, error: GatewayError, message: str, request_id: str) -> Any:
+        response = error.backend
         return self.type(
             message=message,
-            code=self.code[fault.row.code.value],
-            reason=self.reason[fault.row.reason],
-            input_path=None if fault.input_path is None else [str(step) for step in fault.input_path],
-            outcome=None if fault.outcome is None else self.outcome[fault.outcome.value],
-            retry_safe=fault.retry_safe,
-            retry_after_seconds=fault.retry_after,
-            current_revision=fault.current_revision,
-            read_back=None if fault.read_back is None else self.read_back[fault.read_back.value],
+            code=self.code[error.row.code.value],
+            reason=self.reason[error.row.reason],
+            input_path=None if error.input_path is None else [str(step) for step in error.input_path],
+            outcome=None if error.outcome is None else self.outcome[error.outcome.value],
+            retry_safe=error.retry_safe,
+            retry_after_seconds=error.retry_after,
+            current_revision=error.current_revision,
+            read_back=None if error.read_back is None else self.read_back[error.read_back.value],
             backend=None
-            if answer is None
-            else self.backend(name=answer.name, status=answer.status, code=answer.code, message=answer.message),
+            if response is None
+            else self.backend(name=response.name, status=response.status, code=response.code, message=response.message),
             request_id=request_id,
         )
 
@@ -107,10 +107,10 @@ def as_data(failure: Any) -> tuple[GatewayError, ...] | None:
 
     A surprise is none of these, nor is a refusal by the gateway that concerns the caller.
     """
-    faults = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
-    data = all(isinstance(fault, GatewayError) and fault.row is not INTERNAL for fault in faults)
-    return tuple(faults) if data and not any(_of_the_caller(fault) for fault in faults) else None
+    errors = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
+    data = all(isinstance(error, GatewayError) and error.row is not INTERNAL for error in errors)
+    return tuple(errors) if data and not any(_of_the_caller(error) for error in errors) else None
 
 
-def _of_the_caller(fault: GatewayError) -> bool:
-    return fault.row.reason == "SCOPE_MISSING" or fault.row.reason.startswith("CALLER_")
+def _of_the_caller(error: GatewayError) -> bool:
+    return error.row.reason == "SCOPE_MISSING" or error.row.reason.startswith("CALLER_")

@@ -6,12 +6,12 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app.errors import CREDENTIALS_MISSING, BackendAnswer, GatewayError
+from app.errors import CREDENTIALS_MISSING, BackendDetails, GatewayError
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from app.call import Call
+    from app.call import CallContext
     from app.upstream.tokens import TokenSource
 
 
@@ -27,7 +27,7 @@ class Credentials:
         self._own = own
         self._tokens = tokens
 
-    async def headers(self, call: Call) -> tuple[Mapping[str, str], str | None]:
+    async def headers(self, call: CallContext) -> tuple[Mapping[str, str], str | None]:
         """The headers to send, with the gateway's own token if it is used. Raises GatewayError: nothing was sent."""
         callers = call.credentials.get(self._api)
         headers = {**self._own, **callers} if callers else self._own
@@ -36,10 +36,10 @@ class Credentials:
             token = await self._tokens.bearer(call)
             headers = {**headers, "authorization": f"Bearer {token}"}
         if not headers:
-            raise GatewayError(CREDENTIALS_MISSING, backend=BackendAnswer(self._api))
+            raise GatewayError(CREDENTIALS_MISSING, backend=BackendDetails(self._api))
         return headers, token
 
-    def drop(self, token: str, call: Call) -> bool:
+    def drop(self, token: str, call: CallContext) -> bool:
         """Forgets the gateway's token, which the backend refused. Returns whether a new one may help."""
         return self._tokens is not None and self._tokens.drop(token, alone=not call.credentials.get(self._api))
 

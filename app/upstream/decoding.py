@@ -6,7 +6,7 @@ import logging
 import zlib
 from typing import TYPE_CHECKING
 
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def decoded(body: bytes, coding: str, limit: int) -> bytes:
     raise BodyTooLargeError
 
 
-def answer_of(
+def response_of(
     status: int | None,
     headers: Mapping[str, str],
     body: bytes,
@@ -70,7 +70,7 @@ def answer_of(
     error: Exception | None,
     *,
     complete: bool,
-) -> tuple[Answer | None, Exception | None]:
+) -> tuple[BackendResponse | None, Exception | None]:
     """The answer, or the reason why there is none. The status of a refusal or failure counts without its body."""
     if status is None:
         return None, error
@@ -78,10 +78,10 @@ def answer_of(
         try:
             # A 204 has no body, whatever its head says.
             coding = "" if status == _NO_CONTENT else headers.get("content-encoding", "")
-            return Answer(status, headers, decoded(body, coding, limits.max_answer_bytes)), None
+            return BackendResponse(status, headers, decoded(body, coding, limits.max_answer_bytes)), None
         except (BodyTooLargeError, BodyUnreadableError) as failure:
             body, error = b"", failure
     if status < _LEAST_REFUSAL:
         return None, error
     log.info("an answer of status %d broke off: %r", status, error)
-    return Answer(status, headers, body, complete=False), error
+    return BackendResponse(status, headers, body, complete=False), error

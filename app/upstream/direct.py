@@ -15,9 +15,9 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from app.upstream.broken import InvalidURL, UnsupportedProtocol
-from app.upstream.decoding import answer_of
-from app.upstream.exchange import Answer, Request, is_header_name, is_header_value
+from app.upstream.decoding import response_of
 from app.upstream.failures import OutOfTimeError, failed, log_unexpected, malformed, not_whole
+from app.upstream.messages import BackendRequest, BackendResponse, is_header_name, is_header_value
 from app.upstream.pool import Pool
 from app.upstream.tls import context_of
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from app.call import Call
+    from app.call import CallContext
     from app.upstream.connection import Connection
     from app.upstream.limits import Limits
 
@@ -65,7 +65,7 @@ def _header_lines(headers: tuple[tuple[str, str], ...]) -> str:
     return "".join(lines)
 
 
-def _decorations(call: Call) -> str:
+def _decorations(call: CallContext) -> str:
     """Headers that are left out where they cannot be sent: a write must not fail because of them."""
     lines = ""
     for name, value in (("x-request-id", call.request_id), *call.trace_headers.items()):
@@ -118,7 +118,7 @@ class DirectTransport:
     def attempt(self, outgoing: Outgoing) -> Attempt:
         return Attempt(self._name, self._limits, outgoing)
 
-    def prepared(self, base_url: str, request: Request, call: Call) -> Outgoing:
+    def prepared(self, base_url: str, request: BackendRequest, call: CallContext) -> Outgoing:
         """The request as it will be sent. Raises GatewayError if it cannot be sent."""
         origin = self._origins.get(base_url)
         if origin is None:
@@ -165,7 +165,7 @@ class DirectTransport:
 class Attempt:
     """One request on its way. `left`: whether bytes of it may have left. `answer` is set once it is known."""
 
-    __slots__ = ("_connection", "_limits", "_name", "_outgoing", "answer", "left")
+    __slots__ = ("_connection", "_limits", "_name", "_outgoing", "left", "response")
 
     def __init__(self, name: str, limits: Limits, outgoing: Outgoing) -> None:
         self._name = name
@@ -173,9 +173,9 @@ class Attempt:
         self._outgoing = outgoing
         self._connection: Connection | None = None
         self.left: bool | None = False
-        self.answer: Answer | None = None
+        self.response: BackendResponse | None = None
 
-    async def run(self, end: float) -> Answer:
+    async def run(self, end: float) -> BackendResponse:
         """Raises GatewayError. A second call tries again where nothing left, otherwise it goes on waiting."""
         connection = self._connection
         if connection is None:
@@ -184,8 +184,8 @@ class Attempt:
             self._connection, self.left = connection, True
             connection.send(self._outgoing.data, self._limits.max_answer_bytes)
         await connection.ended(end)
-        self.answer = self._judged(connection)
-        return self.answer
+        self.response = self._judged(connection)
+        return self.response
 
     async def _connected(self, pool: Pool, end: float) -> Connection:
         try:
@@ -197,10 +197,10 @@ class Attempt:
             log_unexpected(self._name, error)
             raise failed(self._name, error, left=False) from error
 
-    def _judged(self, connection: Connection) -> Answer:
+    def _judged(self, connection: Connection) -> BackendResponse:
         if not connection.complete:
             connection.take_status()
-        answer, error = answer_of(
+        response, error = response_of(
             connection.status,
             connection.headers,
             b"".join(connection.pieces),
@@ -208,12 +208,12 @@ class Attempt:
             connection.error,
             complete=connection.complete,
         )
-        if answer is not None and answer.complete:
-            return answer
+        if response is not None and response.complete:
+            return response
         self.abandon()
-        if answer is None:
+        if response is None:
             raise not_whole(self._name, connection.status, error)
-        return answer
+        return response
 
     async def release(self, end: float, *, reuse: bool) -> None:  # noqa: ARG002 - the other engine's
         if (connection := self._connection) is not None:

@@ -14,7 +14,7 @@ from app.errors import (
     INTERNAL,
     NO_FREE_CONNECTION,
     NOT_CONNECTED,
-    BackendAnswer,
+    BackendDetails,
     DocumentedError,
     GatewayError,
     Outcome,
@@ -67,7 +67,7 @@ def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:
         row, outcome = CONNECTION_LOST, CONNECTION_LOST.outcome
     elif left is False and outcome is not Outcome.NOT_APPLIED:
         row, outcome = _UNSENT.get(row, row), Outcome.NOT_APPLIED
-    return GatewayError(row, backend=BackendAnswer(name), outcome=outcome, detail=f"{type(error).__name__}: {error}")
+    return GatewayError(row, backend=BackendDetails(name), outcome=outcome, detail=f"{type(error).__name__}: {error}")
 
 
 class OutOfTimeError(GatewayError):
@@ -75,7 +75,7 @@ class OutOfTimeError(GatewayError):
 
     def __init__(self, name: str, status: int | None = None, *, left: bool | None = True) -> None:
         row = DEADLINE_BEFORE_SENDING if left is False else ANSWER_TIMED_OUT
-        super().__init__(row, backend=BackendAnswer(name, status), detail="the call's time was over")
+        super().__init__(row, backend=BackendDetails(name, status), detail="the call's time was over")
 
 
 def not_whole(name: str, status: int | None, error: Exception | None, *, left: bool | None = True) -> GatewayError:
@@ -88,7 +88,7 @@ def not_whole(name: str, status: int | None, error: Exception | None, *, left: b
     log_unexpected(name, error)
     broken = failed(name, error, left=left)
     if status is not None:
-        broken.backend, broken.outcome = BackendAnswer(name, status), Outcome.UNKNOWN
+        broken.backend, broken.outcome = BackendDetails(name, status), Outcome.UNKNOWN
     broken.__cause__ = error
     return broken
 
@@ -100,5 +100,5 @@ def log_unexpected(name: str, error: Exception) -> None:
 
 def malformed(name: str, header: str) -> GatewayError:
     return GatewayError(
-        CREDENTIALS_MALFORMED, backend=BackendAnswer(name), detail=f"the header {header} cannot be sent"
+        CREDENTIALS_MALFORMED, backend=BackendDetails(name), detail=f"the header {header} cannot be sent"
     )

@@ -18,20 +18,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from app.call import Call
+from app.call import CallContext
 from app.errors import (
     ANSWER_UNREADABLE,
     DEADLINE_BEFORE_SENDING,
     TOKEN_REFUSED,
     TOKEN_UNAVAILABLE,
-    BackendAnswer,
+    BackendDetails,
     GatewayError,
     Outcome,
     family,
 )
 from app.redaction import cleaned
-from app.upstream.answers import parsed, retry_after, text_member
-from app.upstream.exchange import Answer, Request
+from app.upstream.messages import BackendRequest, BackendResponse
+from app.upstream.responses import parsed, retry_after, text_member
 from app.upstream.upstream import Limits, Upstream
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class TokenSource:
             await asyncio.wait({self._renewal})
         await self._upstream.aclose()
 
-    async def bearer(self, call: Call) -> str:
+    async def bearer(self, call: CallContext) -> str:
         """The access token, without the word `Bearer`. Raises GatewayError: then nothing was sent to the backend."""
         tokens = self._tokens
         if tokens is not None and tokens.access is not None and self._clock() < tokens.renew_at:
@@ -152,12 +152,14 @@ class TokenSource:
             self._tokens = replace(tokens, access=None)
         return True
 
-    async def _renewed(self, call: Call) -> GatewayError | None:
+    async def _renewed(self, call: CallContext) -> GatewayError | None:
         """Waits for the one renewal. It is a task of its own: no caller's cancellation or deadline ends it."""
         if self._refusal is not None and self._clock() < self._refusal[1]:
             return self._refusal[0]
         if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew(Call(call.request_id, trace_headers=call.trace_headers)))
+            self._renewal = asyncio.create_task(
+                self._renew(CallContext(call.request_id, trace_headers=call.trace_headers))
+            )
         renewal = self._renewal
         remaining = None if call.deadline is None else max(0.0, call.deadline - asyncio.get_running_loop().time())
         done, _ = await asyncio.wait({renewal}, timeout=remaining)
@@ -165,7 +167,7 @@ class TokenSource:
             return self._error(DEADLINE_BEFORE_SENDING, detail="the deadline passed while waiting for a token")
         return renewal.result()
 
-    async def _renew(self, call: Call) -> GatewayError | None:
+    async def _renew(self, call: CallContext) -> GatewayError | None:
         tokens = self._tokens
         failure: GatewayError | None = None
         if tokens is not None and tokens.refresh is not None and self._clock() < tokens.refresh_until:
@@ -179,17 +181,17 @@ class TokenSource:
             self._refusal = (failure, self._clock() + self._refusal_pause)
         return failure
 
-    async def _grant(self, call: Call, grant: str, **parameters: str) -> GatewayError | None:
+    async def _grant(self, call: CallContext, grant: str, **parameters: str) -> GatewayError | None:
         form = self._prepare(grant, **parameters)
         _, headers, form = self._client.prepare("POST", self._path, dict(_FORM), form)
         requested_at = self._clock()
         try:
-            request = Request("POST", self._path, headers=headers, body=form.encode())
-            answer, data, access = await self._upstream.send(request, call, _judged)
+            request = BackendRequest("POST", self._path, headers=headers, body=form.encode())
+            response, data, access = await self._upstream.send(request, call, _judged)
         except GatewayError as error:
             return self._error(TOKEN_UNAVAILABLE, retry=error.retry_after, detail=f"{error.row.reason}: {error.detail}")
         if access is None:
-            return self._refused(answer, data)
+            return self._refused(response, data)
         self._tokens = self._issued(requested_at, access, data)
         self._refusal = None
         log.debug("a token was issued by the %s grant", grant)
@@ -207,17 +209,17 @@ class TokenSource:
             refresh_until = requested_at + refresh_life - min(self._margin, refresh_life / 2)
         return _Tokens(access, requested_at, requested_at + life - margin, requested_at + life, refresh, refresh_until)
 
-    def _refused(self, answer: Answer, data: Any) -> GatewayError:
+    def _refused(self, response: BackendResponse, data: Any) -> GatewayError:
         """The endpoint's `error` and `error_description` (RFC 6749 section 5.2), unless they repeat what was sent."""
         code, description = (self._safe(text_member(data, name)) for name in ("error", "error_description"))
         message = f"{TOKEN_REFUSED.text} {description}" if description else None
-        backend = None if self._backend is None else BackendAnswer(self._backend, answer.status, code, description)
+        backend = None if self._backend is None else BackendDetails(self._backend, response.status, code, description)
         return GatewayError(
             TOKEN_REFUSED,
             message,
             backend=backend,
             outcome=Outcome.NOT_APPLIED,
-            detail=f"the token endpoint answered {answer.status} {code}",
+            detail=f"the token endpoint answered {response.status} {code}",
         )
 
     def _safe(self, text: str | None) -> str | None:
@@ -232,21 +234,21 @@ class TokenSource:
         return cleaned(text) or None
 
     def _error(self, row: Any, *, retry: int | None = None, detail: str) -> GatewayError:
-        backend = None if self._backend is None else BackendAnswer(self._backend)
+        backend = None if self._backend is None else BackendDetails(self._backend)
         return GatewayError(row, backend=backend, outcome=Outcome.NOT_APPLIED, retry_after=retry, detail=detail)
 
 
-def _judged(answer: Answer) -> tuple[Answer, Any, str | None]:
+def _judged(response: BackendResponse) -> tuple[BackendResponse, Any, str | None]:
     """An issued token (RFC 6749 section 5.1), or None for a refusal. Raises GatewayError for anything else."""
-    data = parsed(answer.body)
+    data = parsed(response.body)
     access = text_member(data, "access_token")
-    if answer.status in _REFUSALS:
-        return answer, data, None
-    if answer.status == _OK and access is not None and _sendable(access):
-        return answer, data, access
-    row = ANSWER_UNREADABLE if answer.status == _OK else family(answer.status)
-    detail = f"the token endpoint answered {answer.status} without a token"
-    raise GatewayError(row, retry_after=retry_after(answer.headers), detail=detail)
+    if response.status in _REFUSALS:
+        return response, data, None
+    if response.status == _OK and access is not None and _sendable(access):
+        return response, data, access
+    row = ANSWER_UNREADABLE if response.status == _OK else family(response.status)
+    detail = f"the token endpoint answered {response.status} without a token"
+    raise GatewayError(row, retry_after=retry_after(response.headers), detail=detail)
 
 
 def _seconds(data: Any, name: str, default: float) -> float:

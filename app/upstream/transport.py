@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError, answer_of
-from app.upstream.exchange import Answer, Request, is_header_name, is_header_value
+from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError, response_of
 from app.upstream.failures import failed, malformed, not_whole
+from app.upstream.messages import BackendRequest, BackendResponse, is_header_name, is_header_value
 from app.upstream.tls import context_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import httpcore
 
-    from app.call import Call
+    from app.call import CallContext
     from app.upstream.limits import Limits
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Transport:
     def attempt(self, outgoing: httpx.Request) -> Attempt:
         return Attempt(self._name, self._limits, self._transport, outgoing, reports=self._reports)
 
-    def prepared(self, base_url: str, request: Request, call: Call) -> httpx.Request:
+    def prepared(self, base_url: str, request: BackendRequest, call: CallContext) -> httpx.Request:
         """The request as it will be sent. Raises GatewayError if it cannot be sent."""
         headers = [*_OWN]
         for name, value in request.headers.items():
@@ -109,14 +109,14 @@ class Attempt:
         self._complete = False
         self._reports = reports
         self.left: bool | None = False if reports else None
-        self.answer: Answer | None = None
+        self.response: BackendResponse | None = None
         if reports:
             outgoing.extensions["trace"] = self._trace
 
-    async def run(self, end: float) -> Answer:
+    async def run(self, end: float) -> BackendResponse:
         """Raises GatewayError. A second call tries again where nothing left, otherwise it goes on waiting."""
-        if self.answer is not None:
-            return self.answer
+        if self.response is not None:
+            return self.response
         if self._task is None:
             self._task = asyncio.create_task(self._exchange())
         await asyncio.wait({self._task}, timeout=max(0.0, end - asyncio.get_running_loop().time()))
@@ -126,14 +126,14 @@ class Attempt:
         if response is not None:
             status = response.status_code
             headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
-        answer, error = answer_of(status, headers, bytes(self._body), self._limits, error, complete=self._complete)
-        if answer is None or not answer.complete:
+        whole, error = response_of(status, headers, bytes(self._body), self._limits, error, complete=self._complete)
+        if whole is None or not whole.complete:
             self._task = None
             await self.release(end, reuse=False)
-        if answer is None:
+        if whole is None:
             raise not_whole(self._name, status, error, left=left)
-        self.answer = answer
-        return answer
+        self.response = whole
+        return whole
 
     async def _broken(self) -> Exception | None:
         """Why the task ended; None where it succeeded, or where its time was over."""

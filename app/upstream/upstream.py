@@ -23,17 +23,17 @@ from app.errors import (
     OVERLOADED,
     REDIRECTED,
     UNEXPECTED_SUCCESS,
-    BackendAnswer,
+    BackendDetails,
     DocumentedError,
     GatewayError,
     GatewayErrors,
 )
-from app.upstream.answers import retry_after
 from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
 from app.upstream.direct import DirectTransport
 from app.upstream.failures import FAILURES, PASSING, OutOfTimeError
 from app.upstream.identity import GATEWAY, identity
 from app.upstream.limits import Limits
+from app.upstream.responses import retry_after
 
 if TYPE_CHECKING:
     import ssl
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from app.call import Call, Recording
-    from app.upstream.exchange import Answer, Request
+    from app.call import CallContext, Recording
+    from app.upstream.messages import BackendRequest, BackendResponse
 
 __all__ = ["FAILURES", "Limits", "Observer", "Upstream"]
 
@@ -69,8 +69,8 @@ class _Observation:
     reason: str | None = None
 
 
-def _as_it_is(answer: Answer) -> Answer:
-    return answer
+def _as_it_is(response: BackendResponse) -> BackendResponse:
+    return response
 
 
 class Observer(Protocol):
@@ -155,10 +155,12 @@ class Upstream:
         await self._transport.aclose()
 
     @overload
-    async def send(self, request: Request, call: Call) -> Answer: ...
+    async def send(self, request: BackendRequest, call: CallContext) -> BackendResponse: ...
     @overload
-    async def send(self, request: Request, call: Call, judge: Callable[[Answer], T]) -> T: ...
-    async def send(self, request: Request, call: Call, judge: Callable[[Answer], Any] = _as_it_is) -> Any:
+    async def send(self, request: BackendRequest, call: CallContext, judge: Callable[[BackendResponse], T]) -> T: ...
+    async def send(
+        self, request: BackendRequest, call: CallContext, judge: Callable[[BackendResponse], Any] = _as_it_is
+    ) -> Any:
         """Returns the judgement of the answer, whatever its status. Raises GatewayError, and what `judge` raises.
 
         `judge` is called before the connection carries another call. The connection is not used again if `judge` finds
@@ -188,7 +190,11 @@ class Upstream:
             self._observe(request.method, observation.status, observation.reason, time.perf_counter() - started)
 
     async def _send(
-        self, request: Request, call: Call, judge: Callable[[Answer], Any], observation: _Observation
+        self,
+        request: BackendRequest,
+        call: CallContext,
+        judge: Callable[[BackendResponse], Any],
+        observation: _Observation,
     ) -> Any:
         outgoing = self._transport.prepared(self.base_url, request, call)
         now = asyncio.get_running_loop().time()
@@ -220,9 +226,9 @@ class Upstream:
     async def _run(
         self,
         attempt: Any,
-        request: Request,
-        call: Call,
-        judge: Callable[[Answer], Any],
+        request: BackendRequest,
+        call: CallContext,
+        judge: Callable[[BackendResponse], Any],
         observation: _Observation,
         permit: Permit,
         end: float,
@@ -232,19 +238,19 @@ class Upstream:
         failed: bool | None = None
         try:
             try:
-                answer = await attempt.run(end)
+                response = await attempt.run(end)
             except GatewayError as error:
-                answer = await self._again(attempt, end, error)
-            answer.sent = request.headers
-            observation.status = answer.status
-            failed = self.answered(answer, call)
+                response = await self._again(attempt, end, error)
+            response.sent = request.headers
+            observation.status = response.status
+            failed = self.answered(response, call)
             reuse = False
             try:
-                result = judge(answer)
+                result = judge(response)
                 reuse = True
             except (GatewayError, GatewayErrors) as error:
-                faults = error.errors if isinstance(error, GatewayErrors) else (error,)
-                reuse = not any(fault.row in _CONDEMNED for fault in faults)
+                errors = error.errors if isinstance(error, GatewayErrors) else (error,)
+                reuse = not any(one.row in _CONDEMNED for one in errors)
                 raise
             finally:
                 await attempt.release(end, reuse=reuse)
@@ -276,7 +282,7 @@ class Upstream:
         else:
             log.warning("%s ended without its caller: status %s", name, observation.status)
 
-    async def _again(self, attempt: Any, end: float, error: GatewayError) -> Answer:
+    async def _again(self, attempt: Any, end: float, error: GatewayError) -> BackendResponse:
         """Tries again only after a failure that certainly sent nothing, with full jitter, and only within the time."""
         for number in range(self.limits.connect_retries):
             if error.row not in PASSING:
@@ -286,11 +292,11 @@ class Upstream:
                 break
             await self._sleep(wait)
             try:
-                answer: Answer = await attempt.run(end)
+                response: BackendResponse = await attempt.run(end)
             except GatewayError as failure:
                 error = failure
             else:
-                return answer
+                return response
         raise error
 
     async def _recorded(self, recording: Recording, end: float, permit: Permit) -> float:
@@ -309,10 +315,10 @@ class Upstream:
             raise self._refusal(DEADLINE_BEFORE_SENDING)
         return now
 
-    def _identity(self, call: Call) -> str:
+    def _identity(self, call: CallContext) -> str:
         return identity(call.credentials.get(self.name, {}))
 
-    def _admitted(self, call: Call) -> Permit:
+    def _admitted(self, call: CallContext) -> Permit:
         """Counts the call in, or refuses it at once: nothing queues here."""
         if self._pauses and (remaining := self._pauses.remaining(self._identity(call))) > 0:
             raise self._refusal(BACKEND_PAUSED, remaining)
@@ -324,12 +330,12 @@ class Upstream:
         self._in_flight += 1
         return permit
 
-    def answered(self, answer: Answer, call: Call) -> bool:
+    def answered(self, response: BackendResponse, call: CallContext) -> bool:
         """Called for every answer. Returns whether the service failed, and begins the pause that it asked for."""
-        if answer.status in {_TOO_MANY, _UNAVAILABLE}:
-            whose = self._identity(call) if answer.status == _TOO_MANY else Pauses.SERVICE
-            self._pauses.ask(whose, retry_after(answer.headers) or 0)
-        return answer.status >= _SERVER_ERROR
+        if response.status in {_TOO_MANY, _UNAVAILABLE}:
+            whose = self._identity(call) if response.status == _TOO_MANY else Pauses.SERVICE
+            self._pauses.ask(whose, retry_after(response.headers) or 0)
+        return response.status >= _SERVER_ERROR
 
     def _ended(self, permit: Permit, *, failed: bool | None) -> None:
         self._in_flight -= 1
@@ -337,7 +343,7 @@ class Upstream:
 
     def _refusal(self, row: DocumentedError, seconds: float | None = None) -> GatewayError:
         wait = None if seconds is None else max(1, -int(-seconds // 1))
-        return GatewayError(row, backend=BackendAnswer(self.name), retry_after=wait)
+        return GatewayError(row, backend=BackendDetails(self.name), retry_after=wait)
 
     def _observe(self, method: str, status: int | None, reason: str | None, seconds: float) -> None:
         if self.observer is None:

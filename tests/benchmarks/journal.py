@@ -17,7 +17,7 @@ import time
 
 from app.journal.entries import End, row_of
 from app.journal.journal import Journal
-from app.journal.keeping import Keeper
+from app.journal.keeper import Keeper
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
 from app.store.entry_table import begun_of, entry_id, first_id, now

@@ -19,7 +19,7 @@ from strawberry.asgi import GraphQL
 from app.__main__ import worker_app
 from app.apis import APIS
 from app.bootstrap import Backends
-from app.call import Call
+from app.call import CallContext
 from app.config import read_settings
 from app.graphql.context import Context
 from app.graphql.schema import build_schema
@@ -32,7 +32,7 @@ def strawberry_app() -> Starlette:
 
     class View(GraphQL):  # type: ignore[type-arg]
         async def get_context(self, *_: Any, **__: Any) -> Context:
-            return Context(Call("benchmark"), backends.by_name)
+            return Context(CallContext("benchmark"), backends.by_name)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> Any:

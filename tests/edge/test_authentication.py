@@ -26,7 +26,7 @@ from app.edge.auth.keys import FetchedKeys, FixedKeys, read_keys
 from app.edge.auth.signed import SignedTokens
 from app.edge.auth.static import StaticToken, StaticTokens
 from app.edge.settings import EdgeSettings
-from app.graphql.refusals import RefusedRequestError
+from app.graphql.request_errors import RequestError
 from app.graphql.schema import build_schema
 from tests.edge.serving import notebook_app, serve
 from tests.telemetry.running import BOOKING_CUSTOMER, CUSTOMER, SUPPLIER, running, update
@@ -476,7 +476,7 @@ async def test_an_unknown_key_id_asks_again_but_not_for_every_token():
     source = checker(issuer.source())
     await asked(source, signed())
     for _ in range(50):
-        with pytest.raises(RefusedRequestError):
+        with pytest.raises(RequestError):
             await asked(source, signed(header={"kid": "forged"}))
     assert issuer.asked == 1
     issuer.now = 31.0
@@ -489,11 +489,11 @@ async def test_an_unknown_key_id_asks_again_but_not_for_every_token():
 async def test_an_issuer_out_of_reach_matters_only_without_keys():
     issuer = Issuer()
     source = checker(issuer.source())
-    with pytest.raises(RefusedRequestError) as refused:
+    with pytest.raises(RequestError) as refused:
         await asked(source, signed())
     assert refused.value.row.http_status == 503
     assert refused.value.headers == {"retry-after": "5"}
-    assert refused.value.faults[0].formatted("r")["extensions"]["retry"] == {"afterSeconds": 5}
+    assert refused.value.errors[0].formatted("r")["extensions"]["retry"] == {"afterSeconds": 5}
     issuer.keys, issuer.now = (KEY,), 31.0
     await asked(source, signed())
     issuer.keys, issuer.now = (), 10_000.0

@@ -246,7 +246,7 @@ async def test_an_observer_is_told_of_every_operation():
             told.append((context.call.request_id, result.operation and result.operation.name, len(result.errors)))
             return result
 
-        def refused(self, code, reason):
+        def request_error(self, code, reason):
             told.append((code, reason))
 
     async with client(observer=Observer()) as http:

@@ -6,9 +6,9 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from app.call import Call
+from app.call import CallContext
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request, Result
+from app.graphql.execution import Engine, GraphQLRequest, Result
 from app.graphql.schema import Schema, build_schema
 from tests.graphql.notebook import API, FIRST, LocalNotebook
 from tests.switch import COMPILED
@@ -52,8 +52,8 @@ async def ask(
 ) -> Asked:
     engine = engine or Engine(schema(), compiled=COMPILED)
     notebook = notebook or LocalNotebook()
-    context = Context(Call("request-1"), {"notebook": notebook}, trusted_router=trusted_router)
-    result = await engine.execute(Request(query, variables or {}, **more), context)
+    context = Context(CallContext("request-1"), {"notebook": notebook}, trusted_router=trusted_router)
+    result = await engine.execute(GraphQLRequest(query, variables or {}, **more), context)
     for error in result.errors:
         assert error["extensions"]["requestId"] == "request-1"
         assert "http" not in error["extensions"]

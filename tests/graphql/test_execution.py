@@ -233,7 +233,7 @@ async def test_federations_fields_are_for_the_trusted_router_when_there_is_a_sec
     for query in ("{ _service { sdl } }", "{ ...F } fragment F on Query { x: _service { sdl } }"):
         asked = await ask(query, engine=engine)
         assert asked.reasons == ["ROUTER_NOT_TRUSTED"]
-        assert asked.result.refusal.row.http_status == 401
+        assert asked.result.error.row.http_status == 401
         assert (await ask(query, engine=engine, trusted_router=True)).errors == []
     assert (await ask(f'{{ note(id: "{SECOND}") {{ id }} }}', engine=engine)).errors == []
 
@@ -241,5 +241,5 @@ async def test_federations_fields_are_for_the_trusted_router_when_there_is_a_sec
 async def test_only_a_query_may_be_read_only():
     asked = await ask(UPDATE, {"input": {"title": "a"}}, read_only=True)
     assert asked.reasons == ["MUTATION_OVER_GET"]
-    assert asked.result.refusal.headers == {"allow": "POST"}
+    assert asked.result.error.headers == {"allow": "POST"}
     assert asked.notebook.calls == []

@@ -6,7 +6,7 @@ from graphql import get_introspection_query
 from app.graphql.documents import MAX_ERRORS, Documents
 from app.graphql.execution import Engine
 from app.graphql.limits import DocumentLimits
-from app.graphql.refusals import RefusedRequestError
+from app.graphql.request_errors import RequestError
 from tests.graphql.asking import UPDATE, ask, schema
 from tests.graphql.notebook import FIRST
 from tests.switch import COMPILED
@@ -147,7 +147,7 @@ HOSTILE = {
 @pytest.mark.parametrize("query", HOSTILE.values(), ids=HOSTILE)
 async def test_a_hostile_document_is_a_plain_refusal(query):
     asked = await ask(query)
-    assert asked.result.refusal is not None
+    assert asked.result.error is not None
     assert len(asked.errors) <= 2
 
 
@@ -167,12 +167,12 @@ async def test_nonsense_drives_out_nonsense_alone():
     documents = Documents(schema()._schema, DocumentLimits(), max_cached=20)
     kept = documents.get("query a { __typename }")
     for number in range(100):
-        with pytest.raises(RefusedRequestError):
+        with pytest.raises(RequestError):
             documents.get(f"{{ x{number} }}")
     assert documents.get("query a { __typename }") is kept
     assert len(documents) == 3
     documents.hits = 0
-    with pytest.raises(RefusedRequestError):
+    with pytest.raises(RequestError):
         documents.get("{ x99 }")
     assert documents.hits == 1
 

@@ -13,10 +13,10 @@ import sys
 
 from app.apis import APIS
 from app.bootstrap import Backends
-from app.call import Call
+from app.call import CallContext
 from app.config import parse_settings
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import build_schema
 from app.journal.journal import Journal
 from app.updates.closing import Closing
@@ -60,9 +60,9 @@ async def main(point, settings, document, variables, key):
     engine = Engine(build_schema(APIS))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    call = Call("killed", deadline=asyncio.get_running_loop().time() + 1, idempotency_key=key)
+    call = CallContext("killed", deadline=asyncio.get_running_loop().time() + 1, idempotency_key=key)
     context = Context(call, backends.by_name, recorder=backends.recorder)
-    result = await engine.execute(Request(document, variables), context)
+    result = await engine.execute(GraphQLRequest(document, variables), context)
     sys.stdout.write(json.dumps(result.body()) + "\n")
     sys.stdout.flush()
     await backends.aclose()

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from app.apis import APIS
 from app.bootstrap import Backends, create_sandbox, open_store_for
-from app.call import Call
+from app.call import CallContext
 from app.config import parse_settings
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
-from app.journal.keeping import Keeper
+from app.graphql.execution import Engine, GraphQLRequest
+from app.journal.keeper import Keeper
 from app.updates.closing import Closing
 from tests.harness import check_error, schema_of
 from tests.store.test_open import execute
@@ -137,7 +137,7 @@ class World:
         self.backend.fault = fault
         self.backend.hanging.clear()
         backends = self.gateways[number]
-        call = Call(request_id, idempotency_key=key)
+        call = CallContext(request_id, idempotency_key=key)
         context = Context(call, backends.by_name, recorder=backends.recorder, caller=caller)
         variables = {
             "id": CUSTOMER,
@@ -147,7 +147,7 @@ class World:
                 "phone": key,
             },
         }
-        run = Engine(schema_of(tuple(APIS))).execute(Request(UPDATE, variables), context)
+        run = Engine(schema_of(tuple(APIS))).execute(GraphQLRequest(UPDATE, variables), context)
         asking = asyncio.create_task(run)
         if fault is not None and fault.startswith("killed"):
             hanging = asyncio.create_task(self.backend.hanging.wait())

@@ -16,9 +16,9 @@ from app.errors import (
     GatewayError,
     Outcome,
 )
-from app.journal.entries import End, Fault
+from app.journal.entries import End, EndError
 from app.journal.journal import Journal
-from app.journal.keeping import Keeper
+from app.journal.keeper import Keeper
 from app.journal.keys import KeyTakenError, earlier, key_of
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
@@ -33,7 +33,7 @@ def applied(**members):
 
 
 def unknown():
-    return End(at=now(), outcome="UNKNOWN", faults=(Fault("BACKEND_ERROR", "CONNECTION_LOST"),))
+    return End(at=now(), outcome="UNKNOWN", errors=(EndError("BACKEND_ERROR", "CONNECTION_LOST"),))
 
 
 def refused(row=NOT_CONNECTED):
@@ -227,7 +227,7 @@ async def test_a_cause_that_may_pass_frees_its_key(journal, row, free, written):
 async def test_a_refusal_that_stays_keeps_its_key(journal):
     await journal.record(entry_id(now()), intent(key=key(journal)), refused(UNDOCUMENTED_FORBIDDEN))
     entry = await earlier(journal, key(journal))
-    assert (entry.end.outcome, entry.end.faults[0].reason) == ("NOT_APPLIED", "UNDOCUMENTED_FORBIDDEN")
+    assert (entry.end.outcome, entry.end.errors[0].reason) == ("NOT_APPLIED", "UNDOCUMENTED_FORBIDDEN")
     with pytest.raises(KeyTakenError):
         await journal.record(entry_id(now()), intent(key=key(journal)), refused(UNDOCUMENTED_FORBIDDEN))
 
@@ -363,7 +363,7 @@ async def test_what_is_not_proven_stays_unknown(opening, url, prove, read_back):
     other = await opening()
     await Keeper(other, prove).close_abandoned()
     end = (await other.get(identifier)).end
-    assert (end.outcome, end.faults[0].reason, end.read_back) == ("UNKNOWN", "GATEWAY_STOPPED", read_back)
+    assert (end.outcome, end.errors[0].reason, end.read_back) == ("UNKNOWN", "GATEWAY_STOPPED", read_back)
     assert await execute(url, "SELECT proof, holder, due FROM gateway_update_entry") == [(None, None, None)]
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from app.apis import APIS
 from app.bootstrap import Backends, create_sandbox, open_store_for
-from app.call import Call
+from app.call import CallContext
 from app.config import parse_settings
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.journal.entries import End
 from app.journal.journal import Journal
-from app.journal.keeping import Keeper
+from app.journal.keeper import Keeper
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
 from app.store.entry_table import now
@@ -133,8 +133,8 @@ async def closed(journal):
 
 
 async def ask(backends, key):
-    context = Context(Call("again", idempotency_key=key), backends.by_name, recorder=backends.recorder)
-    return (await Engine(schema_of(tuple(APIS))).execute(Request(UPDATE, VARIABLES), context)).body()
+    context = Context(CallContext("again", idempotency_key=key), backends.by_name, recorder=backends.recorder)
+    return (await Engine(schema_of(tuple(APIS))).execute(GraphQLRequest(UPDATE, VARIABLES), context)).body()
 
 
 # What a killed process leaves: the entry's outcome once it is closed (None: there is no entry), and PUTs that arrived.
@@ -217,7 +217,7 @@ async def test_a_kill_during_a_purge_leaves_whole_entries_and_the_rest_to_the_ne
         "import asyncio\n"
         "from app.store.engine import open_store\n"
         "from app.journal.journal import Journal\n"
-        "from app.journal.keeping import Keeper\n"
+        "from app.journal.keeper import Keeper\n"
         "from app.journal.settings import JournalSettings\n"
         "async def main():\n"
         f"    store = await open_store({url!r}, [], ())\n"

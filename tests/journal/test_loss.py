@@ -11,7 +11,7 @@ import pytest
 from app.errors import STORE_UNAVAILABLE, GatewayError, Outcome
 from app.journal.entries import End
 from app.journal.journal import Journal
-from app.journal.keeping import Keeper
+from app.journal.keeper import Keeper
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
 from app.store.entry_table import now

@@ -22,9 +22,9 @@ from app.apis.basecone.types import Customer, Supplier
 from app.apis.bokamera.examples import CUSTOMER_ID as BOOKING_CUSTOMER_ID
 from app.apis.bokamera.types import BookingCustomer
 from app.bootstrap import Backends
-from app.call import Call
+from app.call import CallContext
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.mapping.members import Member, attributes_of, members
 from app.mapping.scalars import UUID, DateTime, Decimal, StringMap
 from tests.harness import _rest_settings, check_error, schema_of, serving
@@ -192,7 +192,7 @@ class Asked:
             query = f"query($id: UUID!) {{ {kind.query}(id: $id) {{ {fields} }} }}"
             variables = {"id": kind.id}
         result = await self.engines[compiled].execute(
-            Request(query, variables), Context(Call("r", CREDENTIALS), self.backends.by_name)
+            GraphQLRequest(query, variables), Context(CallContext("r", CREDENTIALS), self.backends.by_name)
         )
         body = result.body()
         for error in body.get("errors", ()):

@@ -14,7 +14,7 @@ from app.json_codec import JsonNumber, decode_json, encode_json
 from app.mapping.readers import LENIENT, STRICT
 from app.mapping.scalars import parse_decimal
 from app.mapping.wire import WireMismatchError, from_wire, members, request_reader, wire
-from app.upstream.answers import parsed
+from app.upstream.responses import parsed
 
 
 @strawberry.type

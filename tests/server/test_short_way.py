@@ -15,7 +15,7 @@ import pytest
 from app.edge.auth.authenticator import Authenticator, Caller
 from app.edge.settings import EdgeSettings
 from app.server.connection import Connection as Direct
-from app.server.exchange import Admission, Exchange
+from app.server.direct import Admission, DirectRequest
 from tests.edge.serving import notebook_app, serve
 from tests.graphql.asking import UPDATE
 from tests.graphql.notebook import FIRST, LocalNotebook
@@ -321,8 +321,8 @@ class Connection:
         self.told.append((exchange, answer))
 
 
-def offered(endpoint: Endpoint, connection: Connection, number: int) -> list[Exchange]:
-    found = [Exchange(connection, endpoint, {}, [], 0.0) for _ in range(number)]
+def offered(endpoint: Endpoint, connection: Connection, number: int) -> list[DirectRequest]:
+    found = [DirectRequest(connection, endpoint, {}, [], 0.0) for _ in range(number)]
     for exchange in found:
         endpoint.admission.offer(exchange)
     return found

@@ -15,7 +15,7 @@ import pytest
 
 from app.journal.entries import End
 from app.journal.journal import Journal
-from app.journal.keeping import Keeper
+from app.journal.keeper import Keeper
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
 from app.store.entry_table import now

@@ -18,8 +18,8 @@ from app.errors import Undocumented
 from app.store.engine import open_store
 from app.store.records import Record, StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift, as_row, as_sample, fingerprint, listed, shape_of, without_values
-from app.upstream.answers import undocumented
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
+from app.upstream.responses import undocumented
 from tests.telemetry.running import running, update
 
 
@@ -201,7 +201,7 @@ def test_a_fingerprint_is_of_the_shape_alone(value: object):
     ],
 )
 def test_bodies_of_any_kind_have_a_shape(body: bytes, shape: object):
-    met = undocumented("basecone", Answer(502, {}, body)).undocumented
+    met = undocumented("basecone", BackendResponse(502, {}, body)).undocumented
     assert shape_of(met, [], [])["body"] == shape
 
 

@@ -137,7 +137,7 @@ def test_each_root_field_is_counted_by_its_faults_or_that_it_has_none(ends):
     metrics = Metrics({"updateCustomer"}, {"KNOWN"})
     wanted: Counter[tuple[str, str, str]] = Counter()
     for fields, way, faults, refused in ends:
-        metrics.operated(("mutation", *fields.items()), way, tuple(faults), 0.1, refused=refused)
+        metrics.operated(("mutation", *fields.items()), way, tuple(faults), 0.1, request_error=refused)
         for key, code, reason in set(faults):
             name = "none" if refused else fields.get(key, "other")
             wanted[name, code, "other" if reason == "new" else reason] += 1
@@ -161,7 +161,9 @@ def test_names_of_callers_are_not_gathered():
     tracemalloc.start()
     try:
         for number in range(20_000):
-            metrics.operated(("query", (f"{number}" + "x" * 10_000, "updateCustomer")), None, (), 0.1, refused=False)
+            metrics.operated(
+                ("query", (f"{number}" + "x" * 10_000, "updateCustomer")), None, (), 0.1, request_error=False
+            )
         assert tracemalloc.get_traced_memory()[0] < 1_000_000
     finally:
         tracemalloc.stop()

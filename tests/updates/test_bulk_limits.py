@@ -10,11 +10,11 @@ import pytest_asyncio
 
 from app.apis import APIS
 from app.bootstrap import edge_settings
-from app.call import Call
+from app.call import CallContext
 from app.config import parse_settings
-from app.graphql.compiled import Way
+from app.graphql.compiled import Execution
 from app.graphql.context import Context
-from app.graphql.execution import Request
+from app.graphql.execution import GraphQLRequest
 from tests.harness import WAYS, Gateway
 from tests.harness import gateway as open_gateway
 from tests.switch import COMPILED
@@ -308,10 +308,10 @@ async def test_an_empty_bulk_is_answered(local):
 
 
 async def test_a_bulk_is_run_compiled(local):
-    before = WAYS[Way.COMPILED]
+    before = WAYS[Execution.COMPILED]
     await local.execute(UPDATE, {"items": [item(1), item(9)]})
     await local.execute(UPDATE.replace("$items)", "$items, onFailure: STOP)"), {"items": [item(1), item(9)]})
-    assert WAYS[Way.COMPILED] - before == 2 * COMPILED
+    assert WAYS[Execution.COMPILED] - before == 2 * COMPILED
 
 
 async def test_a_bulk_that_is_written_out_is_no_long_list(local):
@@ -321,8 +321,10 @@ async def test_a_bulk_that_is_written_out_is_no_long_list(local):
 
 
 async def test_a_bulk_is_traced_for_a_router(local):
-    context = Context(Call("traced"), local.backends.by_name, trusted_router=True, recorder=local.backends.recorder)
-    result = await local.engine.execute(Request(UPDATE, {"items": [item(1), item(9)]}, traced=True), context)
+    context = Context(
+        CallContext("traced"), local.backends.by_name, trusted_router=True, recorder=local.backends.recorder
+    )
+    result = await local.engine.execute(GraphQLRequest(UPDATE, {"items": [item(1), item(9)]}, traced=True), context)
     assert result.errors == []
     assert result.extensions is not None
     outcomes = [found["outcome"] for found in result.data["updateCustomers"]["results"]]

@@ -69,4 +69,4 @@ def test_a_bulk_keeps_its_order_and_its_bounds(
         elif item.index in ended:
             assert (item.outcome, item.record) == (Outcome.APPLIED, "record")
         else:
-            assert [fault.row for fault in item.faults] == [NOT_BEGUN]
+            assert [fault.row for fault in item.errors] == [NOT_BEGUN]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 
 from app.apis import APIS
-from app.call import Call
-from app.errors import INTERNAL, LIST_TOO_LONG, OWN_ROWS, BackendAnswer, GatewayError, GatewayErrors, Outcome
+from app.call import CallContext
+from app.errors import INTERNAL, LIST_TOO_LONG, OWN_ROWS, BackendDetails, GatewayError, GatewayErrors, Outcome
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
-from app.graphql.refusals import CALLER_UNAUTHENTICATED, SCOPE_MISSING
+from app.graphql.execution import Engine, GraphQLRequest
+from app.graphql.request_errors import CALLER_UNAUTHENTICATED, SCOPE_MISSING
 from tests.harness import check_error, schema_of
 from tests.test_contract import told
 
@@ -41,9 +41,9 @@ WAYS = {
 }  # fmt: skip
 # What the gateway has against its caller, and what it did not expect, are never data.
 NEVER = [INTERNAL, SCOPE_MISSING, CALLER_UNAUTHENTICATED]
-TWICE = GatewayErrors([GatewayError(row, backend=BackendAnswer("basecone")) for row in OWN_ROWS[:2]])
+TWICE = GatewayErrors([GatewayError(row, backend=BackendDetails("basecone")) for row in OWN_ROWS[:2]])
 FAULTS = {
-    **{row.reason: GatewayError(row, backend=BackendAnswer("basecone"), retry_after=2) for row in OWN_ROWS},
+    **{row.reason: GatewayError(row, backend=BackendDetails("basecone"), retry_after=2) for row in OWN_ROWS},
     **{row.reason: GatewayError(row, outcome=Outcome.NOT_APPLIED) for row in NEVER},
     "at a place": GatewayError(OWN_ROWS[0], input_path=("input", "bankAccounts", 1, "iban")),
     "several": TWICE,
@@ -79,8 +79,8 @@ async def answered(engine, selections, fault, input_=INPUT, **caller):
         if f"${name})" not in selections:
             default = {"on": ", $on: Boolean! = true", "off": ", $off: Boolean! = false"}[name]
             document = document.replace(default, "")
-    context = Context(Call("request"), {"basecone": backend}, **caller)
-    result = await ENGINES[engine].execute(Request(document, {"input": input_}), context)
+    context = Context(CallContext("request"), {"basecone": backend}, **caller)
+    result = await ENGINES[engine].execute(GraphQLRequest(document, {"input": input_}), context)
     return result.body(), context, backend
 
 
@@ -112,7 +112,7 @@ async def test_each_fault_is_told_where_it_is_wanted(way):
                 expected = ([], plainly) if places[key] and not surprise else (plainly, [])
                 assert (in_errors, in_payload) == expected, (name, engine)
                 assert body["data"][key] is None or places[key]
-            as_data = sum(1 for path, _ in context.faults_as_data if path.as_list()[0] in places)
+            as_data = sum(1 for path, _ in context.errors_as_data if path.as_list()[0] in places)
             assert as_data == sum(len(one[1]) for one in where_told(body, places).values()), name
         assert bodies[0] == bodies[1], name
 
@@ -173,8 +173,8 @@ async def test_a_surprise_while_an_applied_update_is_read_leaves_it_applied(engi
         assert (error["path"], shown["reason"], shown["outcome"]) == (["r", "customer"], "INTERNAL", "APPLIED")
         assert body["data"]["r"].get("userErrors", []) == []
     items = [{"id": "c0000000-0000-4000-8000-000000000001", "input": INPUT}]
-    context = Context(Call("request"), {"basecone": Failing(None)})
-    told_in = (await ENGINES[engine].execute(Request(BULK, {"items": items}), context)).body()["data"]["r"]
+    context = Context(CallContext("request"), {"basecone": Failing(None)})
+    told_in = (await ENGINES[engine].execute(GraphQLRequest(BULK, {"items": items}), context)).body()["data"]["r"]
     fault = {"reason": "INTERNAL", "outcome": "APPLIED", "retrySafe": False}
     assert told_in == {
         "applied": 1,

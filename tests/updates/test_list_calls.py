@@ -11,10 +11,10 @@ import pytest
 
 from app.apis import APIS
 from app.bootstrap import Backends
-from app.call import Call
+from app.call import CallContext
 from app.config import parse_settings
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from tests.harness import check_error, gateway, schema_of
 from tests.updates.test_lists import A, operation
 
@@ -74,8 +74,8 @@ async def asking(answers, extra=()):
 
     async def ask(query, variables=None, seconds=60):
         deadline = asyncio.get_running_loop().time() + seconds
-        call = Call("test-request", {"bokamera": {"authorization": "Bearer someone", "x-api-key": A}}, deadline)
-        result = await engine.execute(Request(query, variables or {}), Context(call, backends.by_name))
+        call = CallContext("test-request", {"bokamera": {"authorization": "Bearer someone", "x-api-key": A}}, deadline)
+        result = await engine.execute(GraphQLRequest(query, variables or {}), Context(call, backends.by_name))
         body = result.body()
         for error in body.get("errors", ()):
             check_error(error)

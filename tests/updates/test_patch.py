@@ -19,10 +19,10 @@ from app.apis.basecone.seed import RECORDS
 from app.apis.basecone.shape import read_shape, request_of
 from app.apis.basecone.types import GeneralLedgerInput
 from app.bootstrap import Backends
-from app.call import Call
+from app.call import CallContext
 from app.config import parse_settings
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import build_schema
 from app.json_codec import decode_json, encode_json
 from app.mapping.members import members
@@ -309,13 +309,13 @@ async def test_a_record_that_an_update_cannot_say_is_not_patched_unless_the_patc
     )  # fmt: skip
     backends = Backends(configured, APIS, {"basecone": httpx.MockTransport(service)})
     await backends.open()
-    call = Call("test-request")
+    call = CallContext("test-request")
     engine = Engine(build_schema(APIS))
 
     async def run(patch):
         document = "mutation($id: UUID!, $p: SupplierPatch!) { patchSupplier(id: $id, patch: $p) { supplier { id } } }"
         context = Context(call, {"basecone": backends.by_name["basecone"]})
-        return (await engine.execute(Request(document, {"id": SUPPLIER_ID, "p": patch}), context)).body()
+        return (await engine.execute(GraphQLRequest(document, {"id": SUPPLIER_ID, "p": patch}), context)).body()
 
     (error,) = (await run({"email": "a@example.com"}))["errors"]
     shown = error["extensions"]

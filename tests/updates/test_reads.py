@@ -6,10 +6,10 @@ import pytest
 
 from app.apis import APIS
 from app.apis.bokamera.errors import FIELD_EMAIL_INVALID, FIELD_EMPTY
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayErrors, refusal
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from tests.harness import check_error, schema_of
 
 BOOKING = "b0000000-0000-4000-8000-000000000001"
@@ -45,8 +45,8 @@ class Refusing:
 @pytest.mark.parametrize("asked", ASKED)
 async def test_each_reason_has_the_readers_place_and_the_updates_outcome(asked, compiled):
     document, variables, place, outcome = ASKED[asked]
-    context = Context(Call("request"), {"bokamera": Refusing()}, trusted_router=True)
-    run = Request(document.replace("$id", f'"{BOOKING}"'), variables)
+    context = Context(CallContext("request"), {"bokamera": Refusing()}, trusted_router=True)
+    run = GraphQLRequest(document.replace("$id", f'"{BOOKING}"'), variables)
     body = (await Engine(schema_of(tuple(APIS)), compiled=compiled).execute(run, context)).body()
     first, second = body["errors"]
     for error in (first, second):

@@ -10,7 +10,7 @@ import pytest
 from app.apis.basecone.resources import CUSTOMERS as CUSTOMER_RESOURCE
 from app.apis.basecone.seed import CUSTOMERS
 from app.errors import GatewayError
-from app.journal.keeping import Keeper
+from app.journal.keeper import Keeper
 from app.store.records import StoreUnavailableError
 from app.updates.closing import Closing
 from tests.harness import WIRINGS

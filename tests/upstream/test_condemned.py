@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from app import errors
-from app.call import Call
-from app.errors import BackendAnswer, GatewayError, GatewayErrors
-from app.upstream.answers import undocumented
-from app.upstream.exchange import Answer, Request
+from app.call import CallContext
+from app.errors import BackendDetails, GatewayError, GatewayErrors
 from app.upstream.limits import Limits
+from app.upstream.messages import BackendRequest, BackendResponse
+from app.upstream.responses import undocumented
 from app.upstream.tokens import TokenSource
 from app.upstream.transport import Transport
 from app.upstream.upstream import Upstream
@@ -28,30 +28,30 @@ ENGINES = {"direct": Upstream, "httpx": over_httpx}
 pytestmark = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 
 
-def get(record: str) -> Request:
-    return Request("GET", f"/{record}")
+def get(record: str) -> BackendRequest:
+    return BackendRequest("GET", f"/{record}")
 
 
 def of_record(record: str):
     """Judges as every REST adapter does."""
 
-    def judge(response: Answer) -> str:
+    def judge(response: BackendResponse) -> str:
         if response.status != 200:
             raise undocumented("x", response)
         text = response.body.decode()
         if text != record:
-            raise GatewayError(errors.ANSWER_UNREADABLE, backend=BackendAnswer("x", 200))
+            raise GatewayError(errors.ANSWER_UNREADABLE, backend=BackendDetails("x", 200))
         return text
 
     return judge
 
 
-def fails(response: Answer) -> None:
+def fails(response: BackendResponse) -> None:
     raise KeyError(response.status)
 
 
-def several(response: Answer) -> None:
-    raise GatewayErrors([undocumented("x", Answer(400, {}, b"")), undocumented("x", response)])
+def several(response: BackendResponse) -> None:
+    raise GatewayErrors([undocumented("x", BackendResponse(400, {}, b"")), undocumented("x", response)])
 
 
 CONDEMNED = {
@@ -76,13 +76,13 @@ async def test_the_fate_of_a_connection_is_decided_by_its_answer(engine, case):
     data, judge = (CONDEMNED | KEPT)[case]
     async with BadServer(in_turn(status(200, b"a"), lambda at: at.send(data), status(200, b"b"))) as server:
         async with engine("x", server.url) as upstream:
-            await upstream.send(get("a"), Call("r"), of_record("a"))
+            await upstream.send(get("a"), CallContext("r"), of_record("a"))
             if case == "the record":
-                await upstream.send(get("a"), Call("r"), judge)
+                await upstream.send(get("a"), CallContext("r"), judge)
             else:
                 with pytest.raises((GatewayError, GatewayErrors, KeyError)):
-                    await upstream.send(get("a"), Call("r"), judge)
-            assert await upstream.send(get("b"), Call("r"), of_record("b")) == "b"
+                    await upstream.send(get("a"), CallContext("r"), judge)
+            assert await upstream.send(get("b"), CallContext("r"), of_record("b")) == "b"
         assert server.connections == (2 if case in CONDEMNED else 1)
         assert upstream.in_flight == 0
 
@@ -103,11 +103,11 @@ class Late:
 async def test_no_call_gets_the_answer_of_the_one_before(engine):
     """Whatever the one says that met the surplus answer, all later ones are their own."""
     async with BadServer(Late()) as server, engine("x", server.url) as upstream:
-        await upstream.send(get("a"), Call("r"), of_record("a"))
+        await upstream.send(get("a"), CallContext("r"), of_record("a"))
         with pytest.raises(GatewayError):
-            await upstream.send(get("b"), Call("r"), of_record("b"))
+            await upstream.send(get("b"), CallContext("r"), of_record("b"))
         for record in "cdefgh":
-            assert await upstream.send(get(record), Call("r"), of_record(record)) == record
+            assert await upstream.send(get(record), CallContext("r"), of_record(record)) == record
         assert server.connections == 2
 
 
@@ -120,12 +120,12 @@ async def test_what_arrives_at_an_idle_connection_ends_it(engine):
 
     async with BadServer(script) as server, engine("x", server.url) as upstream:
         records = "abcd"
-        await asyncio.gather(*(upstream.send(get(record), Call("r"), of_record(record)) for record in records))
+        await asyncio.gather(*(upstream.send(get(record), CallContext("r"), of_record(record)) for record in records))
         for exchange in connections[:3]:
             await exchange.send(answer(200, b"surplus"))
         for _ in range(3):
             for record in records:
-                assert await upstream.send(get(record), Call("r"), of_record(record)) == record
+                assert await upstream.send(get(record), CallContext("r"), of_record(record)) == record
         assert upstream.in_flight == 0
     assert server.connections > 1
 
@@ -139,15 +139,17 @@ async def test_with_a_condemned_connection_its_idle_siblings_go(engine):
         await exchange.send(answer(200, b"other" if exchange.target == "/bad" else exchange.target[1:].encode()))
 
     async with BadServer(script) as server, engine("x", server.url) as upstream:
-        calls = [asyncio.create_task(upstream.send(get(record), Call("r"), of_record(record))) for record in "abcd"]
+        calls = [
+            asyncio.create_task(upstream.send(get(record), CallContext("r"), of_record(record))) for record in "abcd"
+        ]
         for _ in calls:
             await arrived.acquire()
         opened.set()
         await asyncio.gather(*calls)
         assert server.connections == 4
         with pytest.raises(GatewayError):
-            await upstream.send(get("bad"), Call("r"), of_record("bad"))
-        await asyncio.gather(*(upstream.send(get(record), Call("r"), of_record(record)) for record in "abc"))
+            await upstream.send(get("bad"), CallContext("r"), of_record("bad"))
+        await asyncio.gather(*(upstream.send(get(record), CallContext("r"), of_record(record)) for record in "abc"))
         # httpx looks at idle connections before it uses one; of our own none is kept.
         assert server.connections > 4 if engine is Upstream else server.connections >= 4
 
@@ -162,8 +164,10 @@ async def test_a_write_without_its_caller_is_judged_too(engine):
 
     async with BadServer(in_turn(status(200, b"a"), waits, status(200, b"b"))) as server:
         async with engine("x", server.url) as upstream:
-            await upstream.send(get("a"), Call("r"), of_record("a"))
-            caller = asyncio.create_task(upstream.send(Request("PUT", "/x", body=b"{}"), Call("r"), of_record("a")))
+            await upstream.send(get("a"), CallContext("r"), of_record("a"))
+            caller = asyncio.create_task(
+                upstream.send(BackendRequest("PUT", "/x", body=b"{}"), CallContext("r"), of_record("a"))
+            )
             await arrived.acquire()
             caller.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -171,7 +175,7 @@ async def test_a_write_without_its_caller_is_judged_too(engine):
             opened.set()
             while upstream.in_flight:
                 await asyncio.sleep(0)
-            assert await upstream.send(get("b"), Call("r"), of_record("b")) == "b"
+            assert await upstream.send(get("b"), CallContext("r"), of_record("b")) == "b"
         assert (server.connections, server.puts) == (2, 1)
 
 
@@ -188,9 +192,9 @@ async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing(engi
         if engine is not Upstream:
             upstream._transport = Transport("x", Limits(max_connections=1), None, None)
         async with upstream:
-            first = asyncio.create_task(upstream.send(get("a"), Call("r"), of_record("a")))
+            first = asyncio.create_task(upstream.send(get("a"), CallContext("r"), of_record("a")))
             await arrived.acquire()
-            second = asyncio.create_task(upstream.send(Request("PUT", "/x", body=b"{}"), Call("r")))
+            second = asyncio.create_task(upstream.send(BackendRequest("PUT", "/x", body=b"{}"), CallContext("r")))
             while upstream.in_flight < 2:
                 await asyncio.sleep(0)
             second.cancel()
@@ -212,7 +216,7 @@ async def test_the_observer_is_told_the_status_of_a_judged_answer(engine):
     async with BadServer(status(302)) as server, engine("x", server.url) as upstream:
         upstream.observer = Observer()
         with pytest.raises(GatewayError):
-            await upstream.send(get("a"), Call("r"), of_record("a"))
+            await upstream.send(get("a"), CallContext("r"), of_record("a"))
     assert heard == [("x", "GET", 302, None)]
 
 
@@ -224,5 +228,5 @@ async def test_the_token_endpoints_connections_too(engine, data):
         source._upstream = engine("x", server.url)
         for _ in range(3):
             with pytest.raises(GatewayError):
-                await source.bearer(Call("r"))
+                await source.bearer(CallContext("r"))
         assert server.connections == 2

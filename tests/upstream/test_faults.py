@@ -13,10 +13,10 @@ import pytest
 import uvloop
 
 from app import errors
-from app.call import Call
+from app.call import CallContext
 from app.errors import Code, GatewayError, Outcome
-from app.upstream.answers import undocumented
-from app.upstream.exchange import Answer, Request
+from app.upstream.messages import BackendRequest, BackendResponse
+from app.upstream.responses import undocumented
 from app.upstream.upstream import Limits, Upstream
 from tests.patience import given_time
 from tests.upstream import faults
@@ -184,15 +184,15 @@ async def address(fault: Fault):
         yield server.url.replace("http", "https") if fault.url == "https" else server.url, server
 
 
-async def put(upstream: Upstream, body: bytes = SMALL, **call: Any) -> Answer | GatewayError:
-    request = Request("PUT", "/x", headers={"authorization": "Bearer x"}, body=body)
+async def put(upstream: Upstream, body: bytes = SMALL, **call: Any) -> BackendResponse | GatewayError:
+    request = BackendRequest("PUT", "/x", headers={"authorization": "Bearer x"}, body=body)
     try:
-        return await upstream.send(request, Call("request-1", **call))
+        return await upstream.send(request, CallContext("request-1", **call))
     except GatewayError as error:
         return error
 
 
-def judged(result: Answer | GatewayError, expected: errors.DocumentedError | int) -> GatewayError | int:
+def judged(result: BackendResponse | GatewayError, expected: errors.DocumentedError | int) -> GatewayError | int:
     if isinstance(result, GatewayError):
         return result
     return result.status if isinstance(expected, int) else undocumented("x", result)
@@ -235,7 +235,7 @@ async def make_and_judge(fault: Fault, limits: Limits) -> None:
         assert Outcome.NOT_APPLIED is said.outcome
     else:
         assert fault.expected.outcome is said.outcome
-    if isinstance(result, Answer):
+    if isinstance(result, BackendResponse):
         assert fault.complete == result.complete
     if said.outcome is Outcome.UNKNOWN:
         assert not said.retry_safe

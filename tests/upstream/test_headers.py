@@ -7,17 +7,17 @@ import logging
 import pytest
 
 from app import errors
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError, Outcome
-from app.upstream.exchange import Request
+from app.upstream.messages import BackendRequest
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, in_turn, says, status, unused_port
 
-PUT = Request("PUT", "/x", body=b"{}")
-CALL = Call("request-1")
+PUT = BackendRequest("PUT", "/x", body=b"{}")
+CALL = CallContext("request-1")
 
 
-async def error_of(upstream: Upstream, request: Request = PUT, call: Call = CALL) -> GatewayError:
+async def error_of(upstream: Upstream, request: BackendRequest = PUT, call: CallContext = CALL) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         await upstream.send(request, call)
     return caught.value
@@ -45,10 +45,10 @@ async def test_the_environment_says_nothing_about_proxies_or_credentials(monkeyp
 
 async def test_headers_and_query_reach_the_service_as_given():
     async with BadServer(status(204)) as server, Upstream("x", f"{server.url}/v1/") as upstream:
-        request = Request(
+        request = BackendRequest(
             "PUT", "/c/%C3%A9", (("a", "1 2"), ("b", "x&y")), {"Authorization": " Basic eA== ", "x-key": "é"}, b"{}"
         )
-        await upstream.send(request, Call("request-7", trace_headers={"traceparent": "00-1", "bad": "a\r\nb"}))
+        await upstream.send(request, CallContext("request-7", trace_headers={"traceparent": "00-1", "bad": "a\r\nb"}))
     seen = server.requests[0]
     assert seen.target.replace("+", "%20") == "/v1/c/%C3%A9?a=1%202&b=x%26y"
     assert (seen.headers["authorization"], seen.headers["x-key"]) == ("Basic eA==", "é")
@@ -63,22 +63,24 @@ async def test_headers_and_query_reach_the_service_as_given():
 @pytest.mark.parametrize("name", ["authorization", "x-api-key"])
 async def test_a_credential_that_is_no_header_is_refused_unsent(name, value):
     async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
-        error = await error_of(upstream, Request("PUT", "/x", headers={name: value}, body=b"{}"))
+        error = await error_of(upstream, BackendRequest("PUT", "/x", headers={name: value}, body=b"{}"))
     assert (error.row, error.outcome, server.connections) == (errors.CREDENTIALS_MALFORMED, Outcome.NOT_APPLIED, 0)
     assert value not in f"{error!r} {error.message} {error.detail} {error.extensions}"
 
 
 async def test_a_header_name_cannot_smuggle_either():
     async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
-        error = await error_of(upstream, Request("PUT", "/x", headers={"a: b\r\nc": "d"}, body=b"{}"))
+        error = await error_of(upstream, BackendRequest("PUT", "/x", headers={"a: b\r\nc": "d"}, body=b"{}"))
     assert (error.row, server.connections) == (errors.CREDENTIALS_MALFORMED, 0)
 
 
 async def test_no_credential_is_logged_or_shown(caplog):
     caplog.set_level(logging.DEBUG)
     scripts = in_turn(status(500, b"oh"), says(b"", then="reset"))
-    request = Request("PUT", "/x", headers={"authorization": "Basic s3cret", "x-api-key": "s3cret"}, body=b"s3cret")
-    call = Call("r", credentials={"x": {"authorization": "s3cret"}}, trace_headers={"a": "s3cret"})
+    request = BackendRequest(
+        "PUT", "/x", headers={"authorization": "Basic s3cret", "x-api-key": "s3cret"}, body=b"s3cret"
+    )
+    call = CallContext("r", credentials={"x": {"authorization": "s3cret"}}, trace_headers={"a": "s3cret"})
     async with BadServer(scripts) as server, Upstream("x", server.url) as upstream:
         await upstream.send(request, call)
         error = await error_of(upstream, request, call)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.call import Call
+from app.call import CallContext
 from app.upstream.chunks import ChunkReader, ChunksBrokenError
-from app.upstream.exchange import Request
 from app.upstream.heads import HeadReader, HeadUnreadableError, _end_of
+from app.upstream.messages import BackendRequest
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, says
 
-PUT = Request("PUT", "/x", body=b"{}")
+PUT = BackendRequest("PUT", "/x", body=b"{}")
 BODY = b'{"a":1}'
 LINE = "HTTP/1.1 {} OK\r\n"
 # What stands behind the status line, the body as sent, whether the connection is kept.
@@ -63,7 +63,7 @@ async def test_the_status_and_the_body_are_there(case, status, pieces):
 
     async with BadServer(script) as server, Upstream("x", server.url) as upstream:
         for _ in range(2):
-            response = await upstream.send(PUT, Call("r"))
+            response = await upstream.send(PUT, CallContext("r"))
             assert (response.status, response.body, response.complete) == (status, BODY, True)
         if "fold" in case and "x-folded" in response.headers:
             assert response.headers["x-folded"] == "a b"
@@ -119,7 +119,7 @@ async def test_a_surplus_ends_the_connection(surplus):
     script = says(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}" + surplus)
     async with BadServer(script) as server, Upstream("x", server.url) as upstream:
         for _ in range(3):
-            assert (await upstream.send(PUT, Call("r"))).body == b"{}"
+            assert (await upstream.send(PUT, CallContext("r"))).body == b"{}"
         assert server.connections == 3
 
 

@@ -10,12 +10,12 @@ from collections import Counter
 import pytest
 
 from app import errors
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError
 from app.upstream.breaker import Pauses
-from app.upstream.exchange import Request
 from app.upstream.identity import GATEWAY, identity
 from app.upstream.limits import Limits
+from app.upstream.messages import BackendRequest
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, answer
 
@@ -87,9 +87,9 @@ class Service:
 
 
 async def put(upstream: Upstream, credentials: dict[str, str]) -> int | errors.DocumentedError:
-    call = Call("r", credentials={"x": credentials} if credentials else {})
+    call = CallContext("r", credentials={"x": credentials} if credentials else {})
     try:
-        return (await upstream.send(Request("PUT", "/x", headers=credentials, body=b"{}"), call)).status
+        return (await upstream.send(BackendRequest("PUT", "/x", headers=credentials, body=b"{}"), call)).status
     except GatewayError as error:
         return error.row
 

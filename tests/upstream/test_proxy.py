@@ -11,17 +11,17 @@ import pytest
 
 from app.apis import APIS
 from app.bootstrap import limits_of
-from app.call import Call
+from app.call import CallContext
 from app.config import SettingsError, parse_settings
 from app.errors import CONNECTION_LOST, NOT_CONNECTED, GatewayError, Outcome
-from app.upstream.exchange import Request
 from app.upstream.limits import Limits
+from app.upstream.messages import BackendRequest
 from app.upstream.upstream import Upstream
 from tests.upstream import faults
 from tests.upstream.bad_server import BadServer, says, status, unused_port
 
-CALL = Call("r")
-PUT = Request("PUT", "/x", headers={"authorization": "Basic x"}, body=b"{}")
+CALL = CallContext("r")
+PUT = BackendRequest("PUT", "/x", headers={"authorization": "Basic x"}, body=b"{}")
 PASSWORD = "s3cret-pass"
 
 

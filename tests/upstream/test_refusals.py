@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from app import errors
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError, Outcome
-from app.upstream.answers import retry_after
 from app.upstream.breaker import Breaker, BreakerState
-from app.upstream.exchange import Answer, Request
+from app.upstream.messages import BackendRequest, BackendResponse
+from app.upstream.responses import retry_after
 from app.upstream.upstream import Limits, Upstream
 
-PUT = Request("PUT", "/x", body=b"{}")
-CALL = Call("request-1")
+PUT = BackendRequest("PUT", "/x", body=b"{}")
+CALL = CallContext("request-1")
 OPENS_AFTER_THREE = Limits(breaker_window=4, breaker_failures=3, breaker_open=10.0, connect_retries=0)
 
 
@@ -62,7 +62,7 @@ class Service:
         return Upstream("x", "http://x", limits, httpx.MockTransport(self), clock=clock or Clock())
 
 
-async def result(upstream: Upstream, call: Call = CALL) -> int | GatewayError:
+async def result(upstream: Upstream, call: CallContext = CALL) -> int | GatewayError:
     try:
         return (await upstream.send(PUT, call)).status
     except GatewayError as error:
@@ -229,7 +229,7 @@ async def test_a_callers_own_short_deadline_does_not_open_it_for_everybody():
         timed_out = 0
         while timed_out < 10:
             deadline = asyncio.get_running_loop().time() + 0.005
-            error = await result(upstream, Call("r", deadline=deadline))
+            error = await result(upstream, CallContext("r", deadline=deadline))
             timed_out += error.row is errors.ANSWER_TIMED_OUT
             # On a machine that stands still it may be over before.
             assert error.row in {errors.ANSWER_TIMED_OUT, errors.DEADLINE_BEFORE_SENDING}
@@ -329,4 +329,4 @@ TestBreaker = BreakerMachine.TestCase
 
 
 def test_an_answer_shows_neither_headers_nor_body():
-    assert repr(Answer(200, {"a": "secret"}, b"secret")) == "Answer(status=200, complete=True)"
+    assert repr(BackendResponse(200, {"a": "secret"}, b"secret")) == "BackendResponse(status=200, complete=True)"

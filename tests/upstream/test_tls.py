@@ -12,17 +12,17 @@ import trustme
 
 from app.apis import APIS
 from app.bootstrap import entrance_of, limits_of
-from app.call import Call
+from app.call import CallContext
 from app.config import SettingsError, check_settings, read_settings
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.errors import NOT_CONNECTED, TOKEN_UNAVAILABLE, GatewayError, Outcome
-from app.upstream.exchange import Request
+from app.upstream.messages import BackendRequest
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, answer
 
 TOKEN = json.dumps({"access_token": "t", "expires_in": 300}).encode()
-CALL = Call("r")
+CALL = CallContext("r")
 
 
 class Authority:
@@ -99,7 +99,7 @@ def settings_of(said: dict[str, str], authority: Authority, stranger: Authority,
 
 async def backend(url: str, settings) -> None:
     async with Upstream("x", url, limits_of(settings)) as upstream:
-        assert (await upstream.send(Request("PUT", "/x", body=b"{}"), CALL)).status == 200
+        assert (await upstream.send(BackendRequest("PUT", "/x", body=b"{}"), CALL)).status == 200
 
 
 async def token_endpoint(url: str, settings) -> None:

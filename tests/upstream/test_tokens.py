@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from app import errors
-from app.call import Call
+from app.call import CallContext
 from app.errors import Code, GatewayError, Outcome
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Limits
 from tests.upstream.bad_server import BadServer, answer, says, status, unused_port
 
-CALL = Call("request-1")
+CALL = CallContext("request-1")
 USER, PASSWORD = "somebody@example.com", "p&ss=wörd?"
 REFUSED = httpx.Response(401, json={"error": "invalid_grant", "error_description": "Invalid user credentials"})
 NO_RETRY = Limits(connect_retries=0)
@@ -66,7 +66,7 @@ class Endpoint:
         return TokenSource(url, "client", USER, PASSWORD, transport, NO_RETRY, clock=self.clock, **options)
 
 
-async def error_of(source: TokenSource, call: Call = CALL) -> GatewayError:
+async def error_of(source: TokenSource, call: CallContext = CALL) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         await source.bearer(call)
     assert caught.value.outcome is Outcome.NOT_APPLIED
@@ -96,7 +96,7 @@ async def test_200_callers_with_an_expired_token_cause_one_request():
     async with endpoint.source() as source:
         assert await source.bearer(CALL) == "access-1"
         endpoint.clock.now += 301
-        tokens = await asyncio.gather(*(source.bearer(Call(str(number))) for number in range(200)))
+        tokens = await asyncio.gather(*(source.bearer(CallContext(str(number))) for number in range(200)))
     assert set(tokens) == {"access-2"}
     assert endpoint.grants == ["password", "refresh_token"]
 
@@ -129,7 +129,7 @@ async def test_a_callers_deadline_ends_only_its_own_wait():
     endpoint.gate = asyncio.Event()
     async with endpoint.source() as source:
         deadline = asyncio.get_running_loop().time() + 0.05
-        error = await error_of(source, Call("r", deadline=deadline))
+        error = await error_of(source, CallContext("r", deadline=deadline))
         patient = asyncio.create_task(source.bearer(CALL))
         await asyncio.sleep(0)
         endpoint.gate.set()

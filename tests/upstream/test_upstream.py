@@ -11,23 +11,23 @@ import httpx
 import pytest
 
 from app import errors
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError, Outcome
 from app.upstream import broken
 from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
-from app.upstream.exchange import Request
 from app.upstream.failures import FAILURES, failed, row_of
+from app.upstream.messages import BackendRequest
 from app.upstream.pool import Pool
 from app.upstream.upstream import Limits, Upstream
 from tests.patience import given_time
 from tests.upstream.bad_server import BadServer, answer, in_turn, says, status, unused_port
 
-PUT = Request("PUT", "/x", body=b"{}")
-GET = Request("GET", "/x")
-CALL = Call("request-1")
+PUT = BackendRequest("PUT", "/x", body=b"{}")
+GET = BackendRequest("GET", "/x")
+CALL = CallContext("request-1")
 
 
-async def error_of(upstream: Upstream, request: Request = PUT, call: Call = CALL) -> GatewayError:
+async def error_of(upstream: Upstream, request: BackendRequest = PUT, call: CallContext = CALL) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         await upstream.send(request, call)
     return caught.value
@@ -137,20 +137,20 @@ async def test_no_retry_would_end_after_the_deadline():
     recorder = Recorder(lambda _: 10.0)
     url = f"http://127.0.0.1:{unused_port()}"
     async with Upstream("x", url, jitter=recorder.jitter, sleep=recorder.sleep) as upstream:
-        error = await error_of(upstream, call=Call("r", deadline=in_seconds(9)))
+        error = await error_of(upstream, call=CallContext("r", deadline=in_seconds(9)))
     assert (error.row, recorder.slept) == (errors.NOT_CONNECTED, [])
 
 
 async def test_a_deadline_that_is_over_sends_nothing():
     async with BadServer(status(204)) as server, Upstream("x", server.url) as upstream:
-        error = await error_of(upstream, call=Call("r", deadline=in_seconds(-1)))
+        error = await error_of(upstream, call=CallContext("r", deadline=in_seconds(-1)))
     assert (error.row, error.outcome) == (errors.DEADLINE_BEFORE_SENDING, Outcome.NOT_APPLIED)
     assert server.connections == 0
 
 
 async def test_a_deadline_shortens_the_time_of_a_call():
     async with BadServer(says(b"", then="hang")) as server, Upstream("x", server.url, Limits(timeout=3600)) as upstream:
-        error = await error_of(upstream, call=Call("r", deadline=in_seconds(1)))
+        error = await error_of(upstream, call=CallContext("r", deadline=in_seconds(1)))
     assert (error.row, error.outcome, server.puts) == (errors.ANSWER_TIMED_OUT, Outcome.UNKNOWN, 1)
 
 
@@ -172,7 +172,7 @@ async def test_a_deadline_during_the_wait_for_a_connection_ends_unsent():
     async with BadServer(gate) as server, Upstream("x", server.url, Limits(max_connections=1)) as upstream:
         first = asyncio.create_task(upstream.send(PUT, CALL))
         await gate.arrived.acquire()
-        error = await error_of(upstream, call=Call("r", deadline=in_seconds(0.1)))
+        error = await error_of(upstream, call=CallContext("r", deadline=in_seconds(0.1)))
         gate.opened.set()
         await first
         assert (await upstream.send(PUT, CALL)).status == 204  # and no connection is lost by it
@@ -278,12 +278,12 @@ async def test_over_a_kept_connection_each_call_has_its_own_time():
     script = in_turn(status(204), says(b"", then="hang"), status(204), status(204), says(b"", then="hang"))
     async with BadServer(script) as server, Upstream("x", server.url, Limits(timeout=30)) as upstream:
         for _ in range(2):
-            assert (await upstream.send(PUT, Call("r", deadline=in_seconds(20)))).status == 204
+            assert (await upstream.send(PUT, CallContext("r", deadline=in_seconds(20)))).status == 204
             if server.puts > 1:
-                assert (await upstream.send(PUT, Call("r", deadline=in_seconds(3)))).status == 204
+                assert (await upstream.send(PUT, CallContext("r", deadline=in_seconds(3)))).status == 204
             started = asyncio.get_running_loop().time()
             with pytest.raises(GatewayError) as caught:
-                await upstream.send(PUT, Call("r", deadline=in_seconds(1)))
+                await upstream.send(PUT, CallContext("r", deadline=in_seconds(1)))
             # uvloop's clock counts milliseconds.
             assert asyncio.get_running_loop().time() - started > 0.99
             assert (caught.value.row, caught.value.outcome) == (errors.ANSWER_TIMED_OUT, Outcome.UNKNOWN)
@@ -310,7 +310,7 @@ async def test_answers_under_load_are_never_mixed_up():
 
     async def one(upstream: Upstream, number: int) -> bool:
         body = f"body-{number}".encode()
-        return (await upstream.send(Request("PUT", "/x", body=body), CALL)).body == body
+        return (await upstream.send(BackendRequest("PUT", "/x", body=body), CALL)).body == body
 
     async with BadServer(echoes) as server, Upstream("x", server.url, Limits(max_connections=10)) as upstream:
         assert all(await asyncio.gather(*(one(upstream, number) for number in range(200))))
@@ -350,7 +350,7 @@ async def test_the_observer_hears_of_every_call_and_cannot_spoil_one():
     ):
         assert (await upstream.send(PUT, CALL)).status == 204
         await error_of(upstream)
-        await error_of(upstream, call=Call("r", deadline=in_seconds(-1)))
+        await error_of(upstream, call=CallContext("r", deadline=in_seconds(-1)))
     assert [told[:4] for told in heard] == [
         ("x", "PUT", 204, None),
         ("x", "PUT", None, "CONNECTION_LOST"),
@@ -365,7 +365,7 @@ async def test_another_transport_is_judged_by_its_failures_alone():
 
     limits = Limits(connect_retries=0)
     async with Upstream("x", "http://x", limits, httpx.MockTransport(handler)) as upstream:
-        rows = [(await error_of(upstream, Request("PUT", path))).row for path in ("/a", "/b", "/c")]
+        rows = [(await error_of(upstream, BackendRequest("PUT", path))).row for path in ("/a", "/b", "/c")]
     assert rows == [errors.NOT_CONNECTED, errors.CONNECTION_LOST, errors.INTERNAL]
 
 
@@ -444,7 +444,7 @@ async def test_a_request_that_is_answered_before_its_end_is_sent_to_its_end():
     async with BadServer(answers_first, eager=False) as server, Upstream("x", server.url) as upstream:
         for _ in range(2):
             # Over a kept connection the second would be sent by another way, were it kept.
-            assert (await upstream.send(Request("PUT", "/x", body=body), CALL)).status == 204
+            assert (await upstream.send(BackendRequest("PUT", "/x", body=body), CALL)).status == 204
         while not all(exchange.body for exchange in server.requests):
             await asyncio.sleep(0)
     assert [len(exchange.body) for exchange in server.requests] == [len(body)] * 2

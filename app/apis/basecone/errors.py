@@ -13,8 +13,8 @@ from app.apis.basecone.kinds import CUSTOMER, KINDS, NAME, SUPPLIER, Kind
 from app.errors import Code, DocumentedError, GatewayError, GatewayErrors
 from app.json_codec import encode_json
 from app.updates.table import ErrorTable
-from app.upstream.answers import parsed, text_member
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
+from app.upstream.responses import parsed, text_member
 
 _PAGE = "https://developers.basecone.com/ApiReference/Update"
 _BASIC = "https://developers.basecone.com/ApiReference/BasicAuthentication"
@@ -233,21 +233,21 @@ def row_of(kind: Kind, reason: str) -> DocumentedError:
     return TABLE.by_reason[kind.mutation, reason]
 
 
-def parse(kind: Kind, answer: Answer) -> GatewayError:
+def parse(kind: Kind, response: BackendResponse) -> GatewayError:
     """The error of an unsuccessful answer. It keeps everything the answer says and adds nothing."""
-    return TABLE.error_of_json(kind.mutation, answer)
+    return TABLE.error_of_json(kind.mutation, response)
 
 
-def parse_ledger_list(answer: Answer) -> GatewayError:
+def parse_ledger_list(response: BackendResponse) -> GatewayError:
     """As `parse`, for the list of general ledgers, which has its own codes."""
-    code = (text_member(parsed(answer.body), "code") or "").casefold()
+    code = (text_member(parsed(response.body), "code") or "").casefold()
     for row in _LEDGER_LIST:
-        if answer.status == row.http_status and code == (row.vendor_code or "").casefold():
-            return TABLE.refusal(row, answer, text_member(parsed(answer.body), "message"))
-    return parse(SUPPLIER, answer)
+        if response.status == row.http_status and code == (row.vendor_code or "").casefold():
+            return TABLE.refusal(row, response, text_member(parsed(response.body), "message"))
+    return parse(SUPPLIER, response)
 
 
-def render(error: GatewayError | GatewayErrors) -> Answer:
+def render(error: GatewayError | GatewayErrors) -> BackendResponse:
     """Basecone's answer to a refusal: status and `{code, message, _metadata}`."""
     assert isinstance(error, GatewayError)
     backend = error.backend
@@ -255,4 +255,4 @@ def render(error: GatewayError | GatewayErrors) -> Answer:
     assert backend.status is not None
     message = {} if backend.message is None else {"message": backend.message}
     body = encode_json({**message, "code": backend.code, "_metadata": []})
-    return Answer(backend.status, {"content-type": "application/json; charset=utf-8"}, body)
+    return BackendResponse(backend.status, {"content-type": "application/json; charset=utf-8"}, body)

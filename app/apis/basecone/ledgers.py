@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from app.apis.basecone.errors import TABLE, parse, row_of
 from app.apis.basecone.kinds import NAME, SUPPLIER
-from app.errors import ANSWER_UNREADABLE, BackendAnswer, GatewayError, Outcome, refusal
+from app.errors import ANSWER_UNREADABLE, BackendDetails, GatewayError, Outcome, refusal
 from app.updates.resource import Resource
-from app.upstream.answers import member
+from app.upstream.responses import member
 
 if TYPE_CHECKING:
-    from app.call import Call
+    from app.call import CallContext
     from app.updates.resource import Backend
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
 
 _LEDGER_SECONDS = 300.0
 
 
-def _refused(answer: Answer) -> GatewayError:
-    error = parse(SUPPLIER, answer)
+def _refused(response: BackendResponse) -> GatewayError:
+    error = parse(SUPPLIER, response)
     # A row's place is one of the update's arguments; this read has none of them.
     error.input_path = None
     return error
@@ -39,7 +39,7 @@ LEDGER = Resource(
 )
 
 
-async def ledger_code(backend: Backend, call: Call, ledger_id: Any) -> str:
+async def ledger_code(backend: Backend, call: CallContext, ledger_id: Any) -> str:
     """A failure belongs to the field that needs the code. The update before it was applied."""
     try:
         ledger = await backend.read(LEDGER, ledger_id, {}, call=call)
@@ -52,7 +52,7 @@ async def ledger_code(backend: Backend, call: Call, ledger_id: Any) -> str:
         raise GatewayError(
             ANSWER_UNREADABLE,
             "The general ledger account could not be read.",
-            backend=BackendAnswer(NAME, 200),
+            backend=BackendDetails(NAME, 200),
             outcome=Outcome.APPLIED,
         )
     return code

@@ -14,7 +14,7 @@ from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
 from app.mapping.scalars import UUID
 from app.updates.listing import Listing, ListRequest, record_limit
 from app.updates.resource import Argument, Resource
-from app.upstream.answers import member
+from app.upstream.responses import member
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def _records(kind: Kind, resource: Resource) -> Listing:
         # The page has the second spelling for customers. Clients have seen the first.
         id_members=(kind.id_member, f"{kind.plural}Id"),
         get=_get(f"/{kind.plural}"),
-        refused=lambda answer: parse(kind, answer),
+        refused=lambda response: parse(kind, response),
         items=_items(kind.plural),
         says_total=True,
         resource=resource,
@@ -94,7 +94,7 @@ COMPANIES = Listing(
     id_members=("companyId",),
     id_name="companyId",
     get=_get("/companies"),
-    refused=lambda answer: parse(CUSTOMER, answer),
+    refused=lambda response: parse(CUSTOMER, response),
     items=_items("companies"),
     says_total=True,
     prepare=lambda item: {**item, "hasAccess": True},
@@ -111,7 +111,7 @@ VAT_CODES = Listing(
     id_members=("vatCodeUniqueId",),
     id_name="vatCodeUniqueId",
     get=_get("/vatcodes"),
-    refused=lambda answer: parse(SUPPLIER, answer),
+    refused=lambda response: parse(SUPPLIER, response),
     items=_items("vatCodes"),
     says_total=True,
     arguments=(_COMPANY,),

@@ -24,12 +24,12 @@ from app.updates.change import Patch
 from app.updates.expression import expressed, named
 from app.updates.proof import Proof, Read, replaced
 from app.updates.resource import Argument, Resource, Texts
-from app.upstream.answers import member
+from app.upstream.responses import member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.call import Call
+    from app.call import CallContext
     from app.mapping.wire import Wire
     from app.updates.resource import Backend, Options, Target, UpdateRequest
 
@@ -42,7 +42,7 @@ _SKIP = Argument(
 )
 
 
-async def _with_ledger_code(record: Any, backend: Backend, call: Call) -> Any:
+async def _with_ledger_code(record: Any, backend: Backend, call: CallContext) -> Any:
     """The record with codes for its ledger ids, so that it can be compared with a request."""
     # A ledger that could not be read has no members, and proves nothing.
     ledger = getattr(record.payment_discount, "general_ledger", None)
@@ -67,7 +67,7 @@ _LEFT_OUT = frozenset({
 })  # fmt: skip
 
 
-async def _with_code(read: Wire, backend: Backend, call: Call) -> Wire:
+async def _with_code(read: Wire, backend: Backend, call: CallContext) -> Wire:
     """A read with the code of the discount's general ledger, which the read names by id."""
     discount = member(read, "paymentDiscount")
     ledger = member(discount, "generalLedger")

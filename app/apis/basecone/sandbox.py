@@ -16,7 +16,7 @@ from app.json_codec import encode_json
 from app.mapping.scalars import parse_uuid
 from app.sandbox.shell import Sandbox, query_of, whole_number
 from app.updates.listing import ListRequest
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -95,10 +95,10 @@ def _shown_page(request: Request, list_request: ListRequest, page: ListPage) -> 
     }
 
 
-def _failed(_request: Request) -> Answer:
+def _failed(_request: Request) -> BackendResponse:
     """Basecone's documented 500 has no code, and one object as metadata."""
     body = encode_json({"message": "An error has occurred.", "_metadata": {}})
-    return Answer(500, {"content-type": "application/json; charset=utf-8"}, body)
+    return BackendResponse(500, {"content-type": "application/json; charset=utf-8"}, body)
 
 
 SANDBOX = Sandbox(

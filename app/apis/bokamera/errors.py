@@ -17,7 +17,8 @@ from app.json_codec import encode_json
 from app.notes import note_detail
 from app.redaction import cleaned
 from app.updates.table import ErrorTable
-from app.upstream.answers import (
+from app.upstream.messages import BackendResponse
+from app.upstream.responses import (
     code_member,
     code_of,
     log_body,
@@ -28,7 +29,6 @@ from app.upstream.answers import (
     text_member,
     undocumented,
 )
-from app.upstream.exchange import Answer
 
 NAME = "bokamera"
 MUTATION = "updateBookingCustomer"
@@ -272,104 +272,106 @@ def field_name(path: Sequence[str | int]) -> str:
     return text
 
 
-def body_of(answer: Answer) -> Any:
+def body_of(response: BackendResponse) -> Any:
     """The data of an answer, as JSON or JSV by its content type; None where there is none."""
-    if "jsv" not in answer.headers.get("content-type", "").casefold():
-        return parsed(answer.body)
+    if "jsv" not in response.headers.get("content-type", "").casefold():
+        return parsed(response.body)
     try:
-        return jsv.decode(answer.body, json_members=JSON_MEMBERS)
+        return jsv.decode(response.body, json_members=JSON_MEMBERS)
     except jsv.JsvError:
         return None
 
 
-def is_servicestack(answer: Answer) -> bool:
+def is_servicestack(response: BackendResponse) -> bool:
     """Whether an answer is a list of BokaMera's, or its envelope of errors."""
-    data = body_of(answer)
+    data = body_of(response)
     return isinstance(data, list) or any(member(data, name) is not None for name in ("Results", "ResponseStatus"))
 
 
-def success_of(answer: Answer) -> Any:
+def success_of(response: BackendResponse) -> Any:
     """The data of a 200 that is a success: a filled ErrorCode means failure. Raises GatewayError."""
-    data = body_of(answer)
+    data = body_of(response)
     code = member(member(data, "ResponseStatus"), "ErrorCode")
     if code.strip() if isinstance(code, str) else code:
-        raise undocumented(NAME, answer, code=str(code))
+        raise undocumented(NAME, response, code=str(code))
     return data
 
 
-def parse(answer: Answer) -> GatewayError | GatewayErrors:
+def parse(response: BackendResponse) -> GatewayError | GatewayErrors:
     """The errors of an unsuccessful answer: one for each entry of `Errors[]`, in order."""
-    data = body_of(answer)
+    data = body_of(response)
     status = member(data, "ResponseStatus")
     listed = member(status, "Errors")
     entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
     # An answer without the envelope comes from another part of the service, which may put a message at the top.
     outermost = status or {"Message": message_of(data)}
-    faults = [_fault(answer, entry, status) for entry in entries[:_MOST_ENTRIES] or [outermost]]
+    errors = [_error(response, entry, status) for entry in entries[:_MOST_ENTRIES] or [outermost]]
     if len(entries) > _MOST_ENTRIES:
         note_detail(f"{len(entries) - _MOST_ENTRIES} further entries of Errors were left out")
-    if not any(fault.undocumented for fault in faults):
-        log_body(NAME, answer)  # its `Meta` may say more
-    return faults[0] if len(faults) == 1 else GatewayErrors(faults)
+    if not any(error.undocumented for error in errors):
+        log_body(NAME, response)  # its `Meta` may say more
+    return errors[0] if len(errors) == 1 else GatewayErrors(errors)
 
 
-def _fault(answer: Answer, entry: Any, status: Any) -> GatewayError:
+def _error(response: BackendResponse, entry: Any, status: Any) -> GatewayError:
     """`entry` is one of `Errors[]`, or the status itself, which fills in what an entry leaves out."""
     code = code_member(entry, "ErrorCode") or code_member(status, "ErrorCode")
     text = text_member(entry, "Message") or text_member(status, "Message")
     field = text_member(entry, "FieldName")
     path = input_path(field) if field else None
     # A 401 has one meaning for the answer, not one for each entry.
-    meaning = code_member(status, "ErrorCode") if answer.status == _UNAUTHORIZED else None
-    row = _recognise(answer, meaning or code or "", has_status=bool(status))
+    meaning = code_member(status, "ErrorCode") if response.status == _UNAUTHORIZED else None
+    row = _recognise(response, meaning or code or "", has_status=bool(status))
     if row is None:
-        error = undocumented(NAME, answer, code=code, message=text)
+        error = undocumented(NAME, response, code=code, message=text)
         return error.changed(input_path=path) if path else error
-    error = refusal(row, (cleaned(text, answer.secrets) if text else "") or row.text, input_path=path)
-    error.retry_after = retry_after(answer.headers)
+    error = refusal(row, (cleaned(text, response.secrets) if text else "") or row.text, input_path=path)
+    error.retry_after = retry_after(response.headers)
     # A row for any code keeps the code of the answer.
     assert error.backend is not None
-    error.backend = replace(error.backend, code=code_of(code, answer))
+    error.backend = replace(error.backend, code=code_of(code, response))
     return error
 
 
-def _recognise(answer: Answer, code: str, *, has_status: bool) -> DocumentedError | None:
-    if answer.status == _UNAUTHORIZED:
-        bare = not answer.body.strip() or "www-authenticate" in answer.headers
+def _recognise(response: BackendResponse, code: str, *, has_status: bool) -> DocumentedError | None:
+    if response.status == _UNAUTHORIZED:
+        bare = not response.body.strip() or "www-authenticate" in response.headers
         return NOT_AUTHENTICATED if bare or code.casefold() == "unauthorized" else ACTION_NOT_ALLOWED
-    row = TABLE.recognise(MUTATION, answer.status, code, "") if code else None
-    if row is None and answer.status == INPUT_INVALID.http_status and has_status:
+    row = TABLE.recognise(MUTATION, response.status, code, "") if code else None
+    if row is None and response.status == INPUT_INVALID.http_status and has_status:
         return INPUT_INVALID
     return row
 
 
-def render(error: GatewayError | GatewayErrors, form: Format = "json") -> Answer:
+def render(error: GatewayError | GatewayErrors, form: Format = "json") -> BackendResponse:
     """BokaMera's answer to a refusal: the status and the envelope, with an entry for each error that has a place."""
-    faults = error.errors if isinstance(error, GatewayErrors) else (error,)
-    first = faults[0].backend
+    errors = error.errors if isinstance(error, GatewayErrors) else (error,)
+    first = errors[0].backend
     assert first is not None
     assert first.status is not None
     entries = [
         {
-            "ErrorCode": fault.backend.code if fault.backend else None,
-            "FieldName": field_name(fault.input_path) if fault.input_path else None,
-            "Message": fault.message,
+            "ErrorCode": field_error.backend.code if field_error.backend else None,
+            "FieldName": field_name(field_error.input_path) if field_error.input_path else None,
+            "Message": field_error.message,
         }
-        for fault in faults
-        if len(faults) > 1 or fault.input_path
+        for field_error in errors
+        if len(errors) > 1 or field_error.input_path
     ]
     status = {
         "ErrorCode": first.code,
-        "Message": faults[0].message,
+        "Message": errors[0].message,
         "Errors": [_without_nulls(entry) for entry in entries],
     }
     return write({"ResponseStatus": _without_nulls(status)}, first.status, form)
 
 
-def write(data: Any, status: int, form: Format) -> Answer:
+def write(data: Any, status: int, form: Format) -> BackendResponse:
     if form == "jsv":
-        return Answer(status, {"content-type": "text/jsv; charset=utf-8"}, jsv.encode(data, json_members=JSON_MEMBERS))
-    return Answer(status, {"content-type": "application/json; charset=utf-8"}, encode_json(data))
+        return BackendResponse(
+            status, {"content-type": "text/jsv; charset=utf-8"}, jsv.encode(data, json_members=JSON_MEMBERS)
+        )
+    return BackendResponse(status, {"content-type": "application/json; charset=utf-8"}, encode_json(data))
 
 
 def _without_nulls(members: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.mapping.members import members_of
 from app.mapping.scalars import UUID
 from app.updates.listing import Listing, ListRequest, record_limit
 from app.updates.resource import Argument
-from app.upstream.answers import member
+from app.upstream.responses import member
 
 if TYPE_CHECKING:
     from app.updates.resource import Target

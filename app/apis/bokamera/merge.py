@@ -31,7 +31,7 @@ _TEXTS = ("Firstname", "Lastname", "Phone", "Email")
 _KEY_MEMBERS = ("AccessKeyTypeId", "Value", "Description")
 
 
-class _Faults:
+class _FieldErrors:
     def __init__(self) -> None:
         self.errors: list[GatewayError] = []
 
@@ -43,21 +43,21 @@ class _Faults:
 def merged(customer_id: str, stored: Wire, company: Wire, request: Wire, now: str) -> Wire:
     """The customer after the update. Raises GatewayErrors with every error, in the order of the request's members."""
     result = deepcopy(stored)
-    faults = _Faults()
+    errors = _FieldErrors()
     for name in _TEXTS:
         if request.get(name) is not None:
             result[name] = request[name]
     if request.get("Email") and not is_email(request["Email"]):
-        faults.add(FIELD_EMAIL_INVALID, "'Email' is not a valid email address.", "email")
-    _merge_custom_fields(result["Values"], company["CustomFields"], request.get("CustomFields") or [], faults)
-    _merge_access_keys(customer_id, result, company, request, faults)
+        errors.add(FIELD_EMAIL_INVALID, "'Email' is not a valid email address.", "email")
+    _merge_custom_fields(result["Values"], company["CustomFields"], request.get("CustomFields") or [], errors)
+    _merge_access_keys(customer_id, result, company, request, errors)
     if request.get("SubscribedToNewsletter") is not None:
         result["SubscribedToNewsletter"] = request["SubscribedToNewsletter"]
     # Assumed: absent members of the address stay, like those of the customer.
     address = {name: value for name, value in (request.get("InvoiceAddress") or {}).items() if value is not None}
     result["InvoiceAddress"] = {**result["InvoiceAddress"], **address}
-    if faults.errors:
-        raise GatewayErrors(faults.errors)
+    if errors.errors:
+        raise GatewayErrors(errors.errors)
     result["Updated"] = now
     return result
 
@@ -70,13 +70,13 @@ def is_email(text: str) -> bool:
     return text.count("@") == 1 and not text.startswith("@") and not text.endswith("@")
 
 
-def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list[Wire], faults: _Faults) -> None:
+def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list[Wire], errors: _FieldErrors) -> None:
     fields_by_id = {field["Id"]: field for field in fields}
     for position, item in enumerate(items):
         # An absent id binds as 0, which no field has.
         field = fields_by_id.get(item.get("Id", 0))
         if field is None:
-            faults.add(FIELD_CONDITION_FAILED, "The custom field does not exist.", "customFields", position, "id")
+            errors.add(FIELD_CONDITION_FAILED, "The custom field does not exist.", "customFields", position, "id")
             continue
         value = item.get("Value")
         if value is None:
@@ -84,7 +84,7 @@ def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list
             continue
         refused = refused_value(field, value)
         if refused is not None:
-            faults.add(*refused, "customFields", position, "value")
+            errors.add(*refused, "customFields", position, "value")
         values[str(field["Id"])] = value
 
 
@@ -106,7 +106,7 @@ def refused_value(field: Mapping[str, Any], value: str) -> tuple[DocumentedError
     return None
 
 
-def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: Wire, faults: _Faults) -> None:
+def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: Wire, errors: _FieldErrors) -> None:
     keys: dict[str, Wire] = {key["Id"]: key for key in result["AccessKeys"]}
     own = {"CompanyId": result["CompanyId"], "CustomerId": customer_id}
     deleted = [item.get("Id") for item in request.get("AccessKeysToDelete") or []]
@@ -114,38 +114,38 @@ def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: W
         place = ("accessKeys", position)
         key_id = item.get("Id")
         if key_id is not None and key_id not in keys:
-            faults.add(FIELD_CONDITION_FAILED, "The access key does not exist.", *place, "id")
+            errors.add(FIELD_CONDITION_FAILED, "The access key does not exist.", *place, "id")
             continue
         if key_id is not None and key_id in deleted:
             # Assumed: the page does not say which of the two wins, so that neither does.
-            faults.add(FIELD_CONDITION_FAILED, "The access key is also to be deleted.", *place, "id")
+            errors.add(FIELD_CONDITION_FAILED, "The access key is also to be deleted.", *place, "id")
             continue
-        _check_access_key(item, own, company, is_new=key_id is None, place=place, faults=faults)
+        _check_access_key(item, own, company, is_new=key_id is None, place=place, errors=errors)
         new_id = key_id or str(uuid.uuid4())
         stored = keys.get(new_id, {"Id": new_id, **own})
         keys[new_id] = stored | {name: item[name] for name in _KEY_MEMBERS if item.get(name) is not None}
     key_ids = {key["Id"] for key in result["AccessKeys"]}
     for position, key_id in enumerate(deleted):
         if key_id not in key_ids:
-            faults.add(FIELD_CONDITION_FAILED, "The access key does not exist.", "accessKeysToDelete", position, "id")
+            errors.add(FIELD_CONDITION_FAILED, "The access key does not exist.", "accessKeysToDelete", position, "id")
         else:
             keys.pop(key_id, None)
     result["AccessKeys"] = list(keys.values())
 
 
 def _check_access_key(
-    item: Wire, own: Mapping[str, str], company: Wire, *, is_new: bool, place: tuple[str, int], faults: _Faults
+    item: Wire, own: Mapping[str, str], company: Wire, *, is_new: bool, place: tuple[str, int], errors: _FieldErrors
 ) -> None:
     """Assumed throughout: the page says which members exist, not which values they may have."""
     for name, text in (("CompanyId", "companyId"), ("CustomerId", "customerId")):
         if item.get(name, own[name]) != own[name]:
-            faults.add(FIELD_CONDITION_FAILED, f"'{name}' must be the customer's own.", *place, text)
+            errors.add(FIELD_CONDITION_FAILED, f"'{name}' must be the customer's own.", *place, text)
     # An absent type binds as 0, which no type has. For a key that exists the type stays.
     kind = item.get("AccessKeyTypeId", 0 if is_new else company["AccessKeyTypeIds"][0])
     if kind not in company["AccessKeyTypeIds"]:
-        faults.add(FIELD_CONDITION_FAILED, "The access key type does not exist.", *place, "accessKeyTypeId")
+        errors.add(FIELD_CONDITION_FAILED, "The access key type does not exist.", *place, "accessKeyTypeId")
     if not item.get("Value", "" if is_new else "kept"):
-        faults.add(FIELD_EMPTY, "'Value' must not be empty.", *place, "value")
+        errors.add(FIELD_EMPTY, "'Value' must not be empty.", *place, "value")
 
 
 def answered(customer_id: str, stored: Wire, company: Wire) -> Wire:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.mapping.scalars import parse_datetime
 from app.updates.proof import Proof, counterparts, readable
-from app.upstream.answers import member
+from app.upstream.responses import member
 
 if TYPE_CHECKING:
     from app.mapping.wire import Wire

@@ -17,14 +17,14 @@ from app.updates.judging import is_record, unreadable
 from app.updates.reading import record_of
 from app.updates.resource import Argument, Resource, Texts
 from app.updates.revision import state_of
-from app.upstream.answers import member
+from app.upstream.responses import member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.mapping.wire import Wire
     from app.updates.resource import Options, Target, UpdateRequest
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
 
 # Members that an update can change, by the record's names.
 _CHANGED = (
@@ -61,18 +61,18 @@ def _put(customer_id: str, options: Options) -> Target:
     return f"/customers/{customer_id}", _company(options)
 
 
-def _pick(answer: Answer, data: Any, customer_id: str) -> Wire | None:
+def _pick(response: BackendResponse, data: Any, customer_id: str) -> Wire | None:
     """The requested record from a bare list or from `{Results}`; None for an empty list."""
     records = data if isinstance(data, list) else member(data, "Results")
     if not isinstance(records, list):
-        raise unreadable(NAME, answer, "the answer is no list")
+        raise unreadable(NAME, response, "the answer is no list")
     matching = (
         record for record in records if isinstance(record, dict) and is_record(BOOKING_CUSTOMERS, record, customer_id)
     )
     record = next(matching, None)
     if record is None and records:
         # The backend did not apply the filter, so that the customer may exist.
-        raise unreadable(NAME, answer, "the list does not hold the asked customer")
+        raise unreadable(NAME, response, "the list does not hold the asked customer")
     return record
 
 

@@ -16,13 +16,13 @@ from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
 from app.apis.bokamera.seed import ADMINISTRATOR, API_KEY, CLIENT_ID, PASSWORD
 from app.apis.bokamera.store import BokameraRules
 from app.apis.bokamera.tokens import TokenEndpoint
-from app.errors import BackendAnswer, GatewayError, GatewayErrors, refusal
+from app.errors import BackendDetails, GatewayError, GatewayErrors, refusal
 from app.json_codec import decode_json
 from app.mapping.scalars import parse_uuid
 from app.sandbox.shell import Sandbox, query_of, whole_number
 from app.updates.listing import ListRequest
 from app.updates.local import LocalBackend
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 
 if TYPE_CHECKING:
     from app.apis.bokamera.settings import BokameraSettings
@@ -118,9 +118,9 @@ def _shown_page(request: Request, list_request: ListRequest, page: ListPage) -> 
     return {"Offset": list_request.offset, "Total": page.total, "Results": customers}
 
 
-def _failed(request: Request) -> Answer:
+def _failed(request: Request) -> BackendResponse:
     """Any other exception is ServiceStack's 500 with the type's name as its code."""
-    backend = BackendAnswer(NAME, 500, "Exception")
+    backend = BackendDetails(NAME, 500, "Exception")
     error = GatewayError(SERIALIZATION_FAILED, "The service failed.", backend=backend, input_path=())
     return render(error, _form(request))
 

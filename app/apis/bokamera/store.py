@@ -27,7 +27,7 @@ from app.apis.bokamera.seed import (
     bearer_of,
     digest,
 )
-from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendAnswer, GatewayError, refusal
+from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendDetails, GatewayError, refusal
 from app.store.records import Record, Selection, Store, VersionConflictError, Write, until
 from app.updates.local import page_of
 
@@ -175,7 +175,7 @@ async def _acquired(lock: asyncio.Lock, call: LocalCall) -> None:
         async with asyncio.timeout_at(call.deadline):
             await lock.acquire()
     except TimeoutError:
-        raise GatewayError(DEADLINE_BEFORE_SENDING, backend=BackendAnswer(NAME)) from None
+        raise GatewayError(DEADLINE_BEFORE_SENDING, backend=BackendDetails(NAME)) from None
 
 
 def _check_may_change(user: User, record: Record, company_id: str | None) -> None:

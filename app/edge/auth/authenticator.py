@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from app.graphql.refusals import (
+from app.graphql.request_errors import (
     CALLER_KEYS_UNAVAILABLE,
     CALLER_UNAUTHENTICATED,
-    Fault,
-    RefusedRequestError,
+    ErrorEntry,
+    RequestError,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Authenticator:
         self._checkers = tuple(checkers)
 
     async def caller(self, authorizations: Sequence[str]) -> Caller:
-        """Raises RefusedRequestError: one answer for every wrong token, with the cause as its `detail`."""
+        """Raises RequestError: one answer for every wrong token, with the cause as its `detail`."""
         if not authorizations:
             raise _refused(_CHALLENGE, "missing: no Authorization header")
         causes: list[str] = []
@@ -73,13 +73,13 @@ class Authenticator:
             for checker in self._checkers:
                 try:
                     return await checker.find(match[1])
-                except TokenRefusedError as refusal:
-                    causes.append(str(refusal))
+                except TokenRefusedError as error:
+                    causes.append(str(error))
                 except KeysUnavailableError as error:
                     row = CALLER_KEYS_UNAVAILABLE
-                    fault = Fault(row, row.text or row.reason, retry_after=RETRY_SECONDS)
+                    entry = ErrorEntry(row, row.text or row.reason, retry_after=RETRY_SECONDS)
                     headers = {"retry-after": str(RETRY_SECONDS)}
-                    raise RefusedRequestError([fault], headers, f"unknown key: {error}") from None
+                    raise RequestError([entry], headers, f"unknown key: {error}") from None
         elif len(authorizations) > 1:
             causes.append("malformed: several Authorization headers")
         else:
@@ -87,6 +87,6 @@ class Authenticator:
         raise _refused(f'{_CHALLENGE}, error="invalid_token"', "; ".join(causes))
 
 
-def _refused(challenge: str, detail: str) -> RefusedRequestError:
+def _refused(challenge: str, detail: str) -> RequestError:
     row = CALLER_UNAUTHENTICATED
-    return RefusedRequestError([Fault(row, row.text or row.reason)], {"www-authenticate": challenge}, detail)
+    return RequestError([ErrorEntry(row, row.text or row.reason)], {"www-authenticate": challenge}, detail)

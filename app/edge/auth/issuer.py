@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from app.call import Call
+from app.call import CallContext
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.edge.auth.keys import FetchedKeys, FixedKeys, Keys, read_keys
 from app.edge.auth.signed import SignedTokens
-from app.upstream.exchange import Answer, Request
+from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.upstream import Limits, Upstream
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Issuer:
         origin = f"{parts.scheme}://{parts.netloc}"
         limits = replace(limits or Limits(), proxy_url=None)  # the proxy is for backends
         upstream = self._upstream = Upstream("token issuer", origin, limits, transport)
-        request = Request("GET", url.removeprefix(origin) or "/", headers={"accept": "application/json"})
+        request = BackendRequest("GET", url.removeprefix(origin) or "/", headers={"accept": "application/json"})
 
         async def fetch() -> bytes:
             deadline = asyncio.get_running_loop().time() + _FETCH_SECONDS
-            return await upstream.send(request, Call("jwks", deadline=deadline), _keys_in)
+            return await upstream.send(request, CallContext("jwks", deadline=deadline), _keys_in)
 
         return FetchedKeys(fetch)
 
@@ -77,7 +77,7 @@ class Issuer:
             await self._upstream.aclose()
 
 
-def _keys_in(response: Answer) -> bytes:
+def _keys_in(response: BackendResponse) -> bytes:
     if response.status != _OK or not read_keys(response.body):
         raise KeysUnavailableError(f"the issuer answered with status {response.status} and no keys")
     return response.body

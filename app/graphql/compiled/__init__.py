@@ -4,7 +4,7 @@ graphql-core is the fallback. Before a resolver was called, it runs the whole op
 the resolvers' results, so that no update is sent twice.
 """
 
+from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.operations import CompiledOperations, Executed
-from app.graphql.compiled.ways import Way
 
-__all__ = ["CompiledOperations", "Executed", "Way"]
+__all__ = ["CompiledOperations", "Executed", "Execution"]

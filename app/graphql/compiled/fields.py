@@ -10,9 +10,9 @@ from graphql import is_non_null_type
 from graphql.error import located_error
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
+from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.inputs import ABSENT, Inputs, NotCompiledError, RawVariables, Source
 from app.graphql.compiled.running import CompletionFallbackError, Info, Place, Run, is_awaitable, key_of
-from app.graphql.compiled.ways import Way
 from app.graphql.context import refusal_for
 from app.graphql.formatting import FieldError
 from app.graphql.scopes import tells_long_lists
@@ -113,7 +113,7 @@ class Resolved:
         resolver = self._field.base_resolver
         self._call = resolver.wrapped_func
         if not callable(self._call):
-            raise NotCompiledError(Way.RESOLVER)
+            raise NotCompiledError(Execution.RESOLVER)
         self._tells_long_lists = self.field_name == "_entities" or tells_long_lists(self._call)
         self._takes_source = resolver.self_parameter is not None
         source_parameters = (resolver.parent_parameter, resolver.root_parameter)
@@ -174,12 +174,12 @@ class Resolved:
 
     def _failed(self, error: Exception, run: Run, place: Place) -> None:
         run.results.append((place, False, error))
-        refusal = isinstance(error, GatewayErrors) or (isinstance(error, GatewayError) and error.row is not INTERNAL)
-        if refusal:
+        documented = isinstance(error, GatewayErrors) or (isinstance(error, GatewayError) and error.row is not INTERNAL)
+        if documented:
             _forget_frames(error)
         if self._required:
             raise CompletionFallbackError from error
-        if refusal:
+        if documented:
             run.errors.append(FieldError(error, self.locations, key_of(place)))
         else:
             run.errors.append(located_error(error, self.field_nodes, list(key_of(place))))

@@ -35,7 +35,7 @@ from graphql.utilities.coerce_input_value import coerce_default_value, coerce_in
 from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
 from strawberry.types.lazy_type import LazyType
 
-from app.graphql.compiled.ways import Way
+from app.graphql.compiled.executions import Execution
 from app.mapping.generated import input_reader
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class Shape:
 class NotCompiledError(Exception):
     """graphql-core has to run the operation, whatever its variables are. `way` says why."""
 
-    def __init__(self, way: Way) -> None:
-        super().__init__(way)
-        self.way = way
+    def __init__(self, execution: Execution) -> None:
+        super().__init__(execution)
+        self.execution = execution
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Inputs:
         if key in self.object_readers:
             return self.object_readers[key]
         if type_.name in self._open:
-            raise NotCompiledError(Way.RECURSIVE_INPUT)
+            raise NotCompiledError(Execution.RECURSIVE_INPUT)
         self._open.append(type_.name)
         shape = self._shape(type_, declared)
         types = {name: type_.fields[name].type for name in shape.members}
@@ -136,24 +136,24 @@ class Inputs:
             or type_.is_one_of
             or type_.out_type is not GraphQLInputObjectType.out_type
         ):
-            raise NotCompiledError(Way.INPUT_TYPE)
+            raise NotCompiledError(Execution.INPUT_TYPE)
         members: dict[str, tuple[str, Any]] = {}
         fixed: dict[str, Any] = {}
         for member in definition.fields:
             name = self.config.name_converter.from_field(member)
             graphql_field = type_.fields[name]
             if graphql_field.out_name is not None:
-                raise NotCompiledError(Way.INPUT_TYPE)
+                raise NotCompiledError(Execution.INPUT_TYPE)
             members[name] = (member.python_name, member.resolve_type(type_definition=definition))
             default = coerce_default_value(graphql_field)
             if default is not Undefined:
                 if not isinstance(default, _UNCHANGEABLE):
-                    raise NotCompiledError(Way.INPUT_DEFAULT)
+                    raise NotCompiledError(Execution.INPUT_DEFAULT)
                 fixed[member.python_name] = default
             elif member.default_value is MISSING and member.default_factory is MISSING:
                 fixed[member.python_name] = None
         if members.keys() != type_.fields.keys():
-            raise NotCompiledError(Way.INPUT_TYPE)
+            raise NotCompiledError(Execution.INPUT_TYPE)
         required = tuple(name for name, member in type_.fields.items() if is_required_input_field(member))
         return Shape(declared, members, fixed, required)
 
@@ -183,7 +183,7 @@ class Inputs:
         if is_non_null_type(type_):
             type_ = type_.of_type
             if isinstance(node, NullValueNode):
-                raise NotCompiledError(Way.LITERAL)
+                raise NotCompiledError(Execution.LITERAL)
         if isinstance(node, NullValueNode):
             return lambda _: None
         declared = _plain(declared)
@@ -212,17 +212,17 @@ class Inputs:
 
     def _object(self, node: ValueNode, type_: GraphQLInputObjectType, declared: Any) -> Source:
         if not isinstance(node, ObjectValueNode):
-            raise NotCompiledError(Way.LITERAL)
+            raise NotCompiledError(Execution.LITERAL)
         shape = self._shape(type_, declared)
         parts = []
         for member in node.fields:
             name = member.name.value
             if name not in shape.members:
-                raise NotCompiledError(Way.LITERAL)
+                raise NotCompiledError(Execution.LITERAL)
             attribute, member_type = shape.members[name]
             parts.append((name, attribute, self.literal(member.value, type_.fields[name].type, member_type)))
         if set(shape.required) - {name for name, _, _ in parts}:
-            raise NotCompiledError(Way.LITERAL)
+            raise NotCompiledError(Execution.LITERAL)
         build, fixed, required = shape.declared, shape.defaults, shape.required
 
         def read_object(variables: RawVariables) -> Any:
@@ -243,15 +243,15 @@ class Inputs:
         literals = {item.name.value: item.value for item in node.arguments or ()}
         named = {self.config.name_converter.from_argument(item): item for item in declared.arguments}
         if named.keys() != field_def.args.keys():
-            raise NotCompiledError(Way.ARGUMENTS)
+            raise NotCompiledError(Execution.ARGUMENTS)
         sources = []
         for name, item in named.items():
             definition = field_def.args[name]
             if isinstance(item.type, StrawberryMaybe):
-                raise NotCompiledError(Way.INPUT_TYPE)
+                raise NotCompiledError(Execution.INPUT_TYPE)
             default = coerce_default_value(definition)
             if not (default is Undefined or isinstance(default, _UNCHANGEABLE)):
-                raise NotCompiledError(Way.INPUT_DEFAULT)
+                raise NotCompiledError(Execution.INPUT_DEFAULT)
             missing = ABSENT if default is Undefined else default
             if name not in literals:
                 if missing is not ABSENT:
@@ -267,14 +267,14 @@ class Inputs:
 def _plain(declared: Any) -> Any:
     while isinstance(declared, StrawberryOptional | LazyType):
         if isinstance(declared, StrawberryMaybe):
-            raise NotCompiledError(Way.INPUT_TYPE)
+            raise NotCompiledError(Execution.INPUT_TYPE)
         declared = declared.of_type if isinstance(declared, StrawberryOptional) else declared.resolve_type()
     return declared
 
 
 def _item(declared: Any) -> Any:
     if not isinstance(declared, StrawberryList):
-        raise NotCompiledError(Way.INPUT_TYPE)
+        raise NotCompiledError(Execution.INPUT_TYPE)
     return declared.of_type
 
 
@@ -292,7 +292,7 @@ def _list_reader(read: Reader, *, null: bool) -> Reader:
 
 def _leaf_reader(type_: Any, *, null: bool) -> Reader:
     if not is_leaf_type(type_) or type_.name == "GlobalID":
-        raise NotCompiledError(Way.INPUT_TYPE)
+        raise NotCompiledError(Execution.INPUT_TYPE)
     exact = _EXACT.get(type_)
     if exact is not None:
 
@@ -330,10 +330,10 @@ def _coercing(coerce: Reader, *, null: bool) -> Reader:
 
 def _leaf(node: ValueNode, type_: Any) -> Source:
     if not is_leaf_type(type_) or _has_variables(node):
-        raise NotCompiledError(Way.VARIABLE_IN_SCALAR)
+        raise NotCompiledError(Execution.VARIABLE_IN_SCALAR)
     value = coerce_input_literal(node, type_)
     if value is Undefined:
-        raise NotCompiledError(Way.LITERAL)
+        raise NotCompiledError(Execution.LITERAL)
     if isinstance(value, _UNCHANGEABLE):
         return _constant(value)
     # Created anew for each request: a resolver may change it.

@@ -27,11 +27,11 @@ from graphql.pyutils import Undefined
 from graphql.utilities import coerce_input_value
 from msgspec import Struct
 
+from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.fields import Member, Resolved
 from app.graphql.compiled.inputs import ABSENT, FallbackError, Inputs, NotCompiledError, RawVariables, Reader
 from app.graphql.compiled.outputs import Outputs, awaited
 from app.graphql.compiled.running import Run, is_awaitable
-from app.graphql.compiled.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,15 +132,15 @@ class CompiledOperations:
 
     async def execute(
         self, document: Document, operation: Operation, variables: Mapping[str, Any], context: Context
-    ) -> tuple[Way, Executed | None]:
+    ) -> tuple[Execution, Executed | None]:
         """The result is None where graphql-core has to run the operation. Then no resolver was called."""
         try:
             compiled = self._compiled(document, operation, variables)
             arguments = compiled.read(variables)
         except NotCompiledError as error:
-            return error.way, None
+            return error.execution, None
         except FallbackError:
-            return Way.VARIABLES, None
+            return Execution.VARIABLES, None
         run = Run(self._schema, document.ast, operation.name, variables, context, mutation=operation.mutation)
         try:
             only = compiled.only
@@ -151,8 +151,8 @@ class CompiledOperations:
                 data = {only.key: await result if is_awaitable(result) else result}
         except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
             executed = await run.completed_by_core()
-            return Way.COMPLETED, Executed(executed.data, executed.errors or ())
-        return Way.COMPILED, Executed(data, run.errors)
+            return Execution.COMPLETED, Executed(executed.data, executed.errors or ())
+        return Execution.COMPILED, Executed(data, run.errors)
 
     def _compiled(self, document: Document, operation: Operation, variables: RawVariables) -> Compiled:
         by_choice = operation.compiled
@@ -163,7 +163,7 @@ class CompiledOperations:
         compiled = by_choice.get(choice)
         if compiled is None:
             if len(by_choice) > MAX_CHOICES:
-                raise NotCompiledError(Way.MANY_CONDITIONS)
+                raise NotCompiledError(Execution.MANY_CONDITIONS)
             try:
                 compiled = self._compile(
                     document.ast, operation, dict(zip((name for name, _ in conditions), choice, strict=True))
@@ -172,11 +172,11 @@ class CompiledOperations:
                 compiled = error
             except Exception:
                 log.exception("an operation could not be compiled; graphql-core runs it")
-                compiled = NotCompiledError(Way.SURPRISE)
+                compiled = NotCompiledError(Execution.SURPRISE)
             by_choice[choice] = compiled
         if isinstance(compiled, NotCompiledError):
             # A new error each time: one that is raised repeatedly would collect frames.
-            raise NotCompiledError(compiled.way)
+            raise NotCompiledError(compiled.execution)
         assert isinstance(compiled, Compiled)
         return compiled
 
@@ -193,7 +193,7 @@ class CompiledOperations:
     def _compile(self, ast: DocumentNode, operation: Operation, choice: Mapping[str, bool]) -> Compiled:
         node = operation.node
         if not self._whole or operation.kind is OperationType.SUBSCRIPTION or node.directives:
-            raise NotCompiledError(Way.OPERATION)
+            raise NotCompiledError(Execution.OPERATION)
         root = self._schema.get_root_type(operation.kind)
         assert root is not None
         definitions = {item.variable.name.value: item for item in node.variable_definitions or ()}
@@ -213,10 +213,10 @@ class CompiledOperations:
         collected = collect_fields(self._schema, outputs.fragments, chosen, root, node, hide_suggestions=True)
         members = outputs.members(root, collected.grouped_field_set)
         if any(member.attribute is not None for member in members):
-            raise NotCompiledError(Way.RESOLVER)
+            raise NotCompiledError(Execution.RESOLVER)
         read = {name for member in members if member.resolved for name in member.resolved.variables}
         if any(isinstance(definitions[name].default_value, NullValueNode) for name in operation.never_null):
-            raise NotCompiledError(Way.LITERAL)
+            raise NotCompiledError(Execution.LITERAL)
         return Compiled(
             operation.mutation,
             root.name,

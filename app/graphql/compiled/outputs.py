@@ -26,10 +26,10 @@ from graphql.pyutils import Undefined
 from graphql.type import GraphQLBoolean, GraphQLString
 from strawberry.types.cast import get_strawberry_type_cast
 
+from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Running
 from app.graphql.compiled.inputs import Inputs, NotCompiledError
 from app.graphql.compiled.running import CompletionFallbackError, Place, Run, is_awaitable
-from app.graphql.compiled.ways import Way
 from app.mapping.generated import object_completion
 
 if TYPE_CHECKING:
@@ -63,16 +63,16 @@ class Outputs:
         if name == "__typename":
             return Member(key, constant=type_.name)
         if name.startswith("__"):
-            raise NotCompiledError(Way.INTROSPECTION)
+            raise NotCompiledError(Execution.INTROSPECTION)
         definition = type_.fields[name]
         declared = definition.extensions.get("strawberry-definition")
         resolve, scope = _resolver(definition)
         if declared is None or declared.extensions or getattr(resolve, "__module__", "") != _OWN_RESOLVERS:
-            raise NotCompiledError(Way.RESOLVER)
+            raise NotCompiledError(Execution.RESOLVER)
         completion = self._completion(definition.type, details)
         if declared.is_basic_field:
             if scope is not None or self.config.default_resolver is not getattr:
-                raise NotCompiledError(Way.RESOLVER)
+                raise NotCompiledError(Execution.RESOLVER)
             return Member(key, attribute=declared.python_name, completion=completion)
         resolved = Resolved(
             key=key,
@@ -97,16 +97,16 @@ class Outputs:
             return self._object(type_, details)
         if is_union_type(type_):
             return _union({_class_of(item): self._object(item, details) for item in type_.types})
-        raise NotCompiledError(Way.ABSTRACT_TYPE)
+        raise NotCompiledError(Execution.ABSTRACT_TYPE)
 
     def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Completion:
         if type_.is_type_of is not None:
-            raise NotCompiledError(Way.ABSTRACT_TYPE)
+            raise NotCompiledError(Execution.ABSTRACT_TYPE)
         collected = collect_subfields(
             self.schema, self.fragments, self.variables, self.operation, type_, details, hide_suggestions=True
         )
         if collected.new_defer_usages:
-            raise NotCompiledError(Way.DEFERRED)
+            raise NotCompiledError(Execution.DEFERRED)
         members = self.members(type_, collected.grouped_field_set)
         if any(member.resolved or member.completion.running for member in members):
             return Completion(running=_running_object(_class_of(type_), type_.name, members))

@@ -10,7 +10,7 @@ from app.apis.basecone.errors import DOCUMENTED, GENERAL, ROWS, TABLE, parse, re
 from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
 from app.errors import Code, Outcome, refusal
 from app.json_codec import encode_json
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 
 EACH_ROW = [
     pytest.param(kind, row, id=f"{kind.mutation}-{row.reason}")
@@ -53,7 +53,7 @@ def test_only_concurrent_request_may_be_sent_again():
 
 
 def test_any_other_validation_error_is_the_accounting_systems_with_its_text():
-    answer = Answer(400, {}, encode_json({"code": "validation_error", "message": "IBAN rejected."}))
+    answer = BackendResponse(400, {}, encode_json({"code": "validation_error", "message": "IBAN rejected."}))
     error = parse(CUSTOMER, answer)
     assert (error.row.reason, error.message) == ("ACCOUNTING_SYSTEM_VALIDATION", "IBAN rejected.")
     assert error.extensions["backend"]["message"] == "IBAN rejected."
@@ -65,7 +65,7 @@ def test_any_other_validation_error_is_the_accounting_systems_with_its_text():
 )
 @pytest.mark.parametrize("text", ["In other words.", None])
 def test_a_code_that_has_one_row_says_enough_whatever_its_text(code, reason, retry, text):
-    error = parse(SUPPLIER, Answer(400, {}, encode_json({"code": code, "message": text})))
+    error = parse(SUPPLIER, BackendResponse(400, {}, encode_json({"code": code, "message": text})))
     assert (error.row.reason, error.message) == (reason, text or error.row.text)
     assert (error.outcome, error.retry_safe) == (Outcome.NOT_APPLIED, retry)
 
@@ -102,7 +102,7 @@ UNDOCUMENTED = [
     ids=[c[0] for c in UNDOCUMENTED],
 )
 def test_an_undocumented_answer_keeps_what_may_be_shown(status, body, code, outcome, vendor_code, text):
-    error = parse(SUPPLIER, Answer(status, {}, body))
+    error = parse(SUPPLIER, BackendResponse(status, {}, body))
     shown = error.extensions
     expected = {"name": "basecone", "status": status, "code": vendor_code, "message": text}
     assert shown["backend"] == {key: value for key, value in expected.items() if value is not None}
@@ -112,19 +112,19 @@ def test_an_undocumented_answer_keeps_what_may_be_shown(status, body, code, outc
 
 @given(status=st.integers(200, 599), body=st.binary(max_size=200))
 def test_no_answer_breaks_the_parser(status, body):
-    error = parse(CUSTOMER, Answer(status, {"retry-after": "nonsense"}, body))
+    error = parse(CUSTOMER, BackendResponse(status, {"retry-after": "nonsense"}, body))
     assert error.extensions["backend"]["status"] == status
     assert (error.outcome is Outcome.NOT_APPLIED) == (400 <= status < 500 and status != 408)
 
 
 def test_retry_after_reaches_the_client():
-    error = parse(CUSTOMER, Answer(429, {"retry-after": "7"}, b""))
+    error = parse(CUSTOMER, BackendResponse(429, {"retry-after": "7"}, b""))
     assert error.extensions["retry"] == {"safe": True, "afterSeconds": 7}
 
 
 @pytest.mark.parametrize(("written", "code"), [("7", "7"), ("12.5", "12.5"), ("true", None), ('{"a":1}', None)])
 def test_a_code_that_is_a_number_is_told(written, code):
-    error = parse(CUSTOMER, Answer(418, {}, b'{"code":%s,"message":"m"}' % written.encode()))
+    error = parse(CUSTOMER, BackendResponse(418, {}, b'{"code":%s,"message":"m"}' % written.encode()))
     assert error.extensions["backend"] == {
         "name": "basecone",
         "status": 418,

@@ -13,9 +13,9 @@ from app.apis import APIS
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
 from app.apis.basecone.seed import COMPANY_A
 from app.apis.basecone.settings import BaseconeSettings, rest
-from app.call import Call
+from app.call import CallContext
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.upstream.upstream import Upstream
 from tests.harness import Gateway, Recorder, _decode, check_error, schema_of
 from tests.harness import gateway as open_gateway
@@ -43,7 +43,7 @@ class Backend:
 
     async def execute(self, query, variables=None):
         result = await self.engine.execute(
-            Request(query, variables or {}), Context(Call("r"), {"basecone": self.backend})
+            GraphQLRequest(query, variables or {}), Context(CallContext("r"), {"basecone": self.backend})
         )
         body = result.body()
         for error in body.get("errors", ()):

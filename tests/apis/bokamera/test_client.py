@@ -13,10 +13,10 @@ from app.apis.bokamera.jsv import decode
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS
 from app.apis.bokamera.settings import BokameraSettings, rest
 from app.apis.bokamera.types import UpdateBookingCustomerInput
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError, GatewayErrors, Outcome
 from app.mapping.wire import from_wire, to_wire
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import Bokamera, booking_customer, judged_read, judged_update, request_of
@@ -75,7 +75,7 @@ def test_text_that_cannot_be_encoded_is_refused_unsent():
 
 @pytest.mark.parametrize(("name", "headers"), [("200-documented.json", JSON), ("200-documented.jsv", JSV)])
 def test_the_pages_reply_is_the_customer(name, headers):
-    answer = Answer(200, headers, (SAMPLES / "update-customer" / name).read_bytes())
+    answer = BackendResponse(200, headers, (SAMPLES / "update-customer" / name).read_bytes())
     customer = booking_customer(judged_update(answer, ID), ID)
     # A default-valued id is left out: it is the asked one.
     assert (customer.id, customer.firstname, customer.updated) == (ID, "String", None)
@@ -89,7 +89,7 @@ def test_the_pages_reply_is_the_customer(name, headers):
 
 
 def test_another_writers_reply_is_read():
-    answer = Answer(200, JSON, (SAMPLES / "update-customer" / "200-other-writer.json").read_bytes())
+    answer = BackendResponse(200, JSON, (SAMPLES / "update-customer" / "200-other-writer.json").read_bytes())
     customer = booking_customer(judged_update(answer, ID), ID)
     assert (customer.id, customer.firstname, customer.subscribed_to_newsletter) == (
         "b0000000-0000-4000-8000-000000000001",
@@ -126,7 +126,7 @@ def test_another_writers_reply_is_read():
 )
 def test_what_is_no_understood_success_leaves_the_outcome_unknown(status, headers, body):
     with pytest.raises(GatewayError) as caught:
-        judged_update(Answer(status, headers, body), ID)
+        judged_update(BackendResponse(status, headers, body), ID)
     assert (caught.value.row.code, caught.value.outcome) == ("BACKEND_ERROR", Outcome.UNKNOWN)
     assert caught.value.extensions["backend"]["status"] == status
     assert caught.value.retry_safe is False
@@ -134,13 +134,13 @@ def test_what_is_no_understood_success_leaves_the_outcome_unknown(status, header
 
 def test_an_error_code_in_a_success_is_kept():
     with pytest.raises(GatewayError) as caught:
-        judged_update(Answer(200, JSON, b'{"ResponseStatus":{"ErrorCode":"Oops","Message":"m"}}'), ID)
+        judged_update(BackendResponse(200, JSON, b'{"ResponseStatus":{"ErrorCode":"Oops","Message":"m"}}'), ID)
     assert caught.value.extensions["backend"] == {"name": "bokamera", "status": 200, "code": "Oops"}
 
 
 @pytest.mark.parametrize("sample", ["200-envelope", "200-list"])
 def test_a_read_picks_the_asked_record(sample):
-    answer = Answer(200, JSON, (SAMPLES / "customer-query" / f"{sample}.json").read_bytes())
+    answer = BackendResponse(200, JSON, (SAMPLES / "customer-query" / f"{sample}.json").read_bytes())
     assert judged_read(answer, ID)["Firstname"] == "Anna"
 
 
@@ -154,17 +154,17 @@ def test_a_read_picks_the_asked_record(sample):
     ],
 )
 def test_an_unknown_customer_is_none(status, headers, body):
-    assert judged_read(Answer(status, headers, body), ID) is None
+    assert judged_read(BackendResponse(status, headers, body), ID) is None
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(200, JSON, b'[{"Id":"b0000000-0000-4000-8000-000000000002"}]'),
-        Answer(200, JSON, b'{"Total":1}'),
-        Answer(200, JSON, b'"x"'),
-        Answer(404, {"content-type": "text/html"}, b"<html>"),
-        Answer(200, JSON, b'{"ResponseStatus":{"ErrorCode":"Oops"}}'),
+        BackendResponse(200, JSON, b'[{"Id":"b0000000-0000-4000-8000-000000000002"}]'),
+        BackendResponse(200, JSON, b'{"Total":1}'),
+        BackendResponse(200, JSON, b'"x"'),
+        BackendResponse(404, {"content-type": "text/html"}, b"<html>"),
+        BackendResponse(200, JSON, b'{"ResponseStatus":{"ErrorCode":"Oops"}}'),
     ],
     ids=["another", "no-list", "text", "html-404", "error-code"],
 )
@@ -209,7 +209,7 @@ CALLERS = {"bokamera": {"authorization": "Bearer theirs", "x-api-key": "their-ke
 )
 async def test_each_of_the_callers_credentials_replaces_the_gateways(settings, credentials, sent):
     service = Service(saved())
-    await service.backend(**settings).update(ID, None, {}, call=Call("r", credentials))
+    await service.backend(**settings).update(ID, None, {}, call=CallContext("r", credentials))
     headers = service.requests[0].headers
     assert (headers.get("x-api-key"), headers.get("authorization")) == sent
 
@@ -218,7 +218,7 @@ async def test_each_of_the_callers_credentials_replaces_the_gateways(settings, c
 async def test_without_any_credentials_nothing_is_sent(operation):
     service = Service()
     backend = service.backend()
-    call = Call("r", {"basecone": {"authorization": "Basic other"}})
+    call = CallContext("r", {"basecone": {"authorization": "Basic other"}})
     attempt = backend.update(ID, None, {}, call=call) if operation == "update" else backend.read(ID, None, call=call)
     with pytest.raises(GatewayError) as caught:
         await attempt
@@ -237,10 +237,10 @@ async def test_a_401_drops_the_token_and_the_put_is_not_sent_again():
     service = Service(httpx.Response(401), saved())
     backend = service.backend(tokens, api_key="own")
     with pytest.raises(GatewayError) as caught:
-        await backend.update(ID, None, {}, call=Call("r"))
+        await backend.update(ID, None, {}, call=CallContext("r"))
     assert (caught.value.row.reason, caught.value.outcome) == ("NOT_AUTHENTICATED", Outcome.NOT_APPLIED)
     assert caught.value.retry_safe
-    assert (await backend.update(ID, None, {}, call=Call("r")))["Firstname"] == "Anna"
+    assert (await backend.update(ID, None, {}, call=CallContext("r")))["Firstname"] == "Anna"
     assert [request.headers["authorization"] for request in service.requests] == ["Bearer first", "Bearer second"]
     await backend.aclose()
 
@@ -253,7 +253,7 @@ async def test_a_callers_bearer_asks_for_no_token():
     service = Service(httpx.Response(401))
     backend = service.backend(tokens)
     with pytest.raises(GatewayError):
-        await backend.update(ID, None, {}, call=Call("r", CALLERS))
+        await backend.update(ID, None, {}, call=CallContext("r", CALLERS))
     await backend.aclose()
 
 
@@ -261,7 +261,7 @@ async def test_several_faults_are_raised_together():
     body = (SAMPLES / "update-customer" / "400-field-errors.json").read_bytes()
     service = Service(httpx.Response(400, content=body))
     with pytest.raises(GatewayErrors) as caught:
-        await service.backend(api_key="k").update(ID, None, {}, call=Call("r"))
+        await service.backend(api_key="k").update(ID, None, {}, call=CallContext("r"))
     assert len(caught.value.errors) == 3
     assert len(service.requests) == 1
 
@@ -269,11 +269,11 @@ async def test_several_faults_are_raised_together():
 async def test_x_simulate_is_passed_on_with_the_put_alone():
     service = Service(saved(), httpx.Response(200, json=[]), saved(), saved())
     backend = service.backend(api_key="k")
-    await backend.update(ID, None, {}, call=Call("r", simulate="FIELD_EMPTY"))
-    await backend.read(ID, None, call=Call("r", simulate="FIELD_EMPTY"))
-    await backend.update(ID, None, {}, call=Call("r", simulate="HTML-500"))
+    await backend.update(ID, None, {}, call=CallContext("r", simulate="FIELD_EMPTY"))
+    await backend.read(ID, None, call=CallContext("r", simulate="FIELD_EMPTY"))
+    await backend.update(ID, None, {}, call=CallContext("r", simulate="HTML-500"))
     # Another API's reason, which this service, perhaps the real one, must not even see.
-    await backend.update(ID, None, {}, call=Call("r", simulate="VAT_CODE_INVALID"))
+    await backend.update(ID, None, {}, call=CallContext("r", simulate="VAT_CODE_INVALID"))
     seen = [request.headers.get("x-simulate") for request in service.requests]
     assert seen == ["FIELD_EMPTY", None, "HTML-500", None]
 
@@ -303,7 +303,7 @@ LANGUAGES = {
 async def test_the_best_language_of_the_caller_is_asked_for(accepted, sent):
     service = Service(saved(), httpx.Response(200, json=[]))
     backend = service.backend(api_key="k")
-    call = Call("r", accept_language=accepted)
+    call = CallContext("r", accept_language=accepted)
     await backend.update(ID, None, {}, call=call)
     await backend.read(ID, None, call=call.for_write(0.0))
     assert [request.headers.get("x-language") for request in service.requests] == [sent, sent]
@@ -323,7 +323,7 @@ def test_settings_show_no_secret_and_belong_together():
 async def test_no_credential_is_logged_or_shown(caplog, answer):
     caplog.set_level(logging.DEBUG)
     credentials = {"bokamera": {"authorization": "Bearer hush-1", "x-api-key": "hush-2"}}
-    call = Call("r", credentials)
+    call = CallContext("r", credentials)
     service = Service(answer)
     backend = service.backend(api_key="hush-3")
     shown = [repr(call), repr(backend), repr(built(None, {}, "json", credentials["bokamera"]))]
@@ -347,9 +347,9 @@ async def test_a_refusal_of_the_action_is_no_word_against_the_token():
     service = Service(httpx.Response(401, json=body), saved())
     backend = service.backend(tokens, api_key="own")
     with pytest.raises(GatewayError) as caught:
-        await backend.update(ID, None, {}, call=Call("r"))
+        await backend.update(ID, None, {}, call=CallContext("r"))
     assert caught.value.extensions["code"] == "FORBIDDEN"
     held = repr(tokens)
-    await backend.update(ID, None, {}, call=Call("r"))
+    await backend.update(ID, None, {}, call=CallContext("r"))
     assert held == "<TokenSource holding a token>"
     await backend.aclose()

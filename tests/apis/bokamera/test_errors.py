@@ -22,7 +22,7 @@ from app.apis.bokamera.types import UpdateBookingCustomerInput
 from app.errors import GatewayError, GatewayErrors, Outcome, refusal
 from app.json_codec import encode_json
 from app.mapping.wire import members
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 
 SAMPLES = Path(__file__).parent / "samples" / "update-customer"
 JSON = {"content-type": "application/json"}
@@ -96,13 +96,13 @@ def test_several_faults_keep_their_order_and_places(form):
 )
 def test_samples(sample, expected):
     body = (SAMPLES / f"{sample}.json").read_bytes()
-    errors = judged(Answer(int(sample[:3]), JSON, body))
+    errors = judged(BackendResponse(int(sample[:3]), JSON, body))
     assert [told(error) for error in errors] == expected
     assert all(error.backend.status == int(sample[:3]) for error in errors)
 
 
 def test_what_no_row_documents_keeps_its_code_and_text_and_nothing_more():
-    errors = judged(Answer(400, JSON, (SAMPLES / "400-field-errors.json").read_bytes()))
+    errors = judged(BackendResponse(400, JSON, (SAMPLES / "400-field-errors.json").read_bytes()))
     assert errors[2].extensions["backend"] == {
         "name": "bokamera",
         "status": 400,
@@ -125,7 +125,7 @@ def test_what_no_row_documents_keeps_its_code_and_text_and_nothing_more():
     ],
 )
 def test_a_401_is_about_the_caller_or_about_the_action(status, headers, body, code):
-    error = parse(Answer(status, headers, body))
+    error = parse(BackendResponse(status, headers, body))
     assert (error.row.code, error.backend.status, error.outcome) == (code, 401, Outcome.NOT_APPLIED)
 
 
@@ -164,7 +164,7 @@ def test_a_401_is_about_the_caller_or_about_the_action(status, headers, body, co
     ids=["html", "text", "empty", "cut-off", "list", "status-is-text", "odd-errors", "cut-off-jsv", "rfc9457"],
 )
 def test_any_answer_is_survived(status, code, outcome, headers, body):
-    error = parse(Answer(status, headers, body))
+    error = parse(BackendResponse(status, headers, body))
     assert (error.row.code, error.outcome) == (code, outcome)
     assert error.backend.status == status
     assert not any(text in repr(error.extensions) for text in ("html", "plain", "internal.example.com"))
@@ -173,9 +173,12 @@ def test_any_answer_is_survived(status, code, outcome, headers, body):
 
 
 def test_retry_after_is_passed_on():
-    assert parse(Answer(429, {"retry-after": "7"}, b"")).extensions["retry"] == {"safe": True, "afterSeconds": 7}
+    assert parse(BackendResponse(429, {"retry-after": "7"}, b"")).extensions["retry"] == {
+        "safe": True,
+        "afterSeconds": 7,
+    }
     row = encode_json({"ResponseStatus": {"ErrorCode": "OptimisticConcurrencyException"}})
-    assert parse(Answer(409, {**JSON, "retry-after": "2"}, row)).retry_after == 2
+    assert parse(BackendResponse(409, {**JSON, "retry-after": "2"}, row)).retry_after == 2
 
 
 @pytest.mark.parametrize(
@@ -224,13 +227,13 @@ def test_the_known_field_names_are_the_inputs():
 def test_a_401_means_one_thing_for_all_that_it_lists():
     entries = [{"ErrorCode": "X", "FieldName": "Email", "Message": "a"}, {"FieldName": "Phone", "Message": "b"}]
     status = {"ErrorCode": "Unauthorized", "Message": "Not Authenticated", "Errors": entries}
-    found = judged(Answer(401, JSON, encode_json({"ResponseStatus": status})))
+    found = judged(BackendResponse(401, JSON, encode_json({"ResponseStatus": status})))
     assert [error.row.reason for error in found] == ["NOT_AUTHENTICATED"] * 2
 
 
 def test_of_an_endless_list_of_faults_the_first_hundred_are_told():
     entries = [{"ErrorCode": "NotEmpty", "FieldName": "Email", "Message": f"{number}"} for number in range(20_000)]
-    found = judged(Answer(400, JSON, encode_json({"ResponseStatus": {"ErrorCode": "x", "Errors": entries}})))
+    found = judged(BackendResponse(400, JSON, encode_json({"ResponseStatus": {"ErrorCode": "x", "Errors": entries}})))
     assert [error.message for error in found] == [f"{number}" for number in range(100)]
 
 
@@ -244,14 +247,14 @@ def test_of_an_endless_list_of_faults_the_first_hundred_are_told():
     ],
 )
 def test_a_message_at_the_top_is_told_in_either_format(headers, body):
-    (error,) = judged(Answer(403, headers, body))
+    (error,) = judged(BackendResponse(403, headers, body))
     assert error.extensions["backend"] == {"name": "bokamera", "status": 403, "message": "Closed for today"}
 
 
 @pytest.mark.parametrize(("written", "code"), [("7", "7"), ("12.5", "12.5"), ("true", None), ("[7]", None)])
 def test_a_code_that_is_a_number_is_told(written, code):
     body = b'{"ResponseStatus":{"ErrorCode":%s,"Message":"m"}}' % written.encode()
-    (error,) = judged(Answer(418, JSON, body))
+    (error,) = judged(BackendResponse(418, JSON, body))
     assert error.extensions["backend"].get("code") == code
 
 
@@ -259,5 +262,5 @@ def test_what_no_client_is_shown_of_a_documented_refusal_is_in_the_log_at_debug_
     body = b'{"ResponseStatus":{"ErrorCode":"NotEmpty","Errors":[{"ErrorCode":"NotEmpty","Meta":{"a":"m-1"}}]}}'
     for level, logged in (("INFO", False), ("DEBUG", True)):
         caplog.set_level(level)
-        judged(Answer(400, JSON, body))
+        judged(BackendResponse(400, JSON, body))
         assert ("m-1" in caplog.text) is logged

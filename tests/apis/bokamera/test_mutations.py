@@ -13,10 +13,10 @@ from app.apis import APIS
 from app.apis.bokamera.errors import ROWS
 from app.apis.bokamera.proof import proves, shows
 from app.apis.bokamera.settings import BokameraSettings, rest
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import build_schema
 from app.updates.proof import Read
 from app.upstream.upstream import Upstream
@@ -408,7 +408,7 @@ async def test_several_faults_of_a_failed_service_are_proven_wrong_or_stay_unkno
         " { bookingCustomer { firstname } } }"
     )
     result = await Engine(build_schema(APIS), compiled=COMPILED).execute(
-        Request(query, {}), Context(Call("r"), {"bokamera": backend})
+        GraphQLRequest(query, {}), Context(CallContext("r"), {"bokamera": backend})
     )
     await upstream.aclose()
     body = result.body()

@@ -17,7 +17,7 @@ from app.apis.bokamera.sandbox import routes
 from app.apis.bokamera.seed import API_KEY, CLIENT_ID
 from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.tokens import TokenEndpoint
-from app.call import Call
+from app.call import CallContext
 from app.store.engine import open_store
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Limits, Upstream
@@ -308,11 +308,11 @@ async def test_two_hundred_updates_with_an_expired_token_ask_for_one_token(sandb
     limits = Limits(max_in_flight=200)
     async with Upstream("bokamera", "http://sandbox.invalid", limits, transport=transport) as upstream:
         backend = Bokamera.rest(BokameraSettings(mode="rest", api_key=API_KEY), upstream, tokens)
-        await backend.update(ID, None, {}, call=Call("r"))
+        await backend.update(ID, None, {}, call=CallContext("r"))
         assert sandbox.tokens.requests == 1
         clock.now += 61
         answers = await asyncio.gather(
-            *(backend.update(ID, None, {"Firstname": f"n{n}"}, call=Call("r")) for n in range(200))
+            *(backend.update(ID, None, {"Firstname": f"n{n}"}, call=CallContext("r")) for n in range(200))
         )
         await backend.aclose()
     assert len(answers) == 200

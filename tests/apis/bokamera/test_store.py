@@ -12,7 +12,7 @@ from app.apis.bokamera.merge import is_email, refused_value
 from app.apis.bokamera.seed import API_KEY, COMPANY_1, COMPANY_2, CUSTOMERS
 from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.store import BokameraRules, demo_credentials
-from app.call import Call
+from app.call import CallContext
 from app.errors import GatewayError, GatewayErrors
 from app.store.engine import open_store
 from app.store.records import VersionConflictError
@@ -26,7 +26,7 @@ KEY_2 = "ba5e0000-0000-4000-8000-000000000002"
 
 def by(bearer, key=API_KEY):
     headers = {"x-api-key": key, "authorization": bearer}
-    return Call("r", {"bokamera": {name: value for name, value in headers.items() if value is not None}})
+    return CallContext("r", {"bokamera": {name: value for name, value in headers.items() if value is not None}})
 
 
 def local_over(store, *, defaults=None, **options):
@@ -87,14 +87,14 @@ async def test_key_and_bearer_must_both_be_right(backend, call):
 
 async def test_the_sandbox_has_no_credentials_of_its_own(store):
     backend = local_over(store, defaults={})
-    for call in (Call("r"), by("Bearer demo-user", None), by(None)):
+    for call in (CallContext("r"), by("Bearer demo-user", None), by(None)):
         assert await reason(backend.update(NO_ACCOUNT, None, {}, call=call)) == "NOT_AUTHENTICATED"
 
 
 @pytest.mark.parametrize(
     ("call", "customer", "company", "expected"),
     [
-        (Call("r"), NO_ACCOUNT, None, None),
+        (CallContext("r"), NO_ACCOUNT, None, None),
         (ADMINISTRATOR, NO_ACCOUNT, None, None),
         (ADMINISTRATOR, NO_ACCOUNT, COMPANY_1, None),
         (ADMINISTRATOR, NO_ACCOUNT, COMPANY_2, "ACTION_NOT_ALLOWED"),
@@ -260,10 +260,10 @@ async def test_a_key_is_not_changed_and_deleted_at_once(backend):
 
 async def test_a_simulated_row_is_answered_before_anything_is_looked_at(backend, store):
     before = await store.get(CUSTOMERS, NO_ACCOUNT)
-    call = Call("r", {"bokamera": {"x-api-key": "wrong"}}, simulate="FIELD_EMPTY")
+    call = CallContext("r", {"bokamera": {"x-api-key": "wrong"}}, simulate="FIELD_EMPTY")
     assert await reason(backend.update(NO_ACCOUNT, None, {"Firstname": "x"}, call=call)) == "FIELD_EMPTY"
     assert await store.get(CUSTOMERS, NO_ACCOUNT) == before
-    other = Call("r", simulate="ANOTHER_APIS_REASON")
+    other = CallContext("r", simulate="ANOTHER_APIS_REASON")
     assert (await backend.update(NO_ACCOUNT, None, {"Firstname": "x"}, call=other))["Firstname"] == "x"
 
 
@@ -317,7 +317,7 @@ async def test_a_deadline_holds_for_the_wait_too_and_nothing_is_written(store):
     backend = local_over(slow)
     first = asyncio.create_task(backend.update(NO_ACCOUNT, None, {"Firstname": "first"}, call=ADMINISTRATOR))
     await slow.waiting.wait()
-    late = Call("r", deadline=asyncio.get_running_loop().time())
+    late = CallContext("r", deadline=asyncio.get_running_loop().time())
     assert await reason(backend.update(NO_ACCOUNT, None, {"Lastname": "late"}, call=late)) == "DEADLINE_BEFORE_SENDING"
     slow.go.set()
     assert (await first)["Lastname"] == "Svensson"

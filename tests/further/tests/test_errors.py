@@ -8,7 +8,7 @@ import pytest
 
 from app.apis.library.errors import ROWS, TITLE_TAKEN
 from app.apis.library.resources import BOOKS
-from app.upstream.exchange import Answer
+from app.upstream.messages import BackendResponse
 
 SAMPLES = Path(__file__).parent / "samples" / "update-book"
 
@@ -16,9 +16,9 @@ SAMPLES = Path(__file__).parent / "samples" / "update-book"
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.reason)
 def test_a_row_is_recognised_in_its_own_answer(row):
     body = f'{{"code": "{row.vendor_code}", "message": "{row.text}"}}'.encode()
-    assert BOOKS.error(Answer(row.http_status, {}, body)).row is row
+    assert BOOKS.error(BackendResponse(row.http_status, {}, body)).row is row
 
 
 def test_the_sample_is_recognised():
-    answer = Answer(409, {}, (SAMPLES / "409-title-taken.json").read_bytes())
+    answer = BackendResponse(409, {}, (SAMPLES / "409-title-taken.json").read_bytes())
     assert BOOKS.error(answer).row is TITLE_TAKEN

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.apis import APIS
-from app.errors import CONNECTION_LOST, NOT_CONNECTED, BackendAnswer, GatewayError, GatewayErrors, refusal
+from app.errors import CONNECTION_LOST, NOT_CONNECTED, BackendDetails, GatewayError, GatewayErrors, refusal
 from app.updates.listing import ListPage
-from app.upstream.exchange import Request
+from app.upstream.messages import BackendRequest
 
 _ROWS = {api.name: list(api.errors) for api in APIS}
 RECORD = {
@@ -87,7 +87,7 @@ class Script:
         if outcome == "several":
             raise GatewayErrors([refusal(row) for row in _ROWS[api][:2]])
         if outcome in {"lost", "unsent"}:
-            raise GatewayError(CONNECTION_LOST if outcome == "lost" else NOT_CONNECTED, backend=BackendAnswer(api))
+            raise GatewayError(CONNECTION_LOST if outcome == "lost" else NOT_CONNECTED, backend=BackendDetails(api))
         if outcome == "bug":
             raise ZeroDivisionError("a bug")
         if record is None or outcome == "missing":
@@ -117,7 +117,7 @@ class Scripted:
 
     async def previewed(self, request: Any, *, call: Any) -> Any:
         await self.script.play(self.api, {}, "preview", request.resource.name, request.id, request.body, call.simulate)
-        return Request("PUT", f"/{request.id}", (), {}, b"{}")
+        return BackendRequest("PUT", f"/{request.id}", (), {}, b"{}")
 
     async def update(self, request: Any, *, call: Any) -> Any:
         record = BOOKING if self.api == "bokamera" else None

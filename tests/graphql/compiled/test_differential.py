@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from app.apis import APIS
-from app.call import Call
-from app.graphql.compiled import Way
+from app.call import CallContext
+from app.graphql.compiled import Execution
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request, Result
+from app.graphql.execution import Engine, GraphQLRequest, Result
 from app.graphql.schema import build_schema
 from app.json_codec import JsonNumber
 from tests.graphql.compiled.backends import OUTCOMES, Script
@@ -29,7 +29,7 @@ from tests.graphql.notebook import LocalNotebook
 decode = msgspec.json.Decoder(float_hook=JsonNumber.of).decode
 VENDORS = build_schema(APIS)
 NOTES = build_schema([NOTEBOOK])
-seen: dict[Any, Counter[Way | None]] = {VENDORS: Counter(), NOTES: Counter()}
+seen: dict[Any, Counter[Execution | None]] = {VENDORS: Counter(), NOTES: Counter()}
 
 
 @functools.cache
@@ -39,25 +39,25 @@ def engine(schema: Any, *, compiled: bool) -> Engine:
 
 def told(result: Result, calls: list[Any]) -> dict[str, Any]:
     """Everything that a client or a backend can see. As text, so that the order of members counts, too."""
-    return {"body": json.dumps(result.body(), default=str), "refused": result.refusal is not None, "calls": calls}
+    return {"body": json.dumps(result.body(), default=str), "refused": result.error is not None, "calls": calls}
 
 
 async def ask(
     schema: Any, drawn: Drawn, script: Script, scopes: frozenset[str] | None, *, compiled: bool
 ) -> dict[str, Any]:
     variables = decode(json.dumps(drawn.variables).encode())
-    context = Context(Call("request"), script.backends(), scopes=scopes)
-    result = await engine(schema, compiled=compiled).execute(Request(drawn.query, variables), context)
-    seen[schema][result.way] += compiled
+    context = Context(CallContext("request"), script.backends(), scopes=scopes)
+    result = await engine(schema, compiled=compiled).execute(GraphQLRequest(drawn.query, variables), context)
+    seen[schema][result.execution] += compiled
     return told(result, script.calls)
 
 
 async def ask_notebook(drawn: Drawn, *, compiled: bool) -> dict[str, Any]:
     notebook = LocalNotebook()
     notebook.release.set()
-    context = Context(Call("request"), {"notebook": notebook})
-    result = await engine(NOTES, compiled=compiled).execute(Request(drawn.query, drawn.variables), context)
-    seen[NOTES][result.way] += compiled
+    context = Context(CallContext("request"), {"notebook": notebook})
+    result = await engine(NOTES, compiled=compiled).execute(GraphQLRequest(drawn.query, drawn.variables), context)
+    seen[NOTES][result.execution] += compiled
     return told(result, notebook.calls)
 
 
@@ -91,13 +91,13 @@ def compare(asked: Any, runs: Callable[[Any, bool], Coroutine[Any, Any, Any]], s
 
     same()
     ways = seen[schema]
-    assert ways[Way.COMPILED] > examples // 3, "what is compared is mostly not compiled"
+    assert ways[Execution.COMPILED] > examples // 3, "what is compared is mostly not compiled"
     if schema is NOTES and examples > FEW:
         # In the vendors' schema, whose lists most drawn operations ask for, a null where none may be is too rare, as it is among few.
-        assert ways[Way.COMPLETED] > examples // 100
-    assert ways[Way.VARIABLES] > examples // 50
+        assert ways[Execution.COMPLETED] > examples // 100
+    assert ways[Execution.VARIABLES] > examples // 50
     assert ways[None] > examples // 50, "what is compared is all valid"
-    assert not ways[Way.SURPRISE]
+    assert not ways[Execution.SURPRISE]
 
 
 EXAMPLES = [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)]

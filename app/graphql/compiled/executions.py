@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Way(StrEnum):
+class Execution(StrEnum):
     """`COMPILED`, `COMPLETED` by graphql-core, or run by graphql-core alone for one of the other reasons."""
 
     COMPILED = "compiled"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.call import Call
+from app.call import CallContext
 from app.errors import Outcome
 from app.redaction import cleaned
-from app.upstream.answers import member, message_of, parsed, text_member, undocumented
-from app.upstream.exchange import Answer, Request, secrets_of
+from app.upstream.messages import BackendRequest, BackendResponse, secrets_of
+from app.upstream.responses import member, message_of, parsed, text_member, undocumented
 from app.upstream.upstream import Upstream
 
 HOSTS = [
@@ -87,7 +87,9 @@ async def test_credentials_that_an_answer_repeats_reach_neither_client_nor_log(t
     caplog.set_level("DEBUG")
     answers = httpx.MockTransport(lambda _: httpx.Response(400, json={"message": text, "code": text}))
     async with Upstream("x", "https://backend.test", transport=answers) as upstream:
-        answer = await upstream.send(Request("GET", "/", headers={"accept": "application/json", **headers}), Call("r"))
+        answer = await upstream.send(
+            BackendRequest("GET", "/", headers={"accept": "application/json", **headers}), CallContext("r")
+        )
     shown = undocumented("x", answer, code=text).backend
     for part in (shown.message, shown.code, *([caplog.text] if headers else [])):
         assert "[removed]" in part
@@ -158,7 +160,7 @@ BODIES = [b"", b"<html>", b"oh", b'{"a":', b"\xff\xfe", b'{"a":NaN}', b"[" * 100
     ],
 )
 def test_any_body_under_any_status_becomes_the_family_of_the_status(status, outcome, body):
-    error = undocumented("x", Answer(status, {"retry-after": "3"}, body))
+    error = undocumented("x", BackendResponse(status, {"retry-after": "3"}, body))
     assert (error.outcome, error.retry_after, error.backend.status) == (outcome, 3, status)
     assert error.backend.message is None
     assert error.retry_safe == (status == 429)
@@ -166,8 +168,8 @@ def test_any_body_under_any_status_becomes_the_family_of_the_status(status, outc
 
 def test_only_a_refusals_own_text_is_passed_on():
     body = b'{"Message":"Wrong at https://x.y.z/a\\u0000 b","title":"no"}'
-    assert undocumented("x", Answer(418, {}, body)).backend.message == "Wrong at [removed] b"
-    assert undocumented("x", Answer(500, {}, body)).backend.message is None
+    assert undocumented("x", BackendResponse(418, {}, body)).backend.message == "Wrong at [removed] b"
+    assert undocumented("x", BackendResponse(500, {}, body)).backend.message is None
 
 
 def test_members_are_found_in_any_casing_and_only_in_objects():

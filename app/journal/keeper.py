@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from app.errors import GATEWAY_STOPPED, GatewayError, Outcome
-from app.journal.entries import End, Entry, Fault, entry_of, text_of
+from app.journal.entries import End, EndError, Entry, entry_of, text_of
 from app.store.entry_table import STEP, first_id, now
 from app.store.records import Statement
 
@@ -126,8 +126,8 @@ class Keeper:
                 log.warning("the record of update %s could not be read: %s", entry.id, type(error).__name__)
         if proven:
             return End(at=now(), outcome=Outcome.APPLIED.value, read_back=read_back)
-        fault = Fault.of(GatewayError(GATEWAY_STOPPED))
-        return End(at=now(), outcome=Outcome.UNKNOWN.value, faults=(fault,), read_back=read_back)
+        end_error = EndError.of(GatewayError(GATEWAY_STOPPED))
+        return End(at=now(), outcome=Outcome.UNKNOWN.value, errors=(end_error,), read_back=read_back)
 
     # Keys and old entries
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.errors import BackendAnswer, GatewayError, Outcome, Undocumented, family
+from app.errors import BackendDetails, GatewayError, Outcome, Undocumented, family
 from app.json_codec import decode_json
 from app.notes import note_undocumented
 from app.redaction import cleaned, without
 
 if TYPE_CHECKING:
-    from app.upstream.exchange import Answer
+    from app.upstream.messages import BackendResponse
 
 log = logging.getLogger(__name__)
 
@@ -104,34 +104,36 @@ def _seconds_of(text: str, now: datetime) -> float | None:
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
 
 
-def code_of(code: str | None, answer: Answer) -> str | None:
+def code_of(code: str | None, response: BackendResponse) -> str | None:
     """A vendor's code that is in no table, as a client may see it."""
-    return cleaned(code, answer.secrets)[:_CODE_LIMIT] or None if code else None
+    return cleaned(code, response.secrets)[:_CODE_LIMIT] or None if code else None
 
 
-def log_body(name: str, answer: Answer) -> None:
+def log_body(name: str, response: BackendResponse) -> None:
     """Logs the body that a client does not see, at debug alone and without the request's credentials."""
     if log.isEnabledFor(logging.DEBUG):
-        body = without(answer.body.decode("utf-8", "replace"), answer.secrets)[:_LOGGED_BODY]
-        log.debug("answer of %s: status %d, body %r", name, answer.status, body)
+        body = without(response.body.decode("utf-8", "replace"), response.secrets)[:_LOGGED_BODY]
+        log.debug("answer of %s: status %d, body %r", name, response.status, body)
 
 
-def undocumented(name: str, answer: Answer, *, code: str | None = None, message: str | None = None) -> GatewayError:
+def undocumented(
+    name: str, response: BackendResponse, *, code: str | None = None, message: str | None = None
+) -> GatewayError:
     """The error for an answer that matches no documented row: its status, vendor code and, for a 4xx, its text."""
-    row, data = family(answer.status), parsed(answer.body)
-    refused = 400 <= answer.status < 500  # noqa: PLR2004 - the class of RFC 9110
+    row, data = family(response.status), parsed(response.body)
+    refused = 400 <= response.status < 500  # noqa: PLR2004 - the class of RFC 9110
     text = message if message is not None else message_of(data)
-    text = cleaned(text, answer.secrets) if refused and text else None
-    code = code_of(code, answer)
+    text = cleaned(text, response.secrets) if refused and text else None
+    code = code_of(code, response)
     error = GatewayError(
         row,
-        text or f"{(row.text or row.reason).rstrip('.')} (status {answer.status}).",
-        backend=BackendAnswer(name, answer.status, code, text or None),
+        text or f"{(row.text or row.reason).rstrip('.')} (status {response.status}).",
+        backend=BackendDetails(name, response.status, code, text or None),
         outcome=row.outcome or Outcome.UNKNOWN,
-        retry_after=retry_after(answer.headers),
+        retry_after=retry_after(response.headers),
     )
-    media = answer.headers.get("content-type", "")
-    error.undocumented = Undocumented(name, answer.status, code, text, media, data, not answer.body.strip())
+    media = response.headers.get("content-type", "")
+    error.undocumented = Undocumented(name, response.status, code, text, media, data, not response.body.strip())
     note_undocumented(error.undocumented)
-    log_body(name, answer)
+    log_body(name, response)
     return error

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from app.apis import APIS
-from app.call import Call
-from app.graphql.compiled import Way
+from app.call import CallContext
+from app.graphql.compiled import Execution
 from app.graphql.context import Context
-from app.graphql.execution import Engine, Request
+from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import build_schema
 from tests.graphql.asking import UPDATE
 from tests.graphql.asking import schema as notes_schema
@@ -43,26 +43,26 @@ def contract() -> Iterator[tuple[str, dict[str, Any], str | None]]:
 
 
 async def test_the_contract_suites_operations_run_compiled(tmp_path: Path):
-    ways: Counter[Way | None] = Counter()
+    ways: Counter[Execution | None] = Counter()
     async with gateway("local", tmp_path) as opened:
         engine = Engine(build_schema(APIS), compiled=True)
         for document, variables, simulate in contract():
-            context = Context(Call("request", {}, simulate=simulate), opened.backends.by_name)
-            ways[(await engine.execute(Request(document, variables), context)).way] += 1
+            context = Context(CallContext("request", {}, simulate=simulate), opened.backends.by_name)
+            ways[(await engine.execute(GraphQLRequest(document, variables), context)).execution] += 1
     assert ways.total() > len(EVERY_ROW)
-    assert ways[Way.COMPILED] >= 0.95 * ways.total(), ways
+    assert ways[Execution.COMPILED] >= 0.95 * ways.total(), ways
 
 
 NOTE = f'note(id: "{FIRST}")'
-CASES: list[tuple[Way | None, str, dict[str, Any]]] = [
-    (Way.COMPILED, f"{{ {NOTE} {{ title }} }}", {}),
-    (Way.COMPILED, UPDATE, {"input": {"title": "New", "tags": [{"name": "a", "weight": 1}]}}),
-    (Way.COMPLETED, UPDATE.replace("title }", "promised }"), {"input": {"title": "void"}}),
-    (Way.VARIABLES, UPDATE, {"input": {"title": 7}}),
-    (Way.VARIABLES, UPDATE, {"input": {"title": "One tag for a list of one", "tags": {"name": "a"}}}),
-    (Way.INTROSPECTION, f"{{ {NOTE} {{ title }} __schema {{ queryType {{ name }} }} }}", {}),
+CASES: list[tuple[Execution | None, str, dict[str, Any]]] = [
+    (Execution.COMPILED, f"{{ {NOTE} {{ title }} }}", {}),
+    (Execution.COMPILED, UPDATE, {"input": {"title": "New", "tags": [{"name": "a", "weight": 1}]}}),
+    (Execution.COMPLETED, UPDATE.replace("title }", "promised }"), {"input": {"title": "void"}}),
+    (Execution.VARIABLES, UPDATE, {"input": {"title": 7}}),
+    (Execution.VARIABLES, UPDATE, {"input": {"title": "One tag for a list of one", "tags": {"name": "a"}}}),
+    (Execution.INTROSPECTION, f"{{ {NOTE} {{ title }} __schema {{ queryType {{ name }} }} }}", {}),
     (
-        Way.VARIABLE_IN_SCALAR,
+        Execution.VARIABLE_IN_SCALAR,
         f'mutation($t: String) {{ updateNote(id: "{FIRST}", input: {{title: "", labels: {{a: $t}}}}) {{ note {{ id }} }} }}',
         {"t": "b"},
     ),
@@ -74,8 +74,8 @@ CASES: list[tuple[Way | None, str, dict[str, Any]]] = [
 async def test_what_is_not_compiled_says_why(way, document, variables):
     engine = Engine(notes_schema(), compiled=True)
     for _ in range(2):
-        context = Context(Call("request"), {"notebook": LocalNotebook()})
-        assert (await engine.execute(Request(document, variables), context)).way is way
+        context = Context(CallContext("request"), {"notebook": LocalNotebook()})
+        assert (await engine.execute(GraphQLRequest(document, variables), context)).execution is way
 
 
 async def test_more_choices_than_are_kept_are_graphql_cores():
@@ -84,15 +84,15 @@ async def test_more_choices_than_are_kept_are_graphql_cores():
     declared = ", ".join(f"${name}: Boolean!" for name in names)
     fields = " ".join(f"{name}: title @include(if: ${name})" for name in names)
     document = f"query({declared}) {{ {NOTE} {{ id {fields} }} }}"
-    ways: Counter[Way | None] = Counter()
+    ways: Counter[Execution | None] = Counter()
     for number in range(2 ** len(names)):
         variables = {name: bool(number >> place & 1) for place, name in enumerate(names)}
-        context = Context(Call("request"), {"notebook": LocalNotebook()})
-        result = await engine.execute(Request(document, variables), context)
-        ways[result.way] += 1
+        context = Context(CallContext("request"), {"notebook": LocalNotebook()})
+        result = await engine.execute(GraphQLRequest(document, variables), context)
+        ways[result.execution] += 1
         assert result.data is not None
         assert list(result.data["note"]) == ["id", *(name for name in names if variables[name])]
-    assert ways == {Way.COMPILED: 16, Way.MANY_CONDITIONS: 16}
+    assert ways == {Execution.COMPILED: 16, Execution.MANY_CONDITIONS: 16}
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -116,9 +116,9 @@ async def test_operations_of_one_document_at_once_hold_nothing_of_each_other():
         # The slow ones are all inside the backend before the first of them goes on.
         variables = {"input": {"title": "slow", "tags": [{"name": f"tag {number}", "weight": str(number)}]}}
         document = UPDATE.replace("title }", "weight }")
-        context = Context(Call(f"request-{number}"), {"notebook": notebooks[number]})
-        result = await engine.execute(Request(document, variables), context)
-        return result.way, result.body()
+        context = Context(CallContext(f"request-{number}"), {"notebook": notebooks[number]})
+        result = await engine.execute(GraphQLRequest(document, variables), context)
+        return result.execution, result.body()
 
     running_ones = [asyncio.create_task(change(number)) for number in range(len(notebooks))]
     for notebook in notebooks:
@@ -126,7 +126,8 @@ async def test_operations_of_one_document_at_once_hold_nothing_of_each_other():
     for notebook in reversed(notebooks):
         notebook.release.set()
     expected = [
-        (Way.COMPILED, {"data": {"updateNote": {"note": {"weight": str(number)}}}}) for number in range(len(notebooks))
+        (Execution.COMPILED, {"data": {"updateNote": {"note": {"weight": str(number)}}}})
+        for number in range(len(notebooks))
     ]
     assert await asyncio.gather(*running_ones) == expected
     assert all(len(notebook.calls) == 1 for notebook in notebooks)

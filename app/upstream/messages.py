@@ -18,7 +18,7 @@ is_header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 is_header_value = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 
 
-class Request(Struct):
+class BackendRequest(Struct):
     """`path` is below the API's base URL and already percent-encoded. `headers` may hold credentials: never shown."""
 
     method: str
@@ -28,10 +28,10 @@ class Request(Struct):
     body: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"Request(method={self.method!r}, path={self.path!r}, query={self.query!r})"
+        return f"BackendRequest(method={self.method!r}, path={self.path!r}, query={self.query!r})"
 
 
-class Answer(Struct):
+class BackendResponse(Struct):
     """`headers` has lower-case names. `body` is decoded from its content coding and bounded in size.
 
     `sent` are the request's headers, which hold credentials: no text of an answer may repeat them (`secrets`). If the
@@ -46,7 +46,7 @@ class Answer(Struct):
     sent: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Answer(status={self.status!r}, complete={self.complete!r})"
+        return f"BackendResponse(status={self.status!r}, complete={self.complete!r})"
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 8
 
 
-class Answer(Protocol):
+class Response(Protocol):
     status: int
 
     def rendered(
@@ -31,7 +31,7 @@ class Endpoint(Protocol):
     body_seconds: float
     admission: Admission
 
-    def takes(self, exchange: Exchange) -> bool:
+    def takes(self, direct: DirectRequest) -> bool:
         """Whether the layers around the endpoint have nothing to do for a request with these headers."""
         ...
 
@@ -39,7 +39,7 @@ class Endpoint(Protocol):
         """The request's id."""
         ...
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, direct: DirectRequest) -> None:
         """Starts the work. The answer is finished later."""
         ...
 
@@ -47,22 +47,22 @@ class Endpoint(Protocol):
         """Whether there is too much work, counting the requests that wait to begin."""
         ...
 
-    def refuse(self, exchange: Exchange) -> None:
+    def refuse(self, direct: DirectRequest) -> None:
         """Answers at once that the gateway is overloaded."""
         ...
 
-    def give_up(self, exchange: Exchange) -> None:
+    def give_up(self, direct: DirectRequest) -> None:
         """Answers a request that is still unanswered when the time to shut down is over."""
         ...
 
 
 class Connection(Protocol):
-    def ended(self, exchange: Exchange, answer: Answer | None) -> None:
+    def ended(self, direct: DirectRequest, response: Response | None) -> None:
         """Writes the answer, if there is one and a client that reads it."""
         ...
 
 
-class Exchange:
+class DirectRequest:
     """One request of the short way. It stands in the server's set of tasks, where an ASGI request has a task.
 
     `arrived` is the event loop's time. `understood` is what the endpoint read from the headers, for its own use.
@@ -112,11 +112,11 @@ class Exchange:
             self._identifier = self._endpoint.identify(self.headers)
         return self._identifier
 
-    def finish(self, answer: Answer | None) -> None:
+    def finish(self, response: Response | None) -> None:
         """Accepts the first answer only; later ones are dropped."""
         if not self.response_complete:
             self.response_complete = True
-            self._connection.ended(self, answer)
+            self._connection.ended(self, response)
 
     def cancel(self, msg: object = None) -> None:  # noqa: ARG002 - as a task's
         # A task, too, would end in a later turn. The server is counting what it cancels.
@@ -157,27 +157,27 @@ class Admission:
         self._endpoint = endpoint
         self._at_once = at_once
         self._begun = 0
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: deque[DirectRequest] = deque()
 
-    def offer(self, exchange: Exchange) -> None:
+    def offer(self, direct: DirectRequest) -> None:
         if self._endpoint.overloaded(len(self._waiting)):
-            self._endpoint.refuse(exchange)
+            self._endpoint.refuse(direct)
         elif self._begun < self._at_once and not self._waiting:
-            self._begin(exchange)
+            self._begin(direct)
         else:
-            self._waiting.append(exchange)
+            self._waiting.append(direct)
 
-    def _begin(self, exchange: Exchange) -> None:
+    def _begin(self, direct: DirectRequest) -> None:
         self._begun += 1
         if self._begun == 1:
             asyncio.get_running_loop().call_soon(self._turn)
-        self._endpoint.begin(exchange)
+        self._endpoint.begin(direct)
 
     def _turn(self) -> None:
         self._begun = 0
         while self._waiting and self._begun < self._at_once:
-            exchange = self._waiting.popleft()
-            if exchange.disconnected:
-                exchange.finish(None)  # nothing is begun for a client that has gone
-            elif not exchange.response_complete:
-                self._begin(exchange)
+            direct = self._waiting.popleft()
+            if direct.disconnected:
+                direct.finish(None)  # nothing is begun for a client that has gone
+            elif not direct.response_complete:
+                self._begin(direct)

@@ -203,7 +203,7 @@ def shortened(message: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ErrorEntry:
     """One error of a refused request: a row and what this occurrence adds."""
 
     row: DocumentedError
@@ -226,26 +226,26 @@ class Fault:
         return error
 
 
-class RefusedRequestError(Exception):
+class RequestError(Exception):
     """A request that is not executed. All faults share one HTTP status; `headers` go with the answer.
 
     `detail` is for the log alone.
     """
 
     def __init__(
-        self, faults: Sequence[Fault], headers: dict[str, str] | None = None, detail: str | None = None
+        self, errors: Sequence[ErrorEntry], headers: dict[str, str] | None = None, detail: str | None = None
     ) -> None:
-        super().__init__(faults[0].message)
-        self.faults = tuple(faults)
+        super().__init__(errors[0].message)
+        self.errors = tuple(errors)
         self.headers = headers or {}
         self.detail = detail
 
     @property
     def row(self) -> DocumentedError:
-        return self.faults[0].row
+        return self.errors[0].row
 
 
-def refused(row: DocumentedError, message: str | None = None, **headers: str) -> RefusedRequestError:
+def request_error(row: DocumentedError, message: str | None = None, **headers: str) -> RequestError:
     """The one-fault form; `message` replaces the row's text. Header names are written with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return RefusedRequestError([Fault(row, message or row.text or row.reason)], named)
+    return RequestError([ErrorEntry(row, message or row.text or row.reason)], named)

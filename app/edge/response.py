@@ -22,7 +22,7 @@ def _labels(media: str) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"content-type", b"%b; charset=utf-8" % media.encode("ascii")), (b"vary", b"Accept"))
 
 
-class Answer:
+class GraphQLResponse:
     """Also an ASGI application. `headers` are this answer's own, beyond those that every answer has."""
 
     __slots__ = ("body", "headers", "media", "status")
