@@ -111,7 +111,7 @@ def counting() -> tuple[type[Direct], list[bool]]:
     class Counting(Direct):
         def _route(self) -> None:
             super()._route()
-            ways.append(self._exchange is not None)
+            ways.append(self._direct is not None)
 
     return Counting, ways
 
