@@ -213,9 +213,9 @@ def test_workers_are_summed_and_a_killed_one_leaves_its_counts_but_no_gauges(tmp
 _WITHOUT_A_FOLDER = """
 import asyncio, logging, shutil, sys
 from pathlib import Path
-from app.call import Call
+from app.call import CallContext
 from app.graphql.context import Context
-from app.graphql.execution import Request, Result
+from app.graphql.execution import GraphQLRequest, Result
 from app.telemetry.metrics import Metrics
 from app.telemetry.operations import Operations
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
@@ -226,7 +226,7 @@ async def execution():
     return Result(data={})
 
 async def main():
-    result = await operations.operation(Request("q"), Context(Call("r"), {}), execution())
+    result = await operations.operation(GraphQLRequest("q"), Context(CallContext("r"), {}), execution())
     print("answered", result.data)
 
 asyncio.run(main())
