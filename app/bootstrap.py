@@ -44,7 +44,7 @@ from app.telemetry.operations import Operations
 from app.telemetry.stores import ObservedStore
 from app.updates.closing import Closing
 from app.updates.recording import Recorder
-from app.upstream.limits import Limits
+from app.upstream.settings import Limits
 from app.upstream.upstream import Upstream
 
 if TYPE_CHECKING:

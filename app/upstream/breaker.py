@@ -20,7 +20,7 @@ from cachetools import TLRUCache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.upstream.limits import Limits
+    from app.upstream.settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Breaker:
         self._probes = 0
         self._failures.clear()
         if state is BreakerState.OPEN:
-            self._open_until = self._clock() + self._limits.breaker_open
+            self._open_until = self._clock() + self._limits.breaker_open_seconds
 
 
 class Pauses:
@@ -124,6 +124,6 @@ class Pauses:
         """Begins a pause. A longer one that lasts already stays."""
         if seconds > 0:
             log.warning("%s asks for a pause of %d s of %s", self._name, seconds, identity[:_IDENTITY_SHOWN])
-            end = self._clock() + min(seconds, self._limits.max_pause)
+            end = self._clock() + min(seconds, self._limits.max_pause_seconds)
             self._ends[identity] = max(end, self._ends.get(identity, 0.0))
             self._latest = max(end, self._latest)

@@ -11,7 +11,7 @@ from app.upstream.messages import BackendResponse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.upstream.limits import Limits
+    from app.upstream.settings import Limits
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from app.call import CallContext
     from app.upstream.connection import Connection
-    from app.upstream.limits import Limits
+    from app.upstream.settings import Limits
 
 _PATH = re.compile(r"[!-~]*")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")

@@ -19,7 +19,7 @@ from app.upstream.connection import Connection
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from app.upstream.limits import Limits
+    from app.upstream.settings import Limits
 
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5
 _ADDRESSES_IN_TIME = 8  # addresses that are tried within a shorter connect time-out
@@ -77,7 +77,7 @@ class Pool:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(self._limits.pool_timeout):
+            async with asyncio.timeout(self._limits.pool_seconds):
                 return await waiter
         except BaseException as error:
             if waiter in self._waiting:
@@ -96,7 +96,7 @@ class Pool:
             raise
 
     async def _connect(self) -> Connection:
-        seconds = self._limits.connect_timeout * (2 if self._tls is not None else 1)
+        seconds = self._limits.connect_seconds * (2 if self._tls is not None else 1)
         try:
             async with asyncio.timeout(seconds):
                 return await self._connect_anywhere()
@@ -109,7 +109,7 @@ class Pool:
         """Connects to the address that worked last, a moment later also to the next one, and so on (RFC 8305)."""
         addresses = list(await self._resolve(self._host, self._port))
         addresses.sort(key=lambda address: (address[4] != self._worked, address[4] == self._failed))
-        delay = min(_NEXT_ADDRESS_SECONDS, self._limits.connect_timeout / _ADDRESSES_IN_TIME)
+        delay = min(_NEXT_ADDRESS_SECONDS, self._limits.connect_seconds / _ADDRESSES_IN_TIME)
         connected = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=delay)
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,4 +1,4 @@
-"""The settings of every call to a backend, as they stand in the environment."""
+"""The bounds of every call to a backend, each declared once: those that the environment sets, and the fixed ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from app.upstream.limits import Limits
 from app.upstream.tls import Trust
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
-_DEFAULT = Limits()
 
 
 def _proxy(value: SecretStr) -> SecretStr:
@@ -43,44 +41,41 @@ class UpstreamSettings(BaseModel):
         "opens. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others in place of the usual ones.",
     )
     backend_seconds: Seconds = Field(
-        _DEFAULT.timeout, description="Longest call to a backend, from waiting for a connection to the last byte."
+        30.0, description="Longest call to a backend, from waiting for a connection to the last byte."
     )
-    connect_seconds: Seconds = Field(
-        _DEFAULT.connect_timeout, description="Longest wait for a connection to a backend to open."
-    )
-    pool_seconds: Seconds = Field(_DEFAULT.pool_timeout, description="Longest wait for a free connection to a backend.")
+    connect_seconds: Seconds = Field(5.0, description="Longest wait for a connection to a backend to open.")
+    pool_seconds: Seconds = Field(5.0, description="Longest wait for a free connection to a backend.")
     connect_retries: Annotated[int, Field(ge=0, le=20)] = Field(
-        _DEFAULT.connect_retries, description="Further attempts when a backend could not be connected to."
+        2, description="Further attempts when a backend could not be connected to."
     )
-    max_connections: Count = Field(_DEFAULT.max_connections, description="Most connections to one backend.")
+    max_connections: Count = Field(100, description="Most connections to one backend.")
     max_in_flight: Count = Field(
-        _DEFAULT.max_in_flight, description="Most calls of one backend in flight; further ones are refused at once."
+        256, description="Most calls of one backend in flight; further ones are refused at once."
     )
-    max_answer_bytes: Count = Field(_DEFAULT.max_answer_bytes, description="Largest answer of a backend that is read.")
+    max_answer_bytes: Count = Field(2 * 1024 * 1024, description="Largest answer of a backend that is read.")
     max_pause_seconds: Seconds = Field(
-        _DEFAULT.max_pause, description="Longest pause that a backend's `Retry-After` can ask for."
+        86_400.0, description="Longest pause that a backend's `Retry-After` can ask for."
     )
-    breaker_window: Count = Field(
-        _DEFAULT.breaker_window, description="Last calls of a backend that its breaker looks at."
-    )
-    breaker_failures: Count = Field(_DEFAULT.breaker_failures, description="Failures among them that open the breaker.")
+    breaker_window: Count = Field(20, description="Last calls of a backend that its breaker looks at.")
+    breaker_failures: Count = Field(10, description="Failures among them that open the breaker.")
     breaker_open_seconds: Seconds = Field(
-        _DEFAULT.breaker_open, description="Time that an open breaker refuses calls before it lets one probe."
+        10.0, description="Time that an open breaker refuses calls before it lets one probe."
     )
 
     def limits(self, trust: Trust) -> Limits:
-        return Limits(
-            trust=trust,
-            proxy_url=None if self.proxy_url is None else self.proxy_url.get_secret_value(),
-            timeout=self.backend_seconds,
-            connect_timeout=self.connect_seconds,
-            pool_timeout=self.pool_seconds,
-            connect_retries=self.connect_retries,
-            max_connections=self.max_connections,
-            max_in_flight=self.max_in_flight,
-            max_answer_bytes=self.max_answer_bytes,
-            max_pause=self.max_pause_seconds,
-            breaker_window=self.breaker_window,
-            breaker_failures=self.breaker_failures,
-            breaker_open=self.breaker_open_seconds,
-        )
+        return Limits(trust=trust, **{name: getattr(self, name) for name in UpstreamSettings.model_fields})
+
+
+class Limits(UpstreamSettings):
+    """Seconds, sizes and counts of one service. A caller's deadline can only shorten `backend_seconds`.
+
+    The breaker opens when `breaker_failures` of the last `breaker_window` calls failed. If that is more than the
+    window, it never opens.
+    """
+
+    trust: Trust = Trust()
+    keepalive: Seconds = 4.0  # some servers close an idle connection after 5 s, perhaps under a new request
+    backoff: Seconds = 0.1  # ceiling of the first random wait; each further one doubles it
+    max_backoff: Seconds = 2.0
+    breaker_probes: Count = 1
+    breaker_patience: Seconds = 5.0  # a time-out by a caller's shorter deadline counts only after this long

@@ -32,7 +32,8 @@ from app.errors import (
 from app.redaction import cleaned
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import parsed, retry_after, text_member
-from app.upstream.upstream import Limits, Upstream
+from app.upstream.settings import Limits
+from app.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpcore
 
     from app.call import CallContext
-    from app.upstream.limits import Limits
+    from app.upstream.settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Transport:
         self._transport = transport or httpx.AsyncHTTPTransport(
             verify=tls or context_of(limits.trust),
             trust_env=False,
-            proxy=None if limits.proxy_url is None else httpx.Proxy(limits.proxy_url),
+            proxy=None if limits.proxy_url is None else httpx.Proxy(limits.proxy_url.get_secret_value()),
             limits=httpx.Limits(
                 max_connections=limits.max_connections,
                 max_keepalive_connections=limits.max_connections,
@@ -72,7 +72,7 @@ class Transport:
         for name, value in {"x-request-id": call.request_id, **call.trace_headers}.items():
             if is_header_name(name) and is_header_value(value):  # a write must not fail because of a decoration
                 headers.append((name.lower().encode("ascii"), value.strip(" \t").encode("latin-1")))
-        timeout = {"connect": self._limits.connect_timeout, "pool": self._limits.pool_timeout}
+        timeout = {"connect": self._limits.connect_seconds, "pool": self._limits.pool_seconds}
         try:
             return httpx.Request(
                 request.method,

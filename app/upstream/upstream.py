@@ -32,8 +32,8 @@ from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
 from app.upstream.direct import DirectTransport
 from app.upstream.failures import FAILURES, PASSING, OutOfTimeError
 from app.upstream.identity import GATEWAY, identity
-from app.upstream.limits import Limits
 from app.upstream.responses import retry_after
+from app.upstream.settings import Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from app.call import CallContext, Recording
     from app.upstream.messages import BackendRequest, BackendResponse
 
-__all__ = ["FAILURES", "Limits", "Observer", "Upstream"]
+__all__ = ["FAILURES", "Observer", "Upstream"]
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Upstream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Waits for the writes whose callers are gone, at most `limits.timeout` long, and closes every connection."""
+        """Waits for the writes whose callers are gone, each at most `backend_seconds` long. Closes every connection."""
         while self._writes:
             await asyncio.wait(self._writes)
         await self._transport.aclose()
@@ -198,7 +198,7 @@ class Upstream:
     ) -> Any:
         outgoing = self._transport.prepared(self.base_url, request, call)
         now = asyncio.get_running_loop().time()
-        end = now + self.limits.timeout
+        end = now + self.limits.backend_seconds
         shortened = call.deadline is not None and call.deadline < end
         if call.deadline is not None and shortened:
             end = call.deadline

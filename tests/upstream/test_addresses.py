@@ -9,12 +9,12 @@ import socket
 import pytest
 
 from app.upstream.broken import ConnectError, ConnectTimeout
-from app.upstream.limits import Limits
 from app.upstream.pool import Pool
+from app.upstream.settings import Limits
 from tests.upstream import faults
 from tests.upstream.bad_server import BadServer, says, status, unused_port
 
-PATIENT = Limits(connect_timeout=20.0)
+PATIENT = Limits(connect_seconds=20.0)
 
 
 def at(port: int, host: str = "127.0.0.1"):
@@ -119,7 +119,7 @@ async def test_an_address_whose_tls_fails_is_tried_last(tmp_path):
 async def test_no_address_that_works_is_a_failure_to_connect(kind):
     async with silent() as dead:
         broken = dead if kind == "silent" else unused_port()
-        limits = Limits(connect_timeout=0.3)
+        limits = Limits(connect_seconds=0.3)
         pool = Pool("name", 80, None, limits, Names(at(broken), at(broken)))
         with pytest.raises((ConnectTimeout, ConnectError)):
             await pool.take()
@@ -128,7 +128,7 @@ async def test_no_address_that_works_is_a_failure_to_connect(kind):
 
 async def test_a_short_time_to_connect_still_reaches_the_second_address():
     async with BadServer(status(204)) as server, silent() as dead:
-        pool = Pool("name", 80, None, Limits(connect_timeout=0.2), Names(at(dead), at(server.port)))
+        pool = Pool("name", 80, None, Limits(connect_seconds=0.2), Names(at(dead), at(server.port)))
         for _ in range(20):  # on a machine that stands still the time may be over
             with contextlib.suppress(ConnectTimeout):
                 connection = await pool.take()

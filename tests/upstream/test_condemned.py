@@ -9,9 +9,9 @@ import pytest
 from app import errors
 from app.call import CallContext
 from app.errors import BackendDetails, GatewayError, GatewayErrors
-from app.upstream.limits import Limits
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import undocumented
+from app.upstream.settings import Limits
 from app.upstream.tokens import TokenSource
 from app.upstream.transport import Transport
 from app.upstream.upstream import Upstream

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,15 +17,16 @@ from app.call import CallContext
 from app.errors import Code, GatewayError, Outcome
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import undocumented
-from app.upstream.upstream import Limits, Upstream
+from app.upstream.settings import Limits
+from app.upstream.upstream import Upstream
 from tests.patience import given_time
 from tests.upstream import faults
 from tests.upstream.bad_server import BadServer, answer, says, unused_port
 from tests.upstream.faults import BOMB, CHUNKED, ERROR, GZIPPED, MEBIBYTE, zipped
 
-PATIENT = Limits(timeout=60.0, connect_retries=0, max_answer_bytes=MEBIBYTE)
+PATIENT = Limits(backend_seconds=60.0, connect_retries=0, max_answer_bytes=MEBIBYTE)
 SHORT = Limits(connect_retries=0)  # its time-out is set by the test
-SHORT_CONNECT = Limits(timeout=20.0, connect_timeout=0.2, connect_retries=1, backoff=0.001)
+SHORT_CONNECT = Limits(backend_seconds=20.0, connect_seconds=0.2, connect_retries=1, backoff=0.001)
 SMALL = b'{"a":1}'
 BIG = b"x" * (16 * MEBIBYTE)
 
@@ -212,7 +213,11 @@ def test_each_fault_is_told_truthfully(fault: Fault, loop: str):
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         fault = as_met_here(fault)
         if fault.limits is SHORT:
-            runner.run(given_time(lambda seconds: make_and_judge(fault, replace(SHORT, timeout=seconds)), 0.4))
+            runner.run(
+                given_time(
+                    lambda seconds: make_and_judge(fault, SHORT.model_copy(update={"backend_seconds": seconds})), 0.4
+                )
+            )
         else:
             runner.run(make_and_judge(fault, fault.limits))
 

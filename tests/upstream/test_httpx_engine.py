@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from app import errors
-from app.upstream.limits import Limits
+from app.upstream.settings import Limits
 from app.upstream.transport import Transport
 from app.upstream.upstream import Upstream
 from tests.upstream import test_faults, test_headers, test_upstream

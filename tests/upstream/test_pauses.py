@@ -14,8 +14,8 @@ from app.call import CallContext
 from app.errors import GatewayError
 from app.upstream.breaker import Pauses
 from app.upstream.identity import GATEWAY, identity
-from app.upstream.limits import Limits
 from app.upstream.messages import BackendRequest
+from app.upstream.settings import Limits
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, answer
 

@@ -14,8 +14,8 @@ from app.bootstrap import limits_of
 from app.call import CallContext
 from app.config import SettingsError, parse_settings
 from app.errors import CONNECTION_LOST, NOT_CONNECTED, GatewayError, Outcome
-from app.upstream.limits import Limits
 from app.upstream.messages import BackendRequest
+from app.upstream.settings import Limits
 from app.upstream.upstream import Upstream
 from tests.upstream import faults
 from tests.upstream.bad_server import BadServer, says, status, unused_port
@@ -130,7 +130,7 @@ async def test_the_password_is_in_no_log_and_no_error(caplog):
 
 def test_the_setting_reaches_the_limits_and_its_password_the_redaction():
     settings = parse_settings(APIS, {"GATEWAY_PROXY_URL": f"http://user:{PASSWORD}@proxy.test:3128"})
-    assert limits_of(settings).proxy_url == f"http://user:{PASSWORD}@proxy.test:3128"
+    assert limits_of(settings).proxy_url.get_secret_value() == f"http://user:{PASSWORD}@proxy.test:3128"
     assert PASSWORD in settings.secrets
     assert PASSWORD not in repr(settings)
 

@@ -18,11 +18,12 @@ from app.errors import GatewayError, Outcome
 from app.upstream.breaker import Breaker, BreakerState
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import retry_after
-from app.upstream.upstream import Limits, Upstream
+from app.upstream.settings import Limits
+from app.upstream.upstream import Upstream
 
 PUT = BackendRequest("PUT", "/x", body=b"{}")
 CALL = CallContext("request-1")
-OPENS_AFTER_THREE = Limits(breaker_window=4, breaker_failures=3, breaker_open=10.0, connect_retries=0)
+OPENS_AFTER_THREE = Limits(breaker_window=4, breaker_failures=3, breaker_open_seconds=10.0, connect_retries=0)
 
 
 class Clock:
@@ -120,7 +121,7 @@ async def test_no_pause_without_a_time_or_for_another_status(answer):
 async def test_a_pause_is_bounded_and_never_shortened_by_a_later_answer():
     service = Service(asks(429, "99999999999999999999"), asks(503, "5"))
     service.gate = asyncio.Event()
-    async with service.upstream(Limits(max_pause=60.0)) as upstream:
+    async with service.upstream(Limits(max_pause_seconds=60.0)) as upstream:
         calls = [asyncio.create_task(result(upstream)) for _ in range(2)]
         service.gate.set()
         await asyncio.gather(*calls)
@@ -239,7 +240,7 @@ async def test_a_callers_own_short_deadline_does_not_open_it_for_everybody():
 async def test_time_outs_by_the_settings_open_it():
     service = Service(204)
     service.gate = asyncio.Event()
-    limits = Limits(timeout=0.01, breaker_window=4, breaker_failures=3)
+    limits = Limits(backend_seconds=0.01, breaker_window=4, breaker_failures=3)
     async with service.upstream(limits) as upstream:
         timed_out = 0
         while timed_out < 3:
@@ -279,7 +280,7 @@ async def test_one_service_never_holds_up_another():
 class BreakerMachine(RuleBasedStateMachine):
     """Any order of calls, results and time: the breaker never lets more than its probes through, nor sticks."""
 
-    limits = Limits(breaker_window=5, breaker_failures=3, breaker_open=10.0, breaker_probes=2)
+    limits = Limits(breaker_window=5, breaker_failures=3, breaker_open_seconds=10.0, breaker_probes=2)
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,8 +12,8 @@ import pytest
 from app import errors
 from app.call import CallContext
 from app.errors import Code, GatewayError, Outcome
+from app.upstream.settings import Limits
 from app.upstream.tokens import TokenSource
-from app.upstream.upstream import Limits
 from tests.upstream.bad_server import BadServer, answer, says, status, unused_port
 
 CALL = CallContext("request-1")

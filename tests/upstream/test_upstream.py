@@ -18,7 +18,8 @@ from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
 from app.upstream.failures import FAILURES, failed, row_of
 from app.upstream.messages import BackendRequest
 from app.upstream.pool import Pool
-from app.upstream.upstream import Limits, Upstream
+from app.upstream.settings import Limits
+from app.upstream.upstream import Upstream
 from tests.patience import given_time
 from tests.upstream.bad_server import BadServer, answer, in_turn, says, status, unused_port
 
@@ -149,14 +150,17 @@ async def test_a_deadline_that_is_over_sends_nothing():
 
 
 async def test_a_deadline_shortens_the_time_of_a_call():
-    async with BadServer(says(b"", then="hang")) as server, Upstream("x", server.url, Limits(timeout=3600)) as upstream:
+    async with (
+        BadServer(says(b"", then="hang")) as server,
+        Upstream("x", server.url, Limits(backend_seconds=3600)) as upstream,
+    ):
         error = await error_of(upstream, call=CallContext("r", deadline=in_seconds(1)))
     assert (error.row, error.outcome, server.puts) == (errors.ANSWER_TIMED_OUT, Outcome.UNKNOWN, 1)
 
 
 async def test_a_wait_for_a_connection_ends_unsent():
     gate = Gate()
-    limits = Limits(max_connections=1, pool_timeout=0.1, connect_retries=0)
+    limits = Limits(max_connections=1, pool_seconds=0.1, connect_retries=0)
     async with BadServer(gate) as server, Upstream("x", server.url, limits) as upstream:
         first = asyncio.create_task(upstream.send(PUT, CALL))
         await gate.arrived.acquire()
@@ -276,7 +280,7 @@ async def test_over_a_kept_connection_too_a_put_outlives_its_caller_and_a_read_d
 async def test_over_a_kept_connection_each_call_has_its_own_time():
     """The connection's one timer was set for a later end, and then for an earlier one."""
     script = in_turn(status(204), says(b"", then="hang"), status(204), status(204), says(b"", then="hang"))
-    async with BadServer(script) as server, Upstream("x", server.url, Limits(timeout=30)) as upstream:
+    async with BadServer(script) as server, Upstream("x", server.url, Limits(backend_seconds=30)) as upstream:
         for _ in range(2):
             assert (await upstream.send(PUT, CallContext("r", deadline=in_seconds(20)))).status == 204
             if server.puts > 1:
@@ -325,7 +329,7 @@ async def test_100_mb_cost_no_memory():
         for _ in range(1600):
             await exchange.send(piece)
 
-    async with BadServer(floods) as server, Upstream("x", server.url, Limits(timeout=60)) as upstream:
+    async with BadServer(floods) as server, Upstream("x", server.url, Limits(backend_seconds=60)) as upstream:
         tracemalloc.start()
         try:
             error = await error_of(upstream)
@@ -391,7 +395,7 @@ async def test_an_answer_that_was_complete_stands_whatever_closing_does(end):
     transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Stream(end)))
 
     async def within(seconds: float) -> None:
-        async with Upstream("x", "http://x", Limits(timeout=seconds), transport) as upstream:
+        async with Upstream("x", "http://x", Limits(backend_seconds=seconds), transport) as upstream:
             try:
                 answered = await upstream.send(PUT, CALL)
             except GatewayError as error:

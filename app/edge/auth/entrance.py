@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from app.edge.auth.issuer import Issuer
     from app.edge.auth.keys import Keys
-    from app.upstream.upstream import Limits
+    from app.upstream.settings import Limits
 
 
 log = logging.getLogger(__name__)

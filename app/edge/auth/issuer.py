@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,7 +15,8 @@ from app.edge.auth.authenticator import KeysUnavailableError
 from app.edge.auth.keys import FetchedKeys, FixedKeys, Keys, read_keys
 from app.edge.auth.signed import SignedTokens
 from app.upstream.messages import BackendRequest, BackendResponse
-from app.upstream.upstream import Limits, Upstream
+from app.upstream.settings import Limits
+from app.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ class Issuer:
     def _fetched(self, url: str, limits: Limits | None, transport: httpx.AsyncBaseTransport | None) -> Keys:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        limits = replace(limits or Limits(), proxy_url=None)  # the proxy is for backends
+        limits = (limits or Limits()).model_copy(update={"proxy_url": None})  # the proxy is for backends
         upstream = self._upstream = Upstream("token issuer", origin, limits, transport)
         request = BackendRequest("GET", url.removeprefix(origin) or "/", headers={"accept": "application/json"})
 

@@ -19,8 +19,9 @@ from app.apis.bokamera.settings import BokameraSettings
 from app.apis.bokamera.tokens import TokenEndpoint
 from app.call import CallContext
 from app.store.engine import open_store
+from app.upstream.settings import Limits
 from app.upstream.tokens import TokenSource
-from app.upstream.upstream import Limits, Upstream
+from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import Bokamera
 
 ID = "b0000000-0000-4000-8000-000000000001"
