@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLError, GraphQLSchema, VariableNode, VariableValues
-from graphql.execution import get_variable_values
-from graphql.execution.collect_fields import FragmentDetails, collect_fields
+from graphql import VariableNode
 
 from app.errors import TOO_MANY_ITEMS, GatewayError, GatewayErrors
 from app.graphql.formatting import FieldError
 from app.graphql.lists import ITEMS
-from app.graphql.records import length_of, named_type
+from app.graphql.records import argument_of, length_of, root_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from graphql import FieldNode
+    from graphql import GraphQLError, GraphQLSchema
 
     from app.graphql.documents import Document, Operation
     from app.updates.bulk import Bulk
@@ -28,10 +26,8 @@ class BulkFields:
     def __init__(self, schema: GraphQLSchema, most: int) -> None:
         self._schema = schema
         self._most = most
-        root = schema.mutation_type
-        self.names = (
-            frozenset(name for name, field in root.fields.items() if ITEMS in field.args) if root else frozenset()
-        )
+        fields = schema.mutation_type.fields if schema.mutation_type else {}
+        self.names = frozenset(name for name, field in fields.items() if ITEMS in field.args)
 
     def refuse_many(
         self, document: Document, operation: Operation, variables: Mapping[str, Any]
@@ -40,7 +36,8 @@ class BulkFields:
 
         Items that are too many cost nothing more.
         """
-        values = {key: _items(node) for key, node in self._fields(document, operation, variables).items()}
+        nodes, _ = root_fields(self._schema, document, operation, variables, {"Boolean"})
+        values = {key: argument_of(node, ITEMS) for key, node in nodes.items() if node.name.value in self.names}
         count = sum(length_of(value, operation, variables) for value in values.values())
         named = frozenset(value.name.value for value in values.values() if isinstance(value, VariableNode))
         if count <= self._most:
@@ -50,26 +47,6 @@ class BulkFields:
             name: [] if name in named and isinstance(value, list) else value for name, value in variables.items()
         }
         return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, emptied, named
-
-    def _fields(self, document: Document, operation: Operation, variables: Mapping[str, Any]) -> dict[str, FieldNode]:
-        """The bulk fields that are run, after fragments, `@skip` and `@include`."""
-        root = self._schema.mutation_type
-        assert root is not None
-        conditions = [item for item in operation.node.variable_definitions or () if named_type(item.type) == "Boolean"]
-        values = get_variable_values(self._schema, conditions, dict(variables))
-        if not isinstance(values, VariableValues):
-            return {}  # refused where variables are read
-        fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
-        try:
-            collected = collect_fields(self._schema, fragments, values, root, operation.node, hide_suggestions=True)
-        except GraphQLError:  # a condition's variable is null
-            return {}
-        groups = {key: details[0].node for key, details in collected.grouped_field_set.items()}
-        return {key: node for key, node in groups.items() if node.name.value in self.names}
-
-
-def _items(field: FieldNode) -> Any:
-    return next((item.value for item in field.arguments or () if item.name.value == ITEMS), None)
 
 
 def with_items(

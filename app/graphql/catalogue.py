@@ -10,9 +10,10 @@ from strawberry import UNSET
 
 from app.errors import OWN_ROWS, Code, DocumentedError, Outcome, ReadBack
 from app.graphql import request_errors
+from app.updates.connections import object_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.apis.api import Api
 
@@ -58,6 +59,10 @@ def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> An
     return strawberry.enum(Enum(name, members), description=description)  # type: ignore[call-overload]
 
 
+def _of_words(name: str, description: str, texts: Mapping[Any, str]) -> Any:
+    return _enum(name, description, {item.value: (item.value, text) for item, text in texts.items()})
+
+
 class ErrorEnums(NamedTuple):
     """The enums of one schema's errors."""
 
@@ -74,30 +79,24 @@ def error_enums(apis: Sequence[Api]) -> ErrorEnums:
         # One reason may stand for a row of each mutation, with different texts.
         texts.setdefault(row.reason, {})[row.text or row.meaning] = None
     return ErrorEnums(
-        _enum(
+        backend=_enum(
             "Backend",
             "A backend API behind this gateway.",
             {api.name.upper(): (api.name, f"{api.title}.") for api in apis},
         ),
-        _enum(
+        reason=_enum(
             "ErrorReason",
             "The precise cause of an error, as `extensions.reason` has it. May grow: treat an unknown one by its code.",
             {name: (name, " / ".join(spellings)) for name, spellings in texts.items()},
         ),
-        _enum(
+        code=_of_words(
             "ErrorCode",
             "The family of an error's cause, from a small set that does not change; enough to branch on.",
-            {item.value: (item.value, _CODES[item]) for item in Code},
+            _CODES,
         ),
-        _enum(
-            "Outcome",
-            "Whether the write of a failed mutation happened.",
-            {item.value: (item.value, _OUTCOMES[item]) for item in Outcome},
-        ),
-        _enum(
-            "ReadBack",
-            "What one read of the record showed after an update whose outcome is unknown.",
-            {item.value: (item.value, _READ_BACKS[item]) for item in ReadBack},
+        outcome=_of_words("Outcome", "Whether the write of a failed mutation happened.", _OUTCOMES),
+        read_back=_of_words(
+            "ReadBack", "What one read of the record showed after an update whose outcome is unknown.", _READ_BACKS
         ),
     )
 
@@ -105,31 +104,19 @@ def error_enums(apis: Sequence[Api]) -> ErrorEnums:
 def catalogue_query(apis: Sequence[Api], enums: ErrorEnums) -> type:
     """A Query class with the one field `errorCatalog`, over all rows of `apis` and the gateway's own."""
     backend, reason, outcome = enums.backend, enums.reason, enums.outcome
-    described: dict[str, tuple[Any, str]] = {
-        "reason": (reason, "The precise cause, one value for each documented fault."),
-        "code": (str, "The family of the cause, from a small set that does not change; enough to branch on."),
-        "backend": (backend | None, "The backend that reports the fault; null for the gateway's own."),
-        "http_status": (int | None, "HTTP status of the backend's answer, or of the gateway's own refusal."),
-        "vendor_code": (str | None, "The vendor's own error code."),
-        "text": (
-            str | None,
-            "The documented text; an error may have other words. Null where the vendor publishes none.",
-        ),
-        "input_path": (list[str] | None, "The place in the mutation's arguments that the fault is about."),
-        "mutations": (list[str], "The mutations that the fault can come from."),
-        "outcome": (outcome | None, "Whether the write happened; null for a request that never executes."),
-        "retry_safe": (bool, "Whether the same mutation may be sent again unchanged."),
-    }
-    documented = strawberry.type(
-        type(
-            "DocumentedError",
-            (),
-            {
-                "__annotations__": {name: annotation for name, (annotation, _) in described.items()},
-                **{name: strawberry.field(description=text) for name, (_, text) in described.items()},
-            },
-        ),
-        description="One row of the tables that every error of this gateway is built from.",
+    documented = object_type(
+        "DocumentedError",
+        "One row of the tables that every error of this gateway is built from.",
+        reason=(reason, "The precise cause, one value for each documented fault."),
+        code=(str, "The family of the cause, from a small set that does not change; enough to branch on."),
+        backend=(backend | None, "The backend that reports the fault; null for the gateway's own."),
+        http_status=(int | None, "HTTP status of the backend's answer, or of the gateway's own refusal."),
+        vendor_code=(str | None, "The vendor's own error code."),
+        text=(str | None, "The documented text; an error may have other words. Null where the vendor publishes none."),
+        input_path=(list[str] | None, "The place in the mutation's arguments that the fault is about."),
+        mutations=(list[str], "The mutations that the fault can come from."),
+        outcome=(outcome | None, "Whether the write happened; null for a request that never executes."),
+        retry_safe=(bool, "Whether the same mutation may be sent again unchanged."),
     )
     names = {api.name: [*api.mutations, *api.bulks] for api in apis}
     # A row of an update is also a row of its patch and of their bulks.

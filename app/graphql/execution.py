@@ -11,14 +11,14 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from graphql import OperationType
-from graphql.execution import ExecutionResult, Executor
+from graphql.execution import ExecutionResult
 from msgspec import Struct, field
 from msgspec.structs import replace
-from strawberry.execution import optimized_is_awaitable
 
 from app import notes
 from app.graphql.bulks import BulkFields, with_items
 from app.graphql.compiled import CompiledOperations, Executed, Execution
+from app.graphql.compiled.running import build
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import error_as_data, format_errors
 from app.graphql.idempotency import refuse_several
@@ -207,17 +207,8 @@ class Engine:
         context: Context,
         trace: FederatedTrace | None,
     ) -> ExecutionResult:
-        executor = Executor.build(
-            self._graphql,
-            document.ast,
-            context_value=context,
-            raw_variable_values=dict(request.variables),
-            operation_name=operation.name,
-            # A plain bool, where a TypeGuard is declared.
-            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
-            hide_suggestions=True,
-            middleware=None if trace is None else [trace],
-        )
+        traces = () if trace is None else (trace,)
+        executor = build(self._graphql, document.ast, operation.name, request.variables, context, *traces)
         if isinstance(executor, list):
             errors = variable_errors(self._graphql, operation.node, request.variables)
             raise RequestError(errors or [ErrorEntry(VARIABLE_INVALID, error.message) for error in executor])

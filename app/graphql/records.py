@@ -1,4 +1,4 @@
-"""Counts the records that the lists and entities of a request ask for, before anything is called."""
+"""The root fields that a request runs, and how many records their lists and entities ask for together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import (
     GraphQLError,
-    GraphQLObjectType,
     GraphQLSchema,
     ListValueNode,
     NamedTypeNode,
@@ -23,7 +22,7 @@ from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from app.graphql.request_errors import TOO_MANY_RECORDS, request_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from graphql import FieldNode
 
@@ -41,7 +40,7 @@ class Records:
         self._max_page = max_page
         root = schema.query_type
         assert root is not None
-        self._root: GraphQLObjectType = root
+        self._fields = root.fields
         lists = {name for name, field in root.fields.items() if {"first", "after"} <= set(field.args)}
         self._counted = frozenset({*lists, _ENTITIES} & set(root.fields))
 
@@ -57,32 +56,17 @@ class Records:
             )
 
     def _count(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> int:
-        definitions = operation.node.variable_definitions or ()
-        # Reads only variables that can be a page's size or a condition: representations are counted without a look
-        # inside.
-        plain = [item for item in definitions if named_type(item.type) in {"Int", "Boolean"}]
-        variables = get_variable_values(self._schema, plain, dict(values))
-        if not isinstance(variables, VariableValues):
-            return 0
-        fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
-        node = operation.node
-        try:
-            collected = collect_fields(self._schema, fragments, variables, self._root, node, hide_suggestions=True)
-        except GraphQLError:  # a condition's variable is null, which is refused where variables are read
-            return 0
-        groups = [fields[0].node for fields in collected.grouped_field_set.values()]
-        return sum(
-            self._requested(field, operation, variables, values)
-            for field in groups
-            if field.name.value in self._counted
-        )
+        # Representations are counted without a look inside.
+        nodes, variables = root_fields(self._schema, document, operation, values, {"Int", "Boolean"})
+        counted = [node for node in nodes.values() if node.name.value in self._counted]
+        return sum(self._requested(node, operation, variables, values) for node in counted)
 
     def _requested(
         self, node: FieldNode, operation: Operation, variables: VariableValues, values: Mapping[str, Any]
     ) -> int:
         name = "representations" if node.name.value == _ENTITIES else "first"
-        argument = self._root.fields[node.name.value].args[name]
-        value = next((item.value for item in node.arguments or () if item.name.value == name), None)
+        argument = self._fields[node.name.value].args[name]
+        value = argument_of(node, name)
         if name == "representations":
             return length_of(value, operation, values)
         first = Undefined if value is None else value_from_ast(value, argument.type, variables.coerced)
@@ -90,6 +74,37 @@ class Records:
             first = argument.default_value
         # Its field refuses a page of another size, and reads nothing.
         return first if isinstance(first, int) and 0 <= first <= self._max_page else 0
+
+
+def root_fields(
+    schema: GraphQLSchema,
+    document: Document,
+    operation: Operation,
+    values: Mapping[str, Any],
+    types: Collection[str] | None = None,
+) -> tuple[dict[str, FieldNode], VariableValues]:
+    """The root fields that are run, after fragments, `@skip` and `@include`: the first node of each by response key.
+
+    Reads only variables of the named `types`, and returns them. There are no fields where one of them is invalid, which
+    is refused where variables are read.
+    """
+    root = schema.get_root_type(operation.kind)
+    definitions = operation.node.variable_definitions or ()
+    chosen = [item for item in definitions if types is None or named_type(item.type) in types]
+    variables = get_variable_values(schema, chosen, dict(values))
+    if root is None or not isinstance(variables, VariableValues):
+        return {}, VariableValues({}, {})
+    fragments = {name: FragmentDetails(item) for name, item in document.fragments.items()}
+    try:
+        collected = collect_fields(schema, fragments, variables, root, operation.node, hide_suggestions=True)
+    except GraphQLError:  # a condition's variable is null
+        return {}, variables
+    return {key: details[0].node for key, details in collected.grouped_field_set.items()}, variables
+
+
+def argument_of(node: FieldNode, name: str) -> Any:
+    """The value that the document has for an argument; None for none."""
+    return next((item.value for item in node.arguments or () if item.name.value == name), None)
 
 
 def length_of(value: Any, operation: Operation, variables: Mapping[str, Any]) -> int:

@@ -7,6 +7,7 @@ status of the gateway's own answer, as far as the media type lets it show.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.errors import Code, DocumentedError, InputPath, Outcome
@@ -15,168 +16,124 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _row(reason: str, code: Code, status: int, text: str, outcome: Outcome | None = None) -> DocumentedError:
+def _row(code: Code, status: int, reason: str, text: str, outcome: Outcome | None = None) -> DocumentedError:
     return DocumentedError(reason=reason, code=code, http_status=status, text=text, any_text=True, outcome=outcome)
 
 
+_misfit = partial(_row, Code.GRAPHQL_VALIDATION_FAILED, 400)
+_bad_value = partial(_row, Code.BAD_USER_INPUT, 400)
+_bad_request = partial(_row, Code.BAD_REQUEST, 400)
+
 # The document. Names of the codes as in Apollo Server: https://www.apollographql.com/docs/apollo-server/data/errors
 DOCUMENT_UNPARSABLE = _row(
-    "DOCUMENT_UNPARSABLE", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document has a syntax error."
+    Code.GRAPHQL_PARSE_FAILED, 400, "DOCUMENT_UNPARSABLE", "The GraphQL document has a syntax error."
 )
-DOCUMENT_TOO_LONG = _row("DOCUMENT_TOO_LONG", Code.GRAPHQL_PARSE_FAILED, 400, "The GraphQL document is too long.")
-DOCUMENT_INVALID = _row(
-    "DOCUMENT_INVALID", Code.GRAPHQL_VALIDATION_FAILED, 400, "The GraphQL document does not fit the schema."
-)
-DOCUMENT_TOO_DEEP = _row(
-    "DOCUMENT_TOO_DEEP", Code.GRAPHQL_VALIDATION_FAILED, 400, "The selections of the document are nested too deeply."
-)
-TOO_MANY_FIELDS = _row("TOO_MANY_FIELDS", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document selects too many fields.")
-TOO_MANY_ALIASES = _row("TOO_MANY_ALIASES", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document has too many aliases.")
-ALIAS_TOO_LONG = _row("ALIAS_TOO_LONG", Code.GRAPHQL_VALIDATION_FAILED, 400, "An alias of the document is too long.")
-TOO_MANY_ROOT_FIELDS = _row(
-    "TOO_MANY_ROOT_FIELDS",
-    Code.GRAPHQL_VALIDATION_FAILED,
-    400,
-    "An operation of the document has too many root fields.",
-)
-TOO_MANY_DIRECTIVES = _row(
-    "TOO_MANY_DIRECTIVES", Code.GRAPHQL_VALIDATION_FAILED, 400, "The document has too many directives."
-)
-INTROSPECTION_DISABLED = _row(
-    "INTROSPECTION_DISABLED",
-    Code.GRAPHQL_VALIDATION_FAILED,
-    400,
-    "Introspection is turned off; __schema and __type are not answered.",
+DOCUMENT_TOO_LONG = _row(Code.GRAPHQL_PARSE_FAILED, 400, "DOCUMENT_TOO_LONG", "The GraphQL document is too long.")
+DOCUMENT_INVALID = _misfit("DOCUMENT_INVALID", "The GraphQL document does not fit the schema.")
+DOCUMENT_TOO_DEEP = _misfit("DOCUMENT_TOO_DEEP", "The selections of the document are nested too deeply.")
+TOO_MANY_FIELDS = _misfit("TOO_MANY_FIELDS", "The document selects too many fields.")
+TOO_MANY_ALIASES = _misfit("TOO_MANY_ALIASES", "The document has too many aliases.")
+ALIAS_TOO_LONG = _misfit("ALIAS_TOO_LONG", "An alias of the document is too long.")
+TOO_MANY_ROOT_FIELDS = _misfit("TOO_MANY_ROOT_FIELDS", "An operation of the document has too many root fields.")
+TOO_MANY_DIRECTIVES = _misfit("TOO_MANY_DIRECTIVES", "The document has too many directives.")
+INTROSPECTION_DISABLED = _misfit(
+    "INTROSPECTION_DISABLED", "Introspection is turned off; __schema and __type are not answered."
 )
 OPERATION_NOT_FOUND = _row(
-    "OPERATION_NOT_FOUND",
     Code.OPERATION_RESOLUTION_FAILURE,
     400,
+    "OPERATION_NOT_FOUND",
     "The document has no such operation, or several and none was named.",
 )
-VARIABLE_INVALID = _row(
-    "VARIABLE_INVALID", Code.BAD_USER_INPUT, 400, "A variable has a value that its type does not allow."
-)
-ARGUMENT_INVALID = _row(
-    "ARGUMENT_INVALID",
-    Code.BAD_USER_INPUT,
-    400,
-    "An argument has a value that its type does not allow.",
-    Outcome.NOT_APPLIED,
+VARIABLE_INVALID = _bad_value("VARIABLE_INVALID", "A variable has a value that its type does not allow.")
+ARGUMENT_INVALID = _bad_value(
+    "ARGUMENT_INVALID", "An argument has a value that its type does not allow.", Outcome.NOT_APPLIED
 )
 # Federation: https://www.apollographql.com/docs/graphos/schema-design/federated-schemas/reference/subgraph-spec
-REPRESENTATION_INVALID = _row(
-    "REPRESENTATION_INVALID",
-    Code.BAD_USER_INPUT,
-    400,
-    "An entity representation names no entity of this subgraph or has no usable key.",
+REPRESENTATION_INVALID = _bad_value(
+    "REPRESENTATION_INVALID", "An entity representation names no entity of this subgraph or has no usable key."
 )
-TOO_MANY_RECORDS = _row(
-    "TOO_MANY_RECORDS",
-    Code.BAD_USER_INPUT,
-    400,
-    "The lists and entities of a request ask for more records than the gateway reads for one.",
+TOO_MANY_RECORDS = _bad_value(
+    "TOO_MANY_RECORDS", "The lists and entities of a request ask for more records than the gateway reads for one."
 )
 ROUTER_NOT_TRUSTED = _row(
-    "ROUTER_NOT_TRUSTED", Code.UNAUTHENTICATED, 401, "_service and _entities are answered to the trusted router only."
+    Code.UNAUTHENTICATED, 401, "ROUTER_NOT_TRUSTED", "_service and _entities are answered to the trusted router only."
 )
 # Who may call: https://www.rfc-editor.org/rfc/rfc6750
 CALLER_UNAUTHENTICATED = _row(
-    "CALLER_UNAUTHENTICATED", Code.UNAUTHENTICATED, 401, "The request needs a valid bearer token for this gateway."
+    Code.UNAUTHENTICATED, 401, "CALLER_UNAUTHENTICATED", "The request needs a valid bearer token for this gateway."
 )
 CALLER_KEYS_UNAVAILABLE = _row(
-    "CALLER_KEYS_UNAVAILABLE", Code.BACKEND_UNAVAILABLE, 503, "Callers cannot be authenticated at the moment."
+    Code.BACKEND_UNAVAILABLE, 503, "CALLER_KEYS_UNAVAILABLE", "Callers cannot be authenticated at the moment."
 )
-SCOPE_MISSING = _row(
-    "SCOPE_MISSING",
-    Code.FORBIDDEN,
-    403,
-    "The bearer token does not allow this.",
-    Outcome.NOT_APPLIED,
-)
+SCOPE_MISSING = _row(Code.FORBIDDEN, 403, "SCOPE_MISSING", "The bearer token does not allow this.", Outcome.NOT_APPLIED)
 # Persisted documents: https://www.apollographql.com/docs/apollo-server/performance/apq. Clients compare the messages.
 PERSISTED_QUERY_NOT_FOUND = _row(
-    "PERSISTED_QUERY_NOT_FOUND", Code.PERSISTED_QUERY_NOT_FOUND, 400, "PersistedQueryNotFound"
+    Code.PERSISTED_QUERY_NOT_FOUND, 400, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound"
 )
 PERSISTED_QUERY_NOT_SUPPORTED = _row(
-    "PERSISTED_QUERY_NOT_SUPPORTED", Code.PERSISTED_QUERY_NOT_SUPPORTED, 400, "PersistedQueryNotSupported"
+    Code.PERSISTED_QUERY_NOT_SUPPORTED, 400, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported"
 )
-PERSISTED_QUERY_MISMATCH = _row("PERSISTED_QUERY_MISMATCH", Code.BAD_REQUEST, 400, "provided sha does not match query")
-PERSISTED_QUERY_MALFORMED = _row(
-    "PERSISTED_QUERY_MALFORMED",
-    Code.BAD_REQUEST,
-    400,
-    "extensions.persistedQuery needs version 1 and a sha256Hash of 64 hexadecimal digits.",
+PERSISTED_QUERY_MISMATCH = _bad_request("PERSISTED_QUERY_MISMATCH", "provided sha does not match query")
+PERSISTED_QUERY_MALFORMED = _bad_request(
+    "PERSISTED_QUERY_MALFORMED", "extensions.persistedQuery needs version 1 and a sha256Hash of 64 hexadecimal digits."
 )
-DOCUMENT_NOT_TRUSTED = _row(
-    "DOCUMENT_NOT_TRUSTED", Code.BAD_REQUEST, 400, "Only known operations are run here, and this one is not known."
+DOCUMENT_NOT_TRUSTED = _bad_request(
+    "DOCUMENT_NOT_TRUSTED", "Only known operations are run here, and this one is not known."
 )
 # HTTP: https://graphql.github.io/graphql-over-http/draft/
-METHOD_NOT_ALLOWED = _row("METHOD_NOT_ALLOWED", Code.BAD_REQUEST, 405, "This address does not answer this HTTP method.")
-MUTATION_OVER_GET = _row("MUTATION_OVER_GET", Code.BAD_REQUEST, 405, "A mutation needs POST; GET answers queries only.")
-PATH_NOT_FOUND = _row("PATH_NOT_FOUND", Code.BAD_REQUEST, 404, "There is nothing at this address.")
+METHOD_NOT_ALLOWED = _row(Code.BAD_REQUEST, 405, "METHOD_NOT_ALLOWED", "This address does not answer this HTTP method.")
+MUTATION_OVER_GET = _row(Code.BAD_REQUEST, 405, "MUTATION_OVER_GET", "A mutation needs POST; GET answers queries only.")
+PATH_NOT_FOUND = _row(Code.BAD_REQUEST, 404, "PATH_NOT_FOUND", "There is nothing at this address.")
 NOT_ACCEPTABLE = _row(
-    "NOT_ACCEPTABLE",
     Code.BAD_REQUEST,
     406,
+    "NOT_ACCEPTABLE",
     "Accept allows neither application/graphql-response+json nor application/json.",
 )
-BODY_TOO_LARGE = _row("BODY_TOO_LARGE", Code.BAD_REQUEST, 413, "The request body is larger than the gateway reads.")
-BODY_TOO_SLOW = _row("BODY_TOO_SLOW", Code.BAD_REQUEST, 408, "The request body did not arrive in time.")
+BODY_TOO_LARGE = _row(Code.BAD_REQUEST, 413, "BODY_TOO_LARGE", "The request body is larger than the gateway reads.")
+BODY_TOO_SLOW = _row(Code.BAD_REQUEST, 408, "BODY_TOO_SLOW", "The request body did not arrive in time.")
 UNSUPPORTED_MEDIA_TYPE = _row(
-    "UNSUPPORTED_MEDIA_TYPE", Code.BAD_REQUEST, 415, "The request needs the Content-Type application/json."
+    Code.BAD_REQUEST, 415, "UNSUPPORTED_MEDIA_TYPE", "The request needs the Content-Type application/json."
 )
 UNSUPPORTED_CONTENT_ENCODING = _row(
-    "UNSUPPORTED_CONTENT_ENCODING", Code.BAD_REQUEST, 415, "A request body may be compressed with gzip alone."
+    Code.BAD_REQUEST, 415, "UNSUPPORTED_CONTENT_ENCODING", "A request body may be compressed with gzip alone."
 )
-JSON_MALFORMED = _row("JSON_MALFORMED", Code.BAD_REQUEST, 400, "The request body is not JSON.")
-REQUEST_MALFORMED = _row("REQUEST_MALFORMED", Code.BAD_REQUEST, 400, "The request is not a GraphQL request.")
-BATCH_NOT_ALLOWED = _row(
-    "BATCH_NOT_ALLOWED", Code.BAD_REQUEST, 400, "Several operations in one request are not answered here."
-)
-BATCH_TOO_LARGE = _row(
-    "BATCH_TOO_LARGE", Code.BAD_REQUEST, 400, "The request has more operations than the gateway answers at once."
-)
-PREFLIGHT_REQUIRED = _row(
+JSON_MALFORMED = _bad_request("JSON_MALFORMED", "The request body is not JSON.")
+REQUEST_MALFORMED = _bad_request("REQUEST_MALFORMED", "The request is not a GraphQL request.")
+BATCH_NOT_ALLOWED = _bad_request("BATCH_NOT_ALLOWED", "Several operations in one request are not answered here.")
+BATCH_TOO_LARGE = _bad_request("BATCH_TOO_LARGE", "The request has more operations than the gateway answers at once.")
+PREFLIGHT_REQUIRED = _bad_request(
     "PREFLIGHT_REQUIRED",
-    Code.BAD_REQUEST,
-    400,
     "A GET request needs the header Apollo-Require-Preflight or GraphQL-Require-Preflight, against forged requests.",
 )
 GATEWAY_OVERLOADED = _row(
-    "GATEWAY_OVERLOADED",
     Code.BACKEND_UNAVAILABLE,
     503,
+    "GATEWAY_OVERLOADED",
     "The gateway runs as many operations as it can; nothing was done.",
 )
-HEADER_MALFORMED = _row("HEADER_MALFORMED", Code.BAD_REQUEST, 400, "A request header cannot be understood.")
-JOURNAL_NOT_AVAILABLE = _row("JOURNAL_NOT_AVAILABLE", Code.BACKEND_UNAVAILABLE, 503, "This gateway keeps no journal.")
+HEADER_MALFORMED = _bad_request("HEADER_MALFORMED", "A request header cannot be understood.")
+JOURNAL_NOT_AVAILABLE = _row(Code.BACKEND_UNAVAILABLE, 503, "JOURNAL_NOT_AVAILABLE", "This gateway keeps no journal.")
 JOURNAL_NOT_OPEN = _row(
-    "JOURNAL_NOT_OPEN",
     Code.FORBIDDEN,
     403,
+    "JOURNAL_NOT_OPEN",
     "Where callers are not authenticated, the journal is shown on this machine alone.",
 )
-IDEMPOTENCY_KEY_NOT_SINGLE = _row(
+IDEMPOTENCY_KEY_NOT_SINGLE = _bad_request(
     "IDEMPOTENCY_KEY_NOT_SINGLE",
-    Code.BAD_REQUEST,
-    400,
     "The header idempotency-key is for an operation with one update; nothing was executed.",
 )
 HOST_NOT_ALLOWED = _row(
-    "HOST_NOT_ALLOWED",
     Code.BAD_REQUEST,
     421,
+    "HOST_NOT_ALLOWED",
     "The gateway does not answer for this host name; GATEWAY_ALLOWED_HOSTS lists those it does.",
 )
-SIMULATION_UNKNOWN = _row(
-    "SIMULATION_UNKNOWN", Code.BAD_REQUEST, 400, "x-simulate names no documented reason of a backend."
-)
-SIMULATION_REFUSED = _row(
-    "SIMULATION_REFUSED",
-    Code.BAD_REQUEST,
-    400,
-    "x-simulate is answered by the local backends and the sandbox only, and never in production.",
+SIMULATION_UNKNOWN = _bad_request("SIMULATION_UNKNOWN", "x-simulate names no documented reason of a backend.")
+SIMULATION_REFUSED = _bad_request(
+    "SIMULATION_REFUSED", "x-simulate is answered by the local backends and the sandbox only, and never in production."
 )
 
 ROWS: tuple[DocumentedError, ...] = tuple(row for row in list(globals().values()) if isinstance(row, DocumentedError))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 from strawberry import ID, UNSET, Info
@@ -13,8 +12,10 @@ from app.errors import PAGE_SIZE_INVALID, GatewayError
 from app.graphql.request_errors import JOURNAL_NOT_AVAILABLE, JOURNAL_NOT_OPEN, SCOPE_MISSING
 from app.mapping.scalars import UUID, DateTime
 from app.store.entry_table import first_id
-from app.updates.connections import AFTER, FIRST, PageInfo, object_type
+from app.updates.connections import AFTER, DEFAULT_PAGE, FIRST, PageInfo, object_type
 from app.updates.cursors import Start, read, written
+from app.updates.fields import REQUIRED, named, options, parameter, root_field
+from app.updates.resource import Argument
 
 if TYPE_CHECKING:
     from app.graphql.catalogue import ErrorEnums
@@ -92,7 +93,7 @@ def updates_query(enums: ErrorEnums) -> type:
             outcome=None if end is None else enums.outcome[end.outcome],
             code=None if error is None else enums.code[error.code],
             # Another version's value is not in this schema.
-            reason=None if error is None else next(iter(_named(enums.reason, error.reason)), None),
+            reason=None if error is None else enums.reason.__members__.get(error.reason),
             backend_status=None if end is None else end.status,
             read_back=None if end is None or end.read_back is None else enums.read_back[end.read_back],
             replayed=entry.replayed,
@@ -119,13 +120,12 @@ def updates_query(enums: ErrorEnums) -> type:
         total_count=strawberry.field(resolver=count, description="How many there are in all."),
     )
 
-    async def updates(info: Info, first: int = 50, after: str | None = UNSET, **arguments: Any) -> Any:
+    async def updates(info: Info, first: int = DEFAULT_PAGE, after: str | None = UNSET, **arguments: Any) -> Any:
         context = info.context
         journal, own = journal_of(context), own_only(context)
         if not 0 <= first <= context.max_page:
             raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
-        filters_set = {name: value for name, value in arguments.items() if value is not None and value is not UNSET}
-        plain = {name: getattr(value, "value", value) for name, value in filters_set.items()}
+        plain = {name: getattr(value, "value", value) for name, value in options(arguments).items()}
         filters = {**own, **_filters(plain)}
         start = read("updates", plain, None if after is UNSET else after)
         behind = filters if start.after is None else {**filters, "after": start.after[1]}
@@ -155,51 +155,33 @@ def updates_query(enums: ErrorEnums) -> type:
         return present(entry)
 
     arguments: dict[str, tuple[Any, str]] = {
-        "record_id": (UUID | None, "Only updates of this record."),
-        "request_id": (str | None, "Only updates of this request."),
-        "idempotency_key": (str | None, "Only updates with this idempotency key."),
-        "mutation": (str | None, "Only updates by this mutation."),
-        "outcome": (enums.outcome | None, "Only updates with this outcome."),
-        "since": (DateTime | None, "Only updates begun then or later."),
-        "until": (DateTime | None, "Only updates begun before."),
+        "record_id": (UUID, "Only updates of this record."),
+        "request_id": (str, "Only updates of this request."),
+        "idempotency_key": (str, "Only updates with this idempotency key."),
+        "mutation": (str, "Only updates by this mutation."),
+        "outcome": (enums.outcome, "Only updates with this outcome."),
+        "since": (DateTime, "Only updates begun then or later."),
+        "until": (DateTime, "Only updates begun before."),
     }
-    described_arguments: dict[str, Any] = {
-        name: Annotated[annotation, strawberry.argument(description=text)]
-        for name, (annotation, text) in arguments.items()
-    }
-    described_arguments |= {"first": FIRST, "after": AFTER}
-    sign(updates, described_arguments, {**dict.fromkeys(arguments, UNSET), "first": 50, "after": UNSET}, connection)
-    described_id = Annotated[ID, strawberry.argument(description="Id of the entry.")]
-    sign(update, {"id": described_id}, {}, entry_type)
-    fields = {
-        "updates": strawberry.field(
-            resolver=updates,
-            description="What became of updates, the newest first: the caller's own, or with the scope "
-            f"`{READ_ALL}` everyone's. An entry that ends meanwhile stays in its place.",
+    parameters = [
+        *(
+            parameter(Argument(name=name, type=type_ | None, description=text))
+            for name, (type_, text) in arguments.items()
         ),
-        "update": strawberry.field(resolver=update, description="One entry; null where there is none to be seen."),
+        named("first", FIRST, DEFAULT_PAGE),
+        named("after", AFTER, UNSET),
+    ]
+    described_id = parameter(Argument(name="id", type=ID, description="Id of the entry.", default=REQUIRED))
+    text = (
+        "What became of updates, the newest first: the caller's own, or with the scope "
+        f"`{READ_ALL}` everyone's. An entry that ends meanwhile stays in its place."
+    )
+    text_of_one = "One entry; null where there is none to be seen."
+    fields = {
+        "updates": root_field(strawberry.field, updates, parameters, connection, text),
+        "update": root_field(strawberry.field, update, [described_id], entry_type, text_of_one),
     }
     return strawberry.type(type("UpdatesQuery", (), fields))
-
-
-def sign(resolver: Any, arguments: dict[str, Any], defaults: dict[str, Any], returns: Any) -> None:
-    """Gives a resolver the signature that the schema shows."""
-    parameters = [inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=Info)]
-    parameters += [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=annotation,
-            default=defaults.get(name, inspect.Parameter.empty),
-        )
-        for name, annotation in arguments.items()
-    ]
-    resolver.__signature__ = inspect.Signature(parameters, return_annotation=returns | None)
-    resolver.__annotations__ = {**arguments, "info": Info, "return": returns | None}
-
-
-def _named(enum: Any, name: str) -> list[Any]:
-    return [enum[name]] if name in enum.__members__ else []
 
 
 def _filters(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NewType
 
@@ -21,7 +21,7 @@ Decimal = NewType("Decimal", decimal.Decimal)
 DateTime = NewType("DateTime", str)
 StringMap = NewType("StringMap", dict[str, str])
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _CANONICAL = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 100
@@ -35,9 +35,7 @@ def parse_uuid(value: Any) -> str:
     """Accepts any case, dashed or 32 digits. Returns the dashed lower-case form. Raises ValueError."""
     if type(value) is str and _CANONICAL.fullmatch(value):
         return value
-    if not isinstance(value, str) or (len(value) not in {32, 36}) or not _UUID.fullmatch(value):
-        raise ValueError("not a UUID: write 32 hexadecimal digits, dashed 8-4-4-4-12 or undashed")
-    if len(value) == 36 and value.count("-") != 4:  # noqa: PLR2004 - the dashed form
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise ValueError("not a UUID: write 32 hexadecimal digits, dashed 8-4-4-4-12 or undashed")
     return str(uuid.UUID(value))
 
@@ -101,17 +99,9 @@ def parse_string_map(value: Any) -> dict[str, str]:
     return dict(value)
 
 
-def _uuid_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> str:
-    return parse_uuid(node.value if isinstance(node, StringValueNode) else None)
-
-
-def _datetime_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> str:
-    return parse_datetime(node.value if isinstance(node, StringValueNode) else None)
-
-
-def _decimal_literal(node: ValueNode, _: Mapping[str, Any] | None = None) -> decimal.Decimal:
-    # Reads a number's text, never its float: 0.10 stays 0.10.
-    return parse_decimal(node.value if isinstance(node, StringValueNode | IntValueNode | FloatValueNode) else None)
+def _literal(parse: Callable[[Any], Any], *nodes: type[Any]) -> Callable[..., Any]:
+    """Reads a literal of one of these kinds by its text: 0.10 stays 0.10."""
+    return lambda node, _variables=None: parse(node.value if isinstance(node, nodes) else None)
 
 
 def _map_literal(node: ValueNode, variables: Mapping[str, Any] | None) -> dict[str, str]:
@@ -130,39 +120,54 @@ def _map_literal(node: ValueNode, variables: Mapping[str, Any] | None) -> dict[s
     return parse_string_map(members)
 
 
+def _scalar(
+    name: str,
+    description: str,
+    parse: Callable[[Any], Any],
+    literal: Callable[..., Any],
+    *,
+    specification: str | None = None,
+    serialize: Callable[[Any], Any] | None = None,
+) -> ScalarDefinition:
+    return scalar(
+        name=name,
+        description=description,
+        specified_by_url=specification,
+        serialize=serialize or parse,
+        parse_value=parse,
+        parse_literal=literal,
+    )
+
+
 SCALARS: dict[object, ScalarDefinition] = {
-    UUID: scalar(
-        name="UUID",
-        description="A GUID. Any case, dashed or as 32 digits; answered dashed in lower case. "
+    UUID: _scalar(
+        "UUID",
+        "A GUID. Any case, dashed or as 32 digits; answered dashed in lower case. "
         "The zero GUID is a valid value of the type.",
-        specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
-        serialize=parse_uuid,
-        parse_value=parse_uuid,
-        parse_literal=_uuid_literal,
+        parse_uuid,
+        _literal(parse_uuid, StringValueNode),
+        specification="https://www.rfc-editor.org/rfc/rfc9562",
     ),
-    Decimal: scalar(
-        name="Decimal",
-        description='An exact decimal number. Answered as a string ("0.00"); '
-        "accepts a string or a number and keeps its digits.",
-        specified_by_url="https://speleotrove.com/decimal/",
+    Decimal: _scalar(
+        "Decimal",
+        'An exact decimal number. Answered as a string ("0.00"); accepts a string or a number and keeps its digits.',
+        parse_decimal,
+        _literal(parse_decimal, StringValueNode, IntValueNode, FloatValueNode),
+        specification="https://speleotrove.com/decimal/",
         serialize=lambda value: str(parse_decimal(value)),
-        parse_value=parse_decimal,
-        parse_literal=_decimal_literal,
     ),
-    DateTime: scalar(
-        name="DateTime",
-        description="A moment as ISO-8601 text with an offset, for instance 2026-01-15T10:00:00Z.",
-        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
-        serialize=parse_datetime,
-        parse_value=parse_datetime,
-        parse_literal=_datetime_literal,
+    DateTime: _scalar(
+        "DateTime",
+        "A moment as ISO-8601 text with an offset, for instance 2026-01-15T10:00:00Z.",
+        parse_datetime,
+        _literal(parse_datetime, StringValueNode),
+        specification="https://scalars.graphql.org/andimarek/date-time",
     ),
-    StringMap: scalar(
-        name="StringMap",
-        description='An object whose values are strings, for instance {"key1": "value1"}.',
-        serialize=parse_string_map,
-        parse_value=parse_string_map,
-        parse_literal=_map_literal,
+    StringMap: _scalar(
+        "StringMap",
+        'An object whose values are strings, for instance {"key1": "value1"}.',
+        parse_string_map,
+        _map_literal,
     ),
 }
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from graphql import is_non_null_type
 from graphql.error import located_error
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.executions import Execution
-from app.graphql.compiled.inputs import ABSENT, Inputs, NotCompiledError, RawVariables, Source
+from app.graphql.compiled.inputs import ABSENT, NotCompiledError, RawVariables, Source
 from app.graphql.compiled.running import CompletionFallbackError, Info, Place, Run, is_awaitable, key_of
 from app.graphql.context import refusal_for
 from app.graphql.formatting import FieldError
@@ -19,31 +19,13 @@ from app.graphql.scopes import tells_long_lists
 from app.mapping.selection import selected
 
 if TYPE_CHECKING:
-    from graphql import (
-        FieldNode,
-        FragmentDefinitionNode,
-        GraphQLField,
-        GraphQLObjectType,
-        GraphQLSchema,
-        OperationDefinitionNode,
-    )
-    from graphql.execution.values import VariableValues
+    from graphql import FieldNode, GraphQLField, GraphQLObjectType
     from graphql.language import SourceLocation
-    from strawberry.schema.config import StrawberryConfig
+
+    from app.graphql.compiled.outputs import Outputs
 
 Pure = Callable[[Any], Any]
 Running = Callable[[Any, Run, Place], Any]
-
-
-class Shared(Protocol):
-    """What all fields of one operation share."""
-
-    schema: GraphQLSchema
-    config: StrawberryConfig
-    inputs: Inputs
-    operation: OperationDefinitionNode
-    fragment_definitions: dict[str, FragmentDefinitionNode]
-    variables: VariableValues
 
 
 @dataclass
@@ -89,7 +71,7 @@ class Resolved:
         parent: GraphQLObjectType,
         definition: GraphQLField,
         nodes: list[FieldNode],
-        shared: Shared,
+        shared: Outputs,
         completion: Completion,
         scope: str | None,
     ) -> None:

@@ -55,6 +55,28 @@ def _path_of(place: Place) -> Path:
     return Path(None if above is None else _path_of(above), key, name)
 
 
+def build(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    name: str | None,
+    variables: Mapping[str, Any],
+    context: Context,
+    *middleware: Any,
+) -> Executor[Any] | list[GraphQLError]:
+    """graphql-core's executor of one operation, or what it has against the variables."""
+    return Executor.build(
+        schema,
+        document,
+        context_value=context,
+        raw_variable_values=dict(variables),
+        operation_name=name,
+        # A plain bool, where a TypeGuard is declared.
+        is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
+        hide_suggestions=True,
+        middleware=middleware or None,
+    )
+
+
 class CompletionFallbackError(Exception):
     """A value is not plainly of its type, so that graphql-core completes the results."""
 
@@ -102,18 +124,8 @@ class Run:
         self.settled: list[Place] = []
         self.abandoned: list[Awaitable[Any]] = []
 
-    def _built(self, middleware: list[Callable[..., Any]] | None = None) -> Executor[Any]:
-        executor = Executor.build(
-            self._schema,
-            self._document,
-            context_value=self.context,
-            raw_variable_values=dict(self.variables),
-            operation_name=self._name,
-            middleware=middleware,
-            # A plain bool, where a TypeGuard is declared.
-            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
-            hide_suggestions=True,
-        )
+    def _built(self, *middleware: Callable[..., Any]) -> Executor[Any]:
+        executor = build(self._schema, self._document, self._name, self.variables, self.context, *middleware)
         assert isinstance(executor, Executor)  # the variables were read before
         return executor
 
@@ -141,7 +153,7 @@ class Run:
                 return value
             raise value
 
-        outcome: Any = self._built([remembered]).execute_operation()
+        outcome: Any = self._built(remembered).execute_operation()
         executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
         if executed.errors:
             executed.errors = self._in_order(executed.errors, ends)
