@@ -12,12 +12,13 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError, Outcome
 from app.journal.entries import End, EndError, Entry, Intent, comparable, entry_of, row_of, text_of
 from app.journal.hashes import Hashes, new_secret
 from app.journal.keys import KeyTakenError
+from app.journal.observer import Observer, SafeObserver
 from app.store.entry_table import EntryStatements, entry_id, entry_statements, now
 from app.store.records import Statement, StoreUnavailableError
 
@@ -30,51 +31,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_END_SECONDS = 0.1  # seconds that an end waits, so that others are written with it
+# Seconds that an end waits, so that others are written with it. A process that is killed loses these ends: then a read
+# closes the entries.
+_END_SECONDS = 0.25
 _RETRY_SECONDS = 1.0
 _GROUP = 500
+_ENDS = 250  # ends of one transaction: intents wait for it
 _TURNS = 2  # turns of the event loop in which a group grows
 _MOST_ENDS = 10_000
 _CLOSING_SECONDS = 5.0
-
-
-class Observer(Protocol):
-    """Counts the journal's work."""
-
-    def journal_wrote(self, seconds: float, result: str) -> None: ...
-
-    def journal_open(self, entries: int) -> None: ...
-
-    def journal_closed(self, outcome: str) -> None: ...
-
-    def replayed(self) -> None: ...
-
-
-class SafeObserver:
-    """Calls an observer. A failing observer does not change an update."""
-
-    def __init__(self, observer: Observer | None) -> None:
-        self._observer = observer
-
-    def journal_wrote(self, seconds: float, result: str) -> None:
-        self._tell("journal_wrote", seconds, result)
-
-    def journal_open(self, entries: int) -> None:
-        self._tell("journal_open", entries)
-
-    def journal_closed(self, outcome: str) -> None:
-        self._tell("journal_closed", outcome)
-
-    def replayed(self) -> None:
-        self._tell("replayed")
-
-    def _tell(self, what: str, *values: object) -> None:
-        if self._observer is None:
-            return
-        try:
-            getattr(self._observer, what)(*values)
-        except Exception:
-            log.exception("an observer failed; the update goes on")
 
 
 @dataclass(slots=True)
@@ -165,7 +130,7 @@ class Journal:
     def end(self, identifier: str, end: End, *, at_once: bool = False) -> None:
         """Notes the end of an entry. It is written soon, or `at_once`, and never waited for."""
         self._ends[identifier] = end
-        if at_once or len(self._ends) >= _GROUP:
+        if at_once or len(self._ends) >= _ENDS:
             self._hurry.set()
         self._write_ends_soon()
 
@@ -189,7 +154,11 @@ class Journal:
 
     async def page(self, filters: dict[str, object], first: int) -> list[Entry]:
         """The newest first. `filters` are those of `EntryStatements.page`."""
-        return await self._entries(self.statements.page(tuple(filters), first), *_values(filters))
+        entries: dict[str, Entry] = {}
+        for part in _parts(filters):  # an entry that ends meanwhile is in both parts
+            found = await self._entries(self.statements.page(tuple(part), first), *_values(part))
+            entries |= {entry.id: entry for entry in found}
+        return sorted(entries.values(), key=lambda entry: entry.id, reverse=True)[:first]
 
     async def _entries(self, text: str, *values: object) -> list[Entry]:
         # An end may be written, and forgotten here, while the query still reads what was there before it.
@@ -199,8 +168,11 @@ class Journal:
         return [self._entry_of_row(row, ends) for row in rows]
 
     async def total(self, filters: dict[str, object]) -> int:
-        rows = await self.store.query(self.statements.total(tuple(filters)), *_values(filters))
-        return int(rows[0][0])
+        total = 0
+        for part in _parts(filters):
+            rows = await self.store.query(self.statements.total(tuple(part)), *_values(part))
+            total += int(rows[0][0])
+        return total
 
     async def aclose(self) -> None:
         """Writes what waits, for a few seconds at most.
@@ -342,13 +314,16 @@ class Journal:
 
     async def flush(self) -> None:
         """Writes the waiting ends. Raises GatewayError; they go on waiting then."""
-        ends, replays = dict(self._ends), Counter(self._replays)
-        await self.store.execute(self._updates(ends, replays))
-        self._replays -= replays
-        for identifier, end in ends.items():
-            self._live.discard(identifier)
-            if self._ends.get(identifier) is end:
-                del self._ends[identifier]
+        waiting, replays = list(self._ends.items()), Counter(self._replays)
+        for first in range(0, max(1, len(waiting)), _ENDS):
+            ends = dict(waiting[first : first + _ENDS])
+            await self.store.execute(self._updates(ends, replays))
+            self._replays -= replays
+            replays.clear()
+            for identifier, end in ends.items():
+                self._live.discard(identifier)
+                if self._ends.get(identifier) is end:
+                    del self._ends[identifier]
         self.observer.journal_open(len(self._live))
 
     def _updates(self, ends: dict[str, End], replays: Counter[str]) -> list[Statement]:
@@ -372,6 +347,16 @@ def _give_up(written: asyncio.Future[bool]) -> None:
 def _unexpected(error: Exception) -> GatewayError:
     log.error("the journal could not be written", exc_info=error)
     return StoreUnavailableError(f"the journal could not be written: {type(error).__name__}", certain=False)
+
+
+def _parts(filters: dict[str, object]) -> list[dict[str, object]]:
+    """The queries of a page: what selects by record or request reads the open entries first, then the ended ones."""
+    states = {"open", "UNKNOWN", "NOT_APPLIED", "APPLIED"}
+    if not filters.keys() & {"record_id", "request_id"}:
+        return [filters]
+    if filters.keys() & states:
+        return [filters if "open" in filters else {**filters, "ended": None}]
+    return [{**filters, "open": None}, {**filters, "ended": None}]
 
 
 def _values(filters: dict[str, object]) -> list[object]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import Column, Connection, MetaData, Table, Text, bindparam, func, inspect, select, text
 
 from app.json_codec import decode_json
-from app.store.entry_table import entry_table, secret_table
+from app.store.entry_table import LOOK_UPS, entry_table, secret_table
 from app.store.records import Collection, Record, StoreUnavailableError
 from app.store.tables import Row, collection_table, list_columns, record_columns, record_table, row, schema_table
 
@@ -39,9 +39,21 @@ def _journal(connection: Connection) -> None:
     secret_table.create(connection)
 
 
+def _look_ups_of_ended(connection: Connection) -> None:
+    """Version 4: the look-ups of the journal's entries hold the ended ones alone. The earlier indexes held all."""
+    for index in LOOK_UPS:
+        connection.execute(text(f"DROP INDEX {index.name}"))
+        index.create(connection)
+
+
 # Forward only, never edited once released: entry N turns version N into N + 1. A step that changes the records' tables
 # reads `gateway_collection`, which names every collection, also a later program's.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_list_of_collections, _columns_of_lists, _journal)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _list_of_collections,
+    _columns_of_lists,
+    _journal,
+    _look_ups_of_ended,
+)
 
 
 def migrate(

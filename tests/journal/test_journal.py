@@ -458,20 +458,27 @@ async def test_no_text_is_more_than_a_question_without_an_answer(journal, text):
     assert [entry.id for entry in await journal.page({"caller": caller}, 5)] == [identifier]
 
 
-QUESTIONS = [("record_id",), ("request_id",), ("idempotency_key",), ("UNKNOWN",), ("NOT_APPLIED",), ("open",), ()]
+QUESTIONS = [("record_id", "ended"), ("request_id", "ended"), ("record_id", "open"), ("request_id", "open")]
+QUESTIONS += [("idempotency_key",), ("UNKNOWN",), ("NOT_APPLIED",), ("open",), ()]
 QUESTIONS += [("caller", "person")]
+# A caller may have sent nearly all entries.
+NARROW = [("caller", "person", *question) for question in QUESTIONS[:5]] + [("caller", "person", "open")]
 
 
 async def test_every_question_has_an_index(journal, url):
     times = [(), ("after",), ("since", "until")]
     sqls = {
-        (*question, *time): journal.statements.page((*question, *time), 50) for question in QUESTIONS for time in times
+        (*question, *time): journal.statements.page((*question, *time), 50)
+        for question in (*QUESTIONS, *NARROW)
+        for time in times
     }
     if url.startswith("sqlite"):
         for filters, sql in sqls.items():
             plan = [row[3] for row in await execute(url, "EXPLAIN QUERY PLAN " + sql.replace("?", "'1'"))]
             # No filter: the newest of all, in the order of the table. Few are open at a time: those are sorted.
-            assert filters == () or all(line.startswith("SEARCH") for line in plan if "open" not in filters), filters
+            assert filters == () or plan[0].startswith("SEARCH"), filters
+            narrow = {"record_id", "request_id", "idempotency_key", "open"} & {*filters}
+            assert not narrow or "entry_caller" not in plan[0], filters
             assert "open" in filters or not any("TEMP B-TREE" in line for line in plan), filters
         return
     connection = await asyncpg.connect(url)
@@ -482,6 +489,46 @@ async def test_every_question_has_an_index(journal, url):
         assert "Index" in plan
         assert "open" in filters or "Sort" not in plan, filters
     await connection.close()
+
+
+async def test_a_look_up_finds_open_and_ended_entries_in_one_order(journal):
+    """An entry that has not ended is in another index than one that has."""
+    both = {"record_id": "r", "request_id": "q"}
+    identifiers = [await journal.begin(intent(number, **both)) for number in range(7)]
+    for number in (1, 2, 5):
+        journal.end(identifiers[number], End(at=now(), outcome="APPLIED"))
+    await journal.flush()
+    newest = identifiers[::-1]
+    for filters in ({"record_id": "r"}, {"request_id": "q"}, both):
+        assert [entry.id for entry in await journal.page(filters, 50)] == newest
+        assert [entry.id for entry in await journal.page(filters, 3)] == newest[:3]
+        assert [entry.id for entry in await journal.page({**filters, "after": newest[2]}, 3)] == newest[3:6]
+        assert [entry.id for entry in await journal.page({**filters, "open": None}, 2)] == newest[:1] + newest[2:3]
+        assert [entry.id for entry in await journal.page({**filters, "APPLIED": None}, 2)] == [newest[1], newest[4]]
+        assert [await journal.total({**filters, **state}) for state in ({}, {"open": None}, {"APPLIED": None})] == [
+            7,
+            4,
+            3,
+        ]
+
+
+async def test_a_journal_of_the_earlier_version_keeps_its_entries(opening, url):
+    """Version 3 had open and ended entries in the same look-ups."""
+    journal = await opening()
+    ended, begun = [await journal.begin(intent(number, record_id="r")) for number in range(2)]
+    journal.end(ended, End(at=now(), outcome="APPLIED"))
+    await journal.flush()
+    for name in ("record", "request"):
+        await execute(url, f"DROP INDEX gateway_update_entry_{name}")
+        await execute(url, f"CREATE INDEX gateway_update_entry_{name} ON gateway_update_entry ({name}_id, id)")
+    await execute(url, "UPDATE gateway_schema SET version = 3")
+    later = await opening()
+    assert [entry.id for entry in await later.page({"record_id": "r"}, 5)] == [begun, ended]
+    catalogue, column = (
+        ("sqlite_master WHERE name", "sql") if url.startswith("sqlite") else ("pg_indexes WHERE indexname", "indexdef")
+    )
+    look_ups = f"SELECT {column} FROM {catalogue} LIKE 'gateway_update_entry_re%'"  # noqa: S608 - constants
+    assert [" WHERE " in sql for (sql,) in await execute(url, look_ups)] == [True, True]
 
 
 async def test_the_columns_hold_names_and_hashes(journal, url):
