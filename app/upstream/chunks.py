@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from app.errors import CONNECTION_LOST
+from app.upstream.failures import ExchangeError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_LINE = 16 * 1024
 _MAX_TRAILERS = 100 * 1024
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
-
-
-class ChunksBrokenError(Exception):
-    """The bytes that arrived are no chunk."""
 
 
 class ChunkReader:
@@ -28,7 +27,7 @@ class ChunkReader:
         self.complete = self.surplus = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields the pieces of the body. Raises ChunksBrokenError."""
+        """Yields the pieces of the body. Raises ExchangeError."""
         at = 0
         while at < len(data) and not self.complete:
             if self._left:
@@ -40,7 +39,7 @@ class ChunkReader:
             end = data.find(b"\n", at)
             line = self._line + (data[at:] if end < 0 else data[at:end])
             if len(line) > _MAX_LINE:
-                raise ChunksBrokenError("a line of the framing is too long")
+                raise ExchangeError(CONNECTION_LOST, "a line of the framing is too long")
             self._line = line if end < 0 else b""
             if end < 0:
                 return
@@ -52,16 +51,16 @@ class ChunkReader:
         if self._in_trailers:
             self._trailers += len(line)
             if self._trailers > _MAX_TRAILERS:
-                raise ChunksBrokenError("the trailers are too large")
+                raise ExchangeError(CONNECTION_LOST, "the trailers are too large")
             self.complete = not line
         elif self._behind_data:
             if line:
-                raise ChunksBrokenError("a chunk is longer than its size says")
+                raise ExchangeError(CONNECTION_LOST, "a chunk is longer than its size says")
             self._behind_data = False
         else:
             size = _SIZE.fullmatch(line)
             if size is None:
-                raise ChunksBrokenError("the size of a chunk is no number")
+                raise ExchangeError(CONNECTION_LOST, "the size of a chunk is no number")
             self._left = int(size[1], 16)
             self._in_trailers = self._left == 0
             self._behind_data = not self._in_trailers

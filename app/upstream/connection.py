@@ -13,16 +13,17 @@ import math
 import select
 from typing import TYPE_CHECKING, cast
 
-from app.upstream.broken import ReadError, RemoteProtocolError, WriteError
-from app.upstream.chunks import ChunkReader, ChunksBrokenError
-from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
-from app.upstream.heads import Head, HeadReader, HeadUnreadableError
+from app.errors import ANSWER_TOO_LARGE, ANSWER_UNREADABLE, CONNECTION_LOST
+from app.upstream.chunks import ChunkReader
+from app.upstream.failures import ExchangeError
+from app.upstream.heads import Head, HeadReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MAX_PIECES = 65_536
 _LEAST_REFUSAL = 400
+_TOO_LARGE = "the body is larger than the limit, or in too many pieces"
 _DRAIN_SECONDS = 5.0
 
 
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         try:
             self._transport.write(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, some of it may have left
-            self._fail(WriteError(str(error) or type(error).__name__))
+            self._fail(_lost(error))
 
     async def ended(self, end: float) -> None:
         """Waits until the response is complete or broken, or until the event loop's time `end`. May be called again."""
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
         if self.complete or self.error is not None:
             return
         if self.status is None and self._heads.status is not None:  # there is an answer, although it cannot be used
-            self.status, error = self._heads.status, BodyUnreadableError(f"the head broke off: {error}")
+            self.status, error = self._heads.status, ExchangeError(ANSWER_UNREADABLE, f"the head broke off: {error}")
         self.error = error
 
     # Called by asyncio.
@@ -158,8 +159,8 @@ class Connection(asyncio.Protocol):
         if self.status is None:
             try:
                 head, data = self._heads.feed(data)
-            except HeadUnreadableError as error:
-                self._fail(RemoteProtocolError(str(error)))
+            except ExchangeError as error:
+                self._fail(error)
             else:
                 if head is not None:
                     self._begin_body(head)
@@ -180,9 +181,9 @@ class Connection(asyncio.Protocol):
         if not self.complete and error is None and self._ends_by_closing():
             self.complete = True
         elif error is None:
-            self._fail(RemoteProtocolError("the connection was closed before the end of the response"))
+            self._fail(ExchangeError(CONNECTION_LOST, "the connection was closed before the end of the response"))
         else:
-            self._fail(ReadError(str(error) or type(error).__name__))
+            self._fail(_lost(error))
         self._wake()
 
     def _ends_by_closing(self) -> bool:
@@ -194,7 +195,7 @@ class Connection(asyncio.Protocol):
         self.status, self.headers, self._keep = head.status, head.headers, head.keep
         self._left = head.length
         if head.length is not None and head.length > self._limit:
-            self._fail(BodyTooLargeError())
+            self._fail(ExchangeError(ANSWER_TOO_LARGE, _TOO_LARGE))
         elif head.chunked:
             self._chunks = ChunkReader()
 
@@ -205,8 +206,8 @@ class Connection(asyncio.Protocol):
                     self._keep_piece(piece)
                     if self.error is not None:
                         return
-            except ChunksBrokenError as error:
-                self._fail(RemoteProtocolError(str(error)))
+            except ExchangeError as error:
+                self._fail(error)
                 return
             self.complete = self._chunks.complete
             self._keep = self._keep and not self._chunks.surplus
@@ -222,6 +223,10 @@ class Connection(asyncio.Protocol):
     def _keep_piece(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._limit or len(self.pieces) >= _MAX_PIECES:
-            self._fail(BodyTooLargeError())
+            self._fail(ExchangeError(ANSWER_TOO_LARGE, _TOO_LARGE))
         else:
             self.pieces.append(piece)
+
+
+def _lost(error: Exception) -> ExchangeError:
+    return ExchangeError(CONNECTION_LOST, str(error) or type(error).__name__)

@@ -1,4 +1,4 @@
-"""Turns a broken exchange into one of our rows: httpx's failures, corrected by what is known of the bytes that left."""
+"""Turns a broken exchange into one of our rows, corrected by what is known of the bytes that left."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 
 from app.errors import (
     ANSWER_TIMED_OUT,
-    ANSWER_TOO_LARGE,
     ANSWER_UNREADABLE,
     CONNECTION_LOST,
     CREDENTIALS_MALFORMED,
@@ -22,31 +21,6 @@ from app.errors import (
 
 log = logging.getLogger(__name__)
 
-# By the names of classes, httpx's and those of `broken.py`. The first match counts. With httpx's own transport, a
-# failure to connect or to get a connection from the pool means that no byte of the request left. Every other failure
-# may come after bytes left. A test compares this with httpx's list.
-FAILURES: tuple[tuple[str, DocumentedError], ...] = (
-    ("PoolTimeout", NO_FREE_CONNECTION),
-    ("ConnectTimeout", NOT_CONNECTED),
-    ("ConnectError", NOT_CONNECTED),
-    ("ProxyError", NOT_CONNECTED),
-    ("TimeoutException", ANSWER_TIMED_OUT),
-    ("DecodingError", ANSWER_UNREADABLE),
-    ("UnsupportedProtocol", INTERNAL),
-    ("TransportError", CONNECTION_LOST),
-    ("TooManyRedirects", ANSWER_UNREADABLE),
-    ("HTTPError", CONNECTION_LOST),
-    ("InvalidURL", INTERNAL),
-    ("StreamError", CONNECTION_LOST),
-    ("CookieConflict", INTERNAL),
-    ("BodyTooLargeError", ANSWER_TOO_LARGE),
-    ("BodyUnreadableError", ANSWER_UNREADABLE),
-    ("OSError", CONNECTION_LOST),  # in case a transport lets a socket's own failures through
-    ("UnicodeError", INTERNAL),  # the host name is invalid
-)
-
-_EXPECTED = frozenset({"HTTPError", "TransportError", "BodyTooLargeError", "BodyUnreadableError"})
-
 # Nothing left, and the next attempt may find a free connection or a service that listens again.
 PASSING = frozenset({NOT_CONNECTED, NO_FREE_CONNECTION})
 
@@ -54,20 +28,29 @@ PASSING = frozenset({NOT_CONNECTED, NO_FREE_CONNECTION})
 _UNSENT = dict.fromkeys((CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE), NOT_CONNECTED)
 
 
-def row_of(kind: type[BaseException]) -> DocumentedError | None:
-    names = {cls.__name__ for cls in kind.__mro__}
-    return next((row for name, row in FAILURES if name in names), None)
+class ExchangeError(Exception):
+    """An exchange broke. `row` says how, as far as the code that noticed it can tell."""
+
+    def __init__(self, row: DocumentedError, text: str = "") -> None:
+        super().__init__(text)
+        self.row = row
 
 
 def failed(name: str, error: Exception, *, left: bool | None) -> GatewayError:
     """The error of an exchange without an answer. `left`: whether bytes may have left; None if only `error` tells."""
-    row = row_of(type(error)) or INTERNAL
+    row, detail = INTERNAL, f"{type(error).__name__}: {error}"
+    if isinstance(error, ExchangeError):
+        row, detail = error.row, str(error)
+    else:
+        log.error("%s: a call broke unexpectedly", name, exc_info=error)
     outcome = row.outcome
     if left is True and outcome is Outcome.NOT_APPLIED:
         row, outcome = CONNECTION_LOST, CONNECTION_LOST.outcome
     elif left is False and outcome is not Outcome.NOT_APPLIED:
         row, outcome = _UNSENT.get(row, row), Outcome.NOT_APPLIED
-    return GatewayError(row, backend=BackendDetails(name), outcome=outcome, detail=f"{type(error).__name__}: {error}")
+    failure = GatewayError(row, backend=BackendDetails(name), outcome=outcome, detail=detail)
+    failure.__cause__ = error
+    return failure
 
 
 class OutOfTimeError(GatewayError):
@@ -85,17 +68,10 @@ def not_whole(name: str, status: int | None, error: Exception | None, *, left: b
     """
     if error is None:
         return OutOfTimeError(name, status, left=left)
-    log_unexpected(name, error)
-    broken = failed(name, error, left=left)
+    failure = failed(name, error, left=left)
     if status is not None:
-        broken.backend, broken.outcome = BackendDetails(name, status), Outcome.UNKNOWN
-    broken.__cause__ = error
-    return broken
-
-
-def log_unexpected(name: str, error: Exception) -> None:
-    if _EXPECTED.isdisjoint(cls.__name__ for cls in type(error).__mro__):
-        log.error("%s: a call broke unexpectedly", name, exc_info=error)
+        failure.backend, failure.outcome = BackendDetails(name, status), Outcome.UNKNOWN
+    return failure
 
 
 def malformed(name: str, header: str) -> GatewayError:

@@ -10,6 +10,9 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.errors import CONNECTION_LOST
+from app.upstream.failures import ExchangeError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,10 +27,6 @@ _KNOWN, _KNOWN_LENGTH = 512, 128
 _SWITCHING = 101
 _LEAST_FINAL = 200
 _WITHOUT_BODY = frozenset({204, 304})
-
-
-class HeadUnreadableError(Exception):
-    """The bytes are no head, or the head contradicts itself about its body."""
 
 
 class Head(NamedTuple):
@@ -55,7 +54,7 @@ class HeadReader:
         return int(match[2]) if match is not None and int(match[2]) >= _LEAST_FINAL else None
 
     def feed(self, data: bytes) -> tuple[Head | None, bytes]:
-        """The final head, once it is complete, and the bytes behind it. Raises HeadUnreadableError."""
+        """The final head, once it is complete, and the bytes behind it. Raises ExchangeError."""
         self._received += len(data)
         buffer = self._buffer = (self._buffer + data).lstrip(_LINE_END)
         searched = max(0, len(buffer) - len(data) - 3)
@@ -70,12 +69,12 @@ class HeadReader:
             self._buffer = buffer
         self._bound(0)
         if not buffer.startswith(_START[: len(buffer)]):
-            raise HeadUnreadableError("what arrived is no HTTP/1 response")
+            raise ExchangeError(CONNECTION_LOST, "what arrived is no HTTP/1 response")
         return None, b""
 
     def _bound(self, behind: int) -> None:
         if self._received - behind > _MAX_BYTES or self._interim > _MAX_INTERIM:
-            raise HeadUnreadableError("the head of the response is too large")
+            raise ExchangeError(CONNECTION_LOST, "the head of the response is too large")
 
 
 def _end_of(buffer: bytes, at: int) -> tuple[int, int] | None:
@@ -100,10 +99,10 @@ def _parsed(text: str) -> Head | None:
     line = first.rstrip("\r")
     status_line = _status(line) if len(line) < _KNOWN_LENGTH else _status.__wrapped__(line)
     if status_line is None:
-        raise HeadUnreadableError("the status line cannot be read")
+        raise ExchangeError(CONNECTION_LOST, "the status line cannot be read")
     status, persists = status_line
     if status == _SWITCHING:
-        raise HeadUnreadableError("the service switched protocols unasked")
+        raise ExchangeError(CONNECTION_LOST, "the service switched protocols unasked")
     if status < _LEAST_FINAL:
         return None
     headers, clean = _headers(lines)
@@ -152,10 +151,10 @@ def _framing(headers: Mapping[str, str]) -> tuple[int | None, bool]:
     if codings == ["chunked"]:
         return None, True
     if codings != ["identity"]:
-        raise HeadUnreadableError("a transfer coding that was not asked for")
+        raise ExchangeError(CONNECTION_LOST, "a transfer coding that was not asked for")
     if "content-length" not in headers:
         return None, False
     lengths = {length.strip() for length in headers["content-length"].split(",")}
     if len(lengths) != 1 or not _LENGTH.fullmatch(length := lengths.pop()):
-        raise HeadUnreadableError("the content-length is none")
+        raise ExchangeError(CONNECTION_LOST, "the content-length is none")
     return int(length), False

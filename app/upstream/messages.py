@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -11,11 +10,6 @@ from app.redaction import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-# RFC 9110 sections 5.6.2 and 5.5. Text beyond ASCII is passed on as the bytes that arrived.
-is_header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-is_header_value = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 
 
 class BackendRequest(Struct):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohappyeyeballs
 
-from app.upstream.broken import ConnectError, ConnectTimeout, PoolTimeout
+from app.errors import NO_FREE_CONNECTION, NOT_CONNECTED
 from app.upstream.connection import Connection
+from app.upstream.failures import ExchangeError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,7 +58,7 @@ class Pool:
         return None
 
     async def take(self) -> Connection:
-        """A connection that is ready to send. Raises a TransportError, before anything was sent."""
+        """A connection that is ready to send. Raises ExchangeError, before anything was sent."""
         connection = self.idle(asyncio.get_running_loop().time())
         if connection is not None:
             return connection
@@ -85,7 +86,7 @@ class Pool:
             elif waiter.done() and not waiter.cancelled():
                 self._pass_on(waiter.result())
             if isinstance(error, TimeoutError):
-                raise PoolTimeout("no connection became free") from error
+                raise ExchangeError(NO_FREE_CONNECTION, "no connection became free") from error
             raise
 
     async def _connected(self) -> Connection:
@@ -101,9 +102,9 @@ class Pool:
             async with asyncio.timeout(seconds):
                 return await self._connect_anywhere()
         except TimeoutError as error:
-            raise ConnectTimeout("connecting took too long") from error
+            raise ExchangeError(NOT_CONNECTED, "connecting took too long") from error
         except (OSError, RuntimeError, EOFError) as error:  # RuntimeError: uvloop's, of a socket
-            raise ConnectError(str(error) or type(error).__name__) from error
+            raise ExchangeError(NOT_CONNECTED, str(error) or type(error).__name__) from error
 
     async def _connect_anywhere(self) -> Connection:
         """Connects to the address that worked last, a moment later also to the next one, and so on (RFC 8305)."""

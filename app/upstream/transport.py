@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError, response_of
-from app.upstream.failures import failed, malformed, not_whole
-from app.upstream.messages import BackendRequest, BackendResponse, is_header_name, is_header_value
+from app.errors import (
+    ANSWER_TIMED_OUT,
+    ANSWER_TOO_LARGE,
+    ANSWER_UNREADABLE,
+    CONNECTION_LOST,
+    INTERNAL,
+    NO_FREE_CONNECTION,
+    NOT_CONNECTED,
+    DocumentedError,
+    GatewayError,
+)
+from app.upstream.decoding import response_of
+from app.upstream.failures import ExchangeError, failed
+from app.upstream.header_lines import header_lines, optional_lines
 from app.upstream.tls import context_of
 
 if TYPE_CHECKING:
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
     import httpcore
 
     from app.call import CallContext
+    from app.upstream.messages import BackendRequest, BackendResponse
     from app.upstream.settings import Limits
 
 log = logging.getLogger(__name__)
@@ -34,14 +46,52 @@ _CONNECTED = "connection.connect_tcp.complete"
 _MAX_PIECES = 65_536
 _PIECES_AT_ONCE = 64
 
+# The first match counts. With httpx's own transport, a failure to connect or to get a connection from the pool means
+# that no byte of the request left. Every other failure may come after bytes left. A test compares this with httpx's
+# list.
+FAILURES: tuple[tuple[type[Exception], DocumentedError], ...] = (
+    (httpx.PoolTimeout, NO_FREE_CONNECTION),
+    (httpx.ConnectTimeout, NOT_CONNECTED),
+    (httpx.ConnectError, NOT_CONNECTED),
+    (httpx.ProxyError, NOT_CONNECTED),
+    (httpx.TimeoutException, ANSWER_TIMED_OUT),
+    (httpx.DecodingError, ANSWER_UNREADABLE),
+    (httpx.UnsupportedProtocol, INTERNAL),
+    (httpx.TransportError, CONNECTION_LOST),
+    (httpx.TooManyRedirects, ANSWER_UNREADABLE),
+    (httpx.HTTPError, CONNECTION_LOST),
+    (httpx.InvalidURL, INTERNAL),
+    (httpx.StreamError, CONNECTION_LOST),
+    (httpx.CookieConflict, INTERNAL),
+    (OSError, CONNECTION_LOST),  # in case a transport lets a socket's own failures through
+)
+
+
+def row_of(kind: type[Exception]) -> DocumentedError | None:
+    return next((row for failure, row in FAILURES if issubclass(kind, failure)), None)
+
+
+def _exchange_error(name: str, error: Exception) -> ExchangeError:
+    if isinstance(error, ExchangeError):
+        return error
+    if not isinstance(error, httpx.HTTPError):
+        log.error("%s: a call broke unexpectedly", name, exc_info=error)
+    return ExchangeError(row_of(type(error)) or INTERNAL, f"{type(error).__name__}: {error}")
+
 
 class Transport:
     """A connection pool to one service, or its stand-in."""
 
     def __init__(
-        self, name: str, limits: Limits, transport: httpx.AsyncBaseTransport | None, tls: ssl.SSLContext | None
+        self,
+        name: str,
+        base_url: str,
+        limits: Limits,
+        transport: httpx.AsyncBaseTransport | None,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._name = name
+        self._base_url = base_url
         self._limits = limits
         # Only httpx's own transport reports when it starts to send. For others the type of a failure has to tell.
         self._reports = transport is None
@@ -59,31 +109,24 @@ class Transport:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    def attempt(self, outgoing: httpx.Request) -> Attempt:
-        return Attempt(self._name, self._limits, self._transport, outgoing, reports=self._reports)
-
-    def prepared(self, base_url: str, request: BackendRequest, call: CallContext) -> httpx.Request:
+    def attempt(self, request: BackendRequest, call: CallContext) -> Attempt:
         """The request as it will be sent. Raises GatewayError if it cannot be sent."""
-        headers = [*_OWN]
-        for name, value in request.headers.items():
-            if not is_header_name(name) or not is_header_value(value):
-                raise malformed(self._name, name if is_header_name(name) else "with a malformed name")
-            headers.append((name.lower().encode("ascii"), value.strip(" \t").encode("latin-1")))
-        for name, value in {"x-request-id": call.request_id, **call.trace_headers}.items():
-            if is_header_name(name) and is_header_value(value):  # a write must not fail because of a decoration
-                headers.append((name.lower().encode("ascii"), value.strip(" \t").encode("latin-1")))
+        lines = header_lines(self._name, tuple(request.headers.items())) + optional_lines(call)
+        pairs = [line.partition(": ") for line in lines.split("\r\n")[:-1]]
+        headers = [*_OWN, *((name.encode("ascii"), value.encode("latin-1")) for name, _, value in pairs)]
         timeout = {"connect": self._limits.connect_seconds, "pool": self._limits.pool_seconds}
         try:
-            return httpx.Request(
+            outgoing = httpx.Request(
                 request.method,
-                base_url + request.path,
+                self._base_url + request.path,
                 params=list(request.query) or None,
                 headers=headers,
                 content=request.body,
                 extensions={"timeout": {**timeout, "read": None, "write": None}},  # the call's own end covers these
             )
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise failed(self._name, error, left=False) from error
+            raise failed(self._name, ExchangeError(INTERNAL, f"{type(error).__name__}: {error}"), left=False) from error
+        return Attempt(self._name, self._limits, self._transport, outgoing, reports=self._reports)
 
 
 class Attempt:
@@ -126,14 +169,20 @@ class Attempt:
         if response is not None:
             status = response.status_code
             headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
-        whole, error = response_of(status, headers, bytes(self._body), self._limits, error, complete=self._complete)
-        if whole is None or not whole.complete:
-            self._task = None
-            await self.release(end, reuse=False)
-        if whole is None:
-            raise not_whole(self._name, status, error, left=left)
+        body, limit = bytes(self._body), self._limits.max_answer_bytes
+        try:
+            whole = response_of(self._name, status, headers, body, limit, error, complete=self._complete, left=left)
+        except GatewayError:
+            await self._give_up(end)
+            raise
+        if not whole.complete:
+            await self._give_up(end)
         self.response = whole
         return whole
+
+    async def _give_up(self, end: float) -> None:
+        self._task = None
+        await self.release(end, reuse=False)
 
     async def _broken(self) -> Exception | None:
         """Why the task ended; None where it succeeded, or where its time was over."""
@@ -143,9 +192,7 @@ class Attempt:
             await asyncio.wait({self._task})
             return None
         error = None if self._task.cancelled() else self._task.exception()
-        if isinstance(error, Exception):
-            return error
-        return None
+        return _exchange_error(self._name, error) if isinstance(error, Exception) else None
 
     async def _exchange(self) -> None:
         try:
@@ -157,13 +204,13 @@ class Attempt:
         self.left = True
         self._response = response
         if not isinstance(response.stream, httpx.AsyncByteStream):  # the transport is not made for asyncio
-            raise BodyUnreadableError(f"status {response.status_code}")
+            raise ExchangeError(ANSWER_UNREADABLE, f"status {response.status_code}")
         pieces = 0
         async for piece in response.stream:
             pieces += 1
             self._body += piece
             if len(self._body) > self._limits.max_answer_bytes or pieces > _MAX_PIECES:
-                raise BodyTooLargeError
+                raise ExchangeError(ANSWER_TOO_LARGE, "the body is larger than the limit, or in too many pieces")
             if pieces % _PIECES_AT_ONCE == 0:
                 await asyncio.sleep(0)  # one read may hold thousands of one-byte chunks: others get their turn
         self._complete = True

@@ -30,7 +30,7 @@ from app.errors import (
 )
 from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
 from app.upstream.direct import DirectTransport
-from app.upstream.failures import FAILURES, PASSING, OutOfTimeError
+from app.upstream.failures import PASSING, OutOfTimeError
 from app.upstream.identity import GATEWAY, identity
 from app.upstream.responses import retry_after
 from app.upstream.settings import Limits
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from app.call import CallContext, Recording
     from app.upstream.messages import BackendRequest, BackendResponse
-
-__all__ = ["FAILURES", "Observer", "Upstream"]
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +113,11 @@ class Upstream:
         self.transport = transport  # replaces the network; None: the real one
         self._transport: Any
         if transport is None and self.limits.proxy_url is None:
-            self._transport = DirectTransport(name, self.limits, tls)
+            self._transport = DirectTransport(name, self.base_url, self.limits, tls)
         else:
-            from app.upstream.transport import Transport  # noqa: PLC0415 - see `broken.py`
+            from app.upstream.transport import Transport  # noqa: PLC0415 - loads httpx's transports
 
-            self._transport = Transport(name, self.limits, transport, tls)
+            self._transport = Transport(name, self.base_url, self.limits, transport, tls)
         self._breaker = Breaker(name, self.limits, clock)
         self._pauses = Pauses(name, self.limits, clock)
         self._jitter = jitter
@@ -196,7 +194,7 @@ class Upstream:
         judge: Callable[[BackendResponse], Any],
         observation: _Observation,
     ) -> Any:
-        outgoing = self._transport.prepared(self.base_url, request, call)
+        attempt = self._transport.attempt(request, call)
         now = asyncio.get_running_loop().time()
         end = now + self.limits.backend_seconds
         shortened = call.deadline is not None and call.deadline < end
@@ -207,7 +205,6 @@ class Upstream:
         permit = self._admitted(call)
         if call.recording is not None and request.method not in _SAFE_METHODS:
             now = await self._recorded(call.recording, end, permit)
-        attempt = self._transport.attempt(outgoing)
         patience = now + self.limits.breaker_patience if shortened else now
         run = partial(self._run, attempt, request, call, judge, observation, permit, end, patience)
         try:

@@ -8,7 +8,8 @@ import socket
 
 import pytest
 
-from app.upstream.broken import ConnectError, ConnectTimeout
+from app.errors import NOT_CONNECTED
+from app.upstream.failures import ExchangeError
 from app.upstream.pool import Pool
 from app.upstream.settings import Limits
 from tests.upstream import faults
@@ -108,8 +109,9 @@ async def test_an_address_whose_tls_fails_is_tried_last(tmp_path):
     server_tls, client_tls = faults.certificate(tmp_path)
     async with BadServer(says(b"no TLS"), raw=True) as bad, BadServer(status(204), tls=server_tls) as good:
         pool = Pool("127.0.0.1", 443, client_tls, PATIENT, Names(at(bad.port), at(good.port)))
-        with pytest.raises(ConnectError):
+        with pytest.raises(ExchangeError) as broken:
             await pool.take()
+        assert broken.value.row is NOT_CONNECTED
         connection = await pool.take()
         assert await port_of(connection) == good.port
         pool.discard(connection)
@@ -121,8 +123,9 @@ async def test_no_address_that_works_is_a_failure_to_connect(kind):
         broken = dead if kind == "silent" else unused_port()
         limits = Limits(connect_seconds=0.3)
         pool = Pool("name", 80, None, limits, Names(at(broken), at(broken)))
-        with pytest.raises((ConnectTimeout, ConnectError)):
+        with pytest.raises(ExchangeError) as raised:
             await pool.take()
+        assert raised.value.row is NOT_CONNECTED
         assert pool._count == 0
 
 
@@ -130,7 +133,7 @@ async def test_a_short_time_to_connect_still_reaches_the_second_address():
     async with BadServer(status(204)) as server, silent() as dead:
         pool = Pool("name", 80, None, Limits(connect_seconds=0.2), Names(at(dead), at(server.port)))
         for _ in range(20):  # on a machine that stands still the time may be over
-            with contextlib.suppress(ConnectTimeout):
+            with contextlib.suppress(ExchangeError):
                 connection = await pool.take()
                 break
         assert await port_of(connection) == server.port

@@ -20,7 +20,7 @@ from tests.upstream.bad_server import BadServer, Exchange, answer, in_turn, stat
 
 def over_httpx(name: str, url: str) -> Upstream:
     upstream = Upstream(name, url)
-    upstream._transport = Transport(name, Limits(), None, None)
+    upstream._transport = Transport(name, url, Limits(), None, None)
     return upstream
 
 
@@ -190,7 +190,7 @@ async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing(engi
     async with BadServer(waits) as server:
         upstream = Upstream("x", server.url, Limits(max_connections=1))
         if engine is not Upstream:
-            upstream._transport = Transport("x", Limits(max_connections=1), None, None)
+            upstream._transport = Transport("x", server.url, Limits(max_connections=1), None, None)
         async with upstream:
             first = asyncio.create_task(upstream.send(get("a"), CallContext("r"), of_record("a")))
             await arrived.acquire()

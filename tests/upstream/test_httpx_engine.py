@@ -38,7 +38,7 @@ class OverHttpx(Upstream):
         limits = limits or Limits()
         super().__init__(name, base_url, limits, transport, **options)
         if transport is None:
-            self._transport = Transport(name, limits, None, tls)
+            self._transport = Transport(name, self.base_url, limits, None, tls)
 
 
 @pytest.fixture(autouse=True)

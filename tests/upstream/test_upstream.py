@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import itertools
 import tracemalloc
 
@@ -13,12 +12,11 @@ import pytest
 from app import errors
 from app.call import CallContext
 from app.errors import GatewayError, Outcome
-from app.upstream import broken
-from app.upstream.decoding import BodyTooLargeError, BodyUnreadableError
-from app.upstream.failures import FAILURES, failed, row_of
+from app.upstream.failures import ExchangeError, failed
 from app.upstream.messages import BackendRequest
 from app.upstream.pool import Pool
 from app.upstream.settings import Limits
+from app.upstream.transport import FAILURES, row_of
 from app.upstream.upstream import Upstream
 from tests.patience import given_time
 from tests.upstream.bad_server import BadServer, answer, in_turn, says, status, unused_port
@@ -67,21 +65,6 @@ class Recorder:
         self.slept.append(seconds)
 
 
-KINDS = [
-    {"BodyTooLargeError": BodyTooLargeError, "BodyUnreadableError": BodyUnreadableError}.get(name)
-    or getattr(httpx, name, None)
-    or getattr(builtins, name)
-    for name, _ in FAILURES
-]
-OWN = [kind for kind in vars(broken).values() if isinstance(kind, type)]
-
-
-def test_our_own_failures_are_judged_as_httpx_ones_of_their_names():
-    assert {kind.__name__: row_of(kind) for kind in OWN} == {
-        kind.__name__: row_of(getattr(httpx, kind.__name__)) for kind in OWN
-    }
-
-
 def test_every_failure_of_httpx_has_a_row():
     classes = {value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)}
     pending = set(classes)
@@ -94,7 +77,11 @@ def test_every_failure_of_httpx_has_a_row():
     assert None not in rows.values()
     unsent = {kind.__name__ for kind, row in rows.items() if row.outcome is Outcome.NOT_APPLIED}
     assert unsent == {"PoolTimeout", "ConnectTimeout", "ConnectError", "ProxyError"}
-    shadowed = [(late, early) for early, late in itertools.combinations(KINDS, 2) if issubclass(late, early)]
+    shadowed = [
+        (late, early)
+        for early, late in itertools.combinations([kind for kind, _ in FAILURES], 2)
+        if issubclass(late, early)
+    ]
     assert shadowed == []
 
 
@@ -405,9 +392,11 @@ async def test_an_answer_that_was_complete_stands_whatever_closing_does(end):
     await given_time(within, 0.1)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *OWN])
-def test_what_is_known_of_the_bytes_overrules_the_failures_type(kind):
-    error = kind.__new__(kind)
+BROKEN = [*(row for _, row in FAILURES), errors.ANSWER_TOO_LARGE]
+
+
+@pytest.mark.parametrize("error", [*(ExchangeError(row) for row in BROKEN), KeyError()])
+def test_what_is_known_of_the_bytes_overrules_the_failures_row(error):
     sent, unsent = (failed("x", error, left=left) for left in (True, False))
     assert (sent.outcome, sent.retry_safe) == (Outcome.UNKNOWN, False)
     assert unsent.outcome is Outcome.NOT_APPLIED
