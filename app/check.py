@@ -18,7 +18,7 @@ from app.bootstrap import create_app, entrance_of, limits_of
 from app.call import CallContext
 from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
 from app.edge.auth.authenticator import KeysUnavailableError
-from app.errors import Code, GatewayError, GatewayErrors
+from app.errors import Code, GatewayError, GatewayFailure
 from app.rights import rights_of
 from app.server.listening import ServerError, bound_socket
 from app.store.engine import look_at, open_store
@@ -159,8 +159,8 @@ async def _probed(api: Api, backend: Any, upstream: _Watched) -> Finding:
             return Finding(api.name, "warning", text)
         # The read finds nothing, and changes nothing.
         await backend.read(api.resources[0], _NOBODY, {}, call=call)
-    except (GatewayError, GatewayErrors) as error:
-        first = error.errors[0] if isinstance(error, GatewayErrors) else error
+    except GatewayFailure as error:
+        first = error.errors[0]
         return _failure(api, first, upstream.response)
     if upstream.response is None or not api.recognises(upstream.response):
         return Finding(api.name, "failed", f"what answers there is not {api.title}", _named(api, ("url",)))

@@ -106,7 +106,15 @@ class Undocumented:
     empty: bool = False
 
 
-class GatewayError(Exception):
+class GatewayFailure(Exception):  # noqa: N818 - its two classes have the suffix
+    """One error or several of one field, as every part of the gateway raises them."""
+
+    @property
+    def errors(self) -> tuple[GatewayError, ...]:
+        raise NotImplementedError
+
+
+class GatewayError(GatewayFailure):
     """One error as the client sees it: a row, and the details of this occurrence.
 
     `message` is for the client. `detail` is for the log alone and may name hosts; it never holds a credential.
@@ -148,22 +156,16 @@ class GatewayError(Exception):
         read_back: ReadBack | None = None,
     ) -> GatewayError:
         """A copy with another message, outcome, place or read-back. The original keeps its cause and traceback."""
-        other = GatewayError(
-            self.row,
-            message or self.message,
-            backend=self.backend,
-            input_path=input_path,
-            outcome=outcome or self.outcome,
-            retry_after=self.retry_after,
-            detail=self.detail,
-        )
-        if input_path is None:
-            other.input_path = self.input_path  # also where the row's own place was removed
-        other.passing, other.undocumented = self.passing, self.undocumented
-        other.current_revision, other.replayed = self.current_revision, self.replayed
-        other.read_back = read_back or self.read_back
+        other = GatewayError(self.row, message or self.message)
+        changes: dict[str, Any] = {"message": message, "outcome": outcome, "read_back": read_back}
+        changes["input_path"] = None if input_path is None else tuple(input_path)
+        vars(other).update(vars(self) | {name: value for name, value in changes.items() if value is not None})
         other.__cause__ = self
         return other
+
+    @property
+    def errors(self) -> tuple[GatewayError, ...]:
+        return (self,)
 
     @property
     def retry_safe(self) -> bool:
@@ -195,16 +197,20 @@ class GatewayError(Exception):
         return members
 
 
-class GatewayErrors(Exception):  # noqa: N818 - the plural is the point
+class GatewayErrors(GatewayFailure):
     """Several errors of one field, in the backend's order. GraphQL shows each of them, at one path."""
 
     def __init__(self, errors: Sequence[GatewayError]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("; ".join(error.message for error in self.errors))
+        self._errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in self._errors))
+
+    @property
+    def errors(self) -> tuple[GatewayError, ...]:
+        return self._errors
 
 
 def each(failure: BaseException, change: Callable[[GatewayError], GatewayError]) -> BaseException:
-    """Applies a change to every error of an exception; any other exception stays as it is."""
+    """The failure with every error of it changed. Any other exception stays as it is."""
     if isinstance(failure, GatewayErrors):
         return GatewayErrors([change(error) for error in failure.errors])
     return change(failure) if isinstance(failure, GatewayError) else failure
@@ -227,25 +233,34 @@ def _own(
     return DocumentedError(reason=reason, code=code, text=text, any_text=True, outcome=outcome, retry_safe=safe)
 
 
+def _input(reason: str, text: str) -> DocumentedError:
+    """The input is refused. Nothing was sent."""
+    return _own(reason, Code.BAD_USER_INPUT, text)
+
+
+def _unsent(reason: str, text: str) -> DocumentedError:
+    """The backend could not be called. Nothing was sent, and the cause may pass."""
+    return _own(reason, Code.BACKEND_UNAVAILABLE, text, safe=True)
+
+
+def _unknown(reason: str, text: str, code: Code = Code.BACKEND_ERROR) -> DocumentedError:
+    """The update may have been applied."""
+    return _own(reason, code, text, Outcome.UNKNOWN)
+
+
 # The gateway's own rows. Before sending: certainly not applied.
-NULL_NOT_SUPPORTED = _own(
-    "NULL_NOT_SUPPORTED",
-    Code.BAD_USER_INPUT,
-    "This backend cannot tell null from absent; leave the field out, or send an empty value.",
+NULL_NOT_SUPPORTED = _input(
+    "NULL_NOT_SUPPORTED", "This backend cannot tell null from absent; leave the field out, or send an empty value."
 )
-VALUE_NOT_SUPPORTED = _own(
-    "VALUE_NOT_SUPPORTED", Code.BAD_USER_INPUT, "The value cannot be expressed in a request to the backend."
-)
-RECORD_NOT_EXPRESSIBLE = _own(
-    "RECORD_NOT_EXPRESSIBLE", Code.BAD_USER_INPUT, "An update cannot say what the record holds; nothing was sent."
+VALUE_NOT_SUPPORTED = _input("VALUE_NOT_SUPPORTED", "The value cannot be expressed in a request to the backend.")
+RECORD_NOT_EXPRESSIBLE = _input(
+    "RECORD_NOT_EXPRESSIBLE", "An update cannot say what the record holds; nothing was sent."
 )
 REVISION_MISMATCH = _own("REVISION_MISMATCH", Code.CONFLICT, "The record has changed since that revision.")
-LIST_TOO_LONG = _own("LIST_TOO_LONG", Code.BAD_USER_INPUT, "A list or map of the input has too many members.")
-TOO_MANY_ITEMS = _own(
-    "TOO_MANY_ITEMS", Code.BAD_USER_INPUT, "The request's bulks have too many items; nothing was sent."
-)
-IDEMPOTENCY_KEY_REPEATED = _own(
-    "IDEMPOTENCY_KEY_REPEATED", Code.BAD_USER_INPUT, "Two items have one idempotency key; nothing of the bulk was sent."
+LIST_TOO_LONG = _input("LIST_TOO_LONG", "A list or map of the input has too many members.")
+TOO_MANY_ITEMS = _input("TOO_MANY_ITEMS", "The request's bulks have too many items; nothing was sent.")
+IDEMPOTENCY_KEY_REPEATED = _input(
+    "IDEMPOTENCY_KEY_REPEATED", "Two items have one idempotency key; nothing of the bulk was sent."
 )
 CREDENTIALS_MISSING = _own(
     "CREDENTIALS_MISSING",
@@ -256,33 +271,21 @@ CREDENTIALS_MALFORMED = _own(
     "CREDENTIALS_MALFORMED", Code.UNAUTHENTICATED, "The credentials for the backend cannot be sent as an HTTP header."
 )
 TOKEN_REFUSED = _own("TOKEN_REFUSED", Code.UNAUTHENTICATED, "The token endpoint did not issue a token.")
-TOKEN_UNAVAILABLE = _own(
-    "TOKEN_UNAVAILABLE",
-    Code.BACKEND_UNAVAILABLE,
-    "The token endpoint could not be reached or gave no token; nothing was sent to the backend.",
-    safe=True,
+TOKEN_UNAVAILABLE = _unsent(
+    "TOKEN_UNAVAILABLE", "The token endpoint could not be reached or gave no token; nothing was sent to the backend."
 )
-PAGE_SIZE_INVALID = _own("PAGE_SIZE_INVALID", Code.BAD_USER_INPUT, "The page is larger than the gateway reads at once.")
-CURSOR_INVALID = _own("CURSOR_INVALID", Code.BAD_USER_INPUT, "The cursor was not given by this gateway.")
-_UNSENT = Code.BACKEND_UNAVAILABLE
-NOT_CONNECTED = _own("NOT_CONNECTED", _UNSENT, "The backend could not be reached; nothing was sent.", safe=True)
-NO_FREE_CONNECTION = _own(
-    "NO_FREE_CONNECTION", _UNSENT, "No connection to the backend became free in time; nothing was sent.", safe=True
+PAGE_SIZE_INVALID = _input("PAGE_SIZE_INVALID", "The page is larger than the gateway reads at once.")
+CURSOR_INVALID = _input("CURSOR_INVALID", "The cursor was not given by this gateway.")
+NOT_CONNECTED = _unsent("NOT_CONNECTED", "The backend could not be reached; nothing was sent.")
+NO_FREE_CONNECTION = _unsent(
+    "NO_FREE_CONNECTION", "No connection to the backend became free in time; nothing was sent."
 )
-DEADLINE_BEFORE_SENDING = _own(
-    "DEADLINE_BEFORE_SENDING", _UNSENT, "The deadline passed before anything was sent.", safe=True
-)
-BREAKER_OPEN = _own(
-    "BREAKER_OPEN", _UNSENT, "The backend failed repeatedly and is not called for a while; nothing was sent.", safe=True
-)
-OVERLOADED = _own("OVERLOADED", _UNSENT, "Too many calls to the backend are in flight; nothing was sent.", safe=True)
-BACKEND_PAUSED = _own(
-    "BACKEND_PAUSED", _UNSENT, "The backend asked for a pause that is not over; nothing was sent.", safe=True
-)
-NOT_BEGUN = _own("NOT_BEGUN", _UNSENT, "The bulk ended before this item was begun; nothing was sent.", safe=True)
-STORE_UNAVAILABLE = _own(
-    "STORE_UNAVAILABLE", _UNSENT, "The local store cannot be reached; nothing was written.", safe=True
-)
+DEADLINE_BEFORE_SENDING = _unsent("DEADLINE_BEFORE_SENDING", "The deadline passed before anything was sent.")
+BREAKER_OPEN = _unsent("BREAKER_OPEN", "The backend failed repeatedly and is not called for a while; nothing was sent.")
+OVERLOADED = _unsent("OVERLOADED", "Too many calls to the backend are in flight; nothing was sent.")
+BACKEND_PAUSED = _unsent("BACKEND_PAUSED", "The backend asked for a pause that is not over; nothing was sent.")
+NOT_BEGUN = _unsent("NOT_BEGUN", "The bulk ended before this item was begun; nothing was sent.")
+STORE_UNAVAILABLE = _unsent("STORE_UNAVAILABLE", "The local store cannot be reached; nothing was written.")
 IDEMPOTENCY_KEY_MALFORMED = _own(
     "IDEMPOTENCY_KEY_MALFORMED",
     Code.BAD_REQUEST,
@@ -293,10 +296,8 @@ IDEMPOTENCY_NOT_AVAILABLE = _own(
     Code.BAD_REQUEST,
     "This gateway keeps no journal, so that it cannot tell a repeated request; nothing was sent.",
 )
-IDEMPOTENCY_KEY_REUSED = _own(
-    "IDEMPOTENCY_KEY_REUSED",
-    Code.BAD_USER_INPUT,
-    "The idempotency key belongs to another request; nothing was sent.",
+IDEMPOTENCY_KEY_REUSED = _input(
+    "IDEMPOTENCY_KEY_REUSED", "The idempotency key belongs to another request; nothing was sent."
 )
 # Its outcome is the first request's. A second request under the key sends nothing, so that a retry is safe.
 IDEMPOTENT_REQUEST_IN_PROGRESS = _own(
@@ -306,69 +307,40 @@ IDEMPOTENT_REQUEST_IN_PROGRESS = _own(
     Outcome.UNKNOWN,
     safe=True,
 )
-GATEWAY_STOPPED = _own(
-    "GATEWAY_STOPPED",
-    Code.BACKEND_ERROR,
-    "The gateway stopped before it knew the outcome of the update.",
-    Outcome.UNKNOWN,
-)
+GATEWAY_STOPPED = _unknown("GATEWAY_STOPPED", "The gateway stopped before it knew the outcome of the update.")
 # After sending, without an answer that can be understood.
-CONNECTION_LOST = _own(
-    "CONNECTION_LOST",
-    Code.BACKEND_ERROR,
-    "The connection was lost after the request may have been sent.",
-    Outcome.UNKNOWN,
-)
-ANSWER_TIMED_OUT = _own("ANSWER_TIMED_OUT", Code.BACKEND_TIMEOUT, "There was no answer in time.", Outcome.UNKNOWN)
-ANSWER_UNREADABLE = _own(
-    "ANSWER_UNREADABLE", Code.BACKEND_ERROR, "The backend's answer cannot be understood.", Outcome.UNKNOWN
-)
-ANSWER_TOO_LARGE = _own(
-    "ANSWER_TOO_LARGE", Code.BACKEND_ERROR, "The backend's answer is larger than the gateway reads.", Outcome.UNKNOWN
-)
+CONNECTION_LOST = _unknown("CONNECTION_LOST", "The connection was lost after the request may have been sent.")
+ANSWER_TIMED_OUT = _unknown("ANSWER_TIMED_OUT", "There was no answer in time.", Code.BACKEND_TIMEOUT)
+ANSWER_UNREADABLE = _unknown("ANSWER_UNREADABLE", "The backend's answer cannot be understood.")
+ANSWER_TOO_LARGE = _unknown("ANSWER_TOO_LARGE", "The backend's answer is larger than the gateway reads.")
 RECORD_NOT_READ_BACK = _own(
     "RECORD_NOT_READ_BACK",
     Code.BACKEND_ERROR,
     "The update was applied, but the record could not be read back.",
     Outcome.APPLIED,
 )
-STORE_LOST = _own(
-    "STORE_LOST", Code.BACKEND_ERROR, "The connection to the local store was lost during the write.", Outcome.UNKNOWN
-)
-INTERNAL = _own(
-    "INTERNAL",
-    Code.INTERNAL_SERVER_ERROR,
-    "Internal server error. The request id leads to the cause in the log.",
-    Outcome.UNKNOWN,
+STORE_LOST = _unknown("STORE_LOST", "The connection to the local store was lost during the write.")
+INTERNAL = _unknown(
+    "INTERNAL", "Internal server error. The request id leads to the cause in the log.", Code.INTERNAL_SERVER_ERROR
 )
 # An answer that matches no row of the backend: its status decides.
-REDIRECTED = _own(
-    "REDIRECTED",
-    Code.BACKEND_ERROR,
-    "The backend answered with a redirection, which is never followed.",
-    Outcome.UNKNOWN,
-)
-UNEXPECTED_SUCCESS = _own(
-    "UNEXPECTED_SUCCESS",
-    Code.BACKEND_ERROR,
-    "The backend answered with a success it does not document.",
-    Outcome.UNKNOWN,
-)
-UNDOCUMENTED_BAD_REQUEST = _own("UNDOCUMENTED_BAD_REQUEST", Code.BAD_USER_INPUT, "The backend refused the request.")
+REDIRECTED = _unknown("REDIRECTED", "The backend answered with a redirection, which is never followed.")
+UNEXPECTED_SUCCESS = _unknown("UNEXPECTED_SUCCESS", "The backend answered with a success it does not document.")
+UNDOCUMENTED_BAD_REQUEST = _input("UNDOCUMENTED_BAD_REQUEST", "The backend refused the request.")
 UNDOCUMENTED_UNAUTHENTICATED = _own(
     "UNDOCUMENTED_UNAUTHENTICATED", Code.UNAUTHENTICATED, "The backend refused the credentials."
 )
 UNDOCUMENTED_FORBIDDEN = _own("UNDOCUMENTED_FORBIDDEN", Code.FORBIDDEN, "The backend refused permission.")
 UNDOCUMENTED_NOT_FOUND = _own("UNDOCUMENTED_NOT_FOUND", Code.NOT_FOUND, "The backend found nothing at this address.")
 UNDOCUMENTED_CONFLICT = _own("UNDOCUMENTED_CONFLICT", Code.CONFLICT, "The backend reported a conflict.")
-BACKEND_REQUEST_TIMEOUT = _own(
-    "BACKEND_REQUEST_TIMEOUT", Code.BACKEND_REJECTED, "The backend gave up waiting for the request.", Outcome.UNKNOWN
+BACKEND_REQUEST_TIMEOUT = _unknown(
+    "BACKEND_REQUEST_TIMEOUT", "The backend gave up waiting for the request.", Code.BACKEND_REJECTED
 )
 RATE_LIMITED = _own(
     "RATE_LIMITED", Code.RATE_LIMITED, "The backend refused the request because there were too many.", safe=True
 )
 UNDOCUMENTED_REJECTION = _own("UNDOCUMENTED_REJECTION", Code.BACKEND_REJECTED, "The backend refused the request.")
-BACKEND_FAILED = _own("BACKEND_FAILED", Code.BACKEND_ERROR, "The backend failed.", Outcome.UNKNOWN)
+BACKEND_FAILED = _unknown("BACKEND_FAILED", "The backend failed.")
 
 _FAMILIES: dict[int, DocumentedError] = {
     400: UNDOCUMENTED_BAD_REQUEST,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from strawberry import UNSET
 
-from app.errors import GatewayError, GatewayErrors
+from app.errors import GatewayFailure
 from app.updates.listing import ListRequest, id_of
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def _shown(
             page = await backend.page(
                 ListRequest(listing, dict(zip(names, values, strict=True)), _LOOKED_AT), call=call
             )
-        except (GatewayError, GatewayErrors) as error:
+        except GatewayFailure as error:
             _note(error, listing.name, rights)
             return []
         tried = True
@@ -90,14 +90,14 @@ async def _read(resource: Resource, shown: list[str], backend: Backend, call: Ca
     try:
         if shown:
             record = await backend.read(resource, shown[0], {}, call=call)
-    except (GatewayError, GatewayErrors) as error:
+    except GatewayFailure as error:
         _note(error, resource.name, rights)
         return
     (rights.reads if record is not None else rights.untried).append(resource.name)
 
 
-def _note(error: GatewayError | GatewayErrors, name: str, rights: Rights) -> None:
-    first = error.errors[0] if isinstance(error, GatewayErrors) else error
+def _note(error: GatewayFailure, name: str, rights: Rights) -> None:
+    first = error.errors[0]
     rights.failed.append(f"{name} ({first.row.reason})")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from app.errors import BackendDetails, Code, DocumentedError, GatewayError, GatewayErrors, Outcome
+from app.errors import BackendDetails, Code, DocumentedError, GatewayError, GatewayFailure, Outcome
 from app.journal.hashes import Proof
 from app.json_codec import encode_json
 from app.store.entry_table import begun_of
@@ -98,9 +98,9 @@ class End(Struct, frozen=True, kw_only=True, omit_defaults=True):
     frees_key: bool = False
 
     @classmethod
-    def failed(cls, error: GatewayError | GatewayErrors, at: int, *, gone: bool = False) -> End:
+    def failed(cls, error: GatewayFailure, at: int, *, gone: bool = False) -> End:
         """A `NOT_APPLIED` whose cause may pass frees the key."""
-        errors = error.errors if isinstance(error, GatewayErrors) else (error,)
+        errors = error.errors
         outcomes = {one.outcome for one in errors}
         outcome = Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes or outcomes == {None} else Outcome.NOT_APPLIED
         response = errors[0].backend

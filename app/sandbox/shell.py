@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.call import CallContext
-from app.errors import GatewayError, GatewayErrors, refusal
+from app.errors import GatewayError, GatewayFailure, refusal
 from app.json_codec import decode_json, encode_json
 from app.mapping.scalars import parse_uuid
 from app.sandbox.faults import fault_of
@@ -56,9 +56,9 @@ def _unknown(resource: Resource, *_: str) -> GatewayError:
     return refusal(next(iter(resource.unknown)))
 
 
-def _code_and_message(_request: Request, error: GatewayError | GatewayErrors) -> BackendResponse:
+def _code_and_message(_request: Request, error: GatewayFailure) -> BackendResponse:
     """The most common envelope, of one error."""
-    backend = (error.errors[0] if isinstance(error, GatewayErrors) else error).backend
+    backend = error.errors[0].backend
     assert backend is not None
     assert backend.status is not None
     return BackendResponse(backend.status, _JSON, encode_json({"code": backend.code, "message": backend.message}))
@@ -86,14 +86,14 @@ class Sandbox:
     api: str
     resources: Sequence[Resource]
     headers: Sequence[str]
-    render: Callable[[Request, GatewayError | GatewayErrors], BackendResponse] = _code_and_message
+    render: Callable[[Request, GatewayFailure], BackendResponse] = _code_and_message
     unreadable: Callable[[Resource], Exception] = _undocumented
     failed: Callable[[Request], BackendResponse] = lambda _request: BackendResponse(500, {}, b"")
     decode: Callable[[Request, bytes], Any] = _as_json
     bind: Callable[[Request, Resource, Any], tuple[Any, Options]] = _as_it_is
     shown: Callable[[Request, Resource, Wire | None], Any] = _record_or_unknown
     write: Callable[[Request, Any], BackendResponse] = _in_json
-    bad_id: Callable[[Resource, str, str], GatewayError | GatewayErrors] = _unknown
+    bad_id: Callable[[Resource, str, str], GatewayFailure] = _unknown
     suffixes: Sequence[str] = ()
     listings: Sequence[Listing] = ()
     list_request: Callable[[Request, Listing], ListRequest] = lambda _request, listing: ListRequest(listing, {}, 0)
@@ -181,8 +181,8 @@ class Sandbox:
                 response = await handler(request, self._call(request))
             except _UnreadableError:
                 response = BackendResponse(400, {}, b"")
-            except (GatewayError, GatewayErrors) as error:
-                first = error.errors[0] if isinstance(error, GatewayErrors) else error
+            except GatewayFailure as error:
+                first = error.errors[0]
                 # Without a backend's answer our own store failed.
                 from_backend = first.backend is not None and first.backend.status is not None
                 response = self.render(request, error) if from_backend else self.failed(request)

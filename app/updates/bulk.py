@@ -21,7 +21,7 @@ from app.errors import (
     INTERNAL,
     NOT_BEGUN,
     GatewayError,
-    GatewayErrors,
+    GatewayFailure,
     Outcome,
 )
 from app.mapping.wire import arguments_of
@@ -228,9 +228,9 @@ class BulkRun:
         return None
 
     def _errors(self, item: Item, failure: Exception) -> Sequence[GatewayError]:
-        errors = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
-        if errors and all(isinstance(error, GatewayError) and error.row is not INTERNAL for error in errors):
-            return errors  # type: ignore[return-value]  # as was just seen
+        errors = failure.errors if isinstance(failure, GatewayFailure) else ()
+        if errors and all(error.row is not INTERNAL for error in errors):
+            return errors
         log.error("unexpected failure of %s, item %d", self._name, item.index, exc_info=failure)
         # If only the read of an applied update failed, the item stays applied.
         return (GatewayError(INTERNAL, outcome=failure.outcome if isinstance(failure, GatewayError) else None),)

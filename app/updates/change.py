@@ -16,7 +16,7 @@ from app.errors import (
     REVISION_MISMATCH,
     BackendDetails,
     GatewayError,
-    GatewayErrors,
+    GatewayFailure,
     Outcome,
     each,
     refusal,
@@ -185,7 +185,7 @@ class _NotSent:
     def __enter__(self) -> None: ...
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, GatewayError | GatewayErrors):
+        if isinstance(error, GatewayFailure):
             raise each(error, _unsent) from error
 
 

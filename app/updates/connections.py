@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendDetails, GatewayError, GatewayErrors, each
+from app.errors import (
+    ANSWER_UNREADABLE,
+    PAGE_SIZE_INVALID,
+    BackendDetails,
+    GatewayError,
+    GatewayFailure,
+    each,
+)
 from app.mapping.members import members_of
 from app.mapping.selection import selection_of
 from app.mapping.wire import from_wire
@@ -96,7 +103,7 @@ async def connection(listing: Listing, info: Any, first: int, after: str | None,
     backend = backend_of(info, listing.api)
     try:
         page = await backend.page(request, call=context.call)
-    except (GatewayError, GatewayErrors) as failure:
+    except GatewayFailure as failure:
         raise each(failure, partial(_placed, listing)) from failure
     if listing.members is None or chosen <= set(listing.members):
         records = [_record(listing, item) for item in page.items]

@@ -12,7 +12,7 @@ from app.upstream.responses import member
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from app.errors import GatewayError, GatewayErrors
+    from app.errors import GatewayFailure
     from app.mapping.wire import Wire
     from app.updates.resource import Argument, Options, Resource, Target
     from app.upstream.messages import BackendResponse
@@ -71,7 +71,7 @@ class Listing:
     record: type
     id_members: Sequence[str]
     get: Callable[[ListRequest], Target]
-    refused: Callable[[BackendResponse], GatewayError | GatewayErrors]
+    refused: Callable[[BackendResponse], GatewayFailure]
     items: Callable[[Any], tuple[list[Any], int | None]]
     body: Callable[[BackendResponse], Any] = body_of_json
     id_name: str = "id"

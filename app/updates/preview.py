@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import strawberry
 from strawberry.scalars import JSON
 
-from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome, each
+from app.errors import INTERNAL, GatewayError, GatewayFailure, Outcome, each
 from app.updates.change import planned, read_before
 from app.updates.expression import changes
 from app.updates.reading import backend_of
@@ -47,7 +47,7 @@ async def preview(resource: Resource, info: Any, change: Change, payload: Select
     """
     try:
         return await _previewed(resource, info, change, payload)
-    except (GatewayError, GatewayErrors) as refused:
+    except GatewayFailure as refused:
         raise each(refused, lambda error: error.changed(outcome=Outcome.NOT_APPLIED)) from refused
     except Exception as surprise:
         raise GatewayError(INTERNAL, outcome=Outcome.NOT_APPLIED, detail="a dry run failed") from surprise
@@ -58,8 +58,8 @@ async def _previewed(resource: Resource, info: Any, change: Change, payload: Sel
     request = await planned(resource, change, backend, call)
     try:
         sent = await backend.previewed(request, call=call)
-    except (GatewayError, GatewayErrors) as failure:
-        for error in failure.errors if isinstance(failure, GatewayErrors) else (failure,):
+    except GatewayFailure as failure:
+        for error in failure.errors:
             placed(error, request)
         raise
     query = f"?{urlencode(sent.query)}" if sent.query else ""

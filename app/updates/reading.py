@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from app.errors import ANSWER_UNREADABLE, BackendDetails, GatewayError, GatewayErrors, Outcome, each
+from app.errors import ANSWER_UNREADABLE, BackendDetails, GatewayError, GatewayFailure, Outcome, each
 from app.mapping.wire import record_from_wire
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def read_data(
     """The record as the vendor writes it; None for an unknown id. Raises GatewayError(s)."""
     try:
         return await backend.read(resource, record_id, options, call=call)
-    except (GatewayError, GatewayErrors) as failure:
+    except GatewayFailure as failure:
         raise each(failure, _of_a_read) from failure
 
 

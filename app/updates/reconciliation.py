@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from app.errors import INTERNAL, Code, GatewayError, GatewayErrors, Outcome, ReadBack
+from app.errors import INTERNAL, Code, GatewayError, GatewayFailure, Outcome, ReadBack
 from app.updates.proof import Proof, Read
 from app.updates.reading import read_data, record_of
 
@@ -35,8 +35,8 @@ async def reconcile(
         raise error
     try:
         record, proof = await _shown(request, begun, backend, call)
-    except (GatewayError, GatewayErrors) as unread:
-        first = unread.errors[0] if isinstance(unread, GatewayErrors) else unread
+    except GatewayFailure as unread:
+        first = unread.errors[0]
         raise _with_read_back(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {first.message}") from unread
     except Exception as surprise:
         # The update's own facts stay.

@@ -20,7 +20,7 @@ from app.errors import (
     OWN_ROWS,
     DocumentedError,
     GatewayError,
-    GatewayErrors,
+    GatewayFailure,
     Outcome,
     ReadBack,
 )
@@ -146,7 +146,7 @@ class UpdateRecording:
         if self._sent is not None:
             self._journal.leave(self._sent)
 
-    async def failed(self, failure: GatewayError | GatewayErrors) -> bool:
+    async def failed(self, failure: GatewayFailure) -> bool:
         """Whether the update was applied after all: a lost commit may have written its entry.
 
         Raises KeyTakenError where a refusal under a key came second.

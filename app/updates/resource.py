@@ -17,7 +17,7 @@ from app.updates.proof import Proof, Read, agrees
 
 if TYPE_CHECKING:
     from app.call import CallContext
-    from app.errors import DocumentedError, GatewayError, GatewayErrors
+    from app.errors import DocumentedError, GatewayFailure
     from app.updates.change import Patch
     from app.updates.listing import ListPage, ListRequest
     from app.updates.table import ErrorTable
@@ -122,8 +122,8 @@ def _nothing(request: UpdateRequest, read: Read) -> Proof:
 class Resource:
     """One kind of record of an API: how it is read, and how it is updated.
 
-    `name` is the GraphQL name of the query and of the payload's field; `kind` is the name in the API's own rules. `get`
-    and `put` build the request's path and query from an id and the options.
+    `name` is the GraphQL name of the query and of the payload's field. `get` and `put` build the request's path and
+    query from an id and the options.
 
     Answers: `refused` gives the error of an unsuccessful answer. `unknown` are the rows for a record that does not
     exist, and `missing_status` is that answer's status. `updated_status` is a successful update's: 204 answers nothing,
@@ -143,11 +143,10 @@ class Resource:
 
     api: str
     name: str
-    kind: Any
     id_member: str
     table: ErrorTable
     get: Callable[[str, Options], Target]
-    refused: Callable[[BackendResponse], GatewayError | GatewayErrors] | None = None
+    refused: Callable[[BackendResponse], GatewayFailure] | None = None
     unknown: Collection[DocumentedError] = ()
     missing_status: int = 404
     marks: Sequence[str] = ()
@@ -186,7 +185,7 @@ class Resource:
         """The same for many records, in the same order."""
         return tuple(map(plural, self.mutations))
 
-    def error(self, response: BackendResponse) -> GatewayError | GatewayErrors:
+    def error(self, response: BackendResponse) -> GatewayFailure:
         """The error of an unsuccessful answer: as the API says, otherwise by its table in the most common envelope."""
         return self.table.error_of_json(self.mutation, response) if self.refused is None else self.refused(response)
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from cachetools import TTLCache
 
 from app.call import is_fault
-from app.errors import VALUE_NOT_SUPPORTED, Code, GatewayError, GatewayErrors
+from app.errors import VALUE_NOT_SUPPORTED, Code, GatewayError, GatewayFailure
 from app.json_codec import encode_json
 from app.updates.judging import judge_read, judge_update
 from app.updates.listing import judge_page
@@ -168,7 +168,7 @@ class RestBackend:
 
         try:
             return await self._upstream.send(request, call, judged)
-        except (GatewayError, GatewayErrors) as error:
+        except GatewayFailure as error:
             # A simulated refusal says nothing about the token.
             if token is not None and call.simulate is None:
                 self._drop(token, call, error)
@@ -180,9 +180,9 @@ class RestBackend:
         sent = BackendRequest("GET", path, query, {**self._read_headers, **credentials})
         return await self._send(sent, call, token, partial(judge_page, request))
 
-    def _drop(self, token: str, call: CallContext, error: GatewayError | GatewayErrors) -> None:
+    def _drop(self, token: str, call: CallContext, error: GatewayFailure) -> None:
         """Forgets the gateway's token if it was refused. A refusal of the action does not concern the token."""
-        errors = error.errors if isinstance(error, GatewayErrors) else (error,)
+        errors = error.errors
         refused = [one for one in errors if one.row.code is Code.UNAUTHENTICATED]
         if refused:
             passing = self.credentials.drop(token, call)

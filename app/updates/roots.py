@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import strawberry
 from strawberry import UNSET, Info
 
-from app.errors import GatewayError, GatewayErrors
+from app.errors import GatewayFailure
 from app.mapping.generated import maker
 from app.mapping.selection import selection_of
 from app.updates.bulk_fields import bulk_field, bulk_payload
@@ -147,7 +147,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
         try:
             return await answered(info, info.context, change, selected)
-        except (GatewayError, GatewayErrors) as failure:
+        except GatewayFailure as failure:
             shown = as_data(failure)
             if shown is None or not selects_errors(selected):
                 raise

@@ -24,6 +24,7 @@ from app.errors import (
     BackendDetails,
     GatewayError,
     GatewayErrors,
+    GatewayFailure,
     Outcome,
     ReadBack,
     each,
@@ -94,7 +95,7 @@ async def recorded(
     try:
         try:
             record = await sent(request, backend, call, recording)
-        except (GatewayError, GatewayErrors) as failure:
+        except GatewayFailure as failure:
             record = await settled(request, failure, begun, backend, call)
             proven = ReadBack.SAME
     except KeyTakenError:
@@ -104,7 +105,7 @@ async def recorded(
             recording.cancelled()
         raise
     except Exception as failure:
-        error = failure if isinstance(failure, GatewayError | GatewayErrors) else GatewayError(INTERNAL)
+        error = failure if isinstance(failure, GatewayFailure) else GatewayError(INTERNAL)
         if recording is None or not await recording.failed(error):
             raise
         return None
@@ -148,10 +149,10 @@ async def sent(
 
 
 async def settled(
-    request: UpdateRequest, failure: GatewayError | GatewayErrors, begun: float, backend: Backend, call: CallContext
+    request: UpdateRequest, failure: GatewayFailure, begun: float, backend: Backend, call: CallContext
 ) -> Any:
     """The record, if one read-back proves that the update was applied after all. Raises the failure otherwise."""
-    errors = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
+    errors = failure.errors
     for one in errors:
         placed(one, request)
     if all(one.outcome is not Outcome.UNKNOWN for one in errors):
@@ -216,7 +217,7 @@ async def answered(
 async def _read_back(request: UpdateRequest, backend: Backend, call: CallContext) -> Any:
     try:
         record = await read_record(request.resource, backend, call, request.id, request.options)
-    except (GatewayError, GatewayErrors) as failure:
+    except GatewayFailure as failure:
         return each(failure, lambda error: error.changed(outcome=Outcome.APPLIED))
     except Exception as surprise:  # noqa: BLE001 - the record's own error, told and logged as any other surprise
         unread = GatewayError(INTERNAL, outcome=Outcome.APPLIED, detail="the read of an applied update failed")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import strawberry
 
-from app.errors import INTERNAL, GatewayError, GatewayErrors
+from app.errors import INTERNAL, GatewayError, GatewayFailure
 
 if TYPE_CHECKING:
     from app.mapping.selection import Selected
@@ -107,10 +107,10 @@ def as_data(failure: Any) -> tuple[GatewayError, ...] | None:
 
     A surprise is none of these, nor is a refusal by the gateway that concerns the caller.
     """
-    errors = failure.errors if isinstance(failure, GatewayErrors) else (failure,)
-    data = all(isinstance(error, GatewayError) and error.row is not INTERNAL for error in errors)
-    return tuple(errors) if data and not any(_of_the_caller(error) for error in errors) else None
+    if not isinstance(failure, GatewayFailure) or any(map(_is_hidden, failure.errors)):
+        return None
+    return failure.errors
 
 
-def _of_the_caller(error: GatewayError) -> bool:
-    return error.row.reason == "SCOPE_MISSING" or error.row.reason.startswith("CALLER_")
+def _is_hidden(error: GatewayError) -> bool:
+    return error.row is INTERNAL or error.row.reason == "SCOPE_MISSING" or error.row.reason.startswith("CALLER_")

@@ -14,14 +14,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.apis.basecone.kinds import CUSTOMER, SUPPLIER
 from app.apis.basecone.seed import ACCOUNTING_SYSTEM, RECORDS
 from app.apis.bokamera.seed import CUSTOMERS as BOOKING_CUSTOMERS
 from app.store.engine import SqlStore
 from app.store.records import Collection
 
 COMPANY = "a0000000-0000-4000-8000-000000000001"
-_KINDS = {"updateCustomer": CUSTOMER, "updateSupplier": SUPPLIER}
 _RECORDS = [
     *(("updateCustomer", f"c0000000-0000-4000-8000-{number:012}") for number in (1, 2, 3)),
     *(("updateSupplier", f"50000000-0000-4000-8000-{number:012}") for number in (1, 2, 3)),
@@ -186,7 +184,7 @@ class Ledger:
         """`in_order`: one client for each record, so that the last acknowledged update or the unheard one is there."""
         for record in _RECORDS:
             mutation, record_id = record
-            collection = BOOKING_CUSTOMERS if mutation not in _KINDS else RECORDS[_KINDS[mutation]]
+            collection = RECORDS.get(mutation, BOOKING_CUSTOMERS)
             stored = await store.get(collection, record_id)
             assert stored is not None
             heard, unheard = tally.acknowledged[record], tally.unheard[record]
@@ -202,9 +200,9 @@ class Ledger:
                 assert mark == (unheard if stored.version > least else heard)[-1]
             else:
                 assert mark in {*heard, *unheard}
-            if mutation in _KINDS:
+            if mutation in RECORDS:
                 # The second half of the same update: what was passed on to the accounting system.
-                passed_on = await store.get(ACCOUNTING_SYSTEM[_KINDS[mutation]], record_id)
+                passed_on = await store.get(ACCOUNTING_SYSTEM[mutation], record_id)
                 assert passed_on is not None
                 assert passed_on.document == stored.document
 

@@ -368,7 +368,7 @@ DRAWN = st.sampled_from([CUSTOMERS, SUPPLIERS]).flatmap(lambda one: st.tuples(st
 
 def read_of(resource, document):
     """A read, with the code of the discount's ledger."""
-    shape = read_shape(resource.kind, SUPPLIER_ID, document, {"companyCode": "1"}, LEDGERS)
+    shape = read_shape(resource, SUPPLIER_ID, document, {"companyCode": "1"}, LEDGERS)
     ledger = (shape["paymentDiscount"] or {}).get("generalLedger")
     if ledger is not None:
         ledger["code"] = document["paymentDiscount"]["generalLedger"]["code"]
@@ -384,7 +384,7 @@ def test_a_record_that_was_read_and_sent_back_is_the_record(examples):
         read_back = read_of(resource, document)
         body, problems = expressed(resource.input, read_back, resource.patch.left_out)
         assert problems == {}
-        request = request_of(resource.kind, decode_json(encode_json(body)))
+        request = request_of(resource.mutation, decode_json(encode_json(body)))
         kept = {name: document[name] for name in ("externalId", "substitutionGeneralLedger") if name in document}
         assert read_of(resource, {**request, **kept}) == read_back
         # A read answers a list without accounts where none are stored, and no map where it is empty.
@@ -398,7 +398,7 @@ def test_a_record_that_was_read_and_sent_back_is_the_record(examples):
 @given(drawn=DRAWN)
 async def test_an_empty_patch_changes_nothing_of_a_stored_record(wired, drawn):
     resource, document = drawn[0], decode_json(encode_json(drawn[1]))
-    wires, collection, record_id = wired["local"], RECORDS[resource.kind], KINDS[resource.name][1]
+    wires, collection, record_id = wired["local"], RECORDS[resource.mutation], KINDS[resource.name][1]
     before = await wires.store.get(collection, record_id)
     record = Record(record_id, document, COMPANY, document.get("code"))
     with contextlib.suppress(UniqueConflictError):  # the code of another one

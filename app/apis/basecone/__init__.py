@@ -1,9 +1,8 @@
 """Basecone: customers and suppliers of an accounting office. One host, one credential, one error envelope."""
 
 from app.apis.api import Api
-from app.apis.basecone.errors import ROWS
+from app.apis.basecone.errors import NAME, ROWS
 from app.apis.basecone.examples import EXAMPLES
-from app.apis.basecone.kinds import NAME
 from app.apis.basecone.lists import LISTINGS
 from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.sandbox import SANDBOX, credentials_for

@@ -9,12 +9,18 @@ message, _metadata?, _moreInfo?}`, in any casing.
 
 from __future__ import annotations
 
-from app.apis.basecone.kinds import CUSTOMER, KINDS, NAME, SUPPLIER, Kind
-from app.errors import Code, DocumentedError, GatewayError, GatewayErrors
+from functools import partial
+from itertools import chain
+
+from app.errors import Code, DocumentedError, GatewayError, GatewayFailure
 from app.json_codec import encode_json
 from app.updates.table import ErrorTable
 from app.upstream.messages import BackendResponse
 from app.upstream.responses import parsed, text_member
+
+NAME = "basecone"
+UPDATE_CUSTOMER = "updateCustomer"
+UPDATE_SUPPLIER = "updateSupplier"
 
 _PAGE = "https://developers.basecone.com/ApiReference/Update"
 _BASIC = "https://developers.basecone.com/ApiReference/BasicAuthentication"
@@ -25,7 +31,7 @@ VALIDATION = "validation_error"
 
 
 def _row(  # noqa: PLR0913 - the columns of the vendor's table and the place they point at
-    kind: Kind,
+    mutation: str,
     reason: str,
     text: str,
     path: str | None = None,
@@ -36,91 +42,68 @@ def _row(  # noqa: PLR0913 - the columns of the vendor's table and the place the
     any_text: bool = False,
     retry_safe: bool = False,
 ) -> DocumentedError:
+    record = mutation.removeprefix("update")
     return DocumentedError(
         reason=reason,
         code=code,
         backend=NAME,
         http_status=status,
         vendor_code=vendor_code,
-        text=text.format(kind=kind.singular, Kind=kind.singular.capitalize()),
+        text=text.format(record=record.lower(), Record=record),
         any_text=any_text,
         input_path=tuple(path.split(".")) if path else None,
-        mutations=(kind.mutation,),
+        mutations=(mutation,),
         retry_safe=retry_safe,
-        source=_PAGE + kind.singular.capitalize(),
+        source=_PAGE + record,
     )
 
 
-def _shared(kind: Kind) -> tuple[DocumentedError, ...]:
+def _shared(mutation: str) -> tuple[DocumentedError, ...]:
     company = "input.company.companyId"
-
-    def forbidden(reason: str, text: str, path: str) -> DocumentedError:
-        return _row(kind, reason, text, path, status=403, vendor_code="unauthorized", code=Code.FORBIDDEN)
-
+    row = partial(_row, mutation)
+    forbidden = partial(row, status=403, vendor_code="unauthorized", code=Code.FORBIDDEN)
     return (
-        _row(kind, "REQUEST_MISSING", "Update {kind} request cannot be null", "input"),
-        _row(kind, "ID_EMPTY", "{Kind} id cannot be empty", "id"),
-        _row(kind, "COMPANY_ID_EMPTY", "Company id cannot be empty", company),
-        _row(kind, "COMPANY_NOT_FOUND", "The company provided does not exist.", company),
-        _row(
-            kind,
+        row("REQUEST_MISSING", "Update {record} request cannot be null", "input"),
+        row("ID_EMPTY", "{Record} id cannot be empty", "id"),
+        row("COMPANY_ID_EMPTY", "Company id cannot be empty", company),
+        row("COMPANY_NOT_FOUND", "The company provided does not exist.", company),
+        row(
             "CREDENTIALS_INVALID",
             "Invalid credentials.",
             vendor_code="user_credentials_invalid",
             code=Code.UNAUTHENTICATED,
             any_text=True,
         ),
-        _row(kind, "CODE_INVALID", "The {kind} code provided is invalid.", "input.code"),
-        _row(kind, "CODE_EXISTS", "The {kind} code provided already exists.", "input.code"),
-        _row(kind, "SUBSTITUTION_GENERAL_LEDGER_INVALID", "The SubstitutionGeneralLedger code provided is invalid."),
-        _row(kind, "VAT_CODE_INVALID", "The VatCode value provided is invalid.", "input.vatCode.code"),
-        _row(
-            kind,
+        row("CODE_INVALID", "The {record} code provided is invalid.", "input.code"),
+        row("CODE_EXISTS", "The {record} code provided already exists.", "input.code"),
+        row("SUBSTITUTION_GENERAL_LEDGER_INVALID", "The SubstitutionGeneralLedger code provided is invalid."),
+        row("VAT_CODE_INVALID", "The VatCode value provided is invalid.", "input.vatCode.code"),
+        row(
             "PAYMENT_CONDITION_DUE_DAYS_INVALID",
             "The PaymentCondition DueDays provided is invalid.",
             "input.paymentCondition",
         ),
-        _row(
-            kind,
-            "PAYMENT_CONDITION_INVALID",
-            "The PaymentCondition provided is invalid.",
-            "input.paymentCondition.code",
-        ),
-        _row(
-            kind,
-            "PAY_COLLECT_TYPE_INVALID",
-            "The PayCollectType code provided is invalid.",
-            "input.payCollectType.code",
-        ),
-        _row(
-            kind,
-            "ADDRESS_COUNTRY_INVALID",
-            "The AddressCountry code provided is invalid.",
-            "input.address.country.code",
-        ),
-        _row(
-            kind,
+        row("PAYMENT_CONDITION_INVALID", "The PaymentCondition provided is invalid.", "input.paymentCondition.code"),
+        row("PAY_COLLECT_TYPE_INVALID", "The PayCollectType code provided is invalid.", "input.payCollectType.code"),
+        row("ADDRESS_COUNTRY_INVALID", "The AddressCountry code provided is invalid.", "input.address.country.code"),
+        row(
             "BANK_ACCOUNT_COUNTRY_INVALID",
             "The BankAccount Country code provided is invalid.",
             "input.bankAccounts.country.code",
         ),
         # The text names no property; one cause is a `code` from a client that is not WKBelgium's.
-        _row(
-            kind, "REQUEST_PROPERTIES_NOT_VALID", "Request properties are not valid to perform the requested operation."
-        ),
-        _row(kind, "PROPERTIES_NOT_VALID", "One or more properties were not valid", vendor_code=VALIDATION),
-        _row(kind, "VALIDATION_ERRORS_OCCURRED", "One or more validation errors occurred.", vendor_code=VALIDATION),
-        _row(
-            kind,
+        row("REQUEST_PROPERTIES_NOT_VALID", "Request properties are not valid to perform the requested operation."),
+        row("PROPERTIES_NOT_VALID", "One or more properties were not valid", vendor_code=VALIDATION),
+        row("VALIDATION_ERRORS_OCCURRED", "One or more validation errors occurred.", vendor_code=VALIDATION),
+        row(
             "ACCOUNTING_SYSTEM_VALIDATION",
             "Other validation errors from the accounting system",
             vendor_code=VALIDATION,
             any_text=True,
         ),
-        _row(
-            kind,
+        row(
             "CONCURRENT_REQUEST",
-            "The operation failed because the {kind} you are trying to change has just been modified by another "
+            "The operation failed because the {record} you are trying to change has just been modified by another "
             "concurrent request.",
             vendor_code="concurrent_request",
             code=Code.CONFLICT,
@@ -135,18 +118,18 @@ def _shared(kind: Kind) -> tuple[DocumentedError, ...]:
 
 _SUPPLIER_ONLY = (
     _row(
-        SUPPLIER,
+        UPDATE_SUPPLIER,
         "DISCOUNT_CALCULATION_METHOD_INVALID",
         "The DiscountCalculationMethod value provided is invalid.",
         "input.paymentDiscount.discountCalculationMethod",
     ),
     _row(
-        SUPPLIER,
+        UPDATE_SUPPLIER,
         "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID",
         "The PaymentDiscount GeneralLedger provided is invalid.",
         "input.paymentDiscount.generalLedger.code",
     ),
-    _row(SUPPLIER, "METADATA_INVALID", "Invalid meta data.", "input.metadata"),
+    _row(UPDATE_SUPPLIER, "METADATA_INVALID", "Invalid meta data.", "input.metadata"),
 )
 
 
@@ -162,7 +145,7 @@ def _general(
         text=text,
         meaning=meaning,
         any_text=True,
-        mutations=tuple(kind.mutation for kind in KINDS),
+        mutations=(UPDATE_CUSTOMER, UPDATE_SUPPLIER),
         source=source,
     )
 
@@ -223,19 +206,24 @@ LEDGER_COMPANY_DENIED = _of_ledger_list(
 )
 _LEDGER_LIST = (LEDGER_COMPANY_UNKNOWN, LEDGER_COMPANY_DENIED)
 
-DOCUMENTED = {CUSTOMER: _shared(CUSTOMER), SUPPLIER: _shared(SUPPLIER) + _SUPPLIER_ONLY}
-ROWS: tuple[DocumentedError, ...] = (*DOCUMENTED[CUSTOMER], *DOCUMENTED[SUPPLIER], *GENERAL, *_LEDGER_LIST)
+# By mutation.
+DOCUMENTED = {
+    UPDATE_CUSTOMER: _shared(UPDATE_CUSTOMER),
+    UPDATE_SUPPLIER: _shared(UPDATE_SUPPLIER) + _SUPPLIER_ONLY,
+}
+ROWS: tuple[DocumentedError, ...] = (*chain.from_iterable(DOCUMENTED.values()), *GENERAL, *_LEDGER_LIST)
 
 TABLE = ErrorTable(NAME, ROWS)
 
 
-def row_of(kind: Kind, reason: str) -> DocumentedError:
-    return TABLE.by_reason[kind.mutation, reason]
+def row_of(mutation: str, reason: str) -> DocumentedError:
+    """Reads that belong to no mutation, such as the ledgers', have the rows of a supplier's update (assumed)."""
+    return TABLE.by_reason[mutation or UPDATE_SUPPLIER, reason]
 
 
-def parse(kind: Kind, response: BackendResponse) -> GatewayError:
+def parse(mutation: str, response: BackendResponse) -> GatewayError:
     """The error of an unsuccessful answer. It keeps everything the answer says and adds nothing."""
-    return TABLE.error_of_json(kind.mutation, response)
+    return TABLE.error_of_json(mutation, response)
 
 
 def parse_ledger_list(response: BackendResponse) -> GatewayError:
@@ -244,10 +232,10 @@ def parse_ledger_list(response: BackendResponse) -> GatewayError:
     for row in _LEDGER_LIST:
         if response.status == row.http_status and code == (row.vendor_code or "").casefold():
             return TABLE.refusal(row, response, text_member(parsed(response.body), "message"))
-    return parse(SUPPLIER, response)
+    return parse(UPDATE_SUPPLIER, response)
 
 
-def render(error: GatewayError | GatewayErrors) -> BackendResponse:
+def render(error: GatewayFailure) -> BackendResponse:
     """Basecone's answer to a refusal: status and `{code, message, _metadata}`."""
     assert isinstance(error, GatewayError)
     backend = error.backend

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.apis.basecone.errors import TABLE, parse, row_of
-from app.apis.basecone.kinds import NAME, SUPPLIER
+from app.apis.basecone.errors import NAME, TABLE, UPDATE_SUPPLIER, parse, row_of
 from app.errors import ANSWER_UNREADABLE, BackendDetails, GatewayError, Outcome, refusal
 from app.updates.resource import Resource
 from app.upstream.responses import member
@@ -19,7 +18,7 @@ _LEDGER_SECONDS = 300.0
 
 
 def _refused(response: BackendResponse) -> GatewayError:
-    error = parse(SUPPLIER, response)
+    error = parse(UPDATE_SUPPLIER, response)
     # A row's place is one of the update's arguments; this read has none of them.
     error.input_path = None
     return error
@@ -28,12 +27,11 @@ def _refused(response: BackendResponse) -> GatewayError:
 LEDGER = Resource(
     api=NAME,
     name="generalLedger",
-    kind="generalLedger",
     id_member="id",
     table=TABLE,
     get=lambda ledger_id, _: (f"/generalLedgers/{ledger_id}", ()),
     refused=_refused,
-    unknown=(row_of(SUPPLIER, "RESOURCE_NOT_FOUND"),),
+    unknown=(row_of(UPDATE_SUPPLIER, "RESOURCE_NOT_FOUND"),),
     kept_seconds=_LEDGER_SECONDS,
     keeps=lambda ledger: isinstance(member(ledger, "code"), str),
 )
@@ -44,7 +42,7 @@ async def ledger_code(backend: Backend, call: CallContext, ledger_id: Any) -> st
     try:
         ledger = await backend.read(LEDGER, ledger_id, {}, call=call)
         if ledger is None:
-            raise refusal(row_of(SUPPLIER, "RESOURCE_NOT_FOUND"))
+            raise refusal(row_of(UPDATE_SUPPLIER, "RESOURCE_NOT_FOUND"))
     except GatewayError as error:
         raise error.changed(outcome=Outcome.APPLIED) from error
     code = member(ledger, "code")

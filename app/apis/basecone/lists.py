@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.apis.basecone.errors import parse, parse_ledger_list
-from app.apis.basecone.kinds import CUSTOMER, NAME, SUPPLIER, Kind
+from app.apis.basecone.errors import NAME, UPDATE_CUSTOMER, UPDATE_SUPPLIER, parse, parse_ledger_list
 from app.apis.basecone.list_types import CompanyDetails, GeneralLedgerDetails, VatCodeDetails
 from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
 from app.mapping.scalars import UUID
@@ -63,19 +62,19 @@ def has_access(item: Wire) -> bool:
     return value is None or str(value).strip().casefold() not in {"false", "no", "0", ""}
 
 
-def _records(kind: Kind, resource: Resource) -> Listing:
+def _records(resource: Resource) -> Listing:
     return Listing(
         api=NAME,
-        name=kind.plural,
-        noun=kind.plural,
-        scope=kind.plural,
-        description=f"The {kind.plural} of a company in Basecone, by name.",
+        name=resource.scope,
+        noun=resource.scope,
+        scope=resource.scope,
+        description=f"The {resource.scope} of a company in Basecone, by name.",
         record=resource.record,
         # The page has the second spelling for customers. Clients have seen the first.
-        id_members=(kind.id_member, f"{kind.plural}Id"),
-        get=_get(f"/{kind.plural}"),
-        refused=lambda response: parse(kind, response),
-        items=_items(kind.plural),
+        id_members=(resource.id_member, f"{resource.scope}Id"),
+        get=_get(f"/{resource.scope}"),
+        refused=resource.error,
+        items=_items(resource.scope),
         says_total=True,
         resource=resource,
         members={"id", "code", "name", "externalId"},
@@ -94,7 +93,7 @@ COMPANIES = Listing(
     id_members=("companyId",),
     id_name="companyId",
     get=_get("/companies"),
-    refused=lambda response: parse(CUSTOMER, response),
+    refused=lambda response: parse(UPDATE_CUSTOMER, response),
     items=_items("companies"),
     says_total=True,
     prepare=lambda item: {**item, "hasAccess": True},
@@ -111,7 +110,7 @@ VAT_CODES = Listing(
     id_members=("vatCodeUniqueId",),
     id_name="vatCodeUniqueId",
     get=_get("/vatcodes"),
-    refused=lambda response: parse(SUPPLIER, response),
+    refused=lambda response: parse(UPDATE_SUPPLIER, response),
     items=_items("vatCodes"),
     says_total=True,
     arguments=(_COMPANY,),
@@ -130,4 +129,4 @@ GENERAL_LEDGERS = Listing(
     says_total=True,
     arguments=(_COMPANY, _EXTERNAL),
 )
-LISTINGS = (COMPANIES, _records(CUSTOMER, CUSTOMERS), _records(SUPPLIER, SUPPLIERS), VAT_CODES, GENERAL_LEDGERS)
+LISTINGS = (COMPANIES, _records(CUSTOMERS), _records(SUPPLIERS), VAT_CODES, GENERAL_LEDGERS)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.apis.basecone.errors import TABLE, row_of
-from app.apis.basecone.kinds import CUSTOMER, NAME, SUPPLIER, Kind
+from app.apis.basecone.errors import NAME, TABLE, UPDATE_CUSTOMER, row_of
 from app.apis.basecone.ledgers import ledger_code
 from app.apis.basecone.types import (
     Customer,
@@ -91,66 +90,69 @@ def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mappi
     return named(resource.input, before), named(resource.input, request.body)
 
 
-def _resource(kind: Kind, record: type, input_: type, patch: type) -> Resource:
+def _resource(record: type, input_: type, patch: type) -> Resource:
+    name = record.__name__.lower()
+    plural, mutation = f"{name}s", f"update{record.__name__}"
+    # Only WKBelgium clients may send it, as the page says of customers.
+    client_members = ("code",) if mutation == UPDATE_CUSTOMER else ()
+
     def put(record_id: str, options: Options) -> Target:
         skip = "true" if options.get(_SKIP.name) else "false"
-        return f"/{kind.plural}/{record_id}", (("skipCreationInAccountingSystem", skip),)
+        return f"/{plural}/{record_id}", (("skipCreationInAccountingSystem", skip),)
 
     def proves(request: UpdateRequest, read: Read) -> Proof:
         """Only a WKBelgium client sends a customer's code, so that another's update does not clear it (assumed)."""
-        if not replaced(input_, request.body, read.record, read.data, aside=("code",) if kind is CUSTOMER else ()):
+        if not replaced(input_, request.body, read.record, read.data, aside=client_members):
             return Proof.DIFFERS
         # A read does not show what the accounting system did with the record.
         return Proof.WHOLE if request.options.get(_SKIP.name) else Proof.SAME
 
     return Resource(
         api=NAME,
-        name=kind.singular,
-        kind=kind,
-        id_member=kind.id_member,
+        name=name,
+        id_member=f"{name}Id",
         table=TABLE,
-        get=lambda record_id, _: (f"/{kind.plural}/{record_id}", ()),
+        get=lambda record_id, _: (f"/{plural}/{record_id}", ()),
         put=put,
-        unknown=(row_of(kind, "RESOURCE_NOT_FOUND"),),
+        unknown=(row_of(mutation, "RESOURCE_NOT_FOUND"),),
         # An update demands these, and so did the record's creation.
         marks=("company", "name", "code"),
         record=record,
         input=input_,
-        mutation=kind.mutation,
-        scope=kind.plural,
+        mutation=mutation,
+        scope=plural,
         arguments=(_SKIP,),
         updated_status=204,
         completed=_with_ledger_code,
         proves=proves,
         evident=lambda request: bool(request.options.get(_SKIP.name)),
         replaces=True,
-        kept_members=("code",) if kind is CUSTOMER else (),
+        kept_members=client_members,
         patch=Patch(
-            mutation=f"patch{kind.singular.capitalize()}",
+            mutation=f"patch{record.__name__}",
             input=patch,
-            description=f"Changes a {kind.singular} and leaves the rest of it: the record is read, the patch is put "
+            description=f"Changes a {name} and leaves the rest of it: the record is read, the patch is put "
             "over it (RFC 7396, JSON Merge Patch), and the whole is sent as one update. What somebody else changes "
             "between that read and the update is written over; `expectedRevision` makes that moment short.",
             left_out=_LEFT_OUT,
-            # Only WKBelgium clients may send it, as the page says of customers.
-            client_members=("code",) if kind is CUSTOMER else (),
+            client_members=client_members,
             expressible=_with_code,
         ),
         no_state=("knownCode",),
         after=_after,
         base_path="/v1",
         texts=Texts(
-            query=f"A {kind.singular} as Basecone has it now; null for an unknown id.",
-            mutation=f"Replaces a {kind.singular} of a company in Basecone: what the input leaves out is cleared. "
-            f"To change only some members, use patch{kind.singular.capitalize()}.",
-            id=f"Id of the {kind.singular}, as Basecone's list of {kind.plural} gives it.",
-            input=f"The {kind.singular} as it is to be, whole.",
-            payload=f"What an update of a {kind.singular} answers.",
-            record=f"The {kind.singular} after the update. Fields that were not sent are read back from Basecone.",
+            query=f"A {name} as Basecone has it now; null for an unknown id.",
+            mutation=f"Replaces a {name} of a company in Basecone: what the input leaves out is cleared. "
+            f"To change only some members, use patch{record.__name__}.",
+            id=f"Id of the {name}, as Basecone's list of {plural} gives it.",
+            input=f"The {name} as it is to be, whole.",
+            payload=f"What an update of a {name} answers.",
+            record=f"The {name} after the update. Fields that were not sent are read back from Basecone.",
         ),
     )
 
 
-CUSTOMERS = _resource(CUSTOMER, Customer, UpdateCustomerInput, CustomerPatch)
-SUPPLIERS = _resource(SUPPLIER, Supplier, UpdateSupplierInput, SupplierPatch)
+CUSTOMERS = _resource(Customer, UpdateCustomerInput, CustomerPatch)
+SUPPLIERS = _resource(Supplier, UpdateSupplierInput, SupplierPatch)
 RESOURCES = (CUSTOMERS, SUPPLIERS)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from app.apis.basecone.errors import render, row_of
-from app.apis.basecone.kinds import KINDS, NAME, SUPPLIER, Kind
+from app.apis.basecone.errors import NAME, UPDATE_SUPPLIER, render, row_of
 from app.apis.basecone.ledgers import LEDGER
 from app.apis.basecone.lists import LISTINGS
 from app.apis.basecone.resources import RESOURCES
@@ -37,14 +36,10 @@ def credentials_for(_url: str) -> Mapping[str, str]:
     return {"client_identifier": client_identifier, "api_access_key": access_key}
 
 
-def _kind(resource: Resource) -> Kind:
-    return resource.kind if resource.kind in KINDS else SUPPLIER
-
-
 def _unknown(resource: Resource, *_: str) -> GatewayError:
     # Assumed: the route accepts GUIDs only, so that no other text names a record.
     named = "general ledger" if resource is LEDGER else resource.name
-    return refusal(row_of(_kind(resource), "RESOURCE_NOT_FOUND"), f"The {named} does not exist.")
+    return refusal(row_of(resource.mutation, "RESOURCE_NOT_FOUND"), f"The {named} does not exist.")
 
 
 def _bind(request: Request, _resource: Resource, body: Any) -> tuple[Any, Options]:
@@ -70,7 +65,7 @@ def _list_request(request: Request, listing: Listing) -> ListRequest:
         try:
             arguments["company_id"] = parse_uuid(text)
         except ValueError as error:
-            raise refusal(row_of(SUPPLIER, "PROPERTIES_NOT_VALID")) from error
+            raise refusal(row_of(UPDATE_SUPPLIER, "PROPERTIES_NOT_VALID")) from error
     return ListRequest(
         listing,
         arguments,
@@ -106,7 +101,7 @@ SANDBOX = Sandbox(
     resources=(*RESOURCES, LEDGER),
     headers=("authorization",),
     render=lambda _request, error: render(error),
-    unreadable=lambda resource: refusal(row_of(_kind(resource), "JSON_PARSE_ERROR")),
+    unreadable=lambda resource: refusal(row_of(resource.mutation, "JSON_PARSE_ERROR")),
     failed=_failed,
     bind=_bind,
     shown=_shown,

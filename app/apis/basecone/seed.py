@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from app.apis.basecone.kinds import CUSTOMER, SUPPLIER, Kind
+from app.apis.basecone.errors import UPDATE_CUSTOMER, UPDATE_SUPPLIER
 from app.store.records import Collection, Listing, Record
 
 _BY_NAME = Listing(sort=lambda document: document["name"], match=lambda document: document.get("externalId"))
@@ -29,8 +29,9 @@ SUPPLIERS = Collection("basecone_suppliers", _BY_NAME)
 ACCOUNTING_SYSTEM_CUSTOMERS = Collection("basecone_accounting_system_customers")
 ACCOUNTING_SYSTEM_SUPPLIERS = Collection("basecone_accounting_system_suppliers")
 
-RECORDS = {CUSTOMER: CUSTOMERS, SUPPLIER: SUPPLIERS}
-ACCOUNTING_SYSTEM = {CUSTOMER: ACCOUNTING_SYSTEM_CUSTOMERS, SUPPLIER: ACCOUNTING_SYSTEM_SUPPLIERS}
+# By the mutation that updates them.
+RECORDS = {UPDATE_CUSTOMER: CUSTOMERS, UPDATE_SUPPLIER: SUPPLIERS}
+ACCOUNTING_SYSTEM = {UPDATE_CUSTOMER: ACCOUNTING_SYSTEM_CUSTOMERS, UPDATE_SUPPLIER: ACCOUNTING_SYSTEM_SUPPLIERS}
 COLLECTIONS = (
     COMPANIES,
     USERS,
@@ -84,9 +85,9 @@ def key_digest(access_key: str) -> str:
     return hashlib.sha256(access_key.encode()).hexdigest()
 
 
-def code_id(company_id: str, kind: str, code: str) -> str:
-    """Id of a reference code: unique in its company and kind."""
-    return f"{company_id}/{kind}/{code}"
+def code_id(company_id: str, table: str, code: str) -> str:
+    """Id of a reference code: unique in its company and table."""
+    return f"{company_id}/{table}/{code}"
 
 
 def seed() -> Iterator[tuple[Collection, Record]]:
@@ -98,16 +99,16 @@ def seed() -> Iterator[tuple[Collection, Record]]:
             Record(company_id, {"companyCode": code, "name": name, "email": email, "accountingSystem": system}),
         )
     for index, (company_id, code, _) in enumerate(_COMPANIES, 1):
-        for kind, codes in _CODES.items():
+        for table, codes in _CODES.items():
             for item in codes:
-                yield REFERENCE_CODES, Record(code_id(company_id, kind, item), {"code": item}, owner=company_id)
+                yield REFERENCE_CODES, Record(code_id(company_id, table, item), {"code": item}, owner=company_id)
         yield from _vat_codes(company_id, index, _all_vat_codes() if code == "A" else _VAT_CODES)
         yield from _ledgers(company_id, index, _all_ledgers() if code == "A" else _LEDGERS)
     yield _user(DEMO, wk_belgium=True, bank_accounts=True)
     yield _user(CLERK, wk_belgium=False, bank_accounts=False)
     for number in (*range(1, len(_PLACES) + 1), *_MORE_RELATIONS):
-        yield _relation(CUSTOMER, "c0000000", "C", number)
-        yield _relation(SUPPLIER, "50000000", "S", number)
+        yield _relation(CUSTOMERS, "c0000000", "C", number)
+        yield _relation(SUPPLIERS, "50000000", "S", number)
 
 
 def _business(number: int) -> str:
@@ -187,11 +188,11 @@ def _user(pair: tuple[str, str], *, wk_belgium: bool, bank_accounts: bool) -> tu
     return USERS, Record(client_identifier, document)
 
 
-def _relation(kind: Kind, prefix: str, letter: str, number: int) -> tuple[Collection, Record]:
+def _relation(collection: Collection, prefix: str, letter: str, number: int) -> tuple[Collection, Record]:
     name, street, house, city, postal_code, iban = _PLACES[(number - 1) % len(_PLACES)]
     if number in _MORE_RELATIONS:
         # Customers and suppliers have different names, so that they are not confused.
-        name, house = f"{_business(number)}{'' if kind is CUSTOMER else ' Leveranciers'}", str(number - 1000)
+        name, house = f"{_business(number)}{'' if collection is CUSTOMERS else ' Leveranciers'}", str(number - 1000)
     company = {4: COMPANY_B, 5: COMPANY_C}.get(number, COMPANY_A)
     code = f"{letter}{number:03}"
     document: dict[str, Any] = {
@@ -212,9 +213,9 @@ def _relation(kind: Kind, prefix: str, letter: str, number: int) -> tuple[Collec
         "chamberOfCommerce": f"{12345670 + number}",
         "phone": f"+31 20 000 {number:04}",
         "bankAccounts": [{"default": True, "iban": iban, "country": {"code": "NL"}}],
-        "substitutionGeneralLedger": {"code": "8000" if kind is CUSTOMER else "4000"},
+        "substitutionGeneralLedger": {"code": "8000" if collection is CUSTOMERS else "4000"},
         "number": str(1000 + number),
         "paymentCondition": {"code": "NET30"},
         "email": f"{code.lower()}@example.com",
     }
-    return RECORDS[kind], Record(f"{prefix}-0000-4000-8000-{number:012}", document, owner=company, unique=code)
+    return collection, Record(f"{prefix}-0000-4000-8000-{number:012}", document, owner=company, unique=code)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pydantic import Field, field_validator
 
 from app.apis.api import ApiSettings
-from app.apis.basecone.kinds import NAME
+from app.apis.basecone.errors import NAME
 from app.settings import BaseUrl, Key, SecretKey, Words
 from app.updates.rest import RestBackend
 from app.upstream.credentials import basic, basic_user

@@ -12,8 +12,7 @@ from typing import Any
 import pycountry
 
 from app.apis.basecone import accounting, store_lists
-from app.apis.basecone.errors import row_of
-from app.apis.basecone.kinds import KINDS, SUPPLIER, Kind
+from app.apis.basecone.errors import UPDATE_CUSTOMER, UPDATE_SUPPLIER, row_of
 from app.apis.basecone.seed import (
     ACCOUNTING_SYSTEM,
     COMPANIES,
@@ -69,62 +68,61 @@ class BaseconeRules:
         self._store = store
 
     async def update(self, request: UpdateRequest, call: LocalCall) -> None:
-        kind: Kind = request.resource.kind
+        mutation, record_id = request.resource.mutation, request.id
         skip = bool(request.options.get("skip_creation_in_accounting_system"))
-        await self._update(kind, request.id, request.body, call, skip=skip)
-
-    async def _update(self, kind: Kind, record_id: str, body: Any, call: LocalCall, *, skip: bool) -> None:
-        pair = _credentials(kind, call)
+        pair = _credentials(mutation, call)
         if record_id == _ZERO:
-            raise _refused(kind, "ID_EMPTY")
-        if body is None:
-            raise _refused(kind, "REQUEST_MISSING")
-        request = _request(kind, body)
-        company_id = _company_id(kind, request)
+            raise _refused(mutation, "ID_EMPTY")
+        if request.body is None:
+            raise _refused(mutation, "REQUEST_MISSING")
+        body = _body(mutation, request.body)
+        company_id = _company_id(mutation, body)
         async with until(call.deadline):
-            facts = await self._facts(kind, pair, record_id, company_id, request)
-        _check_access(kind, facts, company_id, skip=skip)
-        record = _existing(kind, facts.record, company_id)
-        document = _decide(kind, facts, record, request)
-        writes = [Write(RECORDS[kind], Record(record_id, document, company_id, document.get("code")), record.version)]
+            facts = await self._facts(mutation, pair, record_id, company_id, body)
+        _check_access(mutation, facts, company_id, skip=skip)
+        record = _existing(mutation, facts.record, company_id)
+        document = _decide(mutation, facts, record, body)
+        writes = [
+            Write(RECORDS[mutation], Record(record_id, document, company_id, document.get("code")), record.version)
+        ]
         if not skip and facts.company is not None and facts.company.document.get("accountingSystem") is not None:
             complaint = accounting.complaint(document)
             if complaint is not None:
-                raise _refused(kind, "ACCOUNTING_SYSTEM_VALIDATION", complaint)
+                raise _refused(mutation, "ACCOUNTING_SYSTEM_VALIDATION", complaint)
             expected = None if facts.accounting is None else facts.accounting.version
-            writes.append(Write(ACCOUNTING_SYSTEM[kind], Record(record_id, document, company_id), expected))
+            writes.append(Write(ACCOUNTING_SYSTEM[mutation], Record(record_id, document, company_id), expected))
         try:
             await call.commit(writes)
         except VersionConflictError as error:
-            raise _refused(kind, "CONCURRENT_REQUEST") from error
+            raise _refused(mutation, "CONCURRENT_REQUEST") from error
         except UniqueConflictError as error:
-            raise _refused(kind, "CODE_EXISTS") from error
+            raise _refused(mutation, "CODE_EXISTS") from error
 
     async def omitted(self, resource: Resource, names: Names[str], call: LocalCall) -> Names[str]:
         """Only a WKBelgium client may send a customer's code."""
-        user = await self._user(resource.kind, _credentials(resource.kind, call))
+        user = await self._user(resource.mutation, call)
         return () if user.document["wkBelgium"] else names
 
     async def read(self, resource: Resource, record_id: str, _options: Options, call: LocalCall) -> Wire | None:
-        kind = resource.kind
         async with until(call.deadline, ANSWER_TIMED_OUT):
-            if kind in KINDS:
-                return await self._read(kind, record_id, call)
+            if resource.mutation in RECORDS:
+                return await self._read(resource, record_id, call)
             return await self._general_ledger(record_id, call)
 
     async def page(self, request: ListRequest, call: LocalCall) -> ListPage:
         async with until(call.deadline, ANSWER_TIMED_OUT):
-            user = await self._user(SUPPLIER, _credentials(SUPPLIER, call))
+            user = await self._user(UPDATE_SUPPLIER, call)
             return await store_lists.page(self._store, user, request)
 
-    async def _read(self, kind: Kind, record_id: str, call: LocalCall) -> Wire | None:
-        user = await self._user(kind, _credentials(kind, call))
-        record = await self._store.get(RECORDS[kind], record_id)
+    async def _read(self, resource: Resource, record_id: str, call: LocalCall) -> Wire | None:
+        mutation = resource.mutation
+        user = await self._user(mutation, call)
+        record = await self._store.get(RECORDS[mutation], record_id)
         if record is None:
             return None
         company_id = record.document["company"]["companyId"]
         if company_id not in user.document["companies"]:
-            raise _refused(kind, "COMPANY_ACCESS_DENIED")
+            raise _refused(mutation, "COMPANY_ACCESS_DENIED")
         discount = record.document.get("paymentDiscount") or {}
         ledgers = [
             item["code"]
@@ -138,15 +136,15 @@ class BaseconeRules:
             for code, item in zip(ledgers, ids, strict=True)
             if (REFERENCE_CODES, item) in records
         }
-        return read_shape(kind, record_id, record.document, records[COMPANIES, company_id].document, ledger_ids)
+        return read_shape(resource, record_id, record.document, records[COMPANIES, company_id].document, ledger_ids)
 
     async def _general_ledger(self, ledger_id: str, call: LocalCall) -> Wire | None:
-        user = await self._user(SUPPLIER, _credentials(SUPPLIER, call))
+        user = await self._user(UPDATE_SUPPLIER, call)
         record = await self._store.get(GENERAL_LEDGERS, ledger_id)
         if record is None:
             return None
         if record.owner not in user.document["companies"]:
-            raise _refused(SUPPLIER, "COMPANY_ACCESS_DENIED")
+            raise _refused(UPDATE_SUPPLIER, "COMPANY_ACCESS_DENIED")
         return {
             "id": record.id,
             "code": record.document["code"],
@@ -154,20 +152,23 @@ class BaseconeRules:
             "company": {"companyId": record.owner},
         }
 
-    async def _user(self, kind: Kind, pair: tuple[str, str]) -> Record:
-        return _authenticated(kind, await self._store.get(USERS, pair[0]), pair[1])
+    async def _user(self, mutation: str, call: LocalCall) -> Record:
+        client_identifier, access_key = _credentials(mutation, call)
+        return _authenticated(mutation, await self._store.get(USERS, client_identifier), access_key)
 
-    async def _facts(self, kind: Kind, pair: tuple[str, str], record_id: str, company_id: str, request: Wire) -> _Facts:
+    async def _facts(
+        self, mutation: str, pair: tuple[str, str], record_id: str, company_id: str, request: Wire
+    ) -> _Facts:
         keys: list[tuple[Collection, str]] = [
             (USERS, pair[0]),
             (COMPANIES, company_id),
-            (RECORDS[kind], record_id),
-            (ACCOUNTING_SYSTEM[kind], record_id),
+            (RECORDS[mutation], record_id),
+            (ACCOUNTING_SYSTEM[mutation], record_id),
             *((REFERENCE_CODES, code_id(company_id, name, code)) for name, code in _codes_of(request)),
         ]
         records = await self._store.get_many(keys)
         return _Facts(
-            user=_authenticated(kind, records.get(keys[0]), pair[1]),
+            user=_authenticated(mutation, records.get(keys[0]), pair[1]),
             company=records.get(keys[1]),
             record=records.get(keys[2]),
             accounting=records.get(keys[3]),
@@ -175,11 +176,11 @@ class BaseconeRules:
         )
 
 
-def _refused(kind: Kind, reason: str, text: str | None = None) -> GatewayError:
-    return refusal(row_of(kind, reason), text)
+def _refused(mutation: str, reason: str, text: str | None = None) -> GatewayError:
+    return refusal(row_of(mutation, reason), text)
 
 
-def _credentials(kind: Kind, call: LocalCall) -> tuple[str, str]:
+def _credentials(mutation: str, call: LocalCall) -> tuple[str, str]:
     header = call.headers.get("authorization", "")
     scheme, _, value = header.partition(" ")
     try:
@@ -188,54 +189,54 @@ def _credentials(kind: Kind, call: LocalCall) -> tuple[str, str]:
         decoded = ""
     client_identifier, colon, access_key = decoded.partition(":")
     if scheme.casefold() != "basic" or not colon:
-        raise _refused(kind, "AUTHORIZATION_HEADER_INVALID", "The authorization header is not valid.")
+        raise _refused(mutation, "AUTHORIZATION_HEADER_INVALID", "The authorization header is not valid.")
     return client_identifier.casefold(), access_key
 
 
-def _authenticated(kind: Kind, user: Record | None, access_key: str) -> Record:
+def _authenticated(mutation: str, user: Record | None, access_key: str) -> Record:
     if user is None:
-        raise _refused(kind, "CREDENTIALS_UNAUTHORIZED", "The credentials are not known.")
+        raise _refused(mutation, "CREDENTIALS_UNAUTHORIZED", "The credentials are not known.")
     if not hmac.compare_digest(user.document["accessKeySha256"], key_digest(access_key)):
-        raise _refused(kind, "CREDENTIALS_INVALID")
+        raise _refused(mutation, "CREDENTIALS_INVALID")
     return user
 
 
-def _request(kind: Kind, body: Any) -> Wire:
+def _body(mutation: str, body: Any) -> Wire:
     try:
-        return request_of(kind, body)
+        return request_of(mutation, body)
     except WireMismatchError as error:
-        raise _refused(kind, "PROPERTIES_NOT_VALID") from error
+        raise _refused(mutation, "PROPERTIES_NOT_VALID") from error
 
 
-def _company_id(kind: Kind, request: Wire) -> str:
+def _company_id(mutation: str, request: Wire) -> str:
     raw_id = (request.get("company") or {}).get("companyId") or _ZERO
     try:
         company_id = parse_uuid(raw_id)
     except ValueError as error:
-        raise _refused(kind, "PROPERTIES_NOT_VALID") from error
+        raise _refused(mutation, "PROPERTIES_NOT_VALID") from error
     if company_id == _ZERO:
-        raise _refused(kind, "COMPANY_ID_EMPTY")
+        raise _refused(mutation, "COMPANY_ID_EMPTY")
     return company_id
 
 
-def _check_access(kind: Kind, facts: _Facts, company_id: str, *, skip: bool) -> None:
+def _check_access(mutation: str, facts: _Facts, company_id: str, *, skip: bool) -> None:
     if facts.company is None:
-        raise _refused(kind, "COMPANY_NOT_FOUND")
+        raise _refused(mutation, "COMPANY_NOT_FOUND")
     if company_id not in facts.user.document["companies"]:
-        raise _refused(kind, "COMPANY_ACCESS_DENIED")
+        raise _refused(mutation, "COMPANY_ACCESS_DENIED")
     if not skip and company_id not in facts.user.document["accountingSystemCompanies"]:
-        raise _refused(kind, "ACCOUNTING_SYSTEM_ACCESS_DENIED")
+        raise _refused(mutation, "ACCOUNTING_SYSTEM_ACCESS_DENIED")
 
 
-def _existing(kind: Kind, record: Record | None, company_id: str) -> Record:
+def _existing(mutation: str, record: Record | None, company_id: str) -> Record:
     """The stored record, if it belongs to this company: no other record can be taken over, moved or seen."""
     if record is None or record.owner != company_id:
-        raise _refused(kind, "RESOURCE_NOT_FOUND", f"The {kind.singular} does not exist.")
+        raise _refused(mutation, "RESOURCE_NOT_FOUND", f"The {mutation.removeprefix('update').lower()} does not exist.")
     return record
 
 
 def _codes_of(request: Wire) -> list[tuple[str, str]]:
-    """The reference codes that a request names, as (kind of code, code)."""
+    """The reference codes that a request names: table and code."""
     discount = request.get("paymentDiscount") or {}
     named = (
         ("vatCode", request.get("vatCode")),
@@ -244,50 +245,50 @@ def _codes_of(request: Wire) -> list[tuple[str, str]]:
         ("generalLedger", request.get("substitutionGeneralLedger")),
         ("generalLedger", discount.get("generalLedger")),
     )
-    return [(kind, value["code"]) for kind, value in named if value is not None and value.get("code")]
+    return [(table, value["code"]) for table, value in named if value is not None and value.get("code")]
 
 
-def _decide(kind: Kind, facts: _Facts, record: Record, request: Wire) -> Wire:
+def _decide(mutation: str, facts: _Facts, record: Record, request: Wire) -> Wire:
     """The record to store: the whole request, and what an update cannot carry. Raises documented rows."""
-    _check_properties(kind, facts.user, request)
-    _check_codes(kind, facts, record, request)
+    _check_properties(mutation, facts.user, request)
+    _check_codes(mutation, facts, record, request)
     document = {name: value for name, value in request.items() if value is not None}
     document["company"] = {"companyId": record.owner}
     for name in _KEPT:
         if name in record.document and name not in document:
             document[name] = record.document[name]
-    if not facts.user.document["wkBelgium"] and kind is not SUPPLIER and record.unique is not None:
+    if not facts.user.document["wkBelgium"] and mutation == UPDATE_CUSTOMER and record.unique is not None:
         # Only a WKBelgium client can send the code, so that another's update does not clear it (assumed).
         document["code"] = record.unique
     changed = _bank_accounts(document) != _bank_accounts(record.document)
     if changed and not facts.user.document["mayChangeBankAccounts"]:
-        raise _refused(kind, "BANK_ACCOUNT_CHANGE_DENIED")
+        raise _refused(mutation, "BANK_ACCOUNT_CHANGE_DENIED")
     return document
 
 
-def _check_properties(kind: Kind, user: Record, request: Wire) -> None:
-    if kind is not SUPPLIER and request.get("code") is not None and not user.document["wkBelgium"]:
-        raise _refused(kind, "REQUEST_PROPERTIES_NOT_VALID")
+def _check_properties(mutation: str, user: Record, request: Wire) -> None:
+    if mutation == UPDATE_CUSTOMER and request.get("code") is not None and not user.document["wkBelgium"]:
+        raise _refused(mutation, "REQUEST_PROPERTIES_NOT_VALID")
     if not (request.get("name") or "").strip():
         # Assumed: a required property without content causes this row.
-        raise _refused(kind, "PROPERTIES_NOT_VALID")
+        raise _refused(mutation, "PROPERTIES_NOT_VALID")
     code = request.get("code")
     if code is not None and (not code.strip() or len(code) > _LONGEST_CODE):
         # Assumed: an empty code, or one that is far too long.
-        raise _refused(kind, "CODE_INVALID")
+        raise _refused(mutation, "CODE_INVALID")
     if any(not key.strip() for key in request.get("metadata") or {}):
         # Assumed: an empty key.
-        raise _refused(kind, "METADATA_INVALID")
+        raise _refused(mutation, "METADATA_INVALID")
     accounts = [account for account in request.get("bankAccounts") or [] if account is not None]
     discount = request.get("paymentDiscount") or {}
     if sum(account.get("default") is True for account in accounts) > 1 or (discount.get("paymentDays") or 0) < 0:
         # Assumed: two default bank accounts, or negative days.
-        raise _refused(kind, "VALIDATION_ERRORS_OCCURRED")
+        raise _refused(mutation, "VALIDATION_ERRORS_OCCURRED")
     if any(account.get("default") is None for account in accounts) or None in (request.get("bankAccounts") or []):
-        raise _refused(kind, "PROPERTIES_NOT_VALID")
+        raise _refused(mutation, "PROPERTIES_NOT_VALID")
 
 
-def _check_codes(kind: Kind, facts: _Facts, record: Record, request: Wire) -> None:
+def _check_codes(mutation: str, facts: _Facts, record: Record, request: Wire) -> None:
     def exists(name: str, value: Wire | None) -> bool:
         return value is None or code_id(str(record.owner), name, value.get("code") or "") in facts.codes
 
@@ -312,7 +313,7 @@ def _check_codes(kind: Kind, facts: _Facts, record: Record, request: Wire) -> No
     }
     for reason, holds in checks.items():
         if not holds:
-            raise _refused(kind, reason)
+            raise _refused(mutation, reason)
 
 
 def _bank_accounts(document: Wire) -> list[Wire]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.apis.basecone.errors import LEDGER_COMPANY_DENIED, LEDGER_COMPANY_UNKNOWN, row_of
-from app.apis.basecone.kinds import KINDS, SUPPLIER
+from app.apis.basecone.errors import (
+    LEDGER_COMPANY_DENIED,
+    LEDGER_COMPANY_UNKNOWN,
+    UPDATE_CUSTOMER,
+    UPDATE_SUPPLIER,
+    row_of,
+)
 from app.apis.basecone.seed import COMPANIES, GENERAL_LEDGERS, RECORDS, VAT_CODES
 from app.errors import refusal
 from app.store.records import Selection
@@ -18,9 +23,9 @@ if TYPE_CHECKING:
     from app.updates.listing import ListPage, ListRequest
 
 _ZERO = "00000000-0000-0000-0000-000000000000"
-_KINDS = {kind.plural: kind for kind in KINDS}
+_MUTATIONS = {"customers": UPDATE_CUSTOMER, "suppliers": UPDATE_SUPPLIER}
 _COLLECTIONS = {
-    **{kind.plural: RECORDS[kind] for kind in KINDS},
+    **{name: RECORDS[mutation] for name, mutation in _MUTATIONS.items()},
     "vatCodes": VAT_CODES,
     "generalLedgers": GENERAL_LEDGERS,
 }
@@ -34,9 +39,10 @@ async def page(store: Store, user: Record, request: ListRequest) -> ListPage:
         # Assumed: no user here is a super user, who would see every company.
         mine = Selection(ids=tuple(user.document["companies"]), match=match)
         return await page_of(store, COMPANIES, mine, request, _company)
-    kind = _KINDS.get(name, SUPPLIER)
+    mutation = _MUTATIONS.get(name, "")
     rows: dict[str, DocumentedError] = {
-        reason: row_of(kind, reason) for reason in ("COMPANY_ID_EMPTY", "COMPANY_NOT_FOUND", "COMPANY_ACCESS_DENIED")
+        reason: row_of(mutation, reason)
+        for reason in ("COMPANY_ID_EMPTY", "COMPANY_NOT_FOUND", "COMPANY_ACCESS_DENIED")
     }
     if name == "generalLedgers":
         rows |= {"COMPANY_NOT_FOUND": LEDGER_COMPANY_UNKNOWN, "COMPANY_ACCESS_DENIED": LEDGER_COMPANY_DENIED}
@@ -52,8 +58,8 @@ async def page(store: Store, user: Record, request: ListRequest) -> ListPage:
     def item(record: Record) -> Wire:
         document = record.document
         short = {"code": document.get("code"), "name": document.get("name"), "externalId": document.get("externalId")}
-        if name in _KINDS:
-            return {_KINDS[name].id_member: record.id, **short}
+        if mutation:
+            return {request.listing.id_members[0]: record.id, **short}
         if name == "vatCodes":
             return {"vatCodeUniqueId": record.id, **document, "companyId": company_id}
         owner = {"companyId": company_id, "companyCode": company.document.get("companyCode")}

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import strawberry
 from strawberry import UNSET
 
-from app.apis.basecone.kinds import NAME
+from app.apis.basecone.errors import NAME
 from app.apis.basecone.ledgers import ledger_code
 from app.mapping.scalars import UUID, Decimal, StringMap
 from app.mapping.wire import wire

@@ -12,7 +12,15 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from app.apis.bokamera import jsv
-from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
+from app.errors import (
+    Code,
+    DocumentedError,
+    GatewayError,
+    GatewayErrors,
+    GatewayFailure,
+    InputPath,
+    refusal,
+)
 from app.json_codec import encode_json
 from app.notes import note_detail
 from app.redaction import cleaned
@@ -297,7 +305,7 @@ def success_of(response: BackendResponse) -> Any:
     return data
 
 
-def parse(response: BackendResponse) -> GatewayError | GatewayErrors:
+def parse(response: BackendResponse) -> GatewayFailure:
     """The errors of an unsuccessful answer: one for each entry of `Errors[]`, in order."""
     data = body_of(response)
     status = member(data, "ResponseStatus")
@@ -343,9 +351,9 @@ def _recognise(response: BackendResponse, code: str, *, has_status: bool) -> Doc
     return row
 
 
-def render(error: GatewayError | GatewayErrors, form: Format = "json") -> BackendResponse:
+def render(error: GatewayFailure, form: Format = "json") -> BackendResponse:
     """BokaMera's answer to a refusal: the status and the envelope, with an entry for each error that has a place."""
-    errors = error.errors if isinstance(error, GatewayErrors) else (error,)
+    errors = error.errors
     first = errors[0].backend
     assert first is not None
     assert first.status is not None

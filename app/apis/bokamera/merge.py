@@ -141,8 +141,8 @@ def _check_access_key(
         if item.get(name, own[name]) != own[name]:
             errors.add(FIELD_CONDITION_FAILED, f"'{name}' must be the customer's own.", *place, text)
     # An absent type binds as 0, which no type has. For a key that exists the type stays.
-    kind = item.get("AccessKeyTypeId", 0 if is_new else company["AccessKeyTypeIds"][0])
-    if kind not in company["AccessKeyTypeIds"]:
+    key_type = item.get("AccessKeyTypeId", 0 if is_new else company["AccessKeyTypeIds"][0])
+    if key_type not in company["AccessKeyTypeIds"]:
         errors.add(FIELD_CONDITION_FAILED, "The access key type does not exist.", *place, "accessKeyTypeId")
     if not item.get("Value", "" if is_new else "kept"):
         errors.add(FIELD_EMPTY, "'Value' must not be empty.", *place, "value")

@@ -106,7 +106,6 @@ def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mappi
 BOOKING_CUSTOMERS = Resource(
     api=NAME,
     name="bookingCustomer",
-    kind="customer",
     id_member="Id",
     table=TABLE,
     get=_get,

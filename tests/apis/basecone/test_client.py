@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.apis.basecone.kinds import CUSTOMER, SUPPLIER
+from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
 from app.call import CallContext
@@ -22,28 +22,30 @@ from app.upstream.messages import BackendResponse
 from app.upstream.upstream import Upstream
 from tests.apis.basecone.asking import Basecone, judged_read, judged_update, request_of
 
+CUSTOMER, SUPPLIER = RESOURCES
+
 SAMPLES = Path(__file__).parent / "samples"
 ID = "c0000000-0000-4000-8000-000000000001"
 
 
 @pytest.mark.parametrize(
-    ("kind", "cls", "sample"),
+    ("resource", "cls", "sample"),
     [(CUSTOMER, UpdateCustomerInput, "update-customer.json"), (SUPPLIER, UpdateSupplierInput, "update-supplier.json")],
     ids=["customer", "supplier"],
 )
 @pytest.mark.parametrize("skip", [False, True])
-def test_a_request_is_byte_for_byte_the_pages_example(kind, cls, sample, skip):
+def test_a_request_is_byte_for_byte_the_pages_example(resource, cls, sample, skip):
     text = (SAMPLES / sample).read_text()
     page = json.loads(text, parse_float=decimal.Decimal)
-    update = request_of(kind, ID, to_wire(from_wire(cls, page)), skip=skip)
+    update = request_of(resource, ID, to_wire(from_wire(cls, page)), skip=skip)
     request = rest(lambda _: None)[0].backend.built(update, {"content-type": "application/json"})
-    assert (request.method, request.path) == ("PUT", f"/{kind.plural}/{ID}")
+    assert (request.method, request.path) == ("PUT", f"/{resource.scope}/{ID}")
     assert request.query == (("skipCreationInAccountingSystem", "true" if skip else "false"),)
     # The members' order is the input type's; their spelling and values are the page's, to the byte.
     sent = request.body.decode()
     assert json.loads(sent) == json.loads(text)
     assert sorted(re.findall(r'"[^"]*":', sent)) == sorted(re.findall(r'"[^"]*":', text))
-    assert ('"DiscountPercentage":0.00' in sent) == (kind is SUPPLIER)
+    assert ('"DiscountPercentage":0.00' in sent) == (resource is SUPPLIER)
     assert request.headers["content-type"].startswith("application/json")
 
 

@@ -7,32 +7,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.apis.basecone.errors import DOCUMENTED, GENERAL, ROWS, TABLE, parse, render
-from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
+from app.apis.basecone.resources import RESOURCES
 from app.errors import Code, Outcome, refusal
 from app.json_codec import encode_json
 from app.upstream.messages import BackendResponse
 
+CUSTOMER, SUPPLIER = RESOURCES
+
 EACH_ROW = [
-    pytest.param(kind, row, id=f"{kind.mutation}-{row.reason}")
-    for kind in KINDS
-    for row in (*DOCUMENTED[kind], *GENERAL)
+    pytest.param(resource, row, id=f"{resource.mutation}-{row.reason}")
+    for resource in RESOURCES
+    for row in (*DOCUMENTED[resource.mutation], *GENERAL)
 ]
 
 
 def test_the_pages_rows_are_all_there():
-    assert [len(DOCUMENTED[CUSTOMER]), len(DOCUMENTED[SUPPLIER])] == [22, 25]
+    assert [len(DOCUMENTED[CUSTOMER.mutation]), len(DOCUMENTED[SUPPLIER.mutation])] == [22, 25]
     assert len(ROWS) == 22 + 25 + 5 + 2  # the general ones, and the list of general ledgers's own
 
 
 def test_a_reason_names_one_row_of_a_mutation():
-    for kind in KINDS:
-        reasons = [row.reason for row in ROWS if kind.mutation in row.mutations]
+    for resource in RESOURCES:
+        reasons = [row.reason for row in ROWS if resource.mutation in row.mutations]
         assert len(reasons) == len(set(reasons))
 
 
-@pytest.mark.parametrize(("kind", "row"), EACH_ROW)
-def test_a_rendered_row_is_recognised_as_that_row(kind, row):
-    error = parse(kind, render(refusal(row)))
+@pytest.mark.parametrize(("resource", "row"), EACH_ROW)
+def test_a_rendered_row_is_recognised_as_that_row(resource, row):
+    error = parse(resource.mutation, render(refusal(row)))
     assert error.row is row
     assert error.extensions == refusal(row).extensions
     assert error.outcome is Outcome.NOT_APPLIED
@@ -40,11 +42,11 @@ def test_a_rendered_row_is_recognised_as_that_row(kind, row):
 
 @given(data=st.data(), case=st.sampled_from([p.values for p in EACH_ROW if p.values[1].text]))
 def test_texts_match_whatever_their_case_white_space_and_full_stop(data, case):
-    kind, row = case
+    resource, row = case
     words = row.text.removesuffix(".").split()
     text = data.draw(st.sampled_from(["", " ", "\n"])) + data.draw(st.sampled_from([" ", "  ", "\t"])).join(words)
     text = data.draw(st.sampled_from([text, text.upper(), text.lower()])) + data.draw(st.sampled_from(["", ".", " ."]))
-    assert TABLE.recognise(kind.mutation, row.http_status, row.vendor_code.upper(), text) is row
+    assert TABLE.recognise(resource.mutation, row.http_status, row.vendor_code.upper(), text) is row
 
 
 def test_only_concurrent_request_may_be_sent_again():
@@ -54,7 +56,7 @@ def test_only_concurrent_request_may_be_sent_again():
 
 def test_any_other_validation_error_is_the_accounting_systems_with_its_text():
     answer = BackendResponse(400, {}, encode_json({"code": "validation_error", "message": "IBAN rejected."}))
-    error = parse(CUSTOMER, answer)
+    error = parse(CUSTOMER.mutation, answer)
     assert (error.row.reason, error.message) == ("ACCOUNTING_SYSTEM_VALIDATION", "IBAN rejected.")
     assert error.extensions["backend"]["message"] == "IBAN rejected."
 
@@ -65,7 +67,7 @@ def test_any_other_validation_error_is_the_accounting_systems_with_its_text():
 )
 @pytest.mark.parametrize("text", ["In other words.", None])
 def test_a_code_that_has_one_row_says_enough_whatever_its_text(code, reason, retry, text):
-    error = parse(SUPPLIER, BackendResponse(400, {}, encode_json({"code": code, "message": text})))
+    error = parse(SUPPLIER.mutation, BackendResponse(400, {}, encode_json({"code": code, "message": text})))
     assert (error.row.reason, error.message) == (reason, text or error.row.text)
     assert (error.outcome, error.retry_safe) == (Outcome.NOT_APPLIED, retry)
 
@@ -102,7 +104,7 @@ UNDOCUMENTED = [
     ids=[c[0] for c in UNDOCUMENTED],
 )
 def test_an_undocumented_answer_keeps_what_may_be_shown(status, body, code, outcome, vendor_code, text):
-    error = parse(SUPPLIER, BackendResponse(status, {}, body))
+    error = parse(SUPPLIER.mutation, BackendResponse(status, {}, body))
     shown = error.extensions
     expected = {"name": "basecone", "status": status, "code": vendor_code, "message": text}
     assert shown["backend"] == {key: value for key, value in expected.items() if value is not None}
@@ -112,19 +114,19 @@ def test_an_undocumented_answer_keeps_what_may_be_shown(status, body, code, outc
 
 @given(status=st.integers(200, 599), body=st.binary(max_size=200))
 def test_no_answer_breaks_the_parser(status, body):
-    error = parse(CUSTOMER, BackendResponse(status, {"retry-after": "nonsense"}, body))
+    error = parse(CUSTOMER.mutation, BackendResponse(status, {"retry-after": "nonsense"}, body))
     assert error.extensions["backend"]["status"] == status
     assert (error.outcome is Outcome.NOT_APPLIED) == (400 <= status < 500 and status != 408)
 
 
 def test_retry_after_reaches_the_client():
-    error = parse(CUSTOMER, BackendResponse(429, {"retry-after": "7"}, b""))
+    error = parse(CUSTOMER.mutation, BackendResponse(429, {"retry-after": "7"}, b""))
     assert error.extensions["retry"] == {"safe": True, "afterSeconds": 7}
 
 
 @pytest.mark.parametrize(("written", "code"), [("7", "7"), ("12.5", "12.5"), ("true", None), ('{"a":1}', None)])
 def test_a_code_that_is_a_number_is_told(written, code):
-    error = parse(CUSTOMER, BackendResponse(418, {}, b'{"code":%s,"message":"m"}' % written.encode()))
+    error = parse(CUSTOMER.mutation, BackendResponse(418, {}, b'{"code":%s,"message":"m"}' % written.encode()))
     assert error.extensions["backend"] == {
         "name": "basecone",
         "status": 418,

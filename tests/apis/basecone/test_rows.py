@@ -10,9 +10,11 @@ import pytest
 
 from app.apis.basecone.errors import DOCUMENTED, GENERAL
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
-from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
+from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.seed import CLERK, COMPANY_B, COMPANY_C, CUSTOMERS, DEMO, SUPPLIERS
 from tests.harness import Gateway
+
+CUSTOMER, SUPPLIER = RESOURCES
 
 ZERO = "00000000-0000-0000-0000-000000000000"
 UNKNOWN = "00000000-0000-4000-8000-00000000ffff"
@@ -26,11 +28,11 @@ def basic(client, key):
     return {"basecone": {"authorization": "Basic " + base64.b64encode(f"{client}:{key}".encode()).decode()}}
 
 
-def document(kind):
-    name = kind.singular.capitalize()
+def document(resource):
+    name = resource.name.capitalize()
     return (
         f"mutation($id: UUID!, $input: Update{name}Input!, $skip: Boolean! = false) {{ "
-        f"{kind.mutation}(id: $id, input: $input, skipCreationInAccountingSystem: $skip) {{ {kind.singular} {{ id }} }} }}"
+        f"{resource.mutation}(id: $id, input: $input, skipCreationInAccountingSystem: $skip) {{ {resource.name} {{ id }} }} }}"
     )
 
 
@@ -87,66 +89,72 @@ NOT_BY_DATA = {
 SUPPLIER_NOT_BY_DATA = {"REQUEST_PROPERTIES_NOT_VALID": "its known cause is a customer's code alone"}
 
 
-def provocations(kind):
-    return {**BOTH, **(SUPPLIER_ONLY if kind is SUPPLIER else CUSTOMER_ONLY)}
+def provocations(resource):
+    return {**BOTH, **(SUPPLIER_ONLY if resource is SUPPLIER else CUSTOMER_ONLY)}
 
 
 CASES = [
-    pytest.param(kind, reason, *case, id=f"{kind.mutation}-{reason}")
-    for kind in KINDS
-    for reason, case in provocations(kind).items()
+    pytest.param(resource, reason, *case, id=f"{resource.mutation}-{reason}")
+    for resource in RESOURCES
+    for reason, case in provocations(resource).items()
 ]
 
 
 def test_every_row_is_provoked_or_has_its_reason():
     counts = {}
-    for kind in KINDS:
-        rows = {row.reason for row in (*DOCUMENTED[kind], *GENERAL)}
-        without = {**NOT_BY_DATA, **(SUPPLIER_NOT_BY_DATA if kind is SUPPLIER else {})}
-        assert set(provocations(kind)) | set(without) == rows
-        assert not set(provocations(kind)) & set(without)
-        documented = {row.reason for row in DOCUMENTED[kind]}
-        counts[kind.singular] = (len(documented & set(provocations(kind))), len(documented & set(without)))
+    for resource in RESOURCES:
+        rows = {row.reason for row in (*DOCUMENTED[resource.mutation], *GENERAL)}
+        without = {**NOT_BY_DATA, **(SUPPLIER_NOT_BY_DATA if resource is SUPPLIER else {})}
+        assert set(provocations(resource)) | set(without) == rows
+        assert not set(provocations(resource)) & set(without)
+        documented = {row.reason for row in DOCUMENTED[resource.mutation]}
+        counts[resource.name] = (len(documented & set(provocations(resource))), len(documented & set(without)))
     assert counts == {"customer": (18, 4), "supplier": (20, 5)}
 
 
-def request_of(kind, changes):
-    given = copy.deepcopy(INPUTS[kind]) | {
+def request_of(resource, changes):
+    given = copy.deepcopy(INPUTS[resource]) | {
         name: value for name, value in changes.items() if name not in {"id", "credentials", "skip"}
     }
     if isinstance(given.get("code"), str):
-        given["code"] = given["code"].replace("?", kind.singular[0].upper())
-    if changes.get("credentials") == basic(*CLERK) and kind is CUSTOMER and "code" not in changes:
+        given["code"] = given["code"].replace("?", resource.name[0].upper())
+    if changes.get("credentials") == basic(*CLERK) and resource is CUSTOMER and "code" not in changes:
         del given["code"]
-    record_id = changes.get("id", IDS[kind])
+    record_id = changes.get("id", IDS[resource])
     if len(record_id) == 1:
-        record_id = IDS[kind][:-1] + record_id
+        record_id = IDS[resource][:-1] + record_id
     return {"id": record_id, "input": given, "skip": changes.get("skip", False)}
 
 
-@pytest.mark.parametrize(("kind", "reason", "changes", "path"), CASES)
-async def test_a_row_is_provoked_by_data(gateway: Gateway, kind, reason, changes, path):
-    variables = request_of(kind, changes)
-    before = await gateway.store.owned(COLLECTIONS[kind], CUSTOMER_INPUT["company"]["companyId"])
+@pytest.mark.parametrize(("resource", "reason", "changes", "path"), CASES)
+async def test_a_row_is_provoked_by_data(gateway: Gateway, resource, reason, changes, path):
+    variables = request_of(resource, changes)
+    before = await gateway.store.owned(COLLECTIONS[resource], CUSTOMER_INPUT["company"]["companyId"])
     credentials = changes.get("credentials")
     if gateway.wiring == "local":  # over REST a dry run knows what the gateway knows
-        dry = document(kind).replace("skipCreationInAccountingSystem:", "dryRun: true, skipCreationInAccountingSystem:")
+        dry = document(resource).replace(
+            "skipCreationInAccountingSystem:", "dryRun: true, skipCreationInAccountingSystem:"
+        )
         refused_dry = await gateway.error(dry, variables, credentials=credentials)
-    error = await gateway.error(document(kind), variables, credentials=credentials)
+    error = await gateway.error(document(resource), variables, credentials=credentials)
     if gateway.wiring == "local":
         assert {**refused_dry, "locations": None} == {**error, "locations": None}
-    row = next(row for row in (*DOCUMENTED[kind], *GENERAL) if row.reason == reason)
+    row = next(row for row in (*DOCUMENTED[resource.mutation], *GENERAL) if row.reason == reason)
     shown = error["extensions"]
     assert (shown["reason"], shown["code"], shown["outcome"]) == (reason, row.code, "NOT_APPLIED")
     assert shown.get("input") == (None if path is None else {"path": path})
     assert shown["backend"]["status"] == row.http_status
-    assert await gateway.store.owned(COLLECTIONS[kind], CUSTOMER_INPUT["company"]["companyId"]) == before
+    assert await gateway.store.owned(COLLECTIONS[resource], CUSTOMER_INPUT["company"]["companyId"]) == before
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
-async def test_a_record_of_another_company_is_not_found(gateway: Gateway, kind):
-    variables = {"id": IDS[kind], "input": {"company": {"companyId": COMPANY_C}, "name": "Taken over"}, "skip": True}
-    error = await gateway.error(document(kind), variables)
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+async def test_a_record_of_another_company_is_not_found(gateway: Gateway, resource):
+    variables = {
+        "id": IDS[resource],
+        "input": {"company": {"companyId": COMPANY_C}, "name": "Taken over"},
+        "skip": True,
+    }
+    error = await gateway.error(document(resource), variables)
     assert error["extensions"]["reason"] == "RESOURCE_NOT_FOUND"
 
 
@@ -174,18 +182,18 @@ async def test_the_clerk_may_update_what_leaves_the_bank_accounts_alone(gateway:
     assert error["extensions"]["reason"] == "BANK_ACCOUNT_CHANGE_DENIED"
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
-async def test_of_overlapping_updates_one_wins(local_gateway: Gateway, kind):
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+async def test_of_overlapping_updates_one_wins(local_gateway: Gateway, resource):
     """Both read the version before either committed: the first to commit wins."""
 
     async def update(number):
-        variables = {"id": IDS[kind], "input": {**INPUTS[kind], "name": f"Writer {number}"}}
-        return number, await local_gateway.execute(document(kind), variables)
+        variables = {"id": IDS[resource], "input": {**INPUTS[resource], "name": f"Writer {number}"}}
+        return number, await local_gateway.execute(document(resource), variables)
 
     answers = await asyncio.gather(*(update(number) for number in range(20)))
     won = [number for number, answer in answers if "errors" not in answer]
     reasons = {error["extensions"]["reason"] for _, answer in answers for error in answer.get("errors", ())}
-    stored = await local_gateway.store.get(COLLECTIONS[kind], IDS[kind])
+    stored = await local_gateway.store.get(COLLECTIONS[resource], IDS[resource])
     assert len(won) >= 1
     assert stored.version == 1 + len(won)
     assert reasons <= {"CONCURRENT_REQUEST"}

@@ -12,13 +12,15 @@ from starlette.applications import Starlette
 from app.apis.basecone import API
 from app.apis.basecone.errors import row_of
 from app.apis.basecone.examples import CUSTOMER_ID, CUSTOMER_INPUT, SUPPLIER_ID, SUPPLIER_INPUT
-from app.apis.basecone.kinds import CUSTOMER, KINDS, SUPPLIER
+from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.seed import CLERK, COLLECTIONS, COMPANY_A, CUSTOMERS, DEMO, seed
 from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.types import UpdateCustomerInput, UpdateSupplierInput
 from app.json_codec import encode_json
 from app.mapping.wire import from_wire, to_wire
 from app.store.engine import open_store
+
+CUSTOMER, SUPPLIER = RESOURCES
 
 UNKNOWN = "00000000-0000-4000-8000-00000000ffff"
 IDS = {CUSTOMER: CUSTOMER_ID, SUPPLIER: SUPPLIER_ID}
@@ -45,12 +47,12 @@ async def client(store):
         yield opened
 
 
-def path(kind, record_id=None):
-    return f"/{kind.plural}/{record_id or IDS[kind]}"
+def path(resource, record_id=None):
+    return f"/{resource.scope}/{record_id or IDS[resource]}"
 
 
-def is_row(answer, kind, reason):
-    row = row_of(kind, reason)
+def is_row(answer, resource, reason):
+    row = row_of(resource.mutation, reason)
     body = answer.json()
     assert (answer.status_code, body["code"]) == (row.http_status, row.vendor_code)
     assert row.text in {None, body["message"]}
@@ -58,10 +60,12 @@ def is_row(answer, kind, reason):
     return True
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 @pytest.mark.parametrize("casing", [str, str.upper, str.lower], ids=["as the page", "upper", "lower"])
-async def test_the_pages_body_in_any_casing_is_204_and_the_read_has_its_own_shape(client, kind, casing):
-    cls, given = (UpdateCustomerInput, CUSTOMER_INPUT) if kind is CUSTOMER else (UpdateSupplierInput, SUPPLIER_INPUT)
+async def test_the_pages_body_in_any_casing_is_204_and_the_read_has_its_own_shape(client, resource, casing):
+    cls, given = (
+        (UpdateCustomerInput, CUSTOMER_INPUT) if resource is CUSTOMER else (UpdateSupplierInput, SUPPLIER_INPUT)
+    )
     page = json.loads(encode_json(to_wire(from_wire(cls, given))))
 
     def cased(value):
@@ -74,17 +78,17 @@ async def test_the_pages_body_in_any_casing_is_204_and_the_read_has_its_own_shap
             else value
         )
 
-    answer = await client.put(path(kind), json=cased(page), params={"skipCreationInAccountingSystem": "False"})
+    answer = await client.put(path(resource), json=cased(page), params={"skipCreationInAccountingSystem": "False"})
     assert (answer.status_code, answer.content) == (204, b"")
-    read = (await client.get(path(kind))).json()
-    assert read[kind.id_member] == IDS[kind]
+    read = (await client.get(path(resource))).json()
+    assert read[resource.id_member] == IDS[resource]
     assert read["vatCode"] == "NL21"
     assert read["paymentCondition"] == {"code": "NET30"}
     assert read["company"] == {"companyId": COMPANY_A, "companyCode": "A"}
-    assert read["_links"] == [{"rel": "self", "href": f"http://sandbox{path(kind)}"}]
+    assert read["_links"] == [{"rel": "self", "href": f"http://sandbox{path(resource)}"}]
     assert set(read["substitutionGeneralLedger"]) == {"generalLedgerId"}
     assert read["bankAccounts"] == page["bankAccounts"]
-    if kind is SUPPLIER:
+    if resource is SUPPLIER:
         assert read["paymentDiscount"]["generalLedger"] == {"generalLedgerId": LEDGER_OF_A}
         assert read["metadata"] == {"key1": "value1", "key2": "value2"}
 
@@ -116,11 +120,11 @@ BODIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
-async def test_a_body_that_the_gateway_does_not_write_is_its_documented_row(client, store, kind):
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+async def test_a_body_that_the_gateway_does_not_write_is_its_documented_row(client, store, resource):
     before = await store.get(CUSTOMERS, CUSTOMER_ID)
     for body, reason in BODIES:
-        assert is_row(await client.put(path(kind), content=body), kind, reason), body[:50]
+        assert is_row(await client.put(path(resource), content=body), resource, reason), body[:50]
     assert await store.get(CUSTOMERS, CUSTOMER_ID) == before
 
 
@@ -149,12 +153,12 @@ async def test_a_request_without_the_header_is_malformed(client):
     assert is_row(await client.get(path(SUPPLIER)), SUPPLIER, "AUTHORIZATION_HEADER_INVALID")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
-async def test_what_is_no_record_is_not_found(client, kind):
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+async def test_what_is_no_record_is_not_found(client, resource):
     for record_id in (UNKNOWN, "no-guid", "1", "%00"):
         for method in ("GET", "PUT"):
-            answer = await client.request(method, path(kind, record_id), json=MINIMAL)
-            assert is_row(answer, kind, "RESOURCE_NOT_FOUND"), (method, record_id)
+            answer = await client.request(method, path(resource, record_id), json=MINIMAL)
+            assert is_row(answer, resource, "RESOURCE_NOT_FOUND"), (method, record_id)
 
 
 async def test_a_general_ledger_is_read_by_those_with_access_to_its_company(client):

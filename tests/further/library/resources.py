@@ -27,7 +27,6 @@ class UpdateBookInput:
 BOOKS = Resource(
     api=NAME,
     name="book",
-    kind="book",
     id_member="id",
     table=TABLE,
     get=lambda book_id, _: (f"/books/{book_id}", ()),
