@@ -150,7 +150,7 @@ def _written(place: Place, what: str) -> str:
 
 def decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
     """Undoes the body's content coding, which `check_coding` has accepted. Raises RequestError."""
-    if not content_codings(headers):
+    if not _codings(headers):
         return body
     most = min(max_bytes, max(_ALWAYS, len(body) * _GZIP_RATIO))
     content = bytearray()
@@ -174,14 +174,16 @@ def decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> byt
     raise request_error(REQUEST_MALFORMED, f"The compressed request body has more than {_GZIP_MEMBERS} parts.")
 
 
-def content_codings(headers: Mapping[str, str]) -> list[str]:
+def _codings(headers: Mapping[str, str]) -> list[str]:
     """The body's codings without `identity`: https://www.rfc-editor.org/rfc/rfc9110#name-content-encoding."""
-    codings = (coding.strip().lower() for coding in headers.get("content-encoding", "").split(","))
+    if "content-encoding" not in headers:
+        return []
+    codings = (coding.strip().lower() for coding in headers["content-encoding"].split(","))
     return [coding for coding in codings if coding not in {"", "identity"}]
 
 
 def check_coding(headers: Mapping[str, str]) -> None:
     """Refuses a coding before the body is read. Raises RequestError."""
-    codings = content_codings(headers)
+    codings = _codings(headers)
     if codings and (len(codings) > 1 or codings[0] not in _GZIP):
         raise request_error(UNSUPPORTED_CONTENT_ENCODING, accept_encoding="gzip")

@@ -11,13 +11,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec import Struct
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
 from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
-from app.edge.incoming import from_body, from_query, from_whole_body, is_plain_json, requests_of
+from app.edge.incoming import from_body, from_query, from_whole_body
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.edge.response import GraphQLResponse
 from app.edge.statuses import GRAPHQL_STATUSES, HttpStatuses
@@ -48,9 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_Execution = Callable[[], Coroutine[Any, Any, "Result"]]
-_Run = Callable[[_Execution], Awaitable["Result"]]
-
 _RETRY_SECONDS = 1
 _NOT_LARGE = 65_536  # uvicorn buffers this much before it pauses a sender
 
@@ -69,25 +65,15 @@ class Observer(Protocol):
         ...
 
 
-class _Incoming(Protocol):
-    """The parts of a POST or GET that the endpoint reads."""
+class _AsgiIncoming:
+    """What a DirectRequest is on the short way."""
 
-    arrived: float
+    response_complete = False
 
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def authorizations(self) -> Sequence[str]: ...
-    @property
-    def identifier(self) -> str: ...
-
-
-class _Understood(Struct):
-    """Headers that are valid, read before the body has arrived."""
-
-    media: str
-    call: CallContext
-    trusted: bool
+    def __init__(self, scope: Scope) -> None:
+        self.headers, self.authorizations = headers_of(scope["headers"])
+        self.arrived = asyncio.get_running_loop().time()
+        self.identifier: str = scope["state"]["request_id"]
 
 
 class GraphQLEndpoint:
@@ -130,42 +116,27 @@ class GraphQLEndpoint:
     # Over ASGI.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = HttpRequest(scope, receive)
+        request, incoming, settings = HttpRequest(scope, receive), _AsgiIncoming(scope), self._settings
+        headers = incoming.headers
+        gets = request.method in {"GET", "HEAD"}
+        shows_page = gets and settings.shows_playground and "query" not in request.query_params
+        response: ASGIApp | None
         try:
-            response = await self._respond(request)
+            if shows_page and wants_page(headers.get("accept")):
+                response = self._page(request)
+            elif request.method == "POST":
+                response = await self._response(incoming, partial(from_body, request.stream(), headers, settings))
+            elif gets and settings.answers_get:
+                response = await self._response(incoming, partial(from_query, request.query_params, headers, settings))
+            else:
+                allow = "GET, POST" if settings.shows_playground or settings.answers_get else "POST"
+                error = request_error(METHOD_NOT_ALLOWED, allow=allow)
+                response = self._not_executed(error, JSON, incoming.identifier)
         except ClientDisconnect:
             # Nothing was executed: the body did not arrive.
             return
-        await response(scope, receive, send)
-
-    async def _respond(self, request: HttpRequest) -> ASGIApp:
-        incoming = _OverAsgi(request)
-        try:
-            read = self._settings.answers_get
-            if request.method in {"GET", "HEAD"} and self._wants_page(request, incoming.headers):
-                return self._page(request)
-            if request.method != "POST" and not (read and request.method in {"GET", "HEAD"}):
-                shown = self._settings.shows_playground or read
-                raise request_error(METHOD_NOT_ALLOWED, allow="GET, POST" if shown else "POST")
-        except RequestError as error:
-            return self._not_executed(error, JSON, incoming.identifier)
-        ask: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]]
-        if request.method == "POST":
-            ask = partial(from_body, request.stream(), incoming.headers, self._settings)
-        else:
-            ask = partial(from_query, request.query_params, incoming.headers, self._settings)
-        return await self._response(incoming, ask, self._in_a_task)
-
-    async def _in_a_task(self, execution: _Execution) -> Result:
-        """Runs to the end even when the client goes away: a mutation that was begun must be finished."""
-        task = asyncio.create_task(execution())
-        self.in_flight.add(task)
-        task.add_done_callback(self.in_flight.discard)
-        return await asyncio.shield(task)
-
-    def _wants_page(self, request: HttpRequest, headers: Mapping[str, str]) -> bool:
-        shown = self._settings.shows_playground and "query" not in request.query_params
-        return shown and wants_page(headers.get("accept"))
+        if response is not None:
+            await response(scope, receive, send)
 
     # Without ASGI.
 
@@ -176,41 +147,19 @@ class GraphQLEndpoint:
             return False
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             return False
-        direct.understood = self._understood(direct)
+        direct.identifier = request_id(headers.get(REQUEST_ID))
         return True
-
-    def identify(self, headers: Mapping[str, str]) -> str:
-        return request_id(headers.get(REQUEST_ID))
-
-    def _understood(self, direct: DirectRequest) -> _Understood | None:
-        """None where something is not plainly valid. The general way then looks for what is wrong."""
-        headers = direct.headers
-        media = response_media(headers.get("accept"))
-        if media is None or not is_plain_json(headers):
-            return None
-        try:
-            call = self._callers.call(headers, direct.identifier, direct.arrived)
-        except RequestError:
-            return None
-        return _Understood(media, call, self._trusts(headers))
 
     def begin(self, direct: DirectRequest) -> None:
         task = direct.task = asyncio.get_running_loop().create_task(self._directly(direct))
         self.in_flight.add(task)
 
     async def _directly(self, direct: DirectRequest) -> None:
-        """Runs in a task that nobody cancels: only the exchange belongs to the client."""
+        """Runs in a task that nobody cancels: only the request belongs to the client."""
         response: GraphQLResponse | None = None
         try:
-            understood: _Understood | None = direct.understood
-            direct.understood = None  # breaks a cycle: its call refers to the exchange
-            if understood is None or direct.late:
-                ask = partial(from_whole_body, direct.body, direct.headers, self._settings, late=direct.late)
-                response = await self._response(direct, ask, partial(_unless_given_up, direct), direct.task)
-            else:
-                response = await self._at_once(direct, understood)
-        except _GivenUpError:
-            pass
+            read = partial(from_whole_body, direct.body, direct.headers, self._settings, late=direct.late)
+            response = await self._response(direct, read, direct.task)
         except Exception:
             log.exception("unexpected failure of /graphql", extra={"request_id": direct.identifier})
             response = GraphQLResponse(surprise(direct.identifier), JSON, 500)
@@ -218,25 +167,12 @@ class GraphQLEndpoint:
             self.in_flight.discard(direct.task)
             direct.finish(response)
 
-    async def _at_once(self, direct: DirectRequest, understood: _Understood) -> GraphQLResponse:
-        """Does as `_answer`, where the headers are known to be valid and there is room."""
-        media, trusted = understood.media, understood.trusted
-        try:
-            caller = await self._caller(direct.authorizations, direct.task)
-            request = requests_of(direct.body, direct.headers, self._settings)
-        except RequestError as error:
-            return self._not_executed(error, media, direct.identifier)
-        call = understood.call
-        call.client = direct
-        if isinstance(request, list):
-            run = partial(_unless_given_up, direct)
-            return await self._answered(request, call, caller, media, run, trusted=trusted)
-        if direct.response_complete:
-            raise _GivenUpError
-        return self._response_of(await self._execution(request, call, caller, trusted=trusted), media, call)
-
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
+
+    def _demand_room(self) -> None:
+        if self.overloaded(0):
+            raise _busy()
 
     def refuse(self, direct: DirectRequest) -> None:
         media = response_media(direct.headers.get("accept"))
@@ -258,12 +194,11 @@ class GraphQLEndpoint:
 
     async def _response(
         self,
-        incoming: _Incoming,
-        ask: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]],
-        run: _Run,
+        incoming: DirectRequest | _AsgiIncoming,
+        read: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]],
         task: asyncio.Task[Any] | None = None,
-    ) -> GraphQLResponse:
-        """`task` is already in flight, if there was room for it."""
+    ) -> GraphQLResponse | None:
+        """`task` is that of the short way, in flight already. None: the client was told that the time is over."""
         media = JSON
         headers = incoming.headers
         try:
@@ -271,16 +206,28 @@ class GraphQLEndpoint:
             if accepted is None:
                 raise request_error(NOT_ACCEPTABLE)
             media = accepted
-            if task is None and self.overloaded(0):
-                raise _busy()
+            if task is None:
+                self._demand_room()
             caller = await self._caller(incoming.authorizations, task)
-            requests = await ask()
-            if task is None and self.overloaded(0):  # the caller's check and the body both took time
-                raise _busy()
+            requests = await read()
+            if task is None:
+                self._demand_room()  # the caller's check and the body both took time
             call = self._callers.call(headers, incoming.identifier, incoming.arrived)
         except RequestError as error:
             return self._not_executed(error, media, incoming.identifier)
-        return await self._answered(requests, call, caller, media, run, trusted=self._trusts(headers))
+        execution = self._executed(incoming, requests, call, caller, media)
+        if task is not None:
+            call.client = incoming  # type: ignore[assignment]  # with a task, it is a DirectRequest
+            return await execution
+        # Runs to the end even when the client goes away: a mutation that was begun must be finished.
+        task = asyncio.create_task(execution)
+        self.in_flight.add(task)
+        task.add_done_callback(self.in_flight.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            incoming.response_complete = True
+            raise
 
     async def _caller(self, authorizations: Sequence[str], task: asyncio.Task[Any] | None) -> Caller | None:
         """Who calls. `task` is not in flight while it waits for an issuer's keys: anyone can make it wait."""
@@ -289,54 +236,37 @@ class GraphQLEndpoint:
         self.in_flight.discard(task)
         caller = await self._authenticator.caller(authorizations)
         if task is not None:
-            if self.overloaded(0):
-                raise _busy()
+            self._demand_room()
             self.in_flight.add(task)
         return caller
 
-    def _trusts(self, headers: Mapping[str, str]) -> bool:
-        return is_router(headers.get(ROUTER_AUTHORIZATION), self._router_secret)
-
-    async def _answered(
+    async def _executed(
         self,
+        incoming: DirectRequest | _AsgiIncoming,
         requests: GraphQLRequest | list[GraphQLRequest],
         call: CallContext,
         caller: Caller | None,
         media: str,
-        run: _Run,
-        *,
-        trusted: bool,
-    ) -> GraphQLResponse:
-        if isinstance(requests, list):
-            # One after the other: a batch may hold mutations of one record.
-            results = [await run(partial(self._execution, item, call, caller, trusted=trusted)) for item in requests]
-            return GraphQLResponse([result.body() for result in results], media, 200)
-        return self._response_of(
-            await run(partial(self._execution, requests, call, caller, trusted=trusted)), media, call
-        )
-
-    def _execution(
-        self, request: GraphQLRequest, call: CallContext, caller: Caller | None, *, trusted: bool
-    ) -> Coroutine[Any, Any, Result]:
-        if caller is None:
+    ) -> GraphQLResponse | None:
+        trusted = is_router(incoming.headers.get(ROUTER_AUTHORIZATION), self._router_secret)
+        results: list[Result] = []
+        # One after the other: a batch may hold mutations of one record.
+        for request in requests if isinstance(requests, list) else (requests,):
+            if incoming.response_complete:
+                return None
             context = Context(call, self._backends, trusted, recorder=self._recorder)
-        else:
-            context = Context(
-                call,
-                self._backends,
-                trusted,
-                caller.name,
-                caller.scopes,
-                recorder=self._recorder,
-                subject=caller.subject,
-            )
-        execution = self._engine.execute(request, context)
-        return execution if self._observer is None else self._observer.operation(request, context, execution)
-
-    def _response_of(self, result: Result, media: str, call: CallContext) -> GraphQLResponse:
-        if result.error is None:
-            return GraphQLResponse(result.body(), media, self._statuses.of_result(errors=bool(result.errors)))
-        return self._request_error(result.error, media, call.request_id)
+            if caller is not None:
+                context.caller, context.scopes, context.subject = caller.name, caller.scopes, caller.subject
+            execution = self._engine.execute(request, context)
+            if self._observer is not None:
+                execution = self._observer.operation(request, context, execution)
+            results.append(await execution)
+        if isinstance(requests, list):
+            return GraphQLResponse([result.body() for result in results], media, 200)
+        (result,) = results
+        if result.error is not None:
+            return self._request_error(result.error, media, call.request_id)
+        return GraphQLResponse(result.body(), media, self._statuses.of_result(errors=bool(result.errors)))
 
     def _request_error(self, error: RequestError, media: str, request_id: str) -> GraphQLResponse:
         status = self._statuses.of_request_error(error.row, media)
@@ -352,24 +282,6 @@ class GraphQLEndpoint:
         if self._observer is not None:
             self._observer.request_error(error.row.code.value, error.row.reason)
         return response
-
-
-class _GivenUpError(Exception):
-    """The request was answered before it was begun: the time to shut down is over."""
-
-
-async def _unless_given_up(direct: DirectRequest, execution: _Execution) -> Result:
-    """Runs in the current task, which nobody cancels."""
-    if direct.response_complete:
-        raise _GivenUpError
-    return await execution()
-
-
-class _OverAsgi:
-    def __init__(self, request: HttpRequest) -> None:
-        self.headers, self.authorizations = headers_of(request.scope["headers"])
-        self.arrived = asyncio.get_running_loop().time()
-        self.identifier: str = request.scope["state"]["request_id"]
 
 
 def _busy() -> RequestError:

@@ -7,7 +7,7 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from app.edge.body import check_coding, content_codings, decode, decompressed
+from app.edge.body import check_coding, decode, decompressed
 from app.edge.negotiation import is_json
 from app.graphql.execution import GraphQLRequest
 from app.graphql.request_errors import (
@@ -61,8 +61,7 @@ async def from_body(
 ) -> GraphQLRequest | list[GraphQLRequest]:
     """Reads the request of a POST, or a list for a batch. Raises RequestError, or ClientDisconnect."""
     _check_type(headers)
-    body = await _read(stream, headers, settings)
-    return requests_of(decompressed(body, headers, settings.max_body_bytes), headers, settings)
+    return _requests(await _read(stream, headers, settings), headers, settings)
 
 
 async def from_whole_body(
@@ -72,7 +71,7 @@ async def from_whole_body(
     _check_type(headers)
     if late:
         raise _too_slow()
-    return requests_of(decompressed(body, headers, settings.max_body_bytes), headers, settings)
+    return _requests(body, headers, settings)
 
 
 def _check_type(headers: Mapping[str, str]) -> None:
@@ -81,15 +80,8 @@ def _check_type(headers: Mapping[str, str]) -> None:
     check_coding(headers)
 
 
-def is_plain_json(headers: Mapping[str, str]) -> bool:
-    """Whether a body is JSON without a content coding."""
-    return is_json(headers.get("content-type")) and not content_codings(headers)
-
-
-def requests_of(
-    body: bytes, headers: Mapping[str, str], settings: EdgeSettings
-) -> GraphQLRequest | list[GraphQLRequest]:
-    """Reads the requests of a body. Raises RequestError."""
+def _requests(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> GraphQLRequest | list[GraphQLRequest]:
+    body = decompressed(body, headers, settings.max_body_bytes)
     content = decode(body)
     commas = body.count(b",")
     if not isinstance(content, list):

@@ -7,7 +7,7 @@ import http
 import logging
 import re
 import urllib.parse
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.server.bounds import Config
+    from app.server.connection import Connection
     from app.server.parser import RequestParser
 
 log = logging.getLogger(__name__)
@@ -34,27 +35,6 @@ def _status_line(status: int) -> bytes:
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
 _FAILED = ({"content-type": "text/plain; charset=utf-8", "connection": "close"}, b"Internal Server Error")
-
-
-class Connection(Protocol):
-    keep_alive: bool
-    transport: asyncio.Transport
-
-    @property
-    def default_headers(self) -> Sequence[tuple[bytes, bytes]]: ...
-
-    async def writable(self) -> None:
-        """Waits until the client has read enough of what was written."""
-        ...
-
-    def begin_answer(self) -> None: ...
-    def end_answer(self) -> None: ...
-    def cut(self) -> None:
-        """Closes the connection although the answer is not whole."""
-        ...
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
 
 
 def scope_of(

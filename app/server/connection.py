@@ -316,6 +316,7 @@ class Connection(asyncio.Protocol):
         return self._server_state.default_headers
 
     async def writable(self) -> None:
+        """Waits until the client has read enough of what was written."""
         if self._drained is not None:
             await self._drained
 
@@ -378,6 +379,7 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
     def cut(self) -> None:
+        """Closes the connection although the answer is not whole."""
         self._forget_request()
         self.state = CLOSING
         self.transport.abort()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.server.connection import Connection
+
 # Few: libuv accepts one new connection in a turn, and a turn with these takes two milliseconds.
 _AT_ONCE = 8
 
@@ -32,11 +34,7 @@ class Endpoint(Protocol):
     admission: Admission
 
     def takes(self, direct: DirectRequest) -> bool:
-        """Whether the layers around the endpoint have nothing to do for a request with these headers."""
-        ...
-
-    def identify(self, headers: Mapping[str, str]) -> str:
-        """The request's id."""
+        """Whether the layers around the endpoint have nothing to do for these headers. Then it sets `identifier`."""
         ...
 
     def begin(self, direct: DirectRequest) -> None:
@@ -56,32 +54,25 @@ class Endpoint(Protocol):
         ...
 
 
-class Connection(Protocol):
-    def ended(self, direct: DirectRequest, response: Response | None) -> None:
-        """Writes the answer, if there is one and a client that reads it."""
-        ...
-
-
 class DirectRequest:
     """One request of the short way. It stands in the server's set of tasks, where an ASGI request has a task.
 
-    `arrived` is the event loop's time. `understood` is what the endpoint read from the headers, for its own use.
+    `arrived` is the event loop's time. `identifier` is the request's id.
     """
 
     __slots__ = (
         "_connection",
         "_endpoint",
-        "_identifier",
         "arrived",
         "authorizations",
         "body",
         "disconnected",
         "headers",
+        "identifier",
         "late",
         "more_body",
         "response_complete",
         "task",
-        "understood",
     )
 
     def __init__(
@@ -94,23 +85,16 @@ class DirectRequest:
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
-        self._identifier: str | None = None
+        self.identifier = ""
         self.headers = headers
         self.authorizations = authorizations
         self.arrived = arrived
-        self.understood: Any = None
         self.body = b""
         self.more_body = True
         self.late = False
         self.disconnected = False
         self.response_complete = False
         self.task: Any = None  # the task that the endpoint began
-
-    @property
-    def identifier(self) -> str:
-        if self._identifier is None:
-            self._identifier = self._endpoint.identify(self.headers)
-        return self._identifier
 
     def finish(self, response: Response | None) -> None:
         """Accepts the first answer only; later ones are dropped."""

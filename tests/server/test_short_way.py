@@ -298,9 +298,6 @@ class Endpoint:
     def takes(self, exchange: Any) -> bool:
         return exchange is not None
 
-    def identify(self, headers: Any) -> str:
-        return str(headers)
-
     def begin(self, exchange: Any) -> None:
         self.begun.append(exchange)
 
