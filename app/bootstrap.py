@@ -295,26 +295,8 @@ class Telemetry:
 
 def entrance_of(settings: Settings, apis: Sequence[Api], transport: httpx.AsyncBaseTransport | None = None) -> Entrance:
     """Who may call. Raises SettingsError for an unusable file of keys or tokens."""
-    gateway = settings.gateway
-    signed: dict[str, Any] = {
-        "issuer": gateway.jwt_issuer,
-        "audience": gateway.jwt_audience,
-        "algorithm": gateway.jwt_algorithm,
-        "audience_claim": gateway.jwt_audience_claim,
-        "scope_claims": gateway.jwt_scope_claim,
-        "scope_prefix": gateway.jwt_scope_prefix or "",
-    }
     try:
-        return Entrance(
-            tokens=gateway.caller_tokens,
-            tokens_file=gateway.caller_tokens_file,
-            known_scopes=known_scopes(apis),
-            signed=None if gateway.jwt_issuer is None or gateway.jwt_audience is None else signed,
-            jwks_url=gateway.jwt_jwks_url,
-            key_file=gateway.jwt_key_file,
-            limits=limits_of(settings),
-            transport=transport,
-        )
+        return Entrance(settings.gateway, known_scopes(apis), limits_of(settings), transport)
     except TokensFileError as error:
         raise SettingsError(f"GATEWAY_CALLER_TOKENS_FILE: {error}") from error
     except KeysUnavailableError as error:

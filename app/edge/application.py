@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.applications import Starlette
@@ -119,7 +119,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 
     @asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[Any]:
-        async with (lifespan or _nothing)(app) as state:
+        async with lifespan(app) if lifespan else nullcontext() as state:
             try:
                 yield state
             finally:
@@ -129,7 +129,10 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     app = _Application(
         endpoint,
         routes=table,
-        middleware=_layers(apis, settings),
+        middleware=[
+            Middleware(Envelope, allowed_hosts=settings.allowed_hosts),
+            Middleware(Cors, settings=settings, apis=apis),
+        ],
         exception_handlers={HTTPException: _http_exception},
         lifespan=life,
     )
@@ -137,7 +140,6 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     app.router.redirect_slashes = False
     app.state.engine = engine
     app.state.in_flight = endpoint.in_flight
-    app.state.observer = observer
     return app
 
 
@@ -213,18 +215,6 @@ def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
         except RequestError as error:
             log.warning("the trusted document %s cannot run: %s", identifier, error)
     return engine
-
-
-@asynccontextmanager
-async def _nothing(_app: Starlette) -> AsyncIterator[None]:
-    yield
-
-
-def _layers(apis: Sequence[Api], settings: EdgeSettings) -> list[Middleware]:
-    return [
-        Middleware(Envelope, allowed_hosts=settings.allowed_hosts),
-        Middleware(Cors, settings=settings, apis=apis),
-    ]
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

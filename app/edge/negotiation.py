@@ -23,7 +23,7 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for it, 
 _RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
 # A parameter may be empty, so that a header may end with a semicolon:
 # https://www.rfc-editor.org/rfc/rfc9110#name-parameters
-_PARAMETER = re.compile(rf";\s*(?:({_TOKEN})\s*=\s*({_TOKEN}|\"(?:[^\"\\]|\\.)*\")\s*)?")
+_PARAMETER = re.compile(rf"\s*;\s*(?:({_TOKEN})\s*=\s*({_TOKEN}|\"(?:[^\"\\]|\\.)*\")\s*)?")
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 # A comma inside a quoted parameter does not end a range. A quote that is not closed reaches to the end and is never
 # tried again from within, so that the time grows only with the header's length.
@@ -80,8 +80,6 @@ def parse_media(text: str) -> MediaRange | None:
     quality = 1.0
     position = match.end()
     while position < len(text):
-        gap = re.compile(r"\s*").match(text, position)
-        position = gap.end() if gap else position
         parameter = _PARAMETER.match(text, position)
         if parameter is None:
             return None

@@ -316,7 +316,6 @@ class Connection(asyncio.Protocol):
         return self._server_state.default_headers
 
     async def writable(self) -> None:
-        """Waits until the client has read enough of what was written."""
         if self._drained is not None:
             await self._drained
 

@@ -6,6 +6,7 @@ import pytest
 
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.edge.auth.entrance import Entrance
+from app.edge.auth.settings import AuthSettings
 from tests.upstream.bad_server import BadServer, answer, in_turn
 
 
@@ -15,9 +16,8 @@ async def test_an_answer_without_keys_ends_its_connection(data):
         200, b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
     )
     async with BadServer(in_turn(lambda at: at.send(data), lambda at: at.send(keys))) as server:
-        entrance = Entrance(
-            signed={"issuer": "i", "audience": "a", "algorithm": "EdDSA"}, jwks_url=f"{server.url}/keys"
-        )
+        url = f"{server.url}/keys"
+        entrance = Entrance(AuthSettings(jwt_issuer="i", jwt_audience="a", jwt_algorithm="EdDSA", jwt_jwks_url=url))
         fetch = entrance.keys._fetch
         with pytest.raises(KeysUnavailableError):
             await fetch()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.edge.auth.authenticator import Authenticator, Checker
 from app.edge.auth.static import StaticToken, StaticTokens, TokensFileError, doubled, read_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from pathlib import Path
+    from collections.abc import Collection
 
     import httpx
 
     from app.edge.auth.issuer import Issuer
     from app.edge.auth.keys import Keys
+    from app.edge.auth.settings import AuthSettings
     from app.upstream.settings import Limits
 
 
@@ -25,31 +25,25 @@ log = logging.getLogger(__name__)
 class Entrance:
     """`authenticator` is None where anyone may call; `keys` is None where no signed token is accepted.
 
-    The other arguments are an `Issuer`'s. Raises KeysUnavailableError or TokensFileError.
+    `limits` and `transport` are for the issuer's URL. Raises KeysUnavailableError or TokensFileError.
     """
 
     def __init__(
         self,
-        *,
-        tokens: Sequence[StaticToken] = (),
-        tokens_file: Path | None = None,
+        settings: AuthSettings,
         known_scopes: Collection[str] = (),
-        signed: dict[str, Any] | None = None,
-        jwks_url: str | None = None,
-        key_file: Path | None = None,
         limits: Limits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._fixed_tokens = tuple(tokens)
-        self._tokens_file = tokens_file
+        self._settings = settings
         self._known_scopes = known_scopes
         self._static = StaticTokens(self._read_tokens())
         self._issuer: Issuer | None = None
         checkers: list[Checker] = [self._static] if self._static.tokens else []
-        if signed is not None:
+        if settings.jwt_issuer is not None and settings.jwt_audience is not None:
             from app.edge.auth.issuer import Issuer  # noqa: PLC0415 - see there
 
-            self._issuer = Issuer(signed, jwks_url, key_file, limits, transport)
+            self._issuer = Issuer(settings, limits, transport)
             checkers.append(self._issuer.checker)
         self.authenticator = Authenticator(checkers) if checkers else None
 
@@ -63,7 +57,7 @@ class Entrance:
 
     def reload(self) -> None:
         """Reads the files again, as SIGHUP asks. A file that cannot be used leaves what it held before."""
-        if self._tokens_file is not None:
+        if self._settings.caller_tokens_file is not None:
             try:
                 self._static.tokens = self._read_tokens()
                 log.info("the file of callers' tokens was read again: %d tokens", len(self._static.tokens))
@@ -73,11 +67,10 @@ class Entrance:
             self._issuer.reload()
 
     def _read_tokens(self) -> tuple[StaticToken, ...]:
-        if self._tokens_file is None:
-            return self._fixed_tokens
-        tokens = (*self._fixed_tokens, *read_tokens(self._tokens_file, self._known_scopes))
+        fixed, path = self._settings.caller_tokens, self._settings.caller_tokens_file
+        tokens = fixed if path is None else (*fixed, *read_tokens(path, self._known_scopes))
         if problem := doubled(tokens):
-            raise TokensFileError(f"{self._tokens_file}: {problem}")
+            raise TokensFileError(f"{path}: {problem}")
         return tokens
 
     async def aclose(self) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from app.edge.auth.settings import AuthSettings
+
 log = logging.getLogger(__name__)
 
 _OK = 200
@@ -30,25 +32,31 @@ _FETCH_SECONDS = 10.0
 
 
 class Issuer:
-    """`signed` are the arguments of SignedTokens without its keys. Raises KeysUnavailableError."""
+    """Raises KeysUnavailableError."""
+
+    keys: Keys
 
     def __init__(
-        self,
-        signed: dict[str, Any],
-        jwks_url: str | None,
-        key_file: Path | None,
-        limits: Limits | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        self, settings: AuthSettings, limits: Limits | None = None, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._upstream: Upstream | None = None
-        self._key_file = key_file
-        self.keys: Keys
-        if jwks_url is not None:
-            self.keys = self._fetched(jwks_url, limits, transport)
+        self._key_file = settings.jwt_key_file
+        if settings.jwt_jwks_url is not None:
+            self.keys = self._fetched(settings.jwt_jwks_url, limits, transport)
         else:
-            assert key_file is not None
-            self.keys = FixedKeys(_of_file(key_file))
-        self.checker = SignedTokens(keys=self.keys, **signed)
+            assert self._key_file is not None
+            self.keys = FixedKeys(_of_file(self._key_file))
+        assert settings.jwt_issuer is not None
+        assert settings.jwt_audience is not None
+        self.checker = SignedTokens(
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            algorithm=settings.jwt_algorithm,
+            keys=self.keys,
+            audience_claim=settings.jwt_audience_claim,
+            scope_claims=settings.jwt_scope_claim,
+            scope_prefix=settings.jwt_scope_prefix or "",
+        )
 
     def reload(self) -> None:
         """Reads the file again. A file that cannot be used leaves the current keys."""

@@ -8,6 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cachetools import TTLCache
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
@@ -98,16 +99,16 @@ class FetchedKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._failed = False
         self._waiting = 0
-        self._unknown: dict[str | None, float] = {}  # the time until which each is unknown, oldest first
+        self._unknown: TTLCache[str | None, bool] = TTLCache(_MAX_UNKNOWN, lifetime / 10, clock)
 
     async def get(self, kid: str | None) -> KeySet:
         has_key = self._knows(kid)
         if not has_key or self._clock() - self._fetched_at >= self._lifetime:
             self._ask(kid, has_key=has_key)
-        if not has_key and self._fetching is not None and not self._is_unknown(kid):
+        if not has_key and self._fetching is not None and kid not in self._unknown:
             await self._wait_for(self._fetching)
             if not self._knows(kid) and not self._failed:
-                self._remember_unknown(kid)
+                self._unknown[kid] = True
         if self._keys is None or (self._failed and not self._knows(kid)):
             raise KeysUnavailableError("the issuer's keys could not be fetched")
         return self._keys
@@ -117,21 +118,10 @@ class FetchedKeys:
 
     def _ask(self, kid: str | None, *, has_key: bool) -> None:
         now = self._clock()
-        if self._fetching is not None or (self._begun_at is not None and now - self._begun_at < self._pause):
-            return
-        if not has_key and self._is_unknown(kid):
-            return
-        self._begun_at = now
-        self._fetching = asyncio.create_task(self._refresh())
-
-    def _is_unknown(self, kid: str | None) -> bool:
-        return self._unknown.get(kid, 0.0) > self._clock()
-
-    def _remember_unknown(self, kid: str | None) -> None:
-        self._unknown.pop(kid, None)
-        if len(self._unknown) >= _MAX_UNKNOWN:
-            del self._unknown[next(iter(self._unknown))]
-        self._unknown[kid] = self._clock() + self._lifetime / 10
+        pauses = self._begun_at is not None and now - self._begun_at < self._pause
+        if self._fetching is None and not pauses and (has_key or kid not in self._unknown):
+            self._begun_at = now
+            self._fetching = asyncio.create_task(self._refresh())
 
     async def _wait_for(self, fetching: asyncio.Task[None]) -> None:
         if self._waiting >= _MAX_WAITING:
