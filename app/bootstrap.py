@@ -112,8 +112,8 @@ class Backends:
         gateway = self.settings.gateway
         try:
             observer = None if self.telemetry is None else self.telemetry.metrics
-            settings = gateway.journal_settings(gateway.backend_seconds)
-            journal = await Journal.open(await self.any_store(), settings, observer)
+            seconds = gateway.backend_seconds
+            journal = await Journal.open(await self.any_store(), gateway, observer, backend_seconds=seconds)
         except StoreUnavailableError as error:
             if gateway.journal:
                 raise

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.edge.auth.settings import AuthSettings
 from app.edge.settings import EdgeSettings
-from app.journal.settings import JournalFields
+from app.journal.settings import JournalSettings
 from app.server.bounds import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
 from app.settings import Count, Host, Port, Seconds, StoreUrl
 from app.upstream.settings import UpstreamSettings
@@ -56,5 +56,5 @@ class _ProgramSettings(BaseModel):
     )
 
 
-class GatewaySettings(JournalFields, UpstreamSettings, EdgeSettings, AuthSettings, _ProgramSettings):
+class GatewaySettings(JournalSettings, UpstreamSettings, EdgeSettings, AuthSettings, _ProgramSettings):
     """A field is the environment variable `GATEWAY_<FIELD>`."""

@@ -40,6 +40,7 @@ _ENDS = 250  # ends of one transaction: intents wait for it
 _TURNS = 2  # turns of the event loop in which a group grows
 _MOST_ENDS = 10_000
 _CLOSING_SECONDS = 5.0
+_BACKEND_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -54,9 +55,15 @@ class Journal:
     """Open it with `open`. A journal belongs to the event loop in which it was opened."""
 
     def __init__(
-        self, store: SqlStore, settings: JournalSettings, hashes: Hashes, observer: Observer | None = None
+        self,
+        store: SqlStore,
+        settings: JournalSettings,
+        hashes: Hashes,
+        observer: Observer | None = None,
+        backend_seconds: float = _BACKEND_SECONDS,
     ) -> None:
         self.settings = settings
+        self.backend_seconds = backend_seconds
         self.hashes = hashes
         self.store = store
         self.statements = entry_statements(store.dialect)
@@ -74,13 +81,19 @@ class Journal:
         self._closed = False
 
     @classmethod
-    async def open(cls, store: SqlStore, settings: JournalSettings, observer: Observer | None = None) -> Journal:
-        """Raises StoreUnavailableError."""
+    async def open(
+        cls,
+        store: SqlStore,
+        settings: JournalSettings,
+        observer: Observer | None = None,
+        *,
+        backend_seconds: float = _BACKEND_SECONDS,
+    ) -> Journal:
+        """`backend_seconds`: the longest call. Raises StoreUnavailableError."""
         statements = entry_statements(store.dialect)
-        secret = settings.secret
-        if secret is None:
-            secret = await _kept_secret(store, statements)
-        journal = cls(store, settings, Hashes(secret), observer)
+        own = settings.journal_secret
+        secret = await _kept_secret(store, statements) if own is None else own.get_secret_value()
+        journal = cls(store, settings, Hashes(secret), observer, backend_seconds)
         await journal.holder()
         return journal
 
@@ -276,7 +289,7 @@ class Journal:
 
     def _inserts(self, group: Sequence[_Waiting], holder: int) -> list[Statement]:
         """Only a key can exist already, so that only such an entry reports whether it was written."""
-        after = round(self.settings.backend_seconds * 1000)
+        after = round(self.backend_seconds * 1000)
         plain: list[Row] = []
         keyed: list[Row] = []
         for waiting in group:

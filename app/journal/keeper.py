@@ -53,16 +53,16 @@ class Keeper:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         settings = self._journal.settings
-        look = min(_LOOK_SECONDS, settings.interval)
+        look = min(_LOOK_SECONDS, settings.journal_seconds)
         due = 0.0
         while True:
             try:
                 if loop.time() >= due:
-                    due = loop.time() + settings.interval
+                    due = loop.time() + settings.journal_seconds
                     await self.close_abandoned()
                     await self.end_keys()
                     await self.purge()
-                elif self._entries + self._journal.written > settings.most or self._journal.written > _RECOUNT:
+                elif self._entries + self._journal.written > settings.journal_max or self._journal.written > _RECOUNT:
                     await self.purge()
             except GatewayError as error:
                 log.warning("the journal cannot be looked after: %s", error)
@@ -133,18 +133,18 @@ class Keeper:
 
     async def end_keys(self) -> int:
         """Forgets the owners and requests of keys whose hours are over."""
-        before = first_id(now() - round(self._journal.settings.key_hours * _HOUR))
+        before = first_id(now() - round(self._journal.settings.idempotency_hours * _HOUR))
         return await self._step_by_step(lambda: (self._journal.statements.expire, (before,)))
 
     async def purge(self) -> int:
         """Deletes the oldest ended entries: those past their days, and those above the bound. Returns their number."""
         journal = self._journal
-        before = first_id(now() - journal.settings.days * _DAY)
+        before = first_id(now() - journal.settings.journal_days * _DAY)
         deleted = await self._step_by_step(lambda: (journal.statements.purge_old, (before,)))
         journal.written = 0
         self._entries = int((await journal.store.query(journal.statements.count))[0][0])
 
-        while (above := self._entries + journal.written - journal.settings.most) > 0:
+        while (above := self._entries + journal.written - journal.settings.journal_max) > 0:
             step = Statement(journal.statements.purge_oldest(min(above, STEP)), [()], returning=True)
             count = len(await journal.store.execute([step]))
             if not count:

@@ -65,7 +65,7 @@ async def earlier(journal: Journal, key: Key) -> Entry | None:
     entry = await journal.by_claim(key.claim)
     if entry is None:
         return None
-    over = begun_of(entry.id) + round(journal.settings.key_hours * _HOUR) < now()
+    over = begun_of(entry.id) + round(journal.settings.idempotency_hours * _HOUR) < now()
     if over and entry.end is not None:
         await journal.store.execute([Statement(journal.statements.free, [(entry.id,)])])
         return None

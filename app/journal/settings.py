@@ -1,31 +1,17 @@
-"""The journal's settings: as values, and as fields of the gateway's settings."""
+"""The journal's settings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalSettings:
-    """`backend_seconds` is the longest call. `interval` is the time between two looks for abandoned or old entries."""
-
-    secret: str | None = None
-    days: int = 90
-    most: int = 5_000_000
-    key_hours: float = 24.0
-    backend_seconds: float = 30.0
-    interval: float = 60.0
-
-
-_JOURNAL = JournalSettings()
-
-
-class JournalFields(BaseModel):
+class JournalSettings(BaseModel):
     """Settings `GATEWAY_JOURNAL…` and `GATEWAY_IDEMPOTENCY_HOURS`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     journal: bool | None = Field(
         None,
@@ -33,10 +19,10 @@ class JournalFields(BaseModel):
         "opened; `true`: the start fails without it.",
     )
     journal_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
-        _JOURNAL.days, description="Days that the journal keeps an ended update."
+        90, description="Days that the journal keeps an ended update."
     )
     journal_max: Annotated[int, Field(ge=1)] = Field(
-        _JOURNAL.most, description="Most entries of the journal: the oldest ended ones go first; keys that hold stay."
+        5_000_000, description="Most entries of the journal: the oldest ended ones go first; keys that hold stay."
     )
     journal_secret: SecretStr | None = Field(
         None,
@@ -45,21 +31,11 @@ class JournalFields(BaseModel):
         min_length=16,
     )
     idempotency_hours: Annotated[float, Field(gt=0, le=8760)] = Field(
-        _JOURNAL.key_hours, description="Hours that an idempotency key holds."
+        24.0, description="Hours that an idempotency key holds."
     )
     journal_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
-        _JOURNAL.interval, description="Time between two looks for abandoned updates and old entries of the journal."
+        60.0, description="Time between two looks for abandoned updates and old entries of the journal."
     )
-
-    def journal_settings(self, backend_seconds: float) -> JournalSettings:
-        return JournalSettings(
-            secret=None if self.journal_secret is None else self.journal_secret.get_secret_value(),
-            days=self.journal_days,
-            most=self.journal_max,
-            key_hours=self.idempotency_hours,
-            backend_seconds=backend_seconds,
-            interval=self.journal_seconds,
-        )
 
     def problems(self) -> Iterator[str]:
         """Problems that no single setting can show."""

@@ -36,7 +36,7 @@ class Closing:
         backend = self._backends[resource.api]
         options = {} if intent.company_id is None else {"company_id": intent.company_id}
         call = CallContext(
-            intent.request_id, deadline=asyncio.get_running_loop().time() + self._journal.settings.backend_seconds
+            intent.request_id, deadline=asyncio.get_running_loop().time() + self._journal.backend_seconds
         )
         try:
             data = await read_data(resource, backend, call, intent.record_id, options)

@@ -185,7 +185,7 @@ class UpdateRecording:
             self._journal.end(self._sent, end, at_once=self._key is not None)
 
     def _intent(self, deadline: float | None) -> Intent:
-        request, seconds = self.request, self._journal.settings.backend_seconds
+        request, seconds = self.request, self._journal.backend_seconds
         if deadline is not None:
             seconds = max(0.0, deadline - asyncio.get_running_loop().time())
         evidence = None if deadline is None else evidence_of(request)
@@ -228,5 +228,5 @@ class UpdateRecording:
 
     def judged(self, error: GatewayError, entry: Entry) -> GatewayError:
         """A write that timed out may still be on its way, but not for ever: later a read may prove it."""
-        waited = now() - begun_of(entry.id) > 2000 * self._journal.settings.backend_seconds
+        waited = now() - begun_of(entry.id) > 2000 * self._journal.backend_seconds
         return GatewayError(CONNECTION_LOST) if waited and timed_out(error) else error

@@ -110,7 +110,9 @@ async def purge_under_load(journal, rate, seconds):
 
 async def run(url, arguments):
     store = await open_store(url, [], ())
-    journal = await Journal.open(store, JournalSettings(secret="s" * 16, most=arguments.entries, interval=1))
+    journal = await Journal.open(
+        store, JournalSettings(journal_secret="s" * 16, journal_max=arguments.entries, journal_seconds=1)
+    )
     await fill(journal, arguments.entries)
     say("\n| " + url.partition(":")[0] + " | median ms | longest ms |", "|---|--:|--:|")
     await look_ups(journal, arguments.entries)

@@ -16,14 +16,14 @@ from app.errors import (
     GatewayError,
     Outcome,
 )
-from app.journal.entries import End, EndError
+from app.journal.entries import End, EndError, row_of
 from app.journal.journal import Journal
 from app.journal.keeper import Keeper
 from app.journal.keys import KeyTakenError, earlier, key_of
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
-from app.store.entry_table import COLUMNS, entry_id, now
-from app.store.records import Record, StatementConflictError, VersionConflictError, Write
+from app.store.entry_table import COLUMNS, entry_id, first_id, now
+from app.store.records import Record, Statement, StatementConflictError, VersionConflictError, Write
 from tests.journal.conftest import THINGS, Watched, intent
 from tests.store.test_open import execute
 
@@ -151,7 +151,7 @@ def key(journal, value="k", arguments=("a",), caller=None, person=None, mutation
 
 
 async def test_one_of_many_at_once_gets_the_key(opening):
-    journals = [await opening(secret="s"), await opening(secret="s")]
+    journals = [await opening(journal_secret="s" * 16), await opening(journal_secret="s" * 16)]
 
     async def one(journal, number):
         try:
@@ -233,11 +233,11 @@ async def test_a_refusal_that_stays_keeps_its_key(journal):
 
 
 async def test_a_key_ends_with_its_hours(opening, url):
-    journal = await opening(secret="s")
+    journal = await opening(journal_secret="s" * 16)
     identifier = await journal.begin(intent(key=key(journal)))
     journal.end(identifier, applied())
     await journal.flush()
-    later = await opening(secret="s", key_hours=0.0)
+    later = await opening(journal_secret="s" * 16, idempotency_hours=1e-9)
     await asyncio.sleep(0.002)  # an hour of none
     assert await earlier(later, key(later)) is None
     again = await later.begin(intent(key=key(later)))
@@ -410,19 +410,16 @@ async def test_proof_by_salted_digest(journal):
 
 
 async def test_old_entries_go_by_days_and_open_ones_stay(opening):
-    journal = await opening(days=0)
-    ended = [await journal.begin(intent(number)) for number in range(3)]
-    for identifier in ended:
-        journal.end(identifier, applied())
-    await journal.flush()
-    open_ = await journal.begin(intent(9))
-    await asyncio.sleep(0.002)
+    journal = await opening(journal_days=1)
+    *old, open_ = [first_id(now() - 90_000_000 + number) for number in range(4)]
+    rows = [row_of(identifier, intent(1), None, None, applied()) for identifier in old]
+    await journal.store.execute([Statement(journal.statements.insert, [*rows, row_of(open_, intent(2), 1, now())])])
     assert await Keeper(journal).purge() == 3
     assert [entry.id for entry in await journal.page({}, 10)] == [open_]
 
 
 async def test_the_oldest_go_above_the_bound(opening):
-    journal = await opening(most=10)
+    journal = await opening(journal_max=10)
     kept = await journal.begin(intent(0, key=key(journal)))  # a key that holds outlives the bound
     identifiers = [kept, *[await journal.begin(intent(number)) for number in range(1, 500)]]
     for identifier in identifiers:

@@ -206,7 +206,7 @@ async def test_a_kill_during_closing_leaves_the_closing_to_the_next(tmp_path):
 async def test_a_kill_during_a_purge_leaves_whole_entries_and_the_rest_to_the_next(tmp_path):
     url = f"sqlite:///{tmp_path}/journal.db"
     store = await open_store(url, [THINGS], ())
-    journal = await Journal.open(store, JournalSettings(most=100))
+    journal = await Journal.open(store, JournalSettings(journal_max=100))
     identifiers = await asyncio.gather(*(journal.begin(intent(number)) for number in range(2000)))
     for identifier in identifiers:
         journal.end(identifier, End(at=now(), outcome="APPLIED"))
@@ -221,7 +221,7 @@ async def test_a_kill_during_a_purge_leaves_whole_entries_and_the_rest_to_the_ne
         "from app.journal.settings import JournalSettings\n"
         "async def main():\n"
         f"    store = await open_store({url!r}, [], ())\n"
-        "    journal = await Journal.open(store, JournalSettings(most=100))\n"
+        "    journal = await Journal.open(store, JournalSettings(journal_max=100))\n"
         "    print('purging', flush=True)\n"
         "    await Keeper(journal).purge()\n"
         "    await asyncio.sleep(60)\n"
@@ -232,7 +232,7 @@ async def test_a_kill_during_a_purge_leaves_whole_entries_and_the_rest_to_the_ne
     )
     await process.stdout.readline()
     store = await open_store(url, [THINGS], ())
-    journal = await Journal.open(store, JournalSettings(most=100))
+    journal = await Journal.open(store, JournalSettings(journal_max=100))
     while await journal.total({}) == 2000:
         await asyncio.sleep(0)
     process.kill()

@@ -26,7 +26,7 @@ async def behind(postgres, postgres_url):
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     store = await open_store(f"postgresql://postgres@127.0.0.1:{port}/test?sslmode=disable", [THINGS], ())
-    journal = await Journal.open(store, JournalSettings(secret="s" * 16), Watched())
+    journal = await Journal.open(store, JournalSettings(journal_secret="s" * 16), Watched())
     yield journal, proxy, postgres_url
     await journal.aclose()
     await store.aclose()
@@ -76,7 +76,7 @@ async def test_postgresql_away_refuses_and_a_lost_lock_is_taken_anew(behind):
 
 async def test_a_full_disk_refuses_until_there_is_room(tmp_path):
     store = await open_store(f"sqlite:///{tmp_path}/store.db", [THINGS], ())
-    journal = await Journal.open(store, JournalSettings(secret="s" * 16), Watched())
+    journal = await Journal.open(store, JournalSettings(journal_secret="s" * 16), Watched())
     writer = store._writer._connection
     [(pages,)] = writer.execute("PRAGMA page_count").fetchall()
     writer.execute(f"PRAGMA max_page_count = {pages + 2}")

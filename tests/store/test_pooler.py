@@ -82,7 +82,7 @@ async def test_store_and_journal_behind_a_pooler_in_transaction_mode(pooled, thi
         stores = [await open_store(pooled, [things], [(things, Record("a", {}))]) for _ in range(3)]
         for store in stores:
             stack.push_async_callback(store.aclose)
-        journals = [await Journal.open(store, JournalSettings(secret="s" * 16)) for store in stores]
+        journals = [await Journal.open(store, JournalSettings(journal_secret="s" * 16)) for store in stores]
         for journal in journals:
             stack.push_async_callback(journal.aclose)
 
