@@ -21,9 +21,9 @@ _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _START = b"HTTP/1."
 _LINE_END = b"\r\n"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LENGTH = re.compile(r"[0-9]{1,18}")
+_MOST_DIGITS = 18
 _MAX_INTERIM = 100
-_KNOWN, _KNOWN_LENGTH = 512, 128
+_KNOWN = 128  # names and status lines that are cached; a head bounds the length of each
 _SWITCHING = 101
 _LEAST_FINAL = 200
 _WITHOUT_BODY = frozenset({204, 304})
@@ -86,21 +86,19 @@ def _end_of(buffer: bytes, at: int) -> tuple[int, int] | None:
     return (end, end + 3) if end >= 0 else None
 
 
-@lru_cache(_KNOWN_LENGTH)
-def _status(line: str) -> tuple[int, bool] | None:
-    """And whether HTTP/1.1 is spoken; None for no status line."""
+@lru_cache(_KNOWN)
+def _status(line: str) -> tuple[int, bool]:
+    """And whether HTTP/1.1 is spoken."""
     match = _STATUS_LINE.fullmatch(line)
-    return None if match is None else (int(match[2]), match[1] == "1")
+    if match is None:
+        raise ExchangeError(CONNECTION_LOST, "the status line cannot be read")
+    return int(match[2]), match[1] == "1"
 
 
 def _parsed(text: str) -> Head | None:
     """None for an interim response."""
-    first, *lines = text.split("\n")
-    line = first.rstrip("\r")
-    status_line = _status(line) if len(line) < _KNOWN_LENGTH else _status.__wrapped__(line)
-    if status_line is None:
-        raise ExchangeError(CONNECTION_LOST, "the status line cannot be read")
-    status, persists = status_line
+    first, *lines = text.replace("\r\n", "\n").replace("\r", " ").split("\n")
+    status, persists = _status(first)
     if status == _SWITCHING:
         raise ExchangeError(CONNECTION_LOST, "the service switched protocols unasked")
     if status < _LEAST_FINAL:
@@ -117,44 +115,38 @@ def _parsed(text: str) -> Head | None:
 
 def _headers(lines: list[str]) -> tuple[dict[str, str], bool]:
     """The headers by lower-case name, and whether every line was a header."""
-    fields = [_known_field(line) if len(line) < _KNOWN_LENGTH else _field(line) for line in lines]
-    headers = dict(fields)
-    if len(headers) == len(fields) and "" not in headers:
-        return headers, True
-    headers, name, clean = {}, "", True
-    for line, field in zip(lines, fields, strict=True):
-        if line[0] in " \t":
-            if name:
-                headers[name] = f"{headers[name]} {line.strip()}".strip()
-            continue
-        name, value = field
-        if not name:
-            clean = False
-            continue
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers: dict[str, str] = {}
+    last, clean = "", True
+    for line in lines:
+        before, colon, value = line.partition(":")
+        value = value.strip(" \t")
+        if colon and (name := _name(before)):
+            last = name
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        elif line[0] not in " \t":
+            last, clean = "", False
+        elif last:
+            headers[last] = f"{headers[last]} {line.strip()}".strip()
     return headers, clean
 
 
-def _field(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    name = name.rstrip(" \t").lower()
-    return (name, value.strip(" \t\r").replace("\r", " ")) if colon and _NAME.fullmatch(name) else ("", "")
-
-
-# A service's answers repeat most of their short lines, so that parsed lines are cached.
-_known_field = lru_cache(_KNOWN)(_field)
+@lru_cache(_KNOWN)
+def _name(text: str) -> str:
+    """A header's name in lower case; empty for none."""
+    name = text.rstrip(" \t").lower()
+    return name if _NAME.fullmatch(name) else ""
 
 
 def _framing(headers: Mapping[str, str]) -> tuple[int | None, bool]:
     """RFC 9112 section 6.3: the body's length, None where it is unknown, and whether it is chunked."""
-    codings = [coding.strip().lower() for coding in headers.get("transfer-encoding", "identity").split(",")]
-    if codings == ["chunked"]:
+    coding = headers.get("transfer-encoding", "identity").lower()
+    if coding == "chunked":
         return None, True
-    if codings != ["identity"]:
+    if coding != "identity":
         raise ExchangeError(CONNECTION_LOST, "a transfer coding that was not asked for")
     if "content-length" not in headers:
         return None, False
-    lengths = {length.strip() for length in headers["content-length"].split(",")}
-    if len(lengths) != 1 or not _LENGTH.fullmatch(length := lengths.pop()):
+    length, *others = [part.strip() for part in headers["content-length"].split(",")]
+    if not (length.isdecimal() and len(length) <= _MOST_DIGITS) or any(other != length for other in others):
         raise ExchangeError(CONNECTION_LOST, "the content-length is none")
     return int(length), False
