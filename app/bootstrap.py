@@ -41,7 +41,7 @@ from app.store.records import StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
 from app.telemetry.operations import Operations
-from app.telemetry.stores import ObservedStore
+from app.telemetry.stores import observed
 from app.updates.closing import Closing
 from app.updates.recording import Recorder
 from app.upstream.settings import Limits
@@ -136,7 +136,7 @@ class Backends:
 
     def _observed(self, store: SqlStore) -> SqlStore:
         telemetry = self.telemetry
-        return store if telemetry is None else ObservedStore(store, telemetry.metrics, telemetry.traces)
+        return store if telemetry is None else observed(store, telemetry.metrics, telemetry.traces)
 
     async def any_store(self) -> SqlStore:
         """The store for the journal and undocumented answers. Without a local backend it is opened for them alone."""
@@ -322,8 +322,8 @@ def create_sandbox(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         opened = store or await open_store_for(settings, apis)
         try:
-            observed = opened if traced is None else ObservedStore(opened, traces=traced)
-            app.router.routes.extend(sandbox_routes(settings, apis, observed))
+            records = opened if traced is None else observed(opened, traces=traced)
+            app.router.routes.extend(sandbox_routes(settings, apis, records))
             yield
         finally:
             if traced is not None:

@@ -49,20 +49,16 @@ class Item(Protocol):
     `seconds` is None where it was not begun.
     """
 
-    @property
-    def change(self) -> Any: ...
+    change: Any
+    preview: Any
+    errors: Sequence[GatewayError]
+    noted: Any
+    seconds: float | None
+
     @property
     def sent(self) -> Any: ...
     @property
-    def preview(self) -> Any: ...
-    @property
     def outcome(self) -> Outcome: ...
-    @property
-    def errors(self) -> Sequence[GatewayError]: ...
-    @property
-    def noted(self) -> Notes | None: ...
-    @property
-    def seconds(self) -> float | None: ...
 
 
 class Bulk(Protocol):
@@ -87,16 +83,11 @@ class Context(Protocol):
 
 
 class Operation(Protocol):
-    @property
-    def node(self) -> OperationDefinitionNode: ...
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def root_fields(self) -> Mapping[str, str]: ...
-    @property
-    def summary(self) -> tuple[Any, ...]: ...
-    @property
-    def telemetry(self) -> dict[Any, Any]: ...
+    node: OperationDefinitionNode
+    name: str | None
+    root_fields: Mapping[str, str]
+    summary: tuple[Any, ...]
+    telemetry: dict[Any, Any]
 
 
 class Result(Protocol):
@@ -106,7 +97,6 @@ class Result(Protocol):
 
     @property
     def all_errors(self) -> list[dict[str, Any]]: ...
-
     @property
     def execution(self) -> str | None: ...
 
