@@ -6,10 +6,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
+
+from msgspec import Struct
 
 from app.errors import (
     ANSWER_TIMED_OUT,
@@ -60,11 +61,22 @@ _CONDEMNED = frozenset({ANSWER_UNREADABLE, UNEXPECTED_SUCCESS, REDIRECTED})
 _ITS_OWN_FAULT = frozenset({NOT_CONNECTED, CONNECTION_LOST, ANSWER_TIMED_OUT, ANSWER_UNREADABLE, ANSWER_TOO_LARGE})
 
 
-class _Observation:
-    """The data of one call for the observer."""
+class _Sending(Struct):
+    """One call on its way. `status` is the answer's; `reason` says why there is none."""
 
+    request: BackendRequest
+    call: CallContext
+    judge: Callable[[BackendResponse], Any]
+    attempt: Any = None
+    permit: Any = None
+    end: float = 0.0
+    patience: float = 0.0  # from this time on the service is blamed for a time-out
     status: int | None = None
     reason: str | None = None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _as_it_is(response: BackendResponse) -> BackendResponse:
@@ -166,84 +178,75 @@ class Upstream:
         goes on when its caller is cancelled: half a request would have an unknown outcome.
         """
         started = time.perf_counter()
-        observation = _Observation()
+        sending = _Sending(request, call, judge)
         try:
             if self._tracer is None:
-                return await self._send(request, call, judge, observation)
+                return await self._send(sending)
             with self._tracer.backend_call(self.name, request.method) as (headers, tell_status):
+                sending.call = replace(call, trace_headers=headers)
                 try:
-                    return await self._send(request, replace(call, trace_headers=headers), judge, observation)
+                    return await self._send(sending)
                 finally:
-                    if observation.status is not None:
-                        tell_status(observation.status)
+                    if sending.status is not None:
+                        tell_status(sending.status)
         except GatewayError as error:
-            if observation.status is None:
-                observation.reason = error.row.reason
-                observation.status = error.backend.status if error.backend else None
+            if sending.status is None:
+                sending.reason = error.row.reason
+                sending.status = error.backend.status if error.backend else None
             raise
         except asyncio.CancelledError:
-            observation.reason = "CANCELLED"
+            sending.reason = "CANCELLED"
             raise
         finally:
-            self._observe(request.method, observation.status, observation.reason, time.perf_counter() - started)
+            self._observe(request.method, sending.status, sending.reason, time.perf_counter() - started)
 
-    async def _send(
-        self,
-        request: BackendRequest,
-        call: CallContext,
-        judge: Callable[[BackendResponse], Any],
-        observation: _Observation,
-    ) -> Any:
-        attempt = self._transport.attempt(request, call)
-        now = asyncio.get_running_loop().time()
-        end = now + self.limits.backend_seconds
-        shortened = call.deadline is not None and call.deadline < end
+    async def _send(self, sending: _Sending) -> Any:
+        call = sending.call
+        attempt = sending.attempt = self._transport.attempt(sending.request, call)
+        safe = sending.request.method in _SAFE_METHODS
+        now = _now()
+        sending.end = now + self.limits.backend_seconds
+        shortened = call.deadline is not None and call.deadline < sending.end
         if call.deadline is not None and shortened:
-            end = call.deadline
-            if end <= now:
+            sending.end = call.deadline
+            if sending.end <= now:
                 raise self._refusal(DEADLINE_BEFORE_SENDING)
-        permit = self._admitted(call)
-        if call.recording is not None and request.method not in _SAFE_METHODS:
-            now = await self._recorded(call.recording, end, permit)
-        patience = now + self.limits.breaker_patience if shortened else now
-        run = partial(self._run, attempt, request, call, judge, observation, permit, end, patience)
+        sending.permit = self._admitted(call)
+        if call.recording is not None and not safe:
+            now = await self._recorded(call.recording, sending)
+        sending.patience = now + self.limits.breaker_patience if shortened else now
         try:
-            return await run()
+            return await self._run(sending)
         except asyncio.CancelledError:
-            if request.method in _SAFE_METHODS or attempt.left is False:
+            if safe or attempt.left is False:
                 attempt.abandon()
-                self._ended(permit, failed=None)
+                self._ended(sending, failed=None)
             else:
-                name = f"{request.method} to {self.name} for {call.request_id}"
-                orphan = asyncio.create_task(self._to_its_end(run, observation, name))
+                orphan = asyncio.create_task(self._to_its_end(sending))
                 self._writes.add(orphan)
                 orphan.add_done_callback(self._writes.discard)
             raise
 
-    async def _run(
-        self,
-        attempt: Any,
-        request: BackendRequest,
-        call: CallContext,
-        judge: Callable[[BackendResponse], Any],
-        observation: _Observation,
-        permit: Permit,
-        end: float,
-        patience: float,
-    ) -> Any:
+    async def _run(self, sending: _Sending) -> Any:
         """Runs one call to its end. Called again after a cancellation, it goes on."""
+        attempt, end = sending.attempt, sending.end
         failed: bool | None = None
+        attempts = 0
         try:
-            try:
-                response = await attempt.run(end)
-            except GatewayError as error:
-                response = await self._again(attempt, end, error)
-            response.sent = request.headers
-            observation.status = response.status
-            failed = self.answered(response, call)
+            while True:
+                try:
+                    response = await attempt.run(end)
+                    break
+                except GatewayError as error:
+                    attempts += 1
+                    if not await self._may_try_again(error, attempts, end):
+                        raise
+            response.sent = sending.request.headers
+            sending.status = response.status
+            failed = self.answered(response, sending.call)
             reuse = False
             try:
-                result = judge(response)
+                result = sending.judge(response)
                 reuse = True
             except (GatewayError, GatewayErrors) as error:
                 errors = error.errors if isinstance(error, GatewayErrors) else (error,)
@@ -253,62 +256,51 @@ class Upstream:
                 await attempt.release(end, reuse=reuse)
         except asyncio.CancelledError:
             raise
-        except OutOfTimeError as error:
-            patient = asyncio.get_running_loop().time() >= patience
-            self._ended(permit, failed=True if patient and error.row in _ITS_OWN_FAULT else None)
-            raise
         except BaseException as error:
-            if observation.status is None and isinstance(error, GatewayError):
-                failed = True if error.row in _ITS_OWN_FAULT else None
-            self._ended(permit, failed=failed)
+            if sending.status is None and isinstance(error, GatewayError):
+                patient = not isinstance(error, OutOfTimeError) or _now() >= sending.patience
+                failed = True if patient and error.row in _ITS_OWN_FAULT else None
+            self._ended(sending, failed=failed)
             raise
-        self._ended(permit, failed=failed)
+        self._ended(sending, failed=failed)
         return result
 
-    async def _to_its_end(
-        self, run: Callable[[], Coroutine[Any, Any, Any]], observation: _Observation, name: str
-    ) -> None:
+    async def _to_its_end(self, sending: _Sending) -> None:
         """Finishes a write whose caller is gone."""
+        name = f"{sending.request.method} to {self.name} for {sending.call.request_id}"
         try:
-            await run()
+            await self._run(sending)
         except asyncio.CancelledError:
             log.warning("%s was cancelled, its outcome is unknown", name)
             raise
         except Exception as error:  # noqa: BLE001 - nobody else is there to be told
             log.warning("%s ended without its caller: %r", name, error)
         else:
-            log.warning("%s ended without its caller: status %s", name, observation.status)
+            log.warning("%s ended without its caller: status %s", name, sending.status)
 
-    async def _again(self, attempt: Any, end: float, error: GatewayError) -> BackendResponse:
-        """Tries again only after a failure that certainly sent nothing, with full jitter, and only within the time."""
-        for number in range(self.limits.connect_retries):
-            if error.row not in PASSING:
-                break
-            wait = self._jitter(min(self.limits.backoff * 2**number, self.limits.max_backoff))
-            if asyncio.get_running_loop().time() + wait >= end:
-                break
-            await self._sleep(wait)
-            try:
-                response: BackendResponse = await attempt.run(end)
-            except GatewayError as failure:
-                error = failure
-            else:
-                return response
-        raise error
+    async def _may_try_again(self, error: GatewayError, attempts: int, end: float) -> bool:
+        """Waits with full jitter, after a failure that certainly sent nothing. False where there is no time for it."""
+        if error.row not in PASSING or attempts > self.limits.connect_retries:
+            return False
+        wait = self._jitter(min(self.limits.backoff * 2 ** (attempts - 1), self.limits.max_backoff))
+        if _now() + wait >= end:
+            return False
+        await self._sleep(wait)
+        return True
 
-    async def _recorded(self, recording: Recording, end: float, permit: Permit) -> float:
+    async def _recorded(self, recording: Recording, sending: _Sending) -> float:
         """Records the write before its first byte leaves.
 
         Returns the time then. Raises GatewayError: nothing was sent.
         """
         try:
-            await recording.sending(end)
+            await recording.sending(sending.end)
         except BaseException:
-            self._ended(permit, failed=None)
+            self._ended(sending, failed=None)
             raise
-        now = asyncio.get_running_loop().time()
-        if now >= end:
-            self._ended(permit, failed=None)
+        now = _now()
+        if now >= sending.end:
+            self._ended(sending, failed=None)
             raise self._refusal(DEADLINE_BEFORE_SENDING)
         return now
 
@@ -334,9 +326,9 @@ class Upstream:
             self._pauses.ask(whose, retry_after(response.headers) or 0)
         return response.status >= _SERVER_ERROR
 
-    def _ended(self, permit: Permit, *, failed: bool | None) -> None:
+    def _ended(self, sending: _Sending, *, failed: bool | None) -> None:
         self._in_flight -= 1
-        self._breaker.leave(permit, failed=failed)
+        self._breaker.leave(sending.permit, failed=failed)
 
     def _refusal(self, row: DocumentedError, seconds: float | None = None) -> GatewayError:
         wait = None if seconds is None else max(1, -int(-seconds // 1))
