@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 InputPath = tuple[str | int, ...]
 
@@ -79,8 +79,7 @@ class DocumentedError:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BackendDetails:
+class BackendDetails(NamedTuple):
     """A backend's answer, as a client may see it. It has only the name when the backend could not be reached."""
 
     name: str
@@ -122,6 +121,12 @@ class GatewayError(GatewayFailure):
     the result of one read after an unknown outcome.
     """
 
+    passing = False
+    current_revision: str | None = None
+    replayed = False  # repeats the answer of an earlier request with the same idempotency key
+    undocumented: Undocumented | None = None
+    read_back: ReadBack | None = None
+
     def __init__(
         self,
         row: DocumentedError,
@@ -141,11 +146,6 @@ class GatewayError(GatewayFailure):
         self.outcome = outcome or row.outcome
         self.retry_after = retry_after
         self.detail = detail
-        self.passing = False
-        self.current_revision: str | None = None
-        self.replayed = False  # repeats the answer of an earlier request with the same idempotency key
-        self.undocumented: Undocumented | None = None
-        self.read_back: ReadBack | None = None
 
     def changed(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import VariableNode
 
 from app.errors import TOO_MANY_ITEMS, GatewayError, GatewayErrors
-from app.graphql.formatting import FieldError
+from app.graphql.formatting import FieldError, locations_of
 from app.graphql.lists import ITEMS
 from app.graphql.records import argument_of, length_of, root_fields
 
@@ -56,7 +56,7 @@ def with_items(
     of_items = [
         FieldError(
             GatewayErrors(item.errors),
-            [node.loc.source.get_location(node.loc.start) for node in bulk.nodes if node.loc is not None],
+            locations_of(bulk.nodes),
             bulk.path_of(item),
         )
         for bulk in bulks.values()

@@ -17,7 +17,7 @@ from app.updates.user_errors import capped
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from graphql.language import SourceLocation
+    from graphql.language import Node, SourceLocation
     from graphql.pyutils import Path
 
     from app.updates.bulk import Item
@@ -36,6 +36,10 @@ class FieldError:
     original_error: Exception
     locations: Sequence[SourceLocation]
     path: Sequence[str | int]
+
+
+def locations_of(nodes: Sequence[Node]) -> list[SourceLocation]:
+    return [node.loc.source.get_location(node.loc.start) for node in nodes if node.loc is not None]
 
 
 def format_errors(
@@ -85,10 +89,11 @@ def _errors(error: GraphQLError | FieldError, request_id: str) -> tuple[GatewayE
         cause = cause.original_error
     if isinstance(cause, GatewayErrors) and cause.errors:
         return cause.errors
+    if isinstance(cause, GatewayError) and cause.row is not INTERNAL:
+        return (cause,)
     place = ".".join(str(part) for part in error.path or ())[:_MAX_PLACE]
     if isinstance(cause, GatewayError):
-        if cause.row is INTERNAL:
-            log.error("failure of %s: %s", place, cause.detail, exc_info=cause, extra={"request_id": request_id})
+        log.error("failure of %s: %s", place, cause.detail, exc_info=cause, extra={"request_id": request_id})
         return (cause,)
     # Below a root field the mutation has returned: the write is done, only its answer failed.
     returned = Outcome.APPLIED if len(error.path or ()) > 1 else None
@@ -111,7 +116,7 @@ def _format(
     extensions["requestId"] = request_id
     return {
         "message": INTERNAL.text if field_error.row is INTERNAL else field_error.message,
-        "locations": [{"line": place.line, "column": place.column} for place in error.locations or ()],
+        "locations": [place.formatted for place in error.locations or ()],
         "path": list(error.path or ()),
         "extensions": extensions,
     }

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from app.mapping.members import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.errors import InputPath
+
+
+@lru_cache(256)  # a backend may name any member
+def in_list(input_: type, *names: str) -> bool:
+    """Whether a member of an input type, named from the outside in, stands in items of a list."""
+    for name in names[:-1]:
+        member = members_of(input_).named.get(name)
+        if member is None or member.nested is None:
+            return False
+        if member.is_list:
+            return True
+        input_ = member.nested
+    return False
 
 
 def locate(path: Sequence[str], arguments: dict[str, Any]) -> InputPath:

@@ -33,7 +33,7 @@ from app.journal.keys import KeyTakenError
 from app.mapping.selection import described
 from app.mapping.wire import arguments_of, to_wire
 from app.updates.change import planned
-from app.updates.placing import locate
+from app.updates.placing import in_list, locate
 from app.updates.reading import backend_of, read_record, record_of
 from app.updates.reconciliation import reconcile
 from app.updates.resource import UpdateRequest
@@ -173,6 +173,8 @@ def placed(error: GatewayError, request: UpdateRequest) -> None:
         return
     names = [str(step) for step in path]
     if request.patch is None or names[0] != "input":
+        if not in_list(type(request.input), *names[1:]):  # type: ignore[arg-type]  # a class is hashable
+            return
         arguments = {"id": request.id, "input": arguments_of(request.input, only=names[1:2])}
         error.input_path = locate(names, arguments)
         return

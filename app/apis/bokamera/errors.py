@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 from app.apis.bokamera import jsv
@@ -337,7 +336,7 @@ def _error(response: BackendResponse, entry: Any, status: Any) -> GatewayError:
     error.retry_after = retry_after(response.headers)
     # A row for any code keeps the code of the answer.
     assert error.backend is not None
-    error.backend = replace(error.backend, code=code_of(code, response))
+    error.backend = error.backend._replace(code=code_of(code, response))
     return error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,12 @@ from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.inputs import ABSENT, NotCompiledError, RawVariables, Source
 from app.graphql.compiled.running import CompletionFallbackError, Info, Place, Run, is_awaitable, key_of
 from app.graphql.context import refusal_for
-from app.graphql.formatting import FieldError
+from app.graphql.formatting import FieldError, locations_of
 from app.graphql.scopes import tells_long_lists
 from app.mapping.selection import selected
 
 if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLField, GraphQLObjectType
-    from graphql.language import SourceLocation
 
     from app.graphql.compiled.outputs import Outputs
 
@@ -50,11 +49,6 @@ class Member:
     completion: Completion = field(default_factory=Completion)
     resolved: Resolved | None = None
     constant: str | None = None
-
-
-def _places(node: FieldNode) -> Iterator[SourceLocation]:
-    if node.loc is not None:
-        yield node.loc.source.get_location(node.loc.start)
 
 
 class Resolved:
@@ -90,7 +84,7 @@ class Resolved:
         self._required = is_non_null_type(definition.type)
         self.arguments: list[tuple[str, Source]] = shared.inputs.arguments(definition, nodes[0], self._field)
         self.variables = shared.inputs.used
-        self.locations = tuple(place for node in nodes for place in _places(node))
+        self.locations = locations_of(nodes)
         self.selected = selected(nodes, shared.fragment_definitions, shared.variables)
         resolver = self._field.base_resolver
         self._call = resolver.wrapped_func
