@@ -79,7 +79,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     settings = settings or EdgeSettings()
     engine = build_engine(schema or build_schema(apis), settings)
     callers = Callers(
-        {api.name: {name.lower(): backend for name, backend in api.caller_headers.items()} for api in apis},
+        [(name.lower(), api.name, backend) for api in apis for name, backend in api.caller_headers.items()],
         simulation(apis, simulated or {}, production=settings.production),
         settings.request_seconds,
     )

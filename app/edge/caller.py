@@ -94,18 +94,21 @@ def simulation(
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Reads the headers of requests. `seconds` is the time of a request whose caller sets no shorter one."""
+    """Reads the headers of requests. `seconds` is the time of a request whose caller sets no shorter one.
 
-    headers: Mapping[str, Mapping[str, str]]
+    `headers` are those with credentials: a name in lower case, the API that it is for, and its name at that backend.
+    """
+
+    headers: Sequence[tuple[str, str, str]]
     simulation: Simulation
     seconds: float = 60.0
 
     def call(self, headers: Mapping[str, str], request_id: str, arrived: float) -> CallContext:
         """Reads what a request needs; `arrived` is the event loop's time. Raises RequestError."""
-        credentials = {}
-        for api, names in self.headers.items():
-            if own := {backend: headers[name] for name, backend in names.items() if name in headers}:
-                credentials[api] = own
+        credentials: dict[str, dict[str, str]] = {}
+        for name, api, backend in self.headers:
+            if name in headers:
+                credentials.setdefault(api, {})[backend] = headers[name]
         seconds = _seconds(headers.get(REQUEST_TIMEOUT), self.seconds)
         return CallContext(
             request_id,

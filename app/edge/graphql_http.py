@@ -16,7 +16,7 @@ from starlette.requests import Request as HttpRequest
 
 from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
-from app.edge.incoming import from_body, from_query, from_whole_body
+from app.edge.incoming import READ_HEADERS, from_body, from_query, from_whole_body
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.edge.response import GraphQLResponse
 from app.edge.statuses import GRAPHQL_STATUSES, HttpStatuses
@@ -70,8 +70,8 @@ class _AsgiIncoming:
 
     response_complete = False
 
-    def __init__(self, scope: Scope) -> None:
-        self.headers, self.authorizations = headers_of(scope["headers"])
+    def __init__(self, scope: Scope, names: Mapping[bytes, str]) -> None:
+        self.headers, self.authorizations = headers_of(scope["headers"], names)
         self.arrived = asyncio.get_running_loop().time()
         self.identifier: str = scope["state"]["request_id"]
 
@@ -105,6 +105,7 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._recorder = recorder
         secret = settings.router_secret
+        self.names = {name.encode(): name for name in (*READ_HEADERS, *(name for name, _, _ in callers.headers))}
         self._router_secret = None if secret is None else secret.get_secret_value()
         self._statuses = HttpStatuses(settings.http_statuses)
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
@@ -116,7 +117,7 @@ class GraphQLEndpoint:
     # Over ASGI.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, incoming, settings = HttpRequest(scope, receive), _AsgiIncoming(scope), self._settings
+        request, incoming, settings = HttpRequest(scope, receive), _AsgiIncoming(scope, self.names), self._settings
         headers = incoming.headers
         gets = request.method in {"GET", "HEAD"}
         shows_page = gets and settings.shows_playground and "query" not in request.query_params

@@ -30,7 +30,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from app.server.asgi import STATUS_LINES, AsgiRequest, scope_of
-from app.server.direct import DirectRequest
+from app.server.direct import DirectRequest, headers_of
 from app.server.parser import RefusedError, RequestParser
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ class Connection(asyncio.Protocol):
         self.state = BODY
         self.keep_alive = parser.keep_alive and not self._config.ending
         if endpoint is not None and parser.url == endpoint.path and parser.may_go_short(endpoint.most):
-            direct = DirectRequest(self, endpoint, parser.headers, parser.authorizations, self._arrived)
+            direct = DirectRequest(self, endpoint, *headers_of(parser.fields, endpoint.names), self._arrived)
             if endpoint.takes(direct):
                 self._direct = direct
                 self._body_seconds = endpoint.body_seconds

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from app.server.connection import Connection
 
@@ -26,9 +26,13 @@ class Response(Protocol):
 
 
 class Endpoint(Protocol):
-    """Answers POST requests to `path` with bodies of at most `most` bytes that arrive within `body_seconds`."""
+    """Answers POST requests to `path` with bodies of at most `most` bytes that arrive within `body_seconds`.
+
+    `names` are the headers that it reads, as they come and decoded.
+    """
 
     path: bytes
+    names: dict[bytes, str]
     most: int
     body_seconds: float
     admission: Admission
@@ -107,19 +111,18 @@ class DirectRequest:
         asyncio.get_running_loop().call_soon(self._endpoint.give_up, self)
 
 
-def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], list[str]]:
-    """Returns the headers by name, and every `authorization`.
+def headers_of(lines: Iterable[tuple[bytes, bytes]], names: Mapping[bytes, str]) -> tuple[dict[str, str], list[str]]:
+    """Returns the headers in `names`, which are in lower case, and every `authorization`. Others are never decoded.
 
-    Of a repeated header the first line counts; `accept` is a list, whose lines are joined. The names are in
-    lower case. https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+    Of a repeated header the first line counts; `accept` is a list, whose lines are joined.
+    https://www.rfc-editor.org/rfc/rfc9110#section-5.3
     """
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
-    if len(headers) == len(raw):
-        return headers, [headers["authorization"]] if "authorization" in headers else []
-    headers = {}
+    headers: dict[str, str] = {}
     authorizations: list[str] = []
-    for name, value in raw:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
+    for name, value in lines:
+        if name not in names:
+            continue
+        key, text = names[name], value.decode("latin-1")
         if key not in headers:
             headers[key] = text
         elif key == "accept":

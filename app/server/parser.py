@@ -7,12 +7,10 @@ from typing import Any
 
 import httptools
 
-from app.server.direct import headers_of
-
 _EMPTY_LINE = b"\r\n\r\n"
 _TAIL = len(_EMPTY_LINE) - 1
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
-_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _NO_REQUEST = 400, "Invalid HTTP request received."
 
 
@@ -120,21 +118,21 @@ class RequestParser:
             raise RefusedError(505, "HTTP/1.1 is spoken here.")
         self.method: bytes = parser.get_method()
         self.keep_alive = self.version == "1.1" and self._persists
-        self.headers, self.authorizations = headers_of(self.fields)
-        hosts, codings = self._count("host"), self._count("transfer-encoding")
+        self._headers = dict(self.fields)
+        hosts, codings = self._count(b"host"), self._count(b"transfer-encoding")
         # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-        if hosts > 1 or (not hosts and self.version == "1.1") or not _HOST.fullmatch(self.headers.get("host", "")):
+        if hosts > 1 or (not hosts and self.version == "1.1") or not _HOST.fullmatch(self._headers.get(b"host", b"")):
             raise RefusedError(400, "A request has one Host header, with the name of a host.")
         # https://www.rfc-editor.org/rfc/rfc9112#section-6.1
-        if codings and (codings > 1 or self.headers["transfer-encoding"].lower() != "chunked"):
+        if codings and (codings > 1 or self._headers[b"transfer-encoding"].lower() != b"chunked"):
             raise RefusedError(501, "The only transfer coding is chunked.")
-        if (length := self.headers.get("content-length")) is not None:
+        if (length := self._headers.get(b"content-length")) is not None:
             self.length = self._left = int(length)
 
-    def _count(self, name: str) -> int:
-        if name not in self.headers or len(self.headers) == len(self.fields):
-            return int(name in self.headers)
-        return [field for field, _ in self.fields].count(name.encode())
+    def _count(self, name: bytes) -> int:
+        if name not in self._headers or len(self._headers) == len(self.fields):
+            return int(name in self._headers)
+        return [field for field, _ in self.fields].count(name)
 
     def may_go_short(self, most: int) -> bool:
         """Whether this is a plain POST with a body of at most `most` bytes."""
@@ -143,7 +141,7 @@ class RequestParser:
             and self.length <= most
             and self.method == b"POST"
             and self.version == "1.1"
-            and "expect" not in self.headers
+            and b"expect" not in self._headers
         )
 
     # Called by httptools.

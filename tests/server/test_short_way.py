@@ -286,7 +286,7 @@ async def test_a_closed_connection_is_freed_without_the_garbage_collector(http):
 class Endpoint:
     """Remembers what was begun."""
 
-    path, most, body_seconds = b"/", 1, 1.0
+    path, names, most, body_seconds = b"/", {}, 1, 1.0
 
     def __init__(self, room: int = 1000) -> None:
         self.room = room
