@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from app.edge.auth.authenticator import AUTHORIZATION, METRICS_SCOPE, Authenticator
-from app.edge.caller import Callers, simulation
+from app.edge.caller import Callers
 from app.edge.cors import Cors
 from app.edge.envelope import Envelope, error_response
-from app.edge.graphql_http import GraphQLEndpoint, Observer
+from app.edge.graphql_http import GraphQLEndpoint
 from app.edge.playground import Playground
 from app.edge.settings import EdgeSettings
 from app.graphql.bulk_documents import bulks
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.apis.api import Api
+    from app.telemetry.operations import Operations
     from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,11 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     metrics_open: bool = False,
     authenticator: Authenticator | None = None,
     recorder: Recorder | None = None,
-    observer: Observer | None = None,
+    observer: Operations | None = None,
     lifespan: Lifespan | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """`simulated` says, by API name, who obeys `x-simulate`; an API not named has a local backend.
+    """`simulated` is that of `Callers`.
 
     `rest_hosts` are the hosts of the services by API name, shown by the playground.
 
@@ -78,11 +79,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     """
     settings = settings or EdgeSettings()
     engine = build_engine(schema or build_schema(apis), settings)
-    callers = Callers(
-        [(name.lower(), api.name, backend) for api in apis for name, backend in api.caller_headers.items()],
-        simulation(apis, simulated or {}, production=settings.production),
-        settings.request_seconds,
-    )
+    callers = Callers(apis, simulated or {}, production=settings.production, seconds=settings.request_seconds)
     playground = Playground(apis, rest_hosts=rest_hosts or {})
     endpoint = GraphQLEndpoint(
         engine,

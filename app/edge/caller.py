@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import random
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from app.call import CallContext, is_fault
@@ -47,61 +46,27 @@ def is_router(header: str | None, secret: str | None) -> bool:
     return hmac.compare_digest(header.encode("utf-8", "surrogateescape"), secret.encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """Says who obeys `x-simulate`, by API name: the local backend, a sandbox on this machine, or nobody.
-
-    `reasons` holds, for each API, the reasons of its rows.
-    """
-
-    reasons: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    modes: Mapping[str, Literal["local", "sandbox", "refused"]] = field(default_factory=dict)
-    production: bool = False
-
-    def accept(self, header: str | None) -> str | None:
-        """The reason that a call carries. Raises RequestError rather than let a real update happen."""
-        if header is None:
-            return None
-        reason = header.strip()
-        if is_fault(reason):
-            concerned, needed = set(self.modes), {"sandbox"}
-        else:
-            concerned = {name for name, reasons in self.reasons.items() if reason.upper() in reasons}
-            needed = {"local", "sandbox"}
-        if not concerned:
-            raise request_error(
-                SIMULATION_UNKNOWN, f"x-simulate: {_shown(reason)} is no documented reason of a backend."
-            )
-        if self.production or any(self.modes.get(name, "local") not in needed for name in concerned):
-            raise request_error(SIMULATION_REFUSED)
-        return reason.upper()
-
-
-def _shown(text: str) -> str:
-    return repr(text) if _ID.fullmatch(text) else "the given value"
-
-
-def simulation(
-    apis: Sequence[Api], modes: Mapping[str, Literal["local", "sandbox", "refused"]], *, production: bool
-) -> Simulation:
-    """An API not named in `modes` counts as local."""
-    return Simulation(
-        {api.name: frozenset(row.reason for row in api.errors) for api in apis},
-        {api.name: modes.get(api.name, "local") for api in apis},
-        production,
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Callers:
-    """Reads the headers of requests. `seconds` is the time of a request whose caller sets no shorter one.
+    """Reads the headers of requests.
 
     `headers` are those with credentials: a name in lower case, the API that it is for, and its name at that backend.
+    `simulated` says who obeys `x-simulate`, by API name: the local backend, a sandbox on this machine, or nobody; an
+    API not named has a local backend.
     """
 
-    headers: Sequence[tuple[str, str, str]]
-    simulation: Simulation
-    seconds: float = 60.0
+    def __init__(
+        self,
+        apis: Sequence[Api],
+        simulated: Mapping[str, Literal["local", "sandbox", "refused"]],
+        *,
+        production: bool,
+        seconds: float,
+    ) -> None:
+        self.headers = [(name.lower(), api.name, own) for api in apis for name, own in api.caller_headers.items()]
+        self._reasons = {api.name: frozenset(row.reason for row in api.errors) for api in apis}
+        self._modes = {api.name: simulated.get(api.name, "local") for api in apis}
+        self._production = production
+        self._seconds = seconds
 
     def call(self, headers: Mapping[str, str], request_id: str, arrived: float) -> CallContext:
         """Reads what a request needs; `arrived` is the event loop's time. Raises RequestError."""
@@ -109,16 +74,32 @@ class Callers:
         for name, api, backend in self.headers:
             if name in headers:
                 credentials.setdefault(api, {})[backend] = headers[name]
-        seconds = _seconds(headers.get(REQUEST_TIMEOUT), self.seconds)
         return CallContext(
             request_id,
             credentials,
-            arrived + seconds,
-            self.simulation.accept(headers.get(SIMULATE)),
+            arrived + _seconds(headers.get(REQUEST_TIMEOUT), self._seconds),
+            self._simulated(headers.get(SIMULATE)),
             _trace(headers),
             headers.get(ACCEPT_LANGUAGE),
             headers.get(IDEMPOTENCY_KEY),
         )
+
+    def _simulated(self, header: str | None) -> str | None:
+        """The reason that a call carries. Raises RequestError rather than let a real update happen."""
+        if header is None:
+            return None
+        reason = header.strip()
+        if is_fault(reason):
+            concerned, needed = set(self._modes), {"sandbox"}
+        else:
+            concerned = {name for name, reasons in self._reasons.items() if reason.upper() in reasons}
+            needed = {"local", "sandbox"}
+        if not concerned:
+            shown = repr(reason) if _ID.fullmatch(reason) else "the given value"
+            raise request_error(SIMULATION_UNKNOWN, f"x-simulate: {shown} is no documented reason of a backend.")
+        if self._production or any(self._modes[name] not in needed for name in concerned):
+            raise request_error(SIMULATION_REFUSED)
+        return reason.upper()
 
 
 def _trace(headers: Mapping[str, str]) -> dict[str, str]:

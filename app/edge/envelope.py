@@ -64,10 +64,6 @@ def surprise(request_id: str) -> dict[str, Any]:
     return {"errors": [error]}
 
 
-def _surprise(request_id: str) -> Response:
-    return Response(encode_json(surprise(request_id)), 500, media_type="application/json; charset=utf-8")
-
-
 def log_abandoned(request_id: str) -> None:
     """Logs what the server cancels when its time to shut down is over.
 
@@ -107,16 +103,15 @@ class Envelope:
             return
         try:
             await self._app(scope, receive, wrapped)
-        except asyncio.CancelledError:
-            log_abandoned(identifier)
+        except (asyncio.CancelledError, Exception) as error:
+            if isinstance(error, asyncio.CancelledError):
+                log_abandoned(identifier)
+            else:
+                log.exception("unexpected failure of %s", scope["path"], extra={"request_id": identifier})
             if begun:
                 raise
-            await _surprise(identifier)(scope, receive, wrapped)
-        except Exception:
-            log.exception("unexpected failure of %s", scope["path"], extra={"request_id": identifier})
-            if begun:
-                raise
-            await _surprise(identifier)(scope, receive, wrapped)
+            body = encode_json(surprise(identifier))
+            await Response(body, 500, media_type="application/json; charset=utf-8")(scope, receive, wrapped)
 
 
 def _first(scope: Scope, name: bytes) -> str | None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
@@ -43,26 +43,13 @@ if TYPE_CHECKING:
     from app.edge.settings import EdgeSettings
     from app.graphql.execution import Engine, GraphQLRequest, Result
     from app.server.direct import DirectRequest
+    from app.telemetry.operations import Operations
     from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1
 _NOT_LARGE = 65_536  # uvicorn buffers this much before it pauses a sender
-
-
-class Observer(Protocol):
-    """Surrounds every operation."""
-
-    def operation(
-        self, request: GraphQLRequest, context: Context, execution: Coroutine[Any, Any, Result]
-    ) -> Coroutine[Any, Any, Result]:
-        """Awaits `execution` in the current task and returns its result unchanged."""
-        ...
-
-    def request_error(self, code: str, reason: str) -> None:
-        """Called when a request became no operation."""
-        ...
 
 
 class _AsgiIncoming:
@@ -92,7 +79,7 @@ class GraphQLEndpoint:
         settings: EdgeSettings,
         *,
         page: Callable[[HttpRequest], Response],
-        observer: Observer | None = None,
+        observer: Operations | None = None,
         authenticator: Authenticator | None = None,
         recorder: Recorder | None = None,
     ) -> None:

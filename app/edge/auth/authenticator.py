@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from app.graphql.request_errors import (
     CALLER_KEYS_UNAVAILABLE,
@@ -18,6 +18,9 @@ from app.graphql.request_errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from app.edge.auth.signed import SignedTokens
+    from app.edge.auth.static import StaticTokens
 
 AUTHORIZATION = "authorization"
 METRICS_SCOPE = "metrics:read"
@@ -49,18 +52,10 @@ class KeysUnavailableError(Exception):
     """The issuer's keys cannot be fetched or read; the text is for the log and the terminal."""
 
 
-class Checker(Protocol):
-    """One way to recognise a token."""
-
-    async def find(self, token: str) -> Caller:
-        """Raises TokenRefusedError, or KeysUnavailableError."""
-        ...
-
-
 class Authenticator:
     """Checks a request's `Authorization` headers, before anything else of the request is read."""
 
-    def __init__(self, checkers: Sequence[Checker]) -> None:
+    def __init__(self, checkers: Sequence[StaticTokens | SignedTokens]) -> None:
         self._checkers = tuple(checkers)
 
     async def caller(self, authorizations: Sequence[str]) -> Caller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from app.edge.auth.authenticator import Authenticator, Checker
+from app.edge.auth.authenticator import Authenticator
 from app.edge.auth.static import StaticToken, StaticTokens, TokensFileError, doubled, read_tokens
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.edge.auth.issuer import Issuer
     from app.edge.auth.keys import Keys
     from app.edge.auth.settings import AuthSettings
+    from app.edge.auth.signed import SignedTokens
     from app.upstream.settings import Limits
 
 
@@ -39,7 +40,7 @@ class Entrance:
         self._known_scopes = known_scopes
         self._static = StaticTokens(self._read_tokens())
         self._issuer: Issuer | None = None
-        checkers: list[Checker] = [self._static] if self._static.tokens else []
+        checkers: list[StaticTokens | SignedTokens] = [self._static] if self._static.tokens else []
         if settings.jwt_issuer is not None and settings.jwt_audience is not None:
             from app.edge.auth.issuer import Issuer  # noqa: PLC0415 - see there
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cachetools import TTLCache
 from joserfc.errors import JoseError
@@ -22,12 +22,6 @@ log = logging.getLogger(__name__)
 _KINDS: dict[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _MAX_WAITING = 100
 _MAX_UNKNOWN = 1000
-
-
-class Keys(Protocol):
-    async def get(self, kid: str | None) -> KeySet:
-        """The keys to check with. For an unknown `kid` they may be fetched again. Raises KeysUnavailableError."""
-        ...
 
 
 def read_keys(content: bytes) -> KeySet:
@@ -67,7 +61,7 @@ class FixedKeys:
     def __init__(self, keys: KeySet) -> None:
         self.keys = keys
 
-    async def get(self, kid: str | None) -> KeySet:  # noqa: ARG002 - the protocol's
+    async def get(self, kid: str | None) -> KeySet:  # noqa: ARG002 - as FetchedKeys
         return self.keys
 
 
@@ -102,6 +96,7 @@ class FetchedKeys:
         self._unknown: TTLCache[str | None, bool] = TTLCache(_MAX_UNKNOWN, lifetime / 10, clock)
 
     async def get(self, kid: str | None) -> KeySet:
+        """For an unknown `kid` the keys may be fetched again. Raises KeysUnavailableError."""
         has_key = self._knows(kid)
         if not has_key or self._clock() - self._fetched_at >= self._lifetime:
             self._ask(kid, has_key=has_key)
@@ -147,3 +142,6 @@ class FetchedKeys:
             self._keys, self._fetched_at, self._failed = keys, self._clock(), False
         finally:
             self._fetching = None
+
+
+Keys = FixedKeys | FetchedKeys

@@ -96,6 +96,7 @@ class StaticTokens:
         self.tokens = tuple(tokens)
 
     async def find(self, token: str) -> Caller:
+        """Raises TokenRefusedError."""
         digest = hashlib.sha256(token.encode()).digest()
         caller = None
         for candidate in self.tokens:  # compares all of them, so that the time says nothing
