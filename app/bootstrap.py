@@ -16,14 +16,7 @@ from starlette.routing import BaseRoute, Mount
 
 from app.apis import APIS
 from app.apis.api import Api, ApiSettings
-from app.config import (
-    Settings,
-    SettingsError,
-    authenticates,
-    check_settings,
-    is_loopback_host,
-    known_scopes,
-)
+from app.config import Settings, SettingsError, authenticates, check_settings, is_loopback_host, known_scopes
 from app.edge.application import build_app
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.edge.auth.entrance import Entrance
@@ -310,10 +303,7 @@ def _simulation(settings: ApiSettings) -> Literal["local", "sandbox", "refused"]
 
 
 def create_sandbox(
-    settings: Settings,
-    apis: Sequence[Api] = APIS,
-    store: SqlStore | None = None,
-    traces: Traces | None = None,
+    settings: Settings, apis: Sequence[Api] = APIS, store: SqlStore | None = None, traces: Traces | None = None
 ) -> Starlette:
     """Every API's routes over the local store, on one port. Without `store`, the settings' store is opened."""
     traced = traces if traces is not None else traces_of(settings, "sandbox")

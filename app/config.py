@@ -27,7 +27,7 @@ from app.store.engine import passwords_in
 from app.upstream.tls import Trust, unreadable
 
 PREFIX = "GATEWAY_"
-# The remains of a shell file's name where no shell has read it.
+# A line of a shell file, such as `export GATEWAY_…`, that was read as NAME=value.
 _MISSPELLED = re.compile(rf"(?i)(?:export\s+|set\s+|[^A-Z0-9_])+{PREFIX}")
 # prometheus-client's own variable, which it reads itself.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"

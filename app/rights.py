@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
 from strawberry import UNSET
+from strawberry.utils.str_converters import to_camel_case
 
 from app.errors import GatewayFailure
 from app.updates.listing import ListRequest, id_of
@@ -65,7 +66,7 @@ async def _shown(
 ) -> list[str]:
     """The ids of the first records of the list, for the first combination of arguments that shows any."""
     names = [item.name for item in listing.arguments if _is_required(item)]
-    combinations = itertools.product(*(ids.get(_graphql(name), ()) for name in names))
+    combinations = itertools.product(*(ids.get(to_camel_case(name), ()) for name in names))
     shown: list[str] = []
     tried = False
     for values in itertools.islice(combinations, tries):
@@ -103,8 +104,3 @@ def _note(error: GatewayFailure, name: str, rights: Rights) -> None:
 
 def _is_required(argument: Any) -> bool:
     return argument.default is UNSET and type(None) not in get_args(argument.type)
-
-
-def _graphql(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)

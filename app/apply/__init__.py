@@ -1,6 +1,6 @@
-"""`python -m app apply FILE`: sends the updates that a file lists to a running gateway, and goes on after a stop.
+"""`python -m app apply FILE`: sends a file of updates to a running gateway, and resumes after a stop.
 
-Here are its arguments alone: a server loads nothing else of it.
+This file has the arguments alone: a server loads no more of the command.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-r"""From a CSV column's name and a cell's text to a place and a value of an item, by the schema's input types.
+r"""Reads a CSV column's name as a place in an item, and a cell as a value there, by the schema's input types.
 
 An empty cell is an absent member, `\N` is null, `\E` an empty text, list or object; a leading backslash is doubled.
-Whether a value is one of its type is not checked here: a text that is none stays a text.
+Values are not checked against their types here: a text that is no number stays a text.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _scalar(name: str, text: str, decimal_sign: str | None) -> Any:
 
 
 class _Empty(NamedTuple):
-    """An empty list or object that a cell asked for: nothing can be put into it."""
+    """An empty list or object from a cell. Nothing can be put into it."""
 
     value: Any
 

@@ -1,11 +1,11 @@
-"""One gateway: sends rows to a bulk mutation and tells of each what became of it. Knows no files.
+"""Sends rows to a bulk mutation of one gateway, and returns the fate of each row. Knows no files.
 
 | answer | what it means | raised |
 |---|---|---|
 | `results` | each row's own outcome | |
-| refused, before or instead of the bulk | nothing was executed, and asking again would not help | RefusedError |
-| not reached, or overloaded | nothing was executed, and that may pass | BusyError |
-| anything else, and none at all | it may have been executed | LostError |
+| refused before the bulk began | nothing was executed, and a retry would not help | RefusedError |
+| not reached, or overloaded | nothing was executed, and a retry may help | BusyError |
+| any other answer, or none | it may have been executed | LostError |
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
     from app.graphql.bulk_documents import Bulk
 
-# The gateway ends a request by itself after GATEWAY_REQUEST_SECONDS, 60 by default. Asking again is safe under keys.
+# The gateway ends a request by itself after GATEWAY_REQUEST_SECONDS, 60 by default. A retry is safe under keys.
 _TIMEOUT = httpx.Timeout(180.0, connect=10.0)
 
 
 class RefusedError(Exception):
-    """Nothing was executed, and asking again would not help; one line."""
+    """Nothing was executed, and a retry would not help. The text is one line."""
 
 
 class ItemRefusedError(RefusedError):
-    """One item, at `index`, keeps the others from being begun; `fate` is its own."""
+    """The item at `index` was refused with `fate`. No other item was begun."""
 
     def __init__(self, index: int, fate: Fate) -> None:
         super().__init__(fate.message)
@@ -44,11 +44,11 @@ class ItemRefusedError(RefusedError):
 
 
 class TooLargeError(RefusedError):
-    """The gateway takes fewer items a request, or fewer bytes."""
+    """The request has more items or bytes than the gateway accepts."""
 
 
 class BusyError(Exception):
-    """Nothing was executed, and that may pass, perhaps in `wait` seconds."""
+    """Nothing was executed. A retry may help, after `wait` seconds if they are known."""
 
     def __init__(self, text: str, wait: int | None = None) -> None:
         super().__init__(text)
@@ -152,7 +152,7 @@ class Client:
         self._http.close()
 
     def send(self, bulk: Bulk, items: Sequence[Mapping[str, Any]], *, dry_run: bool) -> list[Fate]:
-        """What became of each item, in their order. Raises RefusedError, BusyError and LostError."""
+        """The fate of each item, in their order. Raises RefusedError, BusyError and LostError."""
         data, error = self._post(bulk.document, APPLY, {"items": items, "dryRun": dry_run})
         payload = data.get(bulk.field)
         if payload is None:
@@ -168,7 +168,7 @@ class Client:
         return [result.fate(dry_run=dry_run) for result in results]
 
     def look_up(self, bulk: Bulk, key: str) -> Fate | None:
-        """What the gateway's journal says of a key; None where it has no end for it, or may not tell."""
+        """The fate that the gateway's journal has for a key. None without an end, or without the right to read it."""
         data, _ = self._post(bulk.document, LOOK_UP, {"key": key})
         try:
             nodes = msgspec.convert((data.get("updates") or {}).get("nodes") or [], list[Fate])
@@ -177,13 +177,13 @@ class Client:
         return nodes[0] if nodes else None
 
     def _post(self, document: str, operation: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], _Error]:
-        """`data` of an operation that was executed, and the first of its errors."""
+        """The `data` of an executed operation, and its first error."""
         body = encode_json({"query": document, "operationName": operation, "variables": variables})
         try:
             response = self._http.post(self._url, content=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             failure = f"the gateway at {self._url} cannot be reached: {error}"
-            # One that never answered is more likely another one than one that is just starting.
+            # An address that never answered is more likely a wrong one than a gateway that is starting.
             raise (BusyError(failure) if self._reached else RefusedError(failure)) from None
         except httpx.HTTPError as error:
             self._reached = True
@@ -203,7 +203,10 @@ class Client:
 
 
 def _raise_for(response: httpx.Response, answered: str, error: _Error) -> None:
-    """Raises what is certain of an answer without data. A proxy's 408 or 5xx is not: it may have passed it on."""
+    """Raises if an answer without data is certain to have executed nothing.
+
+    A proxy's 408 or 5xx is not certain: the proxy may have passed the request on.
+    """
     status, own = response.status_code, error.extensions.code is not None
     if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and own):
         after = response.headers.get("retry-after", "")

@@ -1,4 +1,4 @@
-"""`python -m app apply FILE` at a terminal: the command's words, a bar, and a summary at the end."""
+"""`python -m app apply FILE` at a terminal: its options, a progress bar, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COLOURS = {"UNKNOWN": "bold red", "NOT_APPLIED": "yellow"}
 
 
 def apply(options: Namespace, schema: GraphQLSchema) -> int:
-    """The exit code: 0, all applied (all previewed, in a dry run); 1, not all; 2, nothing was sent."""
+    """Returns the exit code: 0, all rows applied (in a dry run: previewed); 1, not all of them; 2, nothing was sent."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does: a message may be of any script
     path = options.results or options.file.with_name(f"{options.file.name}.results.ndjson")
@@ -107,10 +107,10 @@ def _summary(ended: Sequence[Result], rows: int, options: Namespace, path: Path)
     unsent = rows - len(ended)
     console.print(Text(f"{rows:,} rows: {', '.join(parts + [f'{unsent:,} not sent'] * bool(unsent))}"))
     failed = [result for result in ended if result.outcome not in _GOOD]
-    kept = options.results is not None or not options.dry_run
+    has_file = options.results is not None or not options.dry_run
     if failed:
-        _table(failed, lines=_LINES if kept else len(failed))
-    if kept:
+        _table(failed, lines=_LINES if has_file else len(failed))
+    if has_file:
         console.print(Text(visible(f"Each row's result is in {path}")))
     if options.dry_run:
         return

@@ -23,7 +23,7 @@ class ResultsError(Exception):
 
 
 class Fate(msgspec.Struct, kw_only=True, rename="camel", frozen=True):
-    """What became of a row. `wait` is when asking again may help, in seconds."""
+    """The end of a row. A retry may help after `wait` seconds."""
 
     outcome: Outcome
     code: str | None = None
@@ -49,7 +49,7 @@ class Result(msgspec.Struct, kw_only=True, rename="camel", frozen=True, forbid_u
     sent: float | None = None
 
     def noted(self, now: float) -> Result:
-        """As it stands in the file while it is sent."""
+        """The line of a row while it is being sent."""
         return msgspec.structs.replace(self, sent=self.sent or now, message="sent, no answer yet")
 
     def became(self, fate: Fate) -> Result:
@@ -64,7 +64,7 @@ _decode = msgspec.json.Decoder(Result).decode
 
 
 class Results:
-    """What is known of each row, by line; without a path it is not kept. Use as a context manager."""
+    """The result of each row, by line. Without a path there is no file. Use as a context manager."""
 
     def __init__(self, path: Path | None = None, descriptor: int = -1, earlier: Sequence[Result] = ()) -> None:
         self._path = path
@@ -109,7 +109,7 @@ class Results:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Writes the file anew: one line for each row, in their order. Where that fails, it stays as it is."""
+        """Rewrites the file: one line for each row, in their order. If that fails, the old file stays."""
         if self._path is None:
             return
         temporary = self._path.with_name(f".{self._path.name}.new")
@@ -144,13 +144,16 @@ class Results:
             raise ResultsError(f"{self._path} cannot be written: {error.strerror}") from None
 
     def drop(self, lines: Iterable[int]) -> None:
-        """Rows that were noted and certainly not begun. Until the end the file has them as UNKNOWN, with their keys."""
+        """Forgets rows that were certainly not begun. Until the end the file has them as UNKNOWN, with their keys."""
         for line in lines:
             self._by_line.pop(line, None)
 
 
 def _read(path: Path, content: bytes) -> Iterator[Result]:
-    """Without the last line, if a stop cut it off: its row was not sent, or a line before says that it was."""
+    """The results in a file. A last line that a stop cut off is ignored.
+
+    Its row was not sent, or an earlier line says that it was.
+    """
     *whole, rest = content.split(b"\n")
     for number, line in enumerate(whole, 1):
         try:

@@ -73,7 +73,7 @@ def read_rows(path: Path, bulks: Bulks, mutation: str | None) -> list[Row]:
         raise FileError(f"{path}: is larger than {_LARGEST_FILE:,} bytes; split it")
     rows: list[Row] = []
     problems: list[str] = []
-    # A reader gives a problem in place of a row that cannot be used.
+    # A reader yields a problem in place of an unusable row.
     read = _from_ndjson if text.lstrip()[:1] == "{" else _from_csv
     for row in read(text, bulks, mutation):
         if isinstance(row, str):
@@ -170,7 +170,7 @@ def _from_csv(text: str, bulks: Bulks, mutation: str | None) -> Iterator[Row | s
 
 
 class _Table:
-    """The header of a CSV file: what each column is for each mutation that its rows may name."""
+    """The header of a CSV file: the place of each column in an item of each mutation."""
 
     def __init__(self, header: Sequence[str], bulks: Bulks, mutation: str | None, decimal_sign: str | None) -> None:
         self.width = len(header)
@@ -187,11 +187,11 @@ class _Table:
             yield "column id: is missing; is this a CSV file with a header?"
             return
         for number, title in enumerate(self._header, 1):
-            kinds = [columns[title] for columns in self._columns.values() if title not in {"", _MUTATION}]
+            columns = [by_title[title] for by_title in self._columns.values() if title not in {"", _MUTATION}]
             if title and title in self._header[: number - 1]:
                 yield f"column {number}, {title}: stands twice"
-            elif kinds and all(isinstance(kind, CellError) for kind in kinds):
-                yield f"column {number}, {title}: {kinds[0] if len(kinds) == 1 else 'no mutation has it'}"
+            elif columns and all(isinstance(column, CellError) for column in columns):
+                yield f"column {number}, {title}: {columns[0] if len(columns) == 1 else 'no mutation has it'}"
 
     def row(self, line: int, cells: Sequence[str]) -> Iterator[Row | str]:
         named = dict(zip(self._header, cells, strict=False)).get(_MUTATION, "").strip() or self._mutation

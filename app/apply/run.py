@@ -1,11 +1,11 @@
-"""What is left of a file, request by request: each row noted, sent, and its end kept. Knows no terminal.
+"""Sends the rest of a file, request by request. Each row is noted, sent, and its result stored. Knows no terminal.
 
-| a row's result | without `--resume` | going on |
+| a row's result | without `--resume` | with `--resume` |
 |---|---|---|
 | none | sent | sent |
 | APPLIED | | skipped |
 | NOT_APPLIED | | skipped; with `--retry-failed` sent under a new key |
-| UNKNOWN, its key holds | | sent under its key: the gateway answers it, or it was never begun |
+| UNKNOWN, its key is valid | | sent under its key: the gateway replays it, or it was never begun |
 | UNKNOWN, its key is too old | | looked up in the gateway's journal, never sent |
 """
 
@@ -35,15 +35,15 @@ _BATCH_BYTES = 250_000
 _TRIES = 6
 _LONGEST_WAIT = 60
 _HOUR = 3600
-# A key that is nearly as old as the gateway remembers it is looked up.
+# The gateway forgets a key after some hours. A key near that age is looked up, not sent.
 _SAFE_SHARE = 0.9
 _NOT_BEGUN = "NOT_BEGUN"
 _IN_PROGRESS = "IDEMPOTENT_REQUEST_IN_PROGRESS"
-# Refusals that do not depend on the row: the rest would fare alike.
-_OF_ALL = frozenset({"IDEMPOTENCY_NOT_AVAILABLE", "SCOPE_MISSING"})
-_NOT_BEGUN_BY_ANY = _OF_ALL | {_NOT_BEGUN}
-# Refusals without a look at the key: they say nothing of an earlier request under it.
-_KEY_NOT_ASKED = _NOT_BEGUN_BY_ANY | {
+# Refusals that do not depend on the row: every other row would get the same.
+_ANY_ROW = frozenset({"IDEMPOTENCY_NOT_AVAILABLE", "SCOPE_MISSING"})
+_ROW_NOT_BEGUN = _ANY_ROW | {_NOT_BEGUN}
+# Refusals before the key was checked: they do not tell how an earlier request under it ended.
+_KEY_NOT_CHECKED = _ROW_NOT_BEGUN | {
     "IDEMPOTENCY_KEY_REUSED",
     "STORE_UNAVAILABLE",
     "LIST_TOO_LONG",
@@ -53,7 +53,7 @@ _UNREACHED = frozenset({"BACKEND_UNAVAILABLE", "UNAUTHENTICATED"})
 
 
 class StoppedError(Exception):
-    """The run goes no further; one line. What was sent has its result."""
+    """The run stops; the text is one line. Every sent row has its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """`doubt`: a request with it may have been executed. `earlier` is the result of one that was not applied."""
+    """`doubt`: a request with this row may have been executed. `earlier`: an earlier run did not apply it."""
 
     row: Row
     result: Result
@@ -81,7 +81,7 @@ class _Item:
 
 
 class Run:
-    """Raises ResultsError where the results are those of another file. `began`: something may have been executed."""
+    """Raises ResultsError for another file's results. `began` says whether any row may have been executed."""
 
     def __init__(
         self,
@@ -103,19 +103,20 @@ class Run:
         if any(result.line not in lines for result in results):
             raise ResultsError("the results are those of another file: they name lines that it does not have")
         keys = [result.key for result in results if result.key]
-        run, again = keys[0].partition("-")[0] if keys else secrets.token_hex(8), secrets.token_hex(8)
+        first_run = keys[0].partition("-")[0] if keys else secrets.token_hex(8)
+        this_run = secrets.token_hex(8)
         for row in rows:
-            self._add(row, results.get(row.line), run, again)
+            self._add(row, results.get(row.line), first_run, this_run)
 
     @property
     def left(self) -> int:
         return len(self._waiting) + len(self._old)
 
-    def _add(self, row: Row, result: Result | None, run: str, again: str) -> None:
+    def _add(self, row: Row, result: Result | None, first_run: str, this_run: str) -> None:
         digest = row.digest
         failed = result is not None and result.outcome == "NOT_APPLIED"
         if result is None or (failed and self._plan.retry_failed):
-            key = None if self._plan.dry_run else f"{again if failed else run}-{row.line}-{digest}"
+            key = None if self._plan.dry_run else f"{this_run if failed else first_run}-{row.line}-{digest}"
             new = Result(line=row.line, id=row.item["id"], outcome="UNKNOWN", key=key)
             self._waiting.append(_Item(row, new, earlier=result))
         elif failed:
@@ -123,24 +124,24 @@ class Run:
         elif not (result.key or "").endswith(f"-{digest}"):
             raise ResultsError(f"line {row.line} was changed after it was sent, and its outcome is {result.outcome}")
         elif result.outcome == "UNKNOWN":
-            holds = (result.sent or 0) > time.time() - self._plan.hours * _HOUR * _SAFE_SHARE
-            (self._waiting if holds else self._old).append(_Item(row, result, doubt=True))
+            is_valid = (result.sent or 0) > time.time() - self._plan.hours * _HOUR * _SAFE_SHARE
+            (self._waiting if is_valid else self._old).append(_Item(row, result, doubt=True))
 
     def go(self, ended: Callable[[int], None]) -> None:
-        """Tells how many rows have ended, as they do. Raises StoppedError and ResultsError."""
+        """Calls `ended` with the number of rows that each request ended. Raises StoppedError and ResultsError."""
         for item in self._old:
             self._look_up(item)
             ended(1)
-        idle = 0
+        failures = 0
         while self._waiting:
             batch = self._next()
-            again, wait, why = self._send(batch)
-            self._waiting[:0] = again
-            ended(len(batch) - len(again))
-            idle = idle + 1 if len(again) == len(batch) else 0
-            if idle == _TRIES:
-                raise StoppedError(why)
-            pause = max(wait, 2 ** (idle - 1) if idle else 0)
+            unfinished, wait, cause = self._send(batch)
+            self._waiting[:0] = unfinished
+            ended(len(batch) - len(unfinished))
+            failures = failures + 1 if len(unfinished) == len(batch) else 0
+            if failures == _TRIES:
+                raise StoppedError(cause)
+            pause = max(wait, 2 ** (failures - 1) if failures else 0)
             if self._waiting and pause:
                 self._sleep(min(pause, _LONGEST_WAIT))
 
@@ -157,7 +158,7 @@ class Run:
         return batch
 
     def _send(self, batch: Sequence[_Item]) -> tuple[list[_Item], int, str]:
-        """The rows that have not ended, how long to wait, and the last reason why. Raises StoppedError."""
+        """Sends rows. Returns the unfinished ones, the seconds to wait and the cause. Raises StoppedError."""
         dry_run, stop, lost = self._plan.dry_run, None, False
         if not dry_run:
             now = round(time.time(), 3)
@@ -182,40 +183,40 @@ class Run:
                 stop = str(error)
         own = fates[0].reason in {None, _NOT_BEGUN}
         cause = str(fates[0].message) if own else f"{fates[0].reason}: {fates[0].message}"
-        if all(fate.reason in _OF_ALL for fate in fates):
+        if all(fate.reason in _ANY_ROW for fate in fates):
             stop = cause
         elif all(fate.outcome == "NOT_APPLIED" and fate.code in _UNREACHED for fate in fates):
             stop = f"all rows of the last request were refused alike, {cause}"
-        again = self._settle(batch, fates, lost=lost)
+        unfinished = self._settle(batch, fates, lost=lost)
         if stop is not None:
             raise StoppedError(stop)
-        return again, max(fate.wait or 0 for fate in fates), cause
+        return unfinished, max(fate.wait or 0 for fate in fates), cause
 
     def _settle(self, batch: Sequence[_Item], fates: Sequence[Fate], *, lost: bool) -> list[_Item]:
-        """Keeps what has ended, and what is in doubt; gives what is to be asked again."""
-        again: list[_Item] = []
-        kept: list[Result] = []
+        """Stores the results of rows that ended or are in doubt. Returns the rows to send again."""
+        unfinished: list[_Item] = []
+        results: list[Result] = []
         for item, fate in zip(batch, fates, strict=True):
-            begun = lost or fate.reason not in _NOT_BEGUN_BY_ANY
+            begun = lost or fate.reason not in _ROW_NOT_BEGUN
             self.began |= begun
             doubt = (item.doubt or fate.outcome == "UNKNOWN") and not self._plan.dry_run
-            if doubt and fate.outcome == "NOT_APPLIED" and fate.reason in _KEY_NOT_ASKED:
-                kept.append(item.result.became(Fate(outcome="UNKNOWN", message=fate.message)))
+            if doubt and fate.outcome == "NOT_APPLIED" and fate.reason in _KEY_NOT_CHECKED:
+                results.append(item.result.became(Fate(outcome="UNKNOWN", message=fate.message)))
             elif doubt or (begun and not lost):
-                kept.append(item.result.became(fate))
+                results.append(item.result.became(fate))
             elif item.earlier is not None:
-                kept.append(item.earlier)
+                results.append(item.earlier)
             if lost or not begun or fate.reason == _IN_PROGRESS:
-                again.append(replace(item, doubt=doubt))
-        self._results.put(kept)
-        in_file = {result.line for result in kept}
+                unfinished.append(replace(item, doubt=doubt))
+        self._results.put(results)
+        in_file = {result.line for result in results}
         self._results.drop(item.row.line for item in batch if item.row.line not in in_file)
-        return again
+        return unfinished
 
     def _look_up(self, item: _Item) -> None:
         try:
             fate = self._client.look_up(self._plan.bulks[item.row.mutation], str(item.result.key))
         except (BusyError, LostError, RefusedError) as error:
             raise StoppedError(str(error)) from None
-        unseen = Fate(outcome="UNKNOWN", message="the key is too old to be sent again, and the journal does not tell")
-        self._results.put([item.result.became(fate or unseen)])
+        unknown = Fate(outcome="UNKNOWN", message="the key is too old to be sent again, and the journal does not tell")
+        self._results.put([item.result.became(fate or unknown)])

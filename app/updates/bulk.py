@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 _INDEX = 2  # place of an item's index in its path
-_LOOKS_SECONDS = 0.5  # how often a bulk that waits for a pause looks whether the process ends
+_STOP_CHECK_SECONDS = 0.5  # how often a bulk in a pause checks whether the process stops
 
 
 class Rooms:
@@ -170,7 +170,7 @@ class BulkRun:
             finally:
                 room.release()
             if pause is not None:
-                # It was refused unsent, because another call was asked for a pause. It begins after that pause.
+                # The backend asked another call for a pause, so that this item was not sent. It begins after the pause.
                 heappush(self._ready, item.index)
                 await self._wait(pause)
                 continue
@@ -203,7 +203,7 @@ class BulkRun:
         end = asyncio.get_running_loop().time() + pause
         while not self._ends() and (left := end - asyncio.get_running_loop().time()) > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _LOOKS_SECONDS)):
+                async with asyncio.timeout(min(left, _STOP_CHECK_SECONDS)):
                     await self._stopped.wait()
 
     async def _attempt(self, item: Item) -> int | None:
@@ -213,7 +213,7 @@ class BulkRun:
         try:
             response, item.replayed = await self._update(item)
             failure = response if isinstance(response, Exception) else None
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's fault
+        except Exception as error:  # noqa: BLE001 - any error is this item's own
             failure = error
         seconds = perf_counter() - started
         errors = () if failure is None else self._errors(item, failure)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry import UNSET, Info
+from strawberry.utils.str_converters import capitalize_first
 
 from app.errors import Outcome
 from app.mapping.scalars import UUID
@@ -84,19 +85,17 @@ def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
         "preview": (UpdatePreview | None, "With `dryRun`: what would be sent and what would change. Otherwise null."),
         "user_errors": (list[errors.type], _USER_ERRORS),  # type: ignore[name-defined]
     }
-    result: Any = object_type(_type_name(resource.mutation, "Result"), "What became of one item of a bulk.", **members)
+    result: Any = object_type(
+        f"{capitalize_first(resource.mutation)}Result", "What became of one item of a bulk.", **members
+    )
     payload = object_type(
-        _type_name(plural(resource.mutation), "Payload"),
+        f"{capitalize_first(plural(resource.mutation))}Payload",
         "What became of the items of a bulk.",
         results=(list[result], "One for each item, in their order."),
         **{name: (int, text) for name, (_, text) in _COUNTS.items()},
         previewed=(int, "How many items were previewed: with `dryRun`, nothing was written."),
     )
     return payload, result
-
-
-def _type_name(mutation: str, suffix: str) -> str:
-    return mutation[0].upper() + mutation[1:] + suffix
 
 
 def _item_type(mutation: str, arguments: Sequence[Argument]) -> Any:
@@ -107,7 +106,7 @@ def _item_type(mutation: str, arguments: Sequence[Argument]) -> Any:
         else strawberry.field(default=item.default, description=item.description)
         for item in arguments
     }
-    item_type = type(_type_name(mutation, "Item"), (), {"__annotations__": annotations, **fields})
+    item_type = type(f"{capitalize_first(mutation)}Item", (), {"__annotations__": annotations, **fields})
     return strawberry.input(
         item_type, description=f"One item of a bulk: what `{mutation}` takes, and a key of its own."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -96,25 +97,24 @@ def patch_type(cls: type, name: str, description: str, without: Collection[str],
 
 async def planned(resource: Resource, change: Change, backend: Backend, call: CallContext) -> UpdateRequest:
     """The request that would be sent. Raises GatewayError(s): then nothing was sent."""
-    if not change.patches:
+    patch = resource.patch if change.patches else None
+    if patch is None:
         resource.check(change.input)
-        read = None
-        if change.expected_revision is not None:
-            read = await read_before(resource, change.id, change.options, backend, call)
-            compare(resource, change, read)
+    else:
+        refuse_nulls(resource, change)
+    if patch is None and change.expected_revision is None:
+        return UpdateRequest(resource, change.id, to_wire(change.input), change.options, change.input)
+    read = await read_before(resource, change.id, change.options, backend, call)
+    if change.expected_revision is not None:
+        compare(resource, change, read)
+    if patch is None:
         body = to_wire(change.input)
         return UpdateRequest(
             resource, change.id, body, change.options, change.input, change.expected_revision, read=read
         )
-    patch = resource.patch
-    assert patch is not None
-    refuse_nulls(resource, change)
-    read = await read_before(resource, change.id, change.options, backend, call)
-    if change.expected_revision is not None:
-        compare(resource, change, read)
     body, problems, replaced = _patched(resource, patch, read, change.input)
     if problems and patch.expressible is not None:
-        with _NotSent():
+        with _not_sent():
             read = await patch.expressible(read, backend, call)
         body, problems, replaced = _patched(resource, patch, read, change.input)
     for place, problem in problems.items():
@@ -158,7 +158,7 @@ async def read_before(
     resource: Resource, record_id: str, options: Options, backend: Backend, call: CallContext
 ) -> Wire:
     """The record before the update. For an unknown id the backend gives its documented answer."""
-    with _NotSent():
+    with _not_sent():
         read = await backend.read(resource, record_id, options, call=call)
     if read is None:
         raise refusal(next(iter(resource.unknown)))
@@ -167,7 +167,7 @@ async def read_before(
 
 def compare(resource: Resource, change: Change | UpdateRequest, read: Wire) -> None:
     """Raises REVISION_MISMATCH where the record has changed."""
-    with _NotSent():
+    with _not_sent():
         current = revision_of(record_of(resource, change.id, read), resource.no_state)
     if current != change.expected_revision:
         raise mismatch(resource, current)
@@ -179,14 +179,13 @@ def mismatch(resource: Resource, current: str) -> GatewayError:
     return error
 
 
-class _NotSent:
+@contextmanager
+def _not_sent() -> Iterator[None]:
     """Marks errors of a read before an update: nothing was written."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, GatewayFailure):
-            raise each(error, _unsent) from error
+    try:
+        yield
+    except GatewayFailure as failure:
+        raise each(failure, _unsent) from failure
 
 
 def _unsent(error: GatewayError) -> GatewayError:

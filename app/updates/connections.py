@@ -10,15 +10,9 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
-from app.errors import (
-    ANSWER_UNREADABLE,
-    PAGE_SIZE_INVALID,
-    BackendDetails,
-    GatewayError,
-    GatewayFailure,
-    each,
-)
+from app.errors import ANSWER_UNREADABLE, PAGE_SIZE_INVALID, BackendDetails, GatewayError, GatewayFailure, each
 from app.mapping.members import members_of
 from app.mapping.selection import selection_of
 from app.mapping.wire import from_wire
@@ -78,11 +72,18 @@ def connection_types(listing: Listing) -> tuple[Any, Any]:
     return connection, edge
 
 
-def object_type(name: str, description: str, **fields: Any) -> Any:
-    """A Strawberry type; a field is its annotation with its description, or a field with a resolver."""
+def object_type(name: str, description: str, /, **fields: Any) -> Any:
+    """A Strawberry type.
+
+    A field is its annotation and its description, with further arguments of `strawberry.field` as a third; or it is a
+    field with a resolver.
+    """
     plain = {field: definition for field, definition in fields.items() if isinstance(definition, tuple)}
-    members = {field: strawberry.field(description=text) for field, (_, text) in plain.items()}
-    annotations = {field: annotation for field, (annotation, _) in plain.items()}
+    members = {
+        field: strawberry.field(description=text, **(further[0] if further else {}))
+        for field, (_, text, *further) in plain.items()
+    }
+    annotations = {field: definition[0] for field, definition in plain.items()}
     attributes = {**fields, **members, "__annotations__": annotations}
     return strawberry.type(type(name, (), attributes), description=description)
 
@@ -140,15 +141,10 @@ def _connection(listing: Listing, arguments: Options, start: Start, page: ListPa
 def _placed(listing: Listing, error: GatewayError) -> GatewayError:
     """A row's place is one of an update's arguments; of those a list has at most the last one's name."""
     last = error.input_path[-1] if error.input_path else None
-    names = {_camel(argument.name) for argument in listing.arguments}
+    names = {to_camel_case(argument.name) for argument in listing.arguments}
     placed = error.changed()
     placed.input_path = (last,) if last in names else None
     return placed
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
 
 
 def _unreadable(listing: Listing, detail: str) -> GatewayError:

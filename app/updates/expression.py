@@ -27,10 +27,10 @@ _NOTHING: tuple[Any, ...] = (None, "", [], {})
 def expressed(
     cls: type, read: Mapping[str, Any], left_out: Collection[str], place: tuple[str, ...] = ()
 ) -> tuple[Wire, Problems]:
-    """The members of the input class `cls`, in its order and spelling, as the record `read` has them.
+    """The record `read` as a request: the members of the input class `cls`, in its order and spelling.
 
-    `left_out` names, case folded, members of a read that are no part of a request: by their path from the record on, as
-    `.externalid` or `company.companycode`, or wherever they are, as `_links`. Null and absent are alike.
+    `left_out` names members of a read that no request has, case folded: by path (`.externalid`, `company.companycode`)
+    or by name at any depth (`_links`). Null counts as absent.
     """
     body: Wire = {}
     problems: Problems = {}
@@ -82,7 +82,7 @@ def _item(member: Member, item: Any, left_out: Collection[str], place: tuple[str
         return None
     body, below = expressed(member.nested, item, left_out, place)
     if below and all(value in _NOTHING for value in item.values()):
-        return None  # an object of nulls says nothing, and lacks what a request demands
+        return None  # an object of nulls counts as absent, whatever a request requires of it
     problems |= below
     return body
 

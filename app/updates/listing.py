@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.updates.resource import Argument, Options, Resource, Target
     from app.upstream.messages import BackendResponse
 
+_MOST = 2**31
 # In local mode, a record's place in its list: its sort key and its id.
 Place = tuple[str, str]
 
@@ -57,10 +58,10 @@ class Listing:
 
     `name` is the field's name, `noun` its records'. `get` builds the path and query of a request. If the vendor
     `says_total`, a request asks for no record beyond the page. `refused` gives the error of an unsuccessful answer.
-    `items` finds the list and the total in a success's data; it raises ValueError where there is none. `body` gives
-    that data. An item has its id under one of `id_members`, the schema under `id_name`. `members` are the GraphQL names
-    that an item has; None: all. `resource` reads the others, record by record. `shown` says whether an item belongs
-    into the list, and `prepare` gives it members of the documented types.
+    `body` gives the data of a success. `items` finds the list and the total in it, None where there is none. An item
+    has its id under one of `id_members`, the schema under `id_name`. `members` are the GraphQL names that an item has;
+    None: all. `resource` reads the others, record by record. `shown` says whether an item belongs into the list, and
+    `prepare` gives it members of the documented types.
     """
 
     api: str
@@ -72,7 +73,7 @@ class Listing:
     id_members: Sequence[str]
     get: Callable[[ListRequest], Target]
     refused: Callable[[BackendResponse], GatewayFailure]
-    items: Callable[[Any], tuple[list[Any], int | None]]
+    items: Callable[[Any], tuple[Any, Any]]
     body: Callable[[BackendResponse], Any] = body_of_json
     id_name: str = "id"
     says_total: bool = False
@@ -103,10 +104,11 @@ def judge_page(request: ListRequest, response: BackendResponse) -> ListPage:
     listing = request.listing
     if response.status != 200:  # noqa: PLR2004 - the one success that a list has
         raise listing.refused(response)
-    try:
-        items, total = listing.items(listing.body(response))
-    except ValueError as error:
-        raise unreadable(listing.api, response, str(error)) from None
+    items, total = listing.items(listing.body(response))
+    if not isinstance(items, list):
+        raise unreadable(listing.api, response, f"the answer has no list of {listing.noun}")
+    if type(total) is not int or not 0 <= total < _MOST:
+        total = None
     page = items[: request.limit]
     # A list that ends before its total has shrunk: nothing follows, otherwise a client would ask for ever.
     more = len(items) > len(page) or (total is not None and bool(items) and request.offset + len(page) < total)

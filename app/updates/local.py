@@ -98,12 +98,6 @@ class Rules(Protocol):
     async def read(self, resource: Resource, record_id: str, options: Options, call: LocalCall) -> Wire | None: ...
 
 
-class ListRules(Protocol):
-    """The rules of an API with lists."""
-
-    async def page(self, request: ListRequest, call: LocalCall) -> ListPage: ...
-
-
 async def page_of(
     store: Store, collection: Collection, selection: Selection, request: ListRequest, item: Callable[[Record], Any]
 ) -> ListPage:
@@ -127,8 +121,10 @@ async def page_of(
     )
 
 
-class ClientRules(Rules, Protocol):
-    """For an API with members of a request that only some clients may send."""
+class FurtherRules(Rules, Protocol):
+    """What only some APIs have: lists, and members of a request that only some clients may send."""
+
+    async def page(self, request: ListRequest, call: LocalCall) -> ListPage: ...
 
     async def omitted(self, resource: Resource, names: Names[str], call: LocalCall) -> Names[str]:
         """The `names` that the calling user may not send."""
@@ -167,13 +163,13 @@ class LocalBackend:
         return BackendRequest("PUT", request.resource.base_path + path, query, {}, encode_json(request.body))
 
     async def omitted(self, resource: Resource, names: Names[str], *, call: CallContext) -> Names[str]:
-        return await cast("ClientRules", self._rules).omitted(resource, names, self._local(call))
+        return await cast("FurtherRules", self._rules).omitted(resource, names, self._local(call))
 
     async def read(self, resource: Resource, record_id: str, options: Options, *, call: CallContext) -> Wire | None:
         return await self._rules.read(resource, record_id, options, self._local(call))
 
     async def page(self, request: ListRequest, *, call: CallContext) -> ListPage:
-        return await cast("ListRules", self._rules).page(request, self._local(call))
+        return await cast("FurtherRules", self._rules).page(request, self._local(call))
 
     def _local(self, call: CallContext) -> LocalCall:
         callers: Any = call.credentials.get(self._api)

@@ -41,9 +41,9 @@ class UpdatePreview:
 
 
 async def preview(resource: Resource, info: Any, change: Change, payload: Selected) -> UpdatePreview:
-    """`payload` is the selection of the update's answer.
+    """The preview of an update. `payload` is the selection of the mutation's answer.
 
-    Raises everything that can be refused without writing. Nothing was written then.
+    Raises every refusal that needs no write. Each says that nothing was applied.
     """
     try:
         return await _previewed(resource, info, change, payload)

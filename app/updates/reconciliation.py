@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 # A proxy gave up waiting: the service behind it may still be at work. 524, 598 and 599 are proxies' own.
 _TIMED_OUT = frozenset({504, 524, 598, 599})
-_SAYS = {
+_MESSAGES = {
     ReadBack.SAME: "The record was read back and equals what was sent; "
     "whether the rest of the update happened is not known.",
     ReadBack.DIFFERS: "The record was read back and differs from what was sent.",
     ReadBack.MISSING: "The record was not found when it was read back.",
     ReadBack.FAILED: "The record could not be read back:",
 }
-_ON_ITS_WAY = "The record was read back and equals what was sent, but the update may still be on its way."
+_STILL_SENDING = "The record was read back and equals what was sent, but the update may still be on its way."
 
 
 async def reconcile(
@@ -37,17 +37,17 @@ async def reconcile(
         record, proof = await _shown(request, begun, backend, call)
     except GatewayFailure as unread:
         first = unread.errors[0]
-        raise _with_read_back(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {first.message}") from unread
+        raise _with_read_back(error, ReadBack.FAILED, f"{_MESSAGES[ReadBack.FAILED]} {first.message}") from unread
     except Exception as surprise:
-        # The update's own facts stay.
+        # The error of the update stays the answer.
         log.exception("the read-back of an update failed", extra={"request_id": call.request_id})
-        raise _with_read_back(error, ReadBack.FAILED, f"{_SAYS[ReadBack.FAILED]} {INTERNAL.text}") from surprise
+        raise _with_read_back(error, ReadBack.FAILED, f"{_MESSAGES[ReadBack.FAILED]} {INTERNAL.text}") from surprise
     if proof is None:
         raise _with_read_back(error, ReadBack.MISSING) from error
     if proof is Proof.DIFFERS:
         raise _with_read_back(error, ReadBack.DIFFERS) from error
     if timed_out(error):
-        raise _with_read_back(error, ReadBack.SAME, _ON_ITS_WAY) from error
+        raise _with_read_back(error, ReadBack.SAME, _STILL_SENDING) from error
     if proof is Proof.SAME:
         raise _with_read_back(error, ReadBack.SAME) from error
     return record
@@ -70,4 +70,4 @@ async def _shown(request: UpdateRequest, begun: float, backend: Backend, call: C
 
 
 def _with_read_back(error: GatewayError, read_back: ReadBack, text: str | None = None) -> GatewayError:
-    return error.changed(message=f"{error.message} {text or _SAYS[read_back]}", read_back=read_back)
+    return error.changed(message=f"{error.message} {text or _MESSAGES[read_back]}", read_back=read_back)

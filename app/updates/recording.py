@@ -48,9 +48,9 @@ _OWN: dict[tuple[str, str | None], DocumentedError] = {(row.reason, None): row f
 
 
 class Recorder:
-    """The journal as the updates see it, from the start on; `journal` is None while there is none.
+    """Creates the recording of each update. `journal` is None until it is open, or if none is kept.
 
-    `shown` says whether a caller without a name may query it.
+    `shown` says whether a caller without a name may query the journal.
     """
 
     def __init__(self, *, shown: bool = False) -> None:
@@ -74,19 +74,13 @@ class UpdateRecording:
     request: UpdateRequest
 
     def __init__(
-        self,
-        journal: Journal,
-        resource: Resource,
-        change: Change,
-        context: Any,
-        key: str | None,
-        position: int | None,
+        self, journal: Journal, resource: Resource, change: Change, context: Any, key: str | None, position: int | None
     ) -> None:
         self._position = position
         self._journal = journal
         self._resource = resource
         self._change = change
-        self._mutation = resource.patch.mutation if change.patches and resource.patch is not None else resource.mutation
+        self._mutation = resource.mutations[change.patches]
         self._call: CallContext = context.call
         self._caller: str | None = context.caller
         subject: str | None = context.subject
@@ -124,11 +118,11 @@ class UpdateRecording:
 
     @property
     def _gone(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether the client has disconnected."""
         return self._call.client is not None and self._call.client.disconnected
 
     async def applied(self, read_back: ReadBack | None = None) -> None:
-        """`read_back`: only a read has shown it."""
+        """Records the end of an applied update. `read_back` is set if only a read has shown it."""
         end = End(
             at=now(),
             outcome=Outcome.APPLIED.value,
@@ -138,11 +132,11 @@ class UpdateRecording:
         if self._sent is not None:
             self._end(end)
         elif self._committed is None or read_back is not None:
-            # No commit that was answered has it: it was lost, or there was nothing to commit.
+            # No answered commit holds the entry: the answer was lost, or there was nothing to commit.
             await self._record(end)
 
     def cancelled(self) -> None:
-        """Nobody waits any more for the result of a sent update."""
+        """Leaves a sent update whose task was cancelled to the journal's keeper."""
         if self._sent is not None:
             self._journal.leave(self._sent)
 
@@ -166,14 +160,14 @@ class UpdateRecording:
         return False
 
     async def _stands(self, entry: Awaitable[Entry | None]) -> bool:
-        """Whether there is such an entry; False where it cannot be looked up."""
+        """Whether the entry exists. False if it cannot be looked up."""
         with contextlib.suppress(GatewayError):
             async with until(self._call.deadline):
                 return await entry is not None
         return False
 
     async def _record(self, end: End) -> None:
-        """The client learns the result also where the journal cannot be written any more."""
+        """Records an end. A journal that cannot be written does not hide the result from the client."""
         try:
             identifier = self._committed or entry_id(now())
             await self._journal.record(identifier, self._intent(None), end, self._call.deadline)
@@ -217,16 +211,14 @@ class UpdateRecording:
     def errors_of(self, entry: Entry) -> list[GatewayError]:
         """The errors of an ended entry, with their rows' own texts."""
         assert entry.end is not None
-        table = self._resource.table.by_reason
-        rows: dict[tuple[str, str | None], DocumentedError] = dict(_OWN)
-        rows |= {
+        rows = _OWN | {
             (reason, self._mutation): row
-            for (mutation, reason), row in table.items()
+            for (mutation, reason), row in self._resource.table.by_reason.items()
             if mutation == self._resource.mutation
         }
         return [error.error(rows, self._mutation) for error in entry.end.errors]
 
     def judged(self, error: GatewayError, entry: Entry) -> GatewayError:
-        """A write that timed out may still be on its way, but not for ever: later a read may prove it."""
+        """The error to reconcile. A write that timed out long ago is no longer on its way: a read may prove it."""
         waited = now() - begun_of(entry.id) > 2000 * self._journal.backend_seconds
         return GatewayError(CONNECTION_LOST) if waited and timed_out(error) else error

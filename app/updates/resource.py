@@ -110,11 +110,11 @@ def plural(name: str) -> str:
     return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
 
 
-async def _as_read(record: Any, _backend: Backend, _call: CallContext) -> Any:
+async def _unchanged(record: Any, _backend: Backend, _call: CallContext) -> Any:
     return record
 
 
-def _nothing(request: UpdateRequest, read: Read) -> Proof:
+def _never_whole(request: UpdateRequest, read: Read) -> Proof:
     return Proof.SAME if agrees(request.body, read.record) else Proof.DIFFERS
 
 
@@ -165,8 +165,8 @@ class Resource:
     put: Callable[[str, Options], Target] | None = None
     updated_status: int = 200
     check: Callable[[Any], None] = lambda _input: None
-    completed: Callable[[Any, Backend, CallContext], Awaitable[Any]] = _as_read
-    proves: Callable[[UpdateRequest, Read], Proof] = _nothing
+    completed: Callable[[Any, Backend, CallContext], Awaitable[Any]] = _unchanged
+    proves: Callable[[UpdateRequest, Read], Proof] = _never_whole
     evident: Callable[[UpdateRequest], bool] = lambda _request: False
     since: Callable[[Read], bool] = lambda _read: True
     replaces: bool = False

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import strawberry
 from strawberry import UNSET, Info
+from strawberry.utils.str_converters import capitalize_first
 
 from app.errors import GatewayFailure
 from app.mapping.generated import maker
 from app.mapping.selection import selection_of
 from app.updates.bulk_fields import bulk_field, bulk_payload
 from app.updates.change import Change
-from app.updates.connections import AFTER, CHANGING, DEFAULT_PAGE, FIRST, connection, connection_types
+from app.updates.connections import AFTER, CHANGING, DEFAULT_PAGE, FIRST, connection, connection_types, object_type
 from app.updates.fields import id_argument, named, options, parameter, root_field, snake, update_arguments
 from app.updates.preview import UpdatePreview, preview
 from app.updates.reading import backend_of, read_record
@@ -167,20 +168,13 @@ def _payload(resource: Resource, errors: UserErrors) -> Any:
     """The mutation's own type. An exception in the record's place is the error of that field."""
     texts = resource.texts
     assert texts is not None
-    name, field = resource.mutation[0].upper() + resource.mutation[1:] + "Payload", snake(resource.name)
-    members = {
-        "__annotations__": {
-            field: resource.record | None,
-            "user_errors": list[errors.type],  # type: ignore[name-defined]
-            "replayed": bool,
-            "preview": UpdatePreview | None,
-        },
-        field: strawberry.field(default=None, description=texts.record),
-        "user_errors": strawberry.field(default_factory=list, description=_USER_ERRORS),
-        "replayed": strawberry.field(default=False, description=_REPLAYED),
-        "preview": strawberry.field(default=None, description=_PREVIEW),
+    members: dict[str, Any] = {
+        snake(resource.name): (resource.record | None, texts.record, {"default": None}),
+        "user_errors": (list[errors.type], _USER_ERRORS, {"default_factory": list}),  # type: ignore[name-defined]
+        "replayed": (bool, _REPLAYED, {"default": False}),
+        "preview": (UpdatePreview | None, _PREVIEW, {"default": None}),
     }
-    return strawberry.type(type(name, (), members), description=texts.payload)
+    return object_type(f"{capitalize_first(resource.mutation)}Payload", texts.payload, **members)
 
 
 def _resolve_reference(resource: Resource) -> Callable[..., Any]:

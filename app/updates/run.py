@@ -79,7 +79,7 @@ async def update(
         try:
             record = await recorded(request, recording, backend, call)
         except KeyTakenError:
-            continue  # another came first: its entry answers
+            continue  # another request was first: its entry answers
         return await answered(request, record, payload, backend, call), False
     raise GatewayError(IDEMPOTENT_REQUEST_IN_PROGRESS, retry_after=1)
 
@@ -151,7 +151,7 @@ async def sent(
 async def settled(
     request: UpdateRequest, failure: GatewayFailure, begun: float, backend: Backend, call: CallContext
 ) -> Any:
-    """The record, if one read-back proves that the update was applied after all. Raises the failure otherwise."""
+    """The record, if a read-back proves that the update was applied. Otherwise raises the failure."""
     errors = failure.errors
     for one in errors:
         placed(one, request)
@@ -200,9 +200,9 @@ def _holds(value: Any, names: Sequence[str]) -> bool:
 async def answered(
     request: UpdateRequest, record: Any, payload: Selected, backend: Backend, call: CallContext, *, read: bool = False
 ) -> Any:
-    """One state of the record for all its aliases. A failed read-back never turns an applied update into a failure.
+    """The payload's record, one state for all aliases. A failed read-back does not make an applied update a failure.
 
-    `read`: not from the request.
+    `read` demands a read of the record instead of the request's members.
     """
     resource = request.resource
     below = payload.fields.get(resource.name)
@@ -221,7 +221,7 @@ async def _read_back(request: UpdateRequest, backend: Backend, call: CallContext
         record = await read_record(request.resource, backend, call, request.id, request.options)
     except GatewayFailure as failure:
         return each(failure, lambda error: error.changed(outcome=Outcome.APPLIED))
-    except Exception as surprise:  # noqa: BLE001 - the record's own error, told and logged as any other surprise
+    except Exception as surprise:  # noqa: BLE001 - the error of the record's field; it is logged as any unexpected one
         unread = GatewayError(INTERNAL, outcome=Outcome.APPLIED, detail="the read of an applied update failed")
         unread.__cause__ = surprise
         return unread

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import strawberry
-
 from app.errors import INTERNAL, GatewayError, GatewayFailure
+from app.updates.connections import object_type
 
 if TYPE_CHECKING:
     from app.mapping.selection import Selected
@@ -49,7 +48,7 @@ class UserErrors:
 
     @classmethod
     def of(cls, *, reason: Any, code: Any, outcome: Any, read_back: Any) -> UserErrors:
-        backend = _type("UserErrorBackend", "Who answered, and what.", _BACKEND)
+        backend = object_type("UserErrorBackend", "Who answered, and what.", **_BACKEND)
         members = {
             "message": (str, "What went wrong, for a developer."),
             "code": (code, "The family of the cause; enough to branch on."),
@@ -67,15 +66,15 @@ class UserErrors:
             "request_id": (str, "Leads to the line in the gateway's log."),
         }
         text = "A fault of an update, as `extensions` of an error has it."
-        return cls(_type("UserError", text, members), backend, reason, code, outcome, read_back)
+        return cls(object_type("UserError", text, **members), backend, reason, code, outcome, read_back)
 
     def shown(self, errors: Sequence[GatewayError], request_id: str) -> list[Any]:
-        return [self._one(error, error.message, request_id) for error in errors]
+        return [self._one(error, request_id) for error in errors]
 
-    def _one(self, error: GatewayError, message: str, request_id: str) -> Any:
+    def _one(self, error: GatewayError, request_id: str) -> Any:
         response = error.backend
         return self.type(
-            message=message,
+            message=error.message,
             code=self.code[error.row.code.value],
             reason=self.reason[error.row.reason],
             input_path=None if error.input_path is None else [str(step) for step in error.input_path],
@@ -89,12 +88,6 @@ class UserErrors:
             else self.backend(name=response.name, status=response.status, code=response.code, message=response.message),
             request_id=request_id,
         )
-
-
-def _type(name: str, description: str, members: dict[str, tuple[Any, str]]) -> Any:
-    annotations = {key: annotation for key, (annotation, _) in members.items()}
-    fields = {key: strawberry.field(description=text) for key, (_, text) in members.items()}
-    return strawberry.type(type(name, (), {"__annotations__": annotations, **fields}), description=description)
 
 
 def selects_errors(payload: Selected) -> bool:

@@ -9,6 +9,7 @@ message, _metadata?, _moreInfo?}`, in any casing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -24,6 +25,7 @@ UPDATE_SUPPLIER = "updateSupplier"
 
 _PAGE = "https://developers.basecone.com/ApiReference/Update"
 _BASIC = "https://developers.basecone.com/ApiReference/BasicAuthentication"
+_LEDGERS = "https://developers.basecone.com/ApiReference/GeneralLedgersCollection"
 _VAT = "https://developers.basecone.com/ApiReference/UpdateVatCode"
 
 INVALID = "invalid_request_payload"
@@ -184,18 +186,8 @@ GENERAL = (
 
 
 def _of_ledger_list(reason: str, vendor_code: str, code: Code, meaning: str) -> DocumentedError:
-    return DocumentedError(
-        reason=reason,
-        code=code,
-        backend=NAME,
-        http_status=400,
-        vendor_code=vendor_code,
-        meaning=meaning,
-        any_text=True,
-        input_path=("companyId",),
-        of_reads=True,
-        source="https://developers.basecone.com/ApiReference/GeneralLedgersCollection",
-    )
+    row = _general(reason, 400, vendor_code, code, _LEDGERS, meaning=meaning)
+    return replace(row, mutations=(), of_reads=True, input_path=("companyId",))
 
 
 LEDGER_COMPANY_UNKNOWN = _of_ledger_list(
@@ -207,10 +199,7 @@ LEDGER_COMPANY_DENIED = _of_ledger_list(
 _LEDGER_LIST = (LEDGER_COMPANY_UNKNOWN, LEDGER_COMPANY_DENIED)
 
 # By mutation.
-DOCUMENTED = {
-    UPDATE_CUSTOMER: _shared(UPDATE_CUSTOMER),
-    UPDATE_SUPPLIER: _shared(UPDATE_SUPPLIER) + _SUPPLIER_ONLY,
-}
+DOCUMENTED = {UPDATE_CUSTOMER: _shared(UPDATE_CUSTOMER), UPDATE_SUPPLIER: _shared(UPDATE_SUPPLIER) + _SUPPLIER_ONLY}
 ROWS: tuple[DocumentedError, ...] = (*chain.from_iterable(DOCUMENTED.values()), *GENERAL, *_LEDGER_LIST)
 
 TABLE = ErrorTable(NAME, ROWS)

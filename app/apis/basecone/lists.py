@@ -44,16 +44,8 @@ def _get(path: str) -> Callable[[ListRequest], Target]:
     return get
 
 
-def _items(plural: str) -> Callable[[Any], tuple[list[Any], int | None]]:
-    def items(data: Any) -> tuple[list[Any], int | None]:
-        records = member(data, plural)
-        if not isinstance(records, list):
-            raise ValueError(f"the answer has no list {plural}")
-        total = member(member(data, "_metadata"), "total")
-        is_count = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
-        return records, total if is_count else None
-
-    return items
+def _items(plural: str) -> Callable[[Any], tuple[Any, Any]]:
+    return lambda data: (member(data, plural), member(member(data, "_metadata"), "total"))
 
 
 def has_access(item: Wire) -> bool:

@@ -26,8 +26,7 @@ BLAME = {
 class BaseconeSettings(ApiSettings):
     vendor_domains = ("basecone.com",)
     url: BaseUrl = Field(
-        default="https://api.basecone.com/v1",
-        description="Base URL of the REST API, with its version.",
+        default="https://api.basecone.com/v1", description="Base URL of the REST API, with its version."
     )
     client_identifier: Key | None = Field(
         default=None, description="Client identifier of the registered app, for Basic authentication.", repr=False

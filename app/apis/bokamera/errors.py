@@ -11,15 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from app.apis.bokamera import jsv
-from app.errors import (
-    Code,
-    DocumentedError,
-    GatewayError,
-    GatewayErrors,
-    GatewayFailure,
-    InputPath,
-    refusal,
-)
+from app.errors import Code, DocumentedError, GatewayError, GatewayErrors, GatewayFailure, InputPath, refusal
 from app.json_codec import encode_json
 from app.notes import note_detail
 from app.redaction import cleaned
@@ -78,13 +70,7 @@ def _field(reason: str, vendor_code: str, text: str) -> DocumentedError:
     return _row(reason, 400, vendor_code, Code.BAD_USER_INPUT, text, _VALIDATION)
 
 
-def _exception(
-    reason: str, status: int, vendor_code: str, code: Code, text: str, *, retry_safe: bool = False
-) -> DocumentedError:
-    """A .NET exception: its type's name is the ErrorCode. The texts are assumed; the framework passes any text on."""
-    return _row(reason, status, vendor_code, code, text, retry_safe=retry_safe)
-
-
+# The ErrorCode of a .NET exception is the name of its type. The texts are assumed; the framework passes any text on.
 INPUT_INVALID = _row("INPUT_INVALID", 400, None, Code.BAD_USER_INPUT, "Validation error on the input.", _PAGE)
 ACTION_NOT_ALLOWED = _row(
     "ACTION_NOT_ALLOWED", 401, None, Code.FORBIDDEN, "Current user is not allowed to perform the action.", _PAGE
@@ -105,7 +91,7 @@ FIELD_CONDITION_FAILED = _field(
     "FIELD_CONDITION_FAILED", "Predicate", "The specified condition was not met for '{PropertyName}'."
 )
 
-SERIALIZATION_FAILED = _exception(
+SERIALIZATION_FAILED = _row(
     "SERIALIZATION_FAILED",
     400,
     "SerializationException",
@@ -116,7 +102,7 @@ SERIALIZATION_FAILED = _exception(
 BOOKING_CUSTOMER_NOT_FOUND = _row(
     "BOOKING_CUSTOMER_NOT_FOUND", 404, "NotFound", Code.NOT_FOUND, "The customer does not exist."
 )
-OPTIMISTIC_CONCURRENCY = _exception(
+OPTIMISTIC_CONCURRENCY = _row(
     "OPTIMISTIC_CONCURRENCY",
     409,
     "OptimisticConcurrencyException",
@@ -176,15 +162,15 @@ ROWS: tuple[DocumentedError, ...] = (
     ),
     _field("FIELD_CREDIT_CARD_INVALID", "CreditCard", "'{PropertyName}' is not a valid credit card number."),
     SERIALIZATION_FAILED,
-    _exception(
+    _row(
         "ARGUMENT_INVALID",
         400,
         "ArgumentException",
         Code.BAD_USER_INPUT,
         "Value does not fall within the expected range.",
     ),
-    _exception("ARGUMENT_NULL", 400, "ArgumentNullException", Code.BAD_USER_INPUT, "Value cannot be null."),
-    _exception(
+    _row("ARGUMENT_NULL", 400, "ArgumentNullException", Code.BAD_USER_INPUT, "Value cannot be null."),
+    _row(
         "FORMAT_INVALID",
         400,
         "FormatException",
@@ -192,7 +178,7 @@ ROWS: tuple[DocumentedError, ...] = (
         "One of the identified items was in an invalid format.",
     ),
     _row("ROLE_REQUIRED", 403, "Forbidden", Code.FORBIDDEN, "Invalid Role"),
-    _exception(
+    _row(
         "UNAUTHORIZED_ACCESS",
         403,
         "UnauthorizedAccessException",
@@ -200,17 +186,15 @@ ROWS: tuple[DocumentedError, ...] = (
         "Attempted to perform an unauthorized operation.",
     ),
     BOOKING_CUSTOMER_NOT_FOUND,
-    _exception("FILE_NOT_FOUND", 404, "FileNotFoundException", Code.NOT_FOUND, "Unable to find the specified file."),
-    _exception(
+    _row("FILE_NOT_FOUND", 404, "FileNotFoundException", Code.NOT_FOUND, "Unable to find the specified file."),
+    _row(
         "NOT_IMPLEMENTED",
         405,
         "NotImplementedException",
         Code.BACKEND_REJECTED,
         "The method or operation is not implemented.",
     ),
-    _exception(
-        "NOT_SUPPORTED", 405, "NotSupportedException", Code.BACKEND_REJECTED, "Specified method is not supported."
-    ),
+    _row("NOT_SUPPORTED", 405, "NotSupportedException", Code.BACKEND_REJECTED, "Specified method is not supported."),
     OPTIMISTIC_CONCURRENCY,
 )
 

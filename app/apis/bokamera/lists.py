@@ -30,15 +30,13 @@ def _get(request: ListRequest) -> Target:
     return "/customers", (*query, *flags, *page)
 
 
-def _items(data: Any) -> tuple[list[Any], int | None]:
-    items = data if isinstance(data, list) else member(data, "Results")
-    if not isinstance(items, list):
-        raise ValueError("the answer is no list")
-    total = None if isinstance(data, list) else member(data, "Total")
-    if isinstance(total, str) and total.isascii() and total.isdigit():
-        total = int(total)  # JSV writes every scalar as text
-    is_count = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**31
-    return items, total if is_count else None
+def _items(data: Any) -> tuple[Any, Any]:
+    if isinstance(data, list):
+        return data, None
+    total = member(data, "Total")
+    # JSV writes every scalar as text.
+    is_text = isinstance(total, str) and total.isascii() and total.isdigit()
+    return member(data, "Results"), int(total) if is_text else total
 
 
 CUSTOMER_LIST = Listing(

@@ -115,15 +115,7 @@ BOOKING_CUSTOMERS = Resource(
     # An empty list.
     missing_status=200,
     # A member that only a customer has tells it from any other object.
-    marks=(
-        "Firstname",
-        "Lastname",
-        "Email",
-        "Phone",
-        "SubscribedToNewsletter",
-        "InvoiceAddress",
-        "CustomFieldValues",
-    ),
+    marks=("Firstname", "Lastname", "Email", "Phone", "SubscribedToNewsletter", "InvoiceAddress", "CustomFieldValues"),
     body=success_of,
     pick=_pick,
     record=BookingCustomer,

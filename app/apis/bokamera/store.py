@@ -77,11 +77,7 @@ class BokameraRules:
     """
 
     def __init__(
-        self,
-        store: Store,
-        *,
-        issued: Callable[[str], str | None] = lambda _: None,
-        clock: Callable[[], str] = _now,
+        self, store: Store, *, issued: Callable[[str], str | None] = lambda _: None, clock: Callable[[], str] = _now
     ) -> None:
         self._store = store
         self._issued = issued
