@@ -25,7 +25,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from app.telemetry.processes import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 # It would add a series for each metric, which nothing here reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -206,14 +206,11 @@ class Metrics:
     def replayed(self) -> None:
         self.replays.inc()
 
-    def field(self, name: str) -> str:
-        return name if name in self._fields else OTHER
-
     def answered(self, field: str, code: str, reason: str) -> None:
         self._response(field, code, reason).inc()
 
     def _response(self, field: str, code: str, reason: str) -> Any:
-        shown = self.field(field) if field != NONE else NONE
+        shown = field if field in self._fields or field == NONE else OTHER
         return self.operations.labels(shown, code, self._reason(reason))
 
     def _reason(self, reason: str) -> str:
@@ -241,7 +238,12 @@ class Metrics:
     def _look(self) -> None:
         """Reads what others count: when the metrics are shown, and with several workers after each operation."""
         self.in_flight.set(self._running)
-        self._look_at_circuits()
+        for name, circuit in self._circuits.items():
+            current = circuit.breaker_state
+            if self._states.get(name) != current:
+                self._states[name] = current
+                for state in _BREAKER_STATES:
+                    self.breaker.labels(self._backend(name), state).set(state == current)
         if self._documents is None:
             return
         now = [self._documents.hits, self._documents.misses, len(self._documents)]
@@ -251,37 +253,29 @@ class Metrics:
             self.documents_kept.set(now[2])
             self._counted = now
 
-    def _look_at_circuits(self) -> None:
-        for name, circuit in self._circuits.items():
-            current = circuit.breaker_state
-            if self._states.get(name) == current:
-                continue
-            self._states[name] = current
-            for state in _BREAKER_STATES:
-                self.breaker.labels(self._backend(name), state).set(state == current)
-
     def render(self) -> bytes:
         """The exposition of this process, or of all workers."""
         self._look()
         if self._folder is None:
             return generate_latest(self.registry) + generate_latest(processes([os.getpid()]))
-        for path in _of_dead_workers(self._folder):
-            path.unlink(missing_ok=True)
+        workers = set()
+        for path in self._folder.iterdir():
+            if (name := _LIVE_FILE.fullmatch(path.name)) is None:
+                continue
+            if _lives(process_id := int(name[1])):
+                workers.add(process_id)
+            else:  # it was killed, and had no time to remove the files of its gauges
+                path.unlink(missing_ok=True)
         summed = CollectorRegistry()
         MultiProcessCollector(summed, path=str(self._folder))  # type: ignore[no-untyped-call]
-        workers = {int(name[1]) for path in self._folder.iterdir() if (name := _LIVE_FILE.fullmatch(path.name))}
         return generate_latest(summed) + generate_latest(processes(sorted(workers)))
 
 
-def _of_dead_workers(folder: Path) -> Iterator[Path]:
-    """Files of dead processes' gauges: a worker that was killed had no time to remove them."""
-    for path in folder.glob("gauge_live*.db"):
-        match = _LIVE_FILE.fullmatch(path.name)
-        if match is None:
-            continue
-        try:
-            os.kill(int(match[1]), 0)
-        except ProcessLookupError:
-            yield path
-        except PermissionError:
-            continue
+def _lives(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

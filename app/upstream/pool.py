@@ -54,7 +54,7 @@ class Pool:
             connection = self._idle.pop()
             if connection.usable(now, self._limits.keepalive):
                 return connection
-            self._drop(connection)
+            self.discard(connection)
         return None
 
     async def take(self) -> Connection:
@@ -90,21 +90,17 @@ class Pool:
             raise
 
     async def _connected(self) -> Connection:
-        try:
-            return await self._connect()
-        except BaseException:
-            self._room()
-            raise
-
-    async def _connect(self) -> Connection:
         seconds = self._limits.connect_seconds * (2 if self._tls is not None else 1)
         try:
             async with asyncio.timeout(seconds):
                 return await self._connect_anywhere()
-        except TimeoutError as error:
-            raise ExchangeError(NOT_CONNECTED, "connecting took too long") from error
-        except (OSError, RuntimeError, EOFError) as error:  # RuntimeError: uvloop's, of a socket
-            raise ExchangeError(NOT_CONNECTED, str(error) or type(error).__name__) from error
+        except BaseException as error:
+            self._make_room()
+            if isinstance(error, TimeoutError):
+                raise ExchangeError(NOT_CONNECTED, "connecting took too long") from error
+            if isinstance(error, OSError | RuntimeError | EOFError):  # RuntimeError: uvloop's, of a socket
+                raise ExchangeError(NOT_CONNECTED, str(error) or type(error).__name__) from error
+            raise
 
     async def _connect_anywhere(self) -> Connection:
         """Connects to the address that worked last, a moment later also to the next one, and so on (RFC 8305)."""
@@ -133,36 +129,27 @@ class Pool:
 
         Without `reuse` all idle connections are closed, too: their next bytes may be just as wrong.
         """
-        if reuse:
-            self.give_back(connection)
+        if reuse and connection.finished():
+            self._pass_on(connection)
             return
         connection.close()
-        self._room()
-        for idle in self._idle.copy():
-            self.forget(idle)
-            idle.abort()
-
-    def give_back(self, connection: Connection) -> None:
-        if connection.finished():
-            self._pass_on(connection)
-        else:
-            connection.close()
-            self._room()
+        self._make_room()
+        if not reuse:
+            for idle in self._idle.copy():
+                self.forget(idle)
+                idle.abort()
 
     def discard(self, connection: Connection) -> None:
-        self._drop(connection)
+        connection.abort()
+        self._make_room()
 
     def forget(self, connection: Connection) -> None:
         """Removes an idle connection that the service closed."""
         if connection in self._idle:
             self._idle.remove(connection)
-            self._room()
+            self._make_room()
 
-    def _drop(self, connection: Connection) -> None:
-        connection.abort()
-        self._room()
-
-    def _room(self) -> None:
+    def _make_room(self) -> None:
         self._count -= 1
         if self._waiting and self._count < self._limits.max_connections:
             self._count += 1

@@ -412,7 +412,7 @@ async def test_a_connection_that_closes_while_it_is_handed_over_is_not_sent_over
         connection.send(b"PUT / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", 0)
         await connection.ended(in_seconds(60))
         assert connection.complete
-        pool.give_back(connection)
+        pool.release(connection, reuse=True)
         connection.abort()
         other = await waiting
         assert other is not connection
