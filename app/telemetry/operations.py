@@ -172,11 +172,7 @@ class Operations:
             log.exception("an operation could not be counted; its answer stands")
         try:
             operation = result.operation
-            log_fields = (
-                _NO_LOG_FIELDS
-                if operation is None
-                else operation.telemetry.get(_LogFields) or self._log_fields(operation)
-            )
+            log_fields = self._log_fields(operation)
             if errors or log.isEnabledFor(logging.INFO):
                 extensions = [error["extensions"] for error in errors]
                 ids = ids_of(log_fields.ids, request.variables) if log_fields.ids else ()
@@ -205,7 +201,7 @@ class Operations:
             elif not item.errors:  # else it is one of these
                 below.setdefault(id(item), []).append(error)
         try:
-            operation = result.operation.telemetry.get(_LogFields) or self._log_fields(result.operation)
+            operation = self._log_fields(result.operation)
             for bulk in context.bulks.values():
                 log_fields = operation._replace(field=bulk.mutation, backends=bulk.backend, ids=())
                 for item in bulk.items:
@@ -282,7 +278,12 @@ class Operations:
         message = _FAILED if surprised else _REFUSED if extensions else _ANSWERED
         tell(log, level, message, line)
 
-    def _log_fields(self, operation: Operation) -> _LogFields:
+    def _log_fields(self, operation: Operation | None) -> _LogFields:
+        if operation is None:
+            return _NO_LOG_FIELDS
+        cached: _LogFields | None = operation.telemetry.get(_LogFields)
+        if cached is not None:
+            return cached
         names = list(dict.fromkeys(operation.root_fields.values()))
         log_fields = _LogFields(
             (operation.name or "")[:_NAME_LENGTH] or None,

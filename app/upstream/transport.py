@@ -90,12 +90,12 @@ class Transport:
         transport: httpx.AsyncBaseTransport | None,
         tls: ssl.SSLContext | None,
     ) -> None:
-        self._name = name
+        self.name = name
         self._base_url = base_url
-        self._limits = limits
+        self.limits = limits
         # Only httpx's own transport reports when it starts to send. For others the type of a failure has to tell.
-        self._reports = transport is None
-        self._transport = transport or httpx.AsyncHTTPTransport(
+        self.reports = transport is None
+        self.transport = transport or httpx.AsyncHTTPTransport(
             verify=tls or context_of(limits.trust),
             trust_env=False,
             proxy=None if limits.proxy_url is None else httpx.Proxy(limits.proxy_url.get_secret_value()),
@@ -107,14 +107,14 @@ class Transport:
         )
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self.transport.aclose()
 
     def attempt(self, request: BackendRequest, call: CallContext) -> Attempt:
         """The request as it will be sent. Raises GatewayError if it cannot be sent."""
-        lines = header_lines(self._name, tuple(request.headers.items())) + optional_lines(call)
+        lines = header_lines(self.name, tuple(request.headers.items())) + optional_lines(call)
         pairs = [line.partition(": ") for line in lines.split("\r\n")[:-1]]
         headers = [*_OWN, *((name.encode("ascii"), value.encode("latin-1")) for name, _, value in pairs)]
-        timeout = {"connect": self._limits.connect_seconds, "pool": self._limits.pool_seconds}
+        timeout = {"connect": self.limits.connect_seconds, "pool": self.limits.pool_seconds}
         try:
             outgoing = httpx.Request(
                 request.method,
@@ -125,35 +125,26 @@ class Transport:
                 extensions={"timeout": {**timeout, "read": None, "write": None}},  # the call's own end covers these
             )
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise failed(self._name, ExchangeError(INTERNAL, f"{type(error).__name__}: {error}"), left=False) from error
-        return Attempt(self._name, self._limits, self._transport, outgoing, reports=self._reports)
+            raise failed(self.name, ExchangeError(INTERNAL, f"{type(error).__name__}: {error}"), left=False) from error
+        return Attempt(self, outgoing)
 
 
 class Attempt:
     """One request on its way, in its own task, so that a waiting caller may leave and another may come."""
 
-    def __init__(
-        self,
-        name: str,
-        limits: Limits,
-        transport: httpx.AsyncBaseTransport,
-        outgoing: httpx.Request,
-        *,
-        reports: bool,
-    ) -> None:
-        self._name = name
-        self._limits = limits
-        self._transport = transport
+    def __init__(self, engine: Transport, outgoing: httpx.Request) -> None:
+        self._engine = engine
+        self._name = engine.name
+        self._most_bytes = engine.limits.max_answer_bytes
         self._outgoing = outgoing
         self._task: asyncio.Task[None] | None = None
         self._connecting: httpcore.AsyncNetworkStream | None = None
         self._response: httpx.Response | None = None
         self._body = bytearray()
         self._complete = False
-        self._reports = reports
-        self.left: bool | None = False if reports else None
+        self.left: bool | None = False if engine.reports else None
         self.response: BackendResponse | None = None
-        if reports:
+        if engine.reports:
             outgoing.extensions["trace"] = self._trace
 
     async def run(self, end: float) -> BackendResponse:
@@ -169,7 +160,7 @@ class Attempt:
         if response is not None:
             status = response.status_code
             headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
-        body, limit = bytes(self._body), self._limits.max_answer_bytes
+        body, limit = bytes(self._body), self._most_bytes
         try:
             whole = response_of(self._name, status, headers, body, limit, error, complete=self._complete, left=left)
         except GatewayError:
@@ -196,7 +187,7 @@ class Attempt:
 
     async def _exchange(self) -> None:
         try:
-            response = await self._transport.handle_async_request(self._outgoing)
+            response = await self._engine.transport.handle_async_request(self._outgoing)
         except asyncio.CancelledError:
             if self._connecting is not None:  # httpcore leaves a socket open whose TLS handshake is cancelled
                 await self._connecting.aclose()
@@ -209,7 +200,7 @@ class Attempt:
         async for piece in response.stream:
             pieces += 1
             self._body += piece
-            if len(self._body) > self._limits.max_answer_bytes or pieces > _MAX_PIECES:
+            if len(self._body) > self._most_bytes or pieces > _MAX_PIECES:
                 raise ExchangeError(ANSWER_TOO_LARGE, "the body is larger than the limit, or in too many pieces")
             if pieces % _PIECES_AT_ONCE == 0:
                 await asyncio.sleep(0)  # one read may hold thousands of one-byte chunks: others get their turn

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Mapping
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
     import httpx
 
@@ -153,9 +152,7 @@ class Upstream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
