@@ -152,8 +152,7 @@ class _Application(Starlette):
     def direct(self) -> GraphQLEndpoint | None:
         """The endpoint that needs no ASGI; None where it does not know all the layers around it."""
         layers: set[object] = {layer.cls for layer in self.user_middleware}
-        all_known = layers <= {Envelope, Cors}
-        return self._endpoint if all_known else None
+        return self._endpoint if layers <= {Envelope, Cors} else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

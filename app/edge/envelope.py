@@ -12,6 +12,7 @@ from app.edge.caller import REQUEST_ID, request_id
 from app.errors import INTERNAL, DocumentedError, GatewayError
 from app.graphql.request_errors import HOST_NOT_ALLOWED, ErrorEntry
 from app.json_codec import encode_json
+from app.server.direct import headers_of
 from app.telemetry.lines import Line, tell
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SECURITY_HEADERS = (
     (b"cache-control", b"no-store"),
 )
 REQUEST_ID_NAME = REQUEST_ID.encode()
+_READ = {REQUEST_ID_NAME: REQUEST_ID, b"host": "host"}
 
 
 # A probe uses the machine's address. Nothing secret is served here.
@@ -83,7 +85,8 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = request_id(_first(scope, b"x-request-id"))
+        read, _ = headers_of(scope["headers"], _READ)
+        identifier = request_id(read.get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = identifier
         begun = False
 
@@ -94,11 +97,7 @@ class Envelope:
                 message["headers"] = _finished(message.get("headers", ()), identifier)
             await send(message)
 
-        if (
-            self._hosts
-            and scope["path"] not in _ANY_HOST
-            and host_name(_first(scope, b"host") or "") not in self._hosts
-        ):
+        if self._hosts and scope["path"] not in _ANY_HOST and host_name(read.get("host", "")) not in self._hosts:
             await error_response(HOST_NOT_ALLOWED, 421, identifier)(scope, receive, wrapped)
             return
         try:
@@ -112,11 +111,6 @@ class Envelope:
                 raise
             body = encode_json(surprise(identifier))
             await Response(body, 500, media_type="application/json; charset=utf-8")(scope, receive, wrapped)
-
-
-def _first(scope: Scope, name: bytes) -> str | None:
-    """The first header of this name. ASGI gives names in lower case."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
 def _finished(headers: Iterable[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:

@@ -91,8 +91,8 @@ class GraphQLEndpoint:
         self._observer = observer
         self._authenticator = authenticator
         self._recorder = recorder
-        secret = settings.router_secret
         self.names = {name.encode(): name for name in (*READ_HEADERS, *(name for name, _, _ in callers.headers))}
+        secret = settings.router_secret
         self._router_secret = None if secret is None else secret.get_secret_value()
         self._statuses = HttpStatuses(settings.http_statuses)
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)

@@ -34,7 +34,12 @@ def _status_line(status: int) -> bytes:
 
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
-_FAILED = ({"content-type": "text/plain; charset=utf-8", "connection": "close"}, b"Internal Server Error")
+_FAILED = b"Internal Server Error"
+_FAILED_HEADERS = (
+    (b"content-length", b"%d" % len(_FAILED)),
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"connection", b"close"),
+)
 
 
 def scope_of(
@@ -130,12 +135,9 @@ class AsgiRequest:
         if self._begun:
             self._connection.cut()
             return
-        headers, body = _FAILED
-        named = [(name.encode(), value.encode()) for name, value in headers.items()]
-        length = (b"content-length", b"%d" % len(body))
         self._head = None
-        await self.send({"type": "http.response.start", "status": 500, "headers": [length, *named]})
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.start", "status": 500, "headers": _FAILED_HEADERS})
+        await self.send({"type": "http.response.body", "body": _FAILED})
 
     async def receive(self) -> Any:
         while not self.gone and not self._complete:

@@ -337,7 +337,8 @@ class Connection(asyncio.Protocol):
         """Goes on with the next request, or ends, once the client has read the answer."""
         self._written = False
         if not self.keep_alive or (self._half_closed and not self._pending):
-            self._end()
+            nothing_comes = self._half_closed or (self._parser.whole and not self._pending)
+            (self._close if nothing_comes else self._drain)()
             return
         self._enter(IDLE, _LINGER_SECONDS if self._config.ending else self._config.keep_alive_seconds)
         if self._pending:
@@ -356,12 +357,6 @@ class Connection(asyncio.Protocol):
         self._drain()
 
     # The end.
-
-    def _end(self) -> None:
-        if self._half_closed or (self._parser.whole and not self._pending):
-            self._close()
-        else:
-            self._drain()
 
     def _drain(self) -> None:
         if self.transport.is_closing():
