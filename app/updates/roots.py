@@ -149,8 +149,8 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         try:
             return await answered(info, info.context, change, selected)
         except GatewayFailure as failure:
-            shown = as_data(failure)
-            if shown is None or not selects_errors(selected):
+            # Without a selection no variable holds the errors, see `run.py`.
+            if not selects_errors(selected) or (shown := as_data(failure)) is None:
                 raise
             shown = tuple(capped(shown))
             info.context.errors_as_data += [(info.path, error) for error in shown]

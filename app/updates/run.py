@@ -96,6 +96,8 @@ async def recorded(
         try:
             record = await sent(request, backend, call, recording)
         except GatewayFailure as failure:
+            if not is_unknown(failure, request):
+                raise
             record = await settled(request, failure, begun, backend, call)
             proven = ReadBack.SAME
     except KeyTakenError:
@@ -105,8 +107,7 @@ async def recorded(
             recording.cancelled()
         raise
     except Exception as failure:
-        error = failure if isinstance(failure, GatewayFailure) else GatewayError(INTERNAL)
-        if recording is None or not await recording.failed(error):
+        if recording is None or not await recording.failed(_as_failure(failure)):
             raise
         return None
     if recording is not None:
@@ -148,15 +149,26 @@ async def sent(
     return None if data is None else record_of(request.resource, request.id, data)
 
 
+# A failure that is raised again must be in no local variable of a frame that it passes: traceback, frame and failure
+# would be a cycle, which only the garbage collector removes.
+
+
+def is_unknown(failure: GatewayFailure, request: UpdateRequest) -> bool:
+    """Whether any error leaves the outcome open. Gives each error its place in the arguments."""
+    for error in failure.errors:
+        placed(error, request)
+    return any(error.outcome is Outcome.UNKNOWN for error in failure.errors)
+
+
+def _as_failure(failure: Exception) -> GatewayFailure:
+    return failure if isinstance(failure, GatewayFailure) else GatewayError(INTERNAL)
+
+
 async def settled(
     request: UpdateRequest, failure: GatewayFailure, begun: float, backend: Backend, call: CallContext
 ) -> Any:
     """The record, if a read-back proves that the update was applied. Otherwise raises the failure."""
     errors = failure.errors
-    for one in errors:
-        placed(one, request)
-    if all(one.outcome is not Outcome.UNKNOWN for one in errors):
-        raise failure
     try:
         return await reconcile(request, errors[0], begun, backend, call)
     except GatewayError as error:

@@ -27,7 +27,7 @@ from app.errors import (
     BackendDetails,
     DocumentedError,
     GatewayError,
-    GatewayErrors,
+    GatewayFailure,
 )
 from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
 from app.upstream.direct import DirectTransport
@@ -245,9 +245,8 @@ class Upstream:
             try:
                 result = sending.judge(response)
                 reuse = True
-            except (GatewayError, GatewayErrors) as error:
-                errors = error.errors if isinstance(error, GatewayErrors) else (error,)
-                reuse = not any(one.row in _CONDEMNED for one in errors)
+            except GatewayFailure as failure:
+                reuse = not any(error.row in _CONDEMNED for error in failure.errors)
                 raise
             finally:
                 await attempt.release(end, reuse=reuse)
