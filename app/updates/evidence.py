@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from strawberry import UNSET
 
-from app.mapping.members import members, members_of
+from app.mapping.members import members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # Members by path, as `address.city`. A list is one value. An empty value counts as absent, in a list too.
 Evidence = dict[str, Any]
-_NOTHING: Mapping[str, Any] = {}
 
 
 def evidence_of(request: UpdateRequest) -> Evidence | None:
@@ -28,10 +27,8 @@ def evidence_of(request: UpdateRequest) -> Evidence | None:
     resource = request.resource
     if not resource.evident(request):
         return None
-    values = _of_body(_parts(resource.input), request.body, {})
+    values = _along(_parts(resource.input), request.body, {})
     if resource.replaces:
-        if not resource.kept_members:
-            return values
         return {path: value for path, value in values.items() if value is not None or path not in resource.kept_members}
     sent = _sent(_parts(resource.input), request.body)
     if not sent or any(isinstance(values[path], list) for path in sent):
@@ -41,19 +38,15 @@ def evidence_of(request: UpdateRequest) -> Evidence | None:
 
 def observed(resource: Resource, record: Any) -> Evidence:
     """The same members of a record, under every path that a request can have."""
-    values = _of_record(_parts(resource.input), record, {})
+    values = _along(_parts(resource.input), record, {})
     return values if resource.replaces else {path: _merged(value) for path, value in values.items()}
 
 
 def sent_fields(input_: Any) -> tuple[str, ...]:
     """GraphQL names of the input's members that are set."""
-    names = _names(type(input_))  # type: ignore[arg-type]  # a class is hashable
-    return tuple(name for attribute, name in names if getattr(input_, attribute) is not UNSET)
-
-
-@cache
-def _names(input_: type) -> tuple[tuple[str, str], ...]:
-    return tuple((member.attribute, member.graphql_name) for member in members(input_))
+    return tuple(
+        member.graphql_name for member in members(type(input_)) if getattr(input_, member.attribute) is not UNSET
+    )
 
 
 class _Part(NamedTuple):
@@ -78,33 +71,23 @@ def _parts(input_: type, above: str = "") -> tuple[_Part, ...]:
     return tuple(parts)
 
 
-def _of_body(parts: tuple[_Part, ...], body: Mapping[str, Any], evidence: Evidence) -> Evidence:
-    """Puts the members of an input type, from a vendor's object, into `evidence`."""
-    for name, _, path, below, of_list in parts:
-        item = body.get(name)
-        if item is None and (below is None or of_list):
-            evidence[path] = None
-        elif below is None:
-            evidence[path] = (item or None) if type(item) is str else _leaf(item)
-        elif of_list:
-            evidence[path] = [_without_empty(_of_body(below, one or _NOTHING, {})) for one in item] if item else None
-        else:
-            _of_body(below, item or _NOTHING, evidence)
-    return evidence
-
-
-def _of_record(parts: tuple[_Part, ...], record: Any, evidence: Evidence) -> Evidence:
-    """The same from a record or a part of it."""
-    attributes = {} if record is None else members_of(type(record)).folded
+def _along(parts: tuple[_Part, ...], value: Any, evidence: Evidence) -> Evidence:
+    """Puts the members of an input type, from a vendor's object or a record, into `evidence`."""
+    whole = value if type(value) is dict else None
+    attributes = None if whole is not None or value is None else _attributes(type(value))  # type: ignore[arg-type]  # a class is hashable
     for part in parts:
-        item = getattr(record, attributes[part.folded].attribute) if part.folded in attributes else None
+        if whole is not None:
+            item = whole.get(part.name)
+        elif attributes is not None and part.folded in attributes:
+            item = getattr(value, attributes[part.folded])
+        else:
+            item = None
         if part.below is None:
             evidence[part.path] = _leaf(item)
         elif part.of_list:
-            below = [_of_record(part.below, one, {}) for one in item or ()]
-            evidence[part.path] = [*map(_without_empty, below)] or None
+            evidence[part.path] = [_without_empty(_along(part.below, one, {})) for one in item] if item else None
         else:
-            _of_record(part.below, item, evidence)
+            _along(part.below, item, evidence)
     return evidence
 
 
@@ -122,9 +105,14 @@ def _sent(parts: tuple[_Part, ...], body: Mapping[str, Any]) -> list[str]:
     return paths
 
 
+@cache
+def _attributes(record: type) -> dict[str, str]:
+    return {member.folded: member.attribute for member in members(record)}
+
+
 def _leaf(value: Any) -> Any:
     """Compares decimals by value: `1.50` equals `1.5`."""
-    if value is None or type(value) is str:
+    if type(value) is str:
         return value or None
     if isinstance(value, decimal.Decimal):
         return str(value.normalize())
