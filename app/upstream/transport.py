@@ -47,8 +47,7 @@ _MAX_PIECES = 65_536
 _PIECES_AT_ONCE = 64
 
 # The first match counts. With httpx's own transport, a failure to connect or to get a connection from the pool means
-# that no byte of the request left. Every other failure may come after bytes left. A test compares this with httpx's
-# list.
+# that no byte of the request left. Every other failure may come after bytes left. A test compares this with httpx's.
 FAILURES: tuple[tuple[type[Exception], DocumentedError], ...] = (
     (httpx.PoolTimeout, NO_FREE_CONNECTION),
     (httpx.ConnectTimeout, NOT_CONNECTED),
