@@ -46,7 +46,6 @@ class Context(Struct):
     errors_as_data: list[tuple[Any, GatewayError]] = field(default_factory=list)
     bulks: dict[str, Bulk] = field(default_factory=dict)
     rooms: Rooms | None = None
-
     recorder: Recorder | None = None
     subject: str | None = None
 

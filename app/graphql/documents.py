@@ -40,7 +40,7 @@ from app.graphql.request_errors import (
     request_error,
     shortened,
 )
-from app.graphql.variables import member_of, place_of_error
+from app.graphql.variables import locations, member_of, place_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,12 +62,6 @@ _RULES = (*RULES, MaybeNullValidationRule)
 _TOO_MANY_TOKENS = "Syntax Error: Document contains more than"
 _ABORTED = "Validation aborted."
 _MORE_ERRORS = "Too many validation errors, error limit reached. Validation aborted."
-
-
-class _Unusable(Exception):  # noqa: N818 - never leaves this file
-    def __init__(self, errors: tuple[ErrorEntry, ...]) -> None:
-        super().__init__()
-        self.errors = errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +167,10 @@ class Documents:
             self.hits += 1
         else:
             self.misses += 1
-            prepared = self._prepare(source)
+            try:
+                prepared = self._prepare(source)
+            except RequestError as error:
+                prepared = error.errors
             if len(source) <= MAX_CACHED_LENGTH:
                 if isinstance(prepared, tuple):
                     self._invalid[source] = prepared
@@ -185,32 +182,25 @@ class Documents:
 
     def _parse(self, source: str) -> tuple[DocumentNode, DocumentSize]:
         if len(source) > self._limits.max_length:
-            most = self._limits.max_length
-            raise _Unusable((ErrorEntry(DOCUMENT_TOO_LONG, f"The document has more than {most} characters."),))
+            raise request_error(DOCUMENT_TOO_LONG, f"The document has more than {self._limits.max_length} characters.")
         try:
             ast = parse(source, max_tokens=self._limits.max_tokens)
             return ast, DocumentSize(ast)
         except GraphQLError as error:
             if error.message.startswith(_TOO_MANY_TOKENS):
-                most = self._limits.max_tokens
-                raise _Unusable(
-                    (ErrorEntry(DOCUMENT_TOO_LONG, f"The document has more than {most} tokens."),)
-                ) from None
-            raise _Unusable((ErrorEntry(DOCUMENT_UNPARSABLE, shortened(error.message), _locations(error)),)) from None
+                problem = f"The document has more than {self._limits.max_tokens} tokens."
+                raise request_error(DOCUMENT_TOO_LONG, problem) from None
+            raise RequestError([ErrorEntry(DOCUMENT_UNPARSABLE, shortened(error.message), locations(error))]) from None
         except RecursionError:
-            raise _Unusable((ErrorEntry(DOCUMENT_TOO_DEEP, "The document is nested too deeply."),)) from None
+            raise request_error(DOCUMENT_TOO_DEEP, "The document is nested too deeply.") from None
 
-    def _prepare(self, source: str) -> Document | tuple[ErrorEntry, ...]:
-        try:
-            ast, size = self._parse(source)
-        except _Unusable as unusable:
-            return unusable.errors
-        excess = size.excess(self._limits, introspection=self._introspection)
-        if excess is not None:
-            return (ErrorEntry(*excess),)
+    def _prepare(self, source: str) -> Document:
+        """Raises RequestError."""
+        ast, size = self._parse(source)
+        size.refuse_excess(self._limits, introspection=self._introspection)
         errors = validate(self._schema, ast, _RULES, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
-            return tuple(_validation_error(ast, error) for error in errors)
+            raise RequestError([_validation_error(ast, error) for error in errors])
         context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)
         nodes = [item for item in ast.definitions if isinstance(item, OperationDefinitionNode)]
         long_literals = has_long_literal(ast, self._limits.max_list)
@@ -257,15 +247,11 @@ def _never_null(context: ValidationContext, operation: OperationDefinitionNode) 
     )
 
 
-def _locations(error: GraphQLError) -> tuple[tuple[int, int], ...]:
-    return tuple((place.line, place.column) for place in error.locations or ())
-
-
 def _validation_error(ast: DocumentNode, error: GraphQLError) -> ErrorEntry:
     operations = (definition for definition in ast.definitions if isinstance(definition, OperationDefinitionNode))
     places = (place_of_error(operation, error) for operation in operations)
     place = next((place for place in places if place is not None), None)
-    return ErrorEntry(DOCUMENT_INVALID, _plain(error.message), _locations(error), place)
+    return ErrorEntry(DOCUMENT_INVALID, _plain(error.message), locations(error), place)
 
 
 def _plain(message: str) -> str:

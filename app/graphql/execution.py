@@ -193,9 +193,7 @@ class Engine:
         )
         if not long:
             return request
-        too_long, variables = refuse_long(
-            self._graphql, document.ast, operation.node, request.variables, self._max_list
-        )
+        too_long, variables = refuse_long(self._graphql, document, operation.node, request.variables, self._max_list)
         context.too_long = too_long | context.too_long
         return replace(request, variables=variables)
 

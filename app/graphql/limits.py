@@ -35,13 +35,12 @@ from app.graphql.request_errors import (
     TOO_MANY_DIRECTIVES,
     TOO_MANY_FIELDS,
     TOO_MANY_ROOT_FIELDS,
+    request_error,
 )
 from app.settings import Count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from app.errors import DocumentedError
+    from collections.abc import Sequence
 
 
 class DocumentLimits(BaseModel):
@@ -189,32 +188,27 @@ class DocumentSize:
                 size.add(self._selections(inline.selection_set), root=True)
         return size
 
-    def excess(self, limits: DocumentLimits, *, introspection: bool) -> tuple[DocumentedError, str] | None:
-        """The first limit that the document breaks, with a message that names it."""
-        everything = [*self._operations.values(), *self._unused]
-        checks: Iterable[tuple[int, int, DocumentedError, str]] = (
-            (_most(everything, "depth"), limits.max_depth, DOCUMENT_TOO_DEEP, "levels of selections"),
-            (_most(everything, "fields"), limits.max_fields, TOO_MANY_FIELDS, "fields"),
-            (_most(everything, "aliases"), limits.max_aliases, TOO_MANY_ALIASES, "aliases"),
-            (
-                _most(self._operations.values(), "root_fields"),
-                limits.max_root_fields,
-                TOO_MANY_ROOT_FIELDS,
-                "root fields",
-            ),
-            (_most(everything, "large"), _MAX_LARGE, TOO_MANY_FIELDS, "fields of the whole schema or catalogue"),
-            (_most(everything, "directives"), limits.max_directives, TOO_MANY_DIRECTIVES, "directives"),
-        )
+    def refuse_excess(self, limits: DocumentLimits, *, introspection: bool) -> None:
+        """Raises RequestError for the first limit that the document breaks, and names it."""
+        operations = list(self._operations.values())
+        everything = [*operations, *self._unused]
         # The answer repeats an alias for each item of a list, and each error does, too.
         if _most(everything, "alias_length") > limits.max_alias_length:
-            return ALIAS_TOO_LONG, f"The document has an alias of more than {limits.max_alias_length} characters."
-        for count, most, row, noun in checks:
-            if count > most:
-                return row, f"The document has more than {most} {noun}, fragments included."
-        if not introspection and any({"__schema", "__type"} & size.root_names for size in self._operations.values()):
-            return INTROSPECTION_DISABLED, INTROSPECTION_DISABLED.text or ""
-        return None
+            problem = f"The document has an alias of more than {limits.max_alias_length} characters."
+            raise request_error(ALIAS_TOO_LONG, problem)
+        for sizes, what, most, row, noun in (
+            (everything, "depth", limits.max_depth, DOCUMENT_TOO_DEEP, "levels of selections"),
+            (everything, "fields", limits.max_fields, TOO_MANY_FIELDS, "fields"),
+            (everything, "aliases", limits.max_aliases, TOO_MANY_ALIASES, "aliases"),
+            (operations, "root_fields", limits.max_root_fields, TOO_MANY_ROOT_FIELDS, "root fields"),
+            (everything, "large", _MAX_LARGE, TOO_MANY_FIELDS, "fields of the whole schema or catalogue"),
+            (everything, "directives", limits.max_directives, TOO_MANY_DIRECTIVES, "directives"),
+        ):
+            if _most(sizes, what) > most:
+                raise request_error(row, f"The document has more than {most} {noun}, fragments included.")
+        if not introspection and any({"__schema", "__type"} & size.root_names for size in operations):
+            raise request_error(INTROSPECTION_DISABLED)
 
 
-def _most(sizes: Iterable[_Size], what: str) -> int:
+def _most(sizes: Sequence[_Size], what: str) -> int:
     return max((getattr(size, what) for size in sizes), default=0)

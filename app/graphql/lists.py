@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import (
     FieldNode,
-    FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLSchema,
     ListValueNode,
-    ObjectFieldNode,
     ObjectValueNode,
     VariableNode,
     get_nullable_type,
@@ -23,13 +21,14 @@ from graphql import (
 )
 
 from app.errors import LIST_TOO_LONG, GatewayError
-from app.graphql.variables import values_of
+from app.graphql.variables import values_below, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
 
-    from graphql import DocumentNode, OperationDefinitionNode, SelectionSetNode
+    from graphql import DocumentNode, FragmentDefinitionNode, OperationDefinitionNode, SelectionSetNode
 
+    from app.graphql.documents import Document
     from app.graphql.variables import Place
 
 # `app.graphql.records` and `app.graphql.bulks` count these.
@@ -69,7 +68,7 @@ def has_long_literal(ast: DocumentNode, limit: int) -> bool:
     pending: list[Any] = [ast]
     while pending:
         node = pending.pop()
-        if isinstance(node, ListValueNode | ObjectValueNode) and len(_members(node)) > limit:
+        if _is_long(node, limit):
             return True
         for key in node.keys:
             child = getattr(node, key, None)
@@ -79,13 +78,12 @@ def has_long_literal(ast: DocumentNode, limit: int) -> bool:
 
 def refuse_long(
     schema: GraphQLSchema,
-    ast: DocumentNode,
+    document: Document,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     limit: int,
 ) -> tuple[dict[str, GatewayError], dict[str, Any]]:
     """The errors by response key, and the variables with long values emptied."""
-    fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
     definitions = {item.variable.name.value: item for item in operation.variable_definitions or ()}
     errors: dict[str, GatewayError] = {}
     emptied = dict(variables)
@@ -94,8 +92,8 @@ def refuse_long(
         if place == (_REPRESENTATIONS,):
             return None
         counted = place != (ITEMS,)
-        if isinstance(node, ListValueNode | ObjectValueNode):
-            return _error(place, limit) if counted and len(_members(node)) > limit else None
+        if counted and _is_long(node, limit):
+            return _error(place, limit)
         if not isinstance(node, VariableNode):
             return None
         name = node.name.value
@@ -107,7 +105,7 @@ def refuse_long(
             inner, emptied[name] = _without_long(variables[name], type_, limit, counted=counted)
         return None if inner is None else _error((*place, *inner), limit)
 
-    for field in _root_fields(operation.selection_set, fragments, set()):
+    for field in _root_fields(operation.selection_set, document.fragments, set()):
         key = (field.alias or field.name).value
         for place, node in values_of(field):
             if key not in errors and (error := too_long(node, place)) is not None:
@@ -119,22 +117,16 @@ def _error(place: Place, limit: int) -> GatewayError:
     return GatewayError(LIST_TOO_LONG, f"At most {limit} members are taken here.", input_path=place)
 
 
-def _members(node: ListValueNode | ObjectValueNode) -> Sequence[Any]:
-    return node.values if isinstance(node, ListValueNode) else node.fields
+def _is_long(node: Any, limit: int) -> bool:
+    if isinstance(node, ListValueNode):
+        return len(node.values) > limit
+    return isinstance(node, ObjectValueNode) and len(node.fields) > limit
 
 
 def _long_literal(node: Any, limit: int, *, counted: bool = True) -> Place | None:
     """The first place in a variable's default that is too long."""
-    if not isinstance(node, ListValueNode | ObjectValueNode):
-        return None
-    members = _members(node)
-    if counted and len(members) > limit:
-        return ()
-    for index, member in enumerate(members):
-        step, value = (member.name.value, member.value) if isinstance(member, ObjectFieldNode) else (index, member)
-        if (inner := _long_literal(value, limit)) is not None:
-            return (step, *inner)
-    return None
+    values = () if node is None else values_below(node)
+    return next((place for place, value in values if (counted or place) and _is_long(value, limit)), None)
 
 
 def _root_fields(

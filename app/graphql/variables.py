@@ -67,23 +67,24 @@ def variable_error(name: str, place: Place, problem: str, used: Mapping[str, Pla
     written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     where = f"Variable '${name}' at '{name}{written}'" if place else f"Variable '${name}'"
     argument = used.get(name)
-    located = GraphQLError("", node).locations or []
     return ErrorEntry(
         VARIABLE_INVALID,
         shortened(f"{where}: {problem}"),
-        tuple((spot.line, spot.column) for spot in located),
+        locations(GraphQLError("", node)),
         (*argument, *place) if argument is not None else None,
     )
+
+
+def locations(error: GraphQLError) -> tuple[tuple[int, int], ...]:
+    return tuple((place.line, place.column) for place in error.locations or ())
 
 
 def places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
     """The first place of each variable in the arguments of the operation's root fields."""
     places: dict[str, Place] = {}
-    for field in operation.selection_set.selections:
-        if isinstance(field, FieldNode):
-            for place, node in values_of(field):
-                if isinstance(node, VariableNode):
-                    places.setdefault(node.name.value, place)
+    for place, node in _values(operation):
+        if isinstance(node, VariableNode):
+            places.setdefault(node.name.value, place)
     return places
 
 
@@ -92,28 +93,29 @@ def place_of_error(operation: OperationDefinitionNode, error: GraphQLError) -> P
     for node in error.nodes or ():
         if (argument := _ARGUMENT.match(error.message)) and node in operation.selection_set.selections:
             return (argument["name"],)
-        if (place := _place_of_value(operation, node)) is not None:
+        if (place := next((place for place, value in _values(operation) if value is node), None)) is not None:
             about = member_of(error.message)
             # An unknown member is a node of the document, a missing one is not.
             return (*place, about[0]) if about is not None and isinstance(node, ObjectValueNode) else place
     return None
 
 
-def _place_of_value(operation: OperationDefinitionNode, target: Any) -> Place | None:
+def _values(operation: OperationDefinitionNode) -> Iterator[tuple[Place, Any]]:
     for field in operation.selection_set.selections:
         if isinstance(field, FieldNode):
-            for place, node in values_of(field):
-                if node is target:
-                    return place
-    return None
+            yield from values_of(field)
 
 
 def values_of(field: FieldNode) -> Iterator[tuple[Place, Any]]:
     """Every value below the arguments of a field, with the nodes that name it."""
-    pending: list[tuple[Place, ValueNode]] = []
     for argument in field.arguments or ():
         yield (argument.name.value,), argument
-        pending.append(((argument.name.value,), argument.value))
+        yield from values_below(argument.value, (argument.name.value,))
+
+
+def values_below(node: ValueNode, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """A value and every one inside it, from the outside in, with the nodes that name it."""
+    pending: list[tuple[Place, ValueNode]] = [(place, node)]
     while pending:
         place, node = pending.pop(0)
         yield place, node

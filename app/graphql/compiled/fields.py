@@ -126,12 +126,7 @@ class Resolved:
             return self._failed(error, run, place)
         if is_awaitable(result):
             return self._finish(result, run, place)
-        run.results.append((place, True, result))
-        completion = self._completion
-        if completion.pure is not None:
-            return completion.pure(result)
-        assert completion.running is not None
-        return completion.running(result, run, place)
+        return self._completed(result, run, place)
 
     async def _finish(self, result: Awaitable[Any], run: Run, place: Place) -> Any:
         try:
@@ -140,13 +135,16 @@ class Resolved:
             run.settled.append(place)
             return self._failed(error, run, place)
         run.settled.append(place)
+        completed = self._completed(value, run, place)
+        return await completed if is_awaitable(completed) else completed
+
+    def _completed(self, value: Any, run: Run, place: Place) -> Any:
         run.results.append((place, True, value))
         completion = self._completion
         if completion.pure is not None:
             return completion.pure(value)
         assert completion.running is not None
-        completed = completion.running(value, run, place)
-        return await completed if is_awaitable(completed) else completed
+        return completion.running(value, run, place)
 
     def _failed(self, error: Exception, run: Run, place: Place) -> None:
         run.results.append((place, False, error))

@@ -7,12 +7,11 @@ does that, and has finished before a request runs.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
     DirectiveNode,
-    FragmentDefinitionNode,
     NullValueNode,
     OperationType,
     VariableNode,
@@ -28,7 +27,7 @@ from graphql.utilities import coerce_input_value
 from msgspec import Struct
 
 from app.graphql.compiled.executions import Execution
-from app.graphql.compiled.fields import Member, Resolved
+from app.graphql.compiled.fields import Member
 from app.graphql.compiled.inputs import ABSENT, FallbackError, Inputs, NotCompiledError, RawVariables, Reader
 from app.graphql.compiled.outputs import Outputs, awaited
 from app.graphql.compiled.running import Run, is_awaitable
@@ -66,11 +65,6 @@ class Compiled:
     checks: list[tuple[str, Any]]
     never_null: tuple[str, ...]
     defaulted: frozenset[str]
-    # Most operations have one field.
-    only: Resolved | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.only = self.members[0].resolved if len(self.members) == 1 else None
 
     def read(self, variables: RawVariables) -> list[dict[str, Any]]:
         """Reads the arguments of all root fields before the first one runs. Raises FallbackError."""
@@ -141,14 +135,9 @@ class CompiledOperations:
             return error.execution, None
         except FallbackError:
             return Execution.VARIABLES, None
-        run = Run(self._schema, document.ast, operation.name, variables, context, mutation=operation.mutation)
+        run = Run(self._schema, document.ast, operation.name, variables, context, operation.mutation)
         try:
-            only = compiled.only
-            if only is None:
-                data = await compiled.run(run, arguments)
-            else:
-                result = only.start(None, run, (None, only.key, compiled.root), arguments[0])
-                data = {only.key: await result if is_awaitable(result) else result}
+            data = await compiled.run(run, arguments)
         except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
             executed = await run.completed_by_core()
             return Execution.COMPLETED, Executed(executed.data, executed.errors or ())
@@ -165,9 +154,8 @@ class CompiledOperations:
             if len(by_choice) > MAX_CHOICES:
                 raise NotCompiledError(Execution.MANY_CONDITIONS)
             try:
-                compiled = self._compile(
-                    document.ast, operation, dict(zip((name for name, _ in conditions), choice, strict=True))
-                )
+                names = (name for name, _ in conditions)
+                compiled = self._compile(document, operation, dict(zip(names, choice, strict=True)))
             except NotCompiledError as error:
                 compiled = error
             except Exception:
@@ -190,7 +178,7 @@ class CompiledOperations:
             if item.variable.name.value in conditions.names
         ]
 
-    def _compile(self, ast: DocumentNode, operation: Operation, choice: Mapping[str, bool]) -> Compiled:
+    def _compile(self, document: Document, operation: Operation, choice: Mapping[str, bool]) -> Compiled:
         node = operation.node
         if not self._whole or operation.kind is OperationType.SUBSCRIPTION or node.directives:
             raise NotCompiledError(Execution.OPERATION)
@@ -199,15 +187,14 @@ class CompiledOperations:
         definitions = {item.variable.name.value: item for item in node.variable_definitions or ()}
         chosen: Any = get_variable_values(self._schema, [definitions[name] for name in choice], dict(choice))
         assert isinstance(chosen, VariableValues)
-        fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
         inputs = Inputs(self._schema, self._config, definitions, self._object_readers)
         outputs = Outputs(
             self._schema,
             self._config,
             inputs,
             node,
-            {name: FragmentDetails(item) for name, item in fragments.items()},
-            fragments,
+            {name: FragmentDetails(item) for name, item in document.fragments.items()},
+            document.fragments,
             chosen,
         )
         collected = collect_fields(self._schema, outputs.fragments, chosen, root, node, hide_suggestions=True)

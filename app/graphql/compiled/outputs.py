@@ -52,7 +52,7 @@ class Outputs:
     inputs: Inputs
     operation: OperationDefinitionNode
     fragments: dict[str, FragmentDetails]
-    fragment_definitions: dict[str, FragmentDefinitionNode]
+    fragment_definitions: Mapping[str, FragmentDefinitionNode]
     variables: VariableValues
 
     def members(self, type_: GraphQLObjectType, grouped: Grouped) -> list[Member]:
@@ -196,25 +196,17 @@ async def awaited(results: Any, waiting: Sequence[Any]) -> Any:
 
 
 def _required(inner: Completion) -> Completion:
-    pure, running = inner.pure, inner.running
-    if pure is not None:
+    complete: Any = inner.pure or inner.running
 
-        def required(value: Any) -> Any:
-            completed = pure(value)
-            if completed is None:
-                raise CompletionFallbackError
-            return completed
-
-        return Completion(required, as_it_is=inner.as_it_is - {type(None)}, nullable=pure)
-    assert running is not None
-
-    def required_running(value: Any, run: Run, place: Place) -> Any:
-        completed = running(value, run, place)
+    def required(value: Any, *place: Any) -> Any:
+        completed = complete(value, *place)
         if completed is None:
             raise CompletionFallbackError
         return completed
 
-    return Completion(running=required_running)
+    if inner.pure is None:
+        return Completion(running=required)
+    return Completion(required, as_it_is=inner.as_it_is - {type(None)}, nullable=inner.pure)
 
 
 def _list(item: Completion) -> Completion:
@@ -262,24 +254,15 @@ def _running_list(complete: Running) -> Running:
 
 
 def _union(by_class: Mapping[type, Completion]) -> Completion:
-    if all(completion.pure is not None for completion in by_class.values()):
+    completes: dict[type, Any] = {cls: completion.pure or completion.running for cls, completion in by_class.items()}
+    pure = {cls for cls, completion in by_class.items() if completion.pure is not None}
 
-        def pure_union(value: Any) -> Any:
-            if value is None:
-                return None
-            completion = by_class.get(type(value))
-            if completion is None or get_strawberry_type_cast(value) is not None:
-                raise CompletionFallbackError
-            return completion.pure(value)  # type: ignore[misc]
-
-        return Completion(pure_union)
-
-    def running_union(value: Any, run: Run, place: Place) -> Any:
+    def union(value: Any, *place: Any) -> Any:
         if value is None:
             return None
-        completion = by_class.get(type(value))
-        if completion is None or get_strawberry_type_cast(value) is not None:
+        cls = type(value)
+        if cls not in completes or get_strawberry_type_cast(value) is not None:
             raise CompletionFallbackError
-        return completion.pure(value) if completion.pure is not None else completion.running(value, run, place)  # type: ignore[misc]
+        return completes[cls](value) if cls in pure else completes[cls](value, *place)
 
-    return Completion(running=running_union)
+    return Completion(union) if len(pure) == len(completes) else Completion(running=union)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError
 from graphql.execution import ExecutionResult, Executor
 from graphql.pyutils import Path
+from msgspec import Struct
 from strawberry.execution import optimized_is_awaitable
 
 if TYPE_CHECKING:
@@ -81,59 +82,35 @@ class CompletionFallbackError(Exception):
     """A value is not plainly of its type, so that graphql-core completes the results."""
 
 
-class Run:
+class Run(Struct):
     """`results` holds what each resolver returned or raised, by place. No resolver is called twice.
 
     `settled` holds the places of awaited resolvers in the order in which they ended.
-    Errors below them come in that order.
+    Errors below them come in that order. `built` is graphql-core's view of this run.
     """
 
-    __slots__ = (
-        "_core",
-        "_document",
-        "_mutation",
-        "_name",
-        "_schema",
-        "abandoned",
-        "context",
-        "errors",
-        "results",
-        "settled",
-        "variables",
-    )
+    schema: GraphQLSchema
+    document: DocumentNode
+    name: str | None
+    variables: Mapping[str, Any]
+    context: Context
+    mutation: bool
+    built: Executor[Any] | None = None
+    errors: list[GraphQLError | FieldError] = []
+    results: list[tuple[Place, bool, Any]] = []
+    settled: list[Place] = []
+    abandoned: list[Awaitable[Any]] = []
 
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        document: DocumentNode,
-        name: str | None,
-        variables: Mapping[str, Any],
-        context: Context,
-        *,
-        mutation: bool,
-    ) -> None:
-        self._schema = schema
-        self._document = document
-        self._name = name
-        self._mutation = mutation
-        self._core: Executor[Any] | None = None
-        self.variables = variables
-        self.context = context
-        self.errors: list[GraphQLError | FieldError] = []
-        self.results: list[tuple[Place, bool, Any]] = []
-        self.settled: list[Place] = []
-        self.abandoned: list[Awaitable[Any]] = []
-
-    def _built(self, *middleware: Callable[..., Any]) -> Executor[Any]:
-        executor = build(self._schema, self._document, self._name, self.variables, self.context, *middleware)
+    def _build(self, *middleware: Callable[..., Any]) -> Executor[Any]:
+        executor = build(self.schema, self.document, self.name, self.variables, self.context, *middleware)
         assert isinstance(executor, Executor)  # the variables were read before
         return executor
 
     def core(self) -> Executor[Any]:
         """graphql-core's view of this run, for the parts of a resolver's `info` that only it has."""
-        if self._core is None:
-            self._core = self._built()
-        return self._core
+        if self.built is None:
+            self.built = self._build()
+        return self.built
 
     async def completed_by_core(self) -> ExecutionResult:
         """Lets graphql-core complete the existing results and call the other resolvers."""
@@ -153,7 +130,7 @@ class Run:
                 return value
             raise value
 
-        outcome: Any = self._built(remembered).execute_operation()
+        outcome: Any = self._build(remembered).execute_operation()
         executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
         if executed.errors:
             executed.errors = self._in_order(executed.errors, ends)
@@ -169,7 +146,7 @@ class Run:
 
         def place(error: GraphQLError) -> tuple[int, float]:
             path = tuple(error.path or ())
-            root = roots.setdefault(path[:1], len(roots)) if self._mutation else 0
+            root = roots.setdefault(path[:1], len(roots)) if self.mutation else 0
             above = (ends[path[:length]] for length in range(len(path), 0, -1) if path[:length] in ends)
             return root, next(above, -math.inf)
 
