@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from app.call import CallContext, is_fault
 from app.graphql.request_errors import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, request_error
+from app.graphql.tracing import TRACE_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +24,14 @@ IDEMPOTENCY_KEY = "idempotency-key"
 TRACE_PARENT = "traceparent"
 TRACE_STATE = "tracestate"
 ROUTER_AUTHORIZATION = "router-authorization"
+# Headers that a page of another site cannot send without a preflight, as Apollo Server names them.
+PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
+# Every header that is read, besides those with credentials for a backend. No other one is decoded.
+READ_HEADERS = (
+    *("accept", "authorization", "content-encoding", "content-length", "content-type", "host"),
+    *(ACCEPT_LANGUAGE, IDEMPOTENCY_KEY, REQUEST_ID, REQUEST_TIMEOUT, ROUTER_AUTHORIZATION, SIMULATE),
+    *(TRACE_HEADER, TRACE_PARENT, TRACE_STATE, *PREFLIGHT_HEADERS),
+)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.middleware.cors import CORSMiddleware
 
-from app.edge.caller import REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, TRACE_PARENT, TRACE_STATE
-from app.edge.incoming import PREFLIGHT_HEADERS
+from app.edge.caller import PREFLIGHT_HEADERS, REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, TRACE_PARENT, TRACE_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
-from app.edge.caller import REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
+from app.edge.caller import READ_HEADERS, REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
-from app.edge.incoming import READ_HEADERS, from_body, from_query, from_whole_body
+from app.edge.incoming import from_body, from_query, from_whole_body
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.edge.response import GraphQLResponse
 from app.edge.statuses import GRAPHQL_STATUSES, HttpStatuses

@@ -8,16 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from app.edge.body import check_coding, decode, decompressed
-from app.edge.caller import (
-    ACCEPT_LANGUAGE,
-    IDEMPOTENCY_KEY,
-    REQUEST_ID,
-    REQUEST_TIMEOUT,
-    ROUTER_AUTHORIZATION,
-    SIMULATE,
-    TRACE_PARENT,
-    TRACE_STATE,
-)
+from app.edge.caller import PREFLIGHT_HEADERS
 from app.edge.negotiation import is_json
 from app.graphql.execution import GraphQLRequest
 from app.graphql.request_errors import (
@@ -42,15 +33,6 @@ if TYPE_CHECKING:
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MAPS = frozenset({"variables", "extensions"})
-
-# Headers that a page of another site cannot send without a preflight, as Apollo Server names them.
-PREFLIGHT_HEADERS = ("apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name")
-# Every header that is read, besides those with credentials for a backend. No other one is decoded.
-READ_HEADERS = (
-    *("accept", "authorization", "content-encoding", "content-length", "content-type", "host"),
-    *(ACCEPT_LANGUAGE, IDEMPOTENCY_KEY, REQUEST_ID, REQUEST_TIMEOUT, ROUTER_AUTHORIZATION, SIMULATE),
-    *(TRACE_HEADER, TRACE_PARENT, TRACE_STATE, *PREFLIGHT_HEADERS),
-)
 
 
 async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> GraphQLRequest:
