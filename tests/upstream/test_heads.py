@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.call import CallContext
+from app.errors import CONNECTION_LOST
 from app.upstream.chunks import ChunkReader
 from app.upstream.failures import ExchangeError
 from app.upstream.heads import HeadReader, _end_of
@@ -79,8 +80,9 @@ async def test_interim_responses_are_passed_over_and_bounded(interim):
         head, rest = reader.feed(data + b"rest")
         assert (head.status, rest) == (204, b"rest")
     else:
-        with pytest.raises(ExchangeError):
+        with pytest.raises(ExchangeError) as broken:
             reader.feed(data)
+        assert broken.value.row is CONNECTION_LOST
 
 
 async def test_a_dripping_head_costs_no_more_than_its_size():
@@ -89,8 +91,9 @@ async def test_a_dripping_head_costs_no_more_than_its_size():
     started = time.process_time()
     for _ in range(90_000):
         assert reader.feed(b"a") == (None, b"")
-    with pytest.raises(ExchangeError):
+    with pytest.raises(ExchangeError, match="too large") as broken:
         reader.feed(b"a" * 20_000)
+    assert broken.value.row is CONNECTION_LOST
     assert reader.status == 200
     assert time.process_time() - started < 20
 
@@ -106,8 +109,8 @@ def test_any_bytes_are_a_head_or_none(data, cut):
                 head, rest = reader.feed(piece)
                 if head is not None:
                     return head, rest + b"".join(pieces[number + 1 :])
-        except ExchangeError:
-            return None
+        except ExchangeError as broken:
+            return broken.row
         return None
 
     for start in (b"", b"HTTP/1.1 200 OK\r\n"):
@@ -152,8 +155,9 @@ def test_chunks_are_the_body_however_they_come(pieces, end, cuts):
     ],
 )
 def test_what_is_no_chunk_is_broken(data):
-    with pytest.raises(ExchangeError):
+    with pytest.raises(ExchangeError) as broken:
         list(ChunkReader().feed(data))
+    assert broken.value.row is CONNECTION_LOST
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\n\n", b"\r\n\r\n", b"x"])).map(b"".join), st.integers(0, 4))
