@@ -253,6 +253,7 @@ def main() -> None:
     parser.add_argument("--loads", default=",".join(LOADS), help="real, alike or both")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--only", default="", help="beginnings of rows' names, separated by semicolons")
+    parser.add_argument("--calm", action="store_true", help="half and twice the best rate, with `--only` too")
     arguments = parser.parse_args()
     with stub() as url, tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         postgres = None
@@ -265,7 +266,7 @@ def main() -> None:
             server.start(Path(folder))
         measure(rows, url, arguments)
         goals(rows)
-        if not arguments.only:
+        if arguments.calm or not arguments.only:
             calm_and_crowded(rows, url, arguments)
         say("", f"Python {platform.python_version()}, {arguments.rounds} rounds of {arguments.seconds:g} s.", *missing)
 

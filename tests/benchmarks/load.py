@@ -1,6 +1,7 @@
 """Load for the benchmarks: a closed loop over keep-alive connections, one request at a time on each.
 
-With `rate` each request has its moment, so many a second: who comes late is measured from then on.
+With `rate` each request has its moment, so many a second: who comes late is measured from then on. The first second is not
+measured: it opens the connections, here and from the server to its backend.
 
 Reads a JSON object from standard input (`port`, `cpu`, `seconds`, `connections`, `bodies`, `expect`, `kind`, `rate`), writes one
 to standard output (`requests`, `seconds`, `errors`, `sample`, `latencies`, sorted, in seconds). An answer without the two
@@ -35,6 +36,7 @@ _REAL = (
     b"content-length: %d\r\n\r\n"
 )
 _RANDOM = random.Random(20260901)
+_WARM_SECONDS = 1.0  # at a rate
 
 
 def alike(body: bytes) -> bytes:
@@ -83,7 +85,8 @@ class Client(asyncio.Protocol):
             return
         self._received = b""
         now = time.perf_counter()
-        self._run.latencies.append(now - self._sent_at)
+        if self._sent_at >= self._run.measured_from:
+            self._run.latencies.append(now - self._sent_at)
         record_id, text = self._expect
         if record_id not in received or text not in received:
             self._run.errors += 1
@@ -109,8 +112,9 @@ class Run:
         self.errors = 0
         self.sample = b""
         self.begun = time.perf_counter()
-        self.end = self.begun + order["seconds"]
         self._rate: float | None = order.get("rate")
+        self.measured_from = self.begun + (0.0 if self._rate is None else _WARM_SECONDS)
+        self.end = self.measured_from + order["seconds"]
         self._sent = 0
 
     def moment(self) -> float | None:
