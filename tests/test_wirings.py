@@ -85,7 +85,7 @@ REST = {"sandbox": {}, "sandbox in JSV": {"GATEWAY_BOKAMERA_FORMAT": "jsv"}}
 
 
 @pytest.mark.parametrize(
-    ("wiring", "step"), [(WIRINGS[1], 24), pytest.param(WIRINGS[2], 1, marks=pytest.mark.slow)], ids=WIRINGS[1:]
+    ("wiring", "step"), [(WIRINGS[1], 36), pytest.param(WIRINGS[2], 1, marks=pytest.mark.slow)], ids=WIRINGS[1:]
 )
 async def test_any_input_is_answered_alike_in_every_wiring(tmp_path, wiring, step):
     """One of 24 values in process, all of them over a socket."""

@@ -295,7 +295,7 @@ async def one(gateway: Any, vendor: Vendor, told: Counter[str], seed: int) -> No
     assert entries == [noted] * len(puts), case
 
 
-@pytest.mark.parametrize("runs", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("runs", [150, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("api", ["basecone", "bokamera"])
 async def test_nothing_is_told_that_did_not_happen(api: str, runs: int, tmp_path: Path):
     vendor = Vendor(api, random.Random(seed := random.SystemRandom().randrange(2**32)))
