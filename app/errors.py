@@ -234,7 +234,7 @@ def _own(
 
 
 def _input(reason: str, text: str) -> DocumentedError:
-    """The input is refused. Nothing was sent."""
+    """The input is refused, by the gateway or the backend. Nothing was applied."""
     return _own(reason, Code.BAD_USER_INPUT, text)
 
 

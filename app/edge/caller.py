@@ -43,9 +43,8 @@ def request_id(header: str | None) -> str:
     """The caller's own id where it is harmless in a log and a header, otherwise a new one."""
     if header is not None and _ID.fullmatch(header):
         return header
-    return (
-        f"{random.getrandbits(128):032x}"  # unique, but no secret: the system's random numbers cost a system call each
-    )
+    # Unique, but no secret: the system's random numbers cost a system call each.
+    return f"{random.getrandbits(128):032x}"
 
 
 def is_router(header: str | None, secret: str | None) -> bool:

@@ -167,10 +167,11 @@ class Journal:
 
     async def page(self, filters: dict[str, object], first: int) -> list[Entry]:
         """The newest first. `filters` are those of `EntryStatements.page`."""
+        # The open ones first: one that ends meanwhile is read twice, and never missed. The later reading counts.
         entries: dict[str, Entry] = {}
-        for part in _parts(filters):  # an entry that ends meanwhile is in both parts
-            found = await self._entries(self.statements.page(tuple(part), first), *_values(part))
-            entries |= {entry.id: entry for entry in found}
+        for part in _parts(filters):
+            page = await self._entries(self.statements.page(tuple(part), first), *_values(part))
+            entries |= {entry.id: entry for entry in page}
         return sorted(entries.values(), key=lambda entry: entry.id, reverse=True)[:first]
 
     async def _entries(self, text: str, *values: object) -> list[Entry]:

@@ -18,6 +18,8 @@ from app.upstream.responses import member
 if TYPE_CHECKING:
     from app.updates.resource import Target
 
+_MOST_DIGITS = 10
+
 
 def _get(request: ListRequest) -> Target:
     names = {"company_id": "CompanyId", "search": "Search"}
@@ -34,9 +36,9 @@ def _items(data: Any) -> tuple[Any, Any]:
     if isinstance(data, list):
         return data, None
     total = member(data, "Total")
-    # JSV writes every scalar as text.
-    is_text = isinstance(total, str) and total.isascii() and total.isdigit()
-    return member(data, "Results"), int(total) if is_text else total
+    # JSV writes every scalar as text. Python refuses to read a number of thousands of digits.
+    is_count = isinstance(total, str) and total.isascii() and total.isdigit() and len(total) <= _MOST_DIGITS
+    return member(data, "Results"), int(total) if is_count else total
 
 
 CUSTOMER_LIST = Listing(

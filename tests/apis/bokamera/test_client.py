@@ -10,12 +10,14 @@ import pytest
 from strawberry import UNSET
 
 from app.apis.bokamera.jsv import decode
+from app.apis.bokamera.lists import CUSTOMER_LIST
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS
 from app.apis.bokamera.settings import BokameraSettings, rest
 from app.apis.bokamera.types import UpdateBookingCustomerInput
 from app.call import CallContext
 from app.errors import GatewayError, GatewayErrors, Outcome
 from app.mapping.wire import from_wire, to_wire
+from app.updates.listing import ListRequest, judge_page
 from app.upstream.messages import BackendResponse
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream
@@ -171,6 +173,15 @@ def test_an_unknown_customer_is_none(status, headers, body):
 def test_anything_else_is_not_taken_for_unknown(answer):
     with pytest.raises(GatewayError):
         judged_read(answer, ID)
+
+
+@pytest.mark.parametrize(("total", "told"), [("3", 3), ("0", 0), ("9" * 5_000, None), ("-1", None), ("many", None)])
+@pytest.mark.parametrize(("headers", "text"), [(JSV, "%s"), (JSON, '"%s"')], ids=["jsv", "json"])
+def test_a_total_that_is_no_count_leaves_the_list_as_it_is(headers, text, total, told):
+    body = '{"Total":%s,"Results":[]}' if headers is JSON else "{Total:%s,Results:[]}"
+    response = BackendResponse(200, headers, (body % (text % total)).encode())
+    page = judge_page(ListRequest(CUSTOMER_LIST, {}, 10, counts=True), response)
+    assert (page.items, page.more, page.total) == ([], False, told)
 
 
 class Service:
