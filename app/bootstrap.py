@@ -35,7 +35,7 @@ from app.telemetry.drift import UNDOCUMENTED, Drift
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
 from app.telemetry.operations import Operations
 from app.telemetry.stores import observed
-from app.updates.closing import Closing
+from app.updates.reading import Closing
 from app.updates.recording import Recorder
 from app.upstream.settings import Limits
 from app.upstream.upstream import Upstream

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 from urllib.parse import urlsplit
 
+from app.apis.api import Api
 from app.bootstrap import create_app, entrance_of, limits_of
 from app.call import CallContext
 from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
@@ -22,19 +24,13 @@ from app.errors import Code, GatewayError, GatewayFailure
 from app.rights import rights_of
 from app.server.listening import ServerError, bound_socket
 from app.store.engine import look_at, open_store
-from app.store.records import StoreUnavailableError
+from app.store.records import Record, StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, as_row, as_sample, listed
-from app.upstream.messages import BackendRequest
+from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     import httpx
-
-    from app.apis.api import Api
-    from app.store.records import Record
-    from app.upstream.messages import BackendResponse
 
 log = logging.getLogger(__name__)
 

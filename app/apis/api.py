@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import Route
 
+from app.errors import DocumentedError
+from app.store.records import Collection, Record, Store
+from app.updates.resource import Resource
+from app.updates.roots import Roots
+from app.upstream.messages import BackendResponse
 from app.upstream.responses import code_member, parsed
-
-if TYPE_CHECKING:
-    from starlette.routing import Route
-
-    from app.errors import DocumentedError
-    from app.store.records import Collection, Record, Store
-    from app.updates.resource import Resource
-    from app.updates.roots import Roots
-    from app.upstream.messages import BackendResponse
-    from app.upstream.upstream import Upstream
+from app.upstream.upstream import Upstream
 
 
 class ApiSettings(BaseModel):

@@ -5,11 +5,8 @@ This file has the arguments alone: a server loads no more of the command.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 URL = "http://127.0.0.1:8000/graphql"
 HOURS = 24.0

@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import httpx
 import msgspec
 
 from app.apply.results import Fate, Outcome
-from app.graphql.bulk_documents import APPLY, LOOK_UP
+from app.graphql.bulk_documents import APPLY, LOOK_UP, Bulk
 from app.json_codec import encode_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from app.graphql.bulk_documents import Bulk
 
 # The gateway ends a request by itself after GATEWAY_REQUEST_SECONDS, 60 by default. A retry is safe under keys.
 _TIMEOUT = httpx.Timeout(180.0, connect=10.0)

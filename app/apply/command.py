@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import shlex
 import sys
+from argparse import Namespace
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +18,13 @@ from rich.text import Text
 
 from app.apply import HOURS, URL
 from app.apply.client import Client, RefusedError
-from app.apply.results import Results, ResultsError
+from app.apply.results import Result, Results, ResultsError
 from app.apply.rows import FileError, read_rows
 from app.apply.run import Plan, Run, StoppedError
 from app.graphql.bulk_documents import bulks
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Sequence
-
     from graphql import GraphQLSchema
-
-    from app.apply.results import Result
 
 _DONE, _NOT_ALL, _WRONG = 0, 1, 2
 _GOOD = frozenset({"APPLIED", "PREVIEWED"})

@@ -7,21 +7,19 @@ import hashlib
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import validate_input_value
 
 from app.apply.cells import CellError, Column, column_of, finished, put, value_of
+from app.graphql.bulk_documents import Bulk
 from app.json_codec import decimal_of, encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from graphql import GraphQLError
-
-    from app.graphql.bulk_documents import Bulk
 
     Bulks = Mapping[str, Bulk]
 

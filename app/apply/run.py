@@ -13,21 +13,15 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.apply.client import BusyError, ItemRefusedError, LostError, RefusedError, TooLargeError
-from app.apply.results import Fate, Result, ResultsError
-from app.apply.rows import KEY
+from app.apply.client import BusyError, Client, ItemRefusedError, LostError, RefusedError, TooLargeError
+from app.apply.results import Fate, Result, Results, ResultsError
+from app.apply.rows import KEY, Row
+from app.graphql.bulk_documents import Bulk
 from app.json_codec import encode_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from app.apply.client import Client
-    from app.apply.results import Results
-    from app.apply.rows import Row
-    from app.graphql.bulk_documents import Bulk
 
 _BATCH = 50
 # Well below the largest body that the gateway takes by default.

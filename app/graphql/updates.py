@@ -12,8 +12,7 @@ from app.errors import PAGE_SIZE_INVALID, GatewayError
 from app.graphql.request_errors import JOURNAL_NOT_AVAILABLE, JOURNAL_NOT_OPEN, SCOPE_MISSING
 from app.mapping.scalars import UUID, DateTime
 from app.store.entry_table import first_id
-from app.updates.connections import AFTER, DEFAULT_PAGE, FIRST, PageInfo, object_type
-from app.updates.cursors import Start, read, written
+from app.updates.connections import AFTER, DEFAULT_PAGE, FIRST, PageInfo, Start, object_type, read, written
 from app.updates.fields import REQUIRED, named, options, parameter, root_field
 from app.updates.resource import Argument
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,17 +15,13 @@ from app.call import CallContext
 from app.errors import GatewayError, GatewayFailure, refusal
 from app.json_codec import decode_json, encode_json
 from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.sandbox.faults import fault_of
+from app.store.records import Store
 from app.updates.listing import Listing, ListPage, ListRequest
-from app.updates.local import LocalBackend
-from app.updates.resource import Resource, UpdateRequest
+from app.updates.local import LocalBackend, Rules
+from app.updates.resource import Backend, Options, Resource, UpdateRequest
 from app.upstream.messages import BackendResponse
-
-if TYPE_CHECKING:
-    from app.mapping.wire import Wire
-    from app.store.records import Store
-    from app.updates.local import Rules
-    from app.updates.resource import Backend, Options
 
 _MAX_BODY = 1024 * 1024
 _ID = "{id}"

@@ -8,13 +8,14 @@ is written here, once:
 |---|---|
 | run.py | the steps of one update, in their order |
 | change.py, expression.py | a caller's change and the request made from it; a patch of the record that was read |
+| placing.py | where in the arguments an error belongs |
 | rest.py, judging.py | the port over HTTP: build, send once, judge; the meaning of an answer |
 | local.py | the port over the store: credentials, `x-simulate`, and the only way to commit (`LocalCall.commit`) |
-| reading.py, reconciliation.py, proof.py | reading a record, also after an unknown outcome; what that proves |
+| reading.py, proof.py | reading a record, also after an unknown outcome or a crash; what that proves |
 | roots.py, fields.py, connections.py, user_errors.py | the fields of the schema, made from the resources |
 | bulk.py, bulk_fields.py | many updates in one field, each of them the single one |
 | preview.py, revision.py | a dry run; the revision that tells one state of a record from another |
-| recording.py, evidence.py, closing.py | the journal's steps, and the end of what was abandoned |
+| recording.py, evidence.py | the journal's steps, and what it keeps as evidence |
 
 A vendor's quirk is a function that its `Resource` passes: `refused`, `body`, `pick`, `proves`, `check`, `completed`.
 """

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.errors import (
     BACKEND_PAUSED,
@@ -25,10 +25,8 @@ from app.errors import (
     Outcome,
 )
 from app.mapping.wire import arguments_of
+from app.updates.change import Change
 from app.updates.user_errors import capped
-
-if TYPE_CHECKING:
-    from app.updates.change import Change
 
 log = logging.getLogger(__name__)
 

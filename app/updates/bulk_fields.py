@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET, Info
@@ -15,19 +16,12 @@ from app.errors import Outcome
 from app.mapping.scalars import UUID
 from app.mapping.selection import Selected, selection_of
 from app.updates.bulk import Bulk, BulkRun, Item, refuse_repeated
-from app.updates.change import Change
 from app.updates.connections import object_type
-from app.updates.fields import REQUIRED, named, options, root_field, snake, update_arguments
+from app.updates.fields import REQUIRED, change_of, named, root_field, snake, update_arguments, update_text
 from app.updates.preview import UpdatePreview, preview
-from app.updates.resource import Argument, plural
+from app.updates.resource import Argument, Resource, plural
 from app.updates.run import update
-from app.updates.user_errors import selects_errors
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from app.updates.resource import Resource
-    from app.updates.user_errors import UserErrors
+from app.updates.user_errors import UserErrors, selects_errors
 
 RESULTS = "results"
 _NOTHING = Selected()
@@ -71,8 +65,6 @@ OnFailure: Any = strawberry.enum(
 
 def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
     """The payload's type, and the type of an item's result. An update and its patch share them."""
-    texts = resource.texts
-    assert texts is not None
     members: dict[str, tuple[Any, str]] = {
         "index": (int, "Position of the item, from 0."),
         "id": (UUID, "Id of the item's record."),
@@ -81,7 +73,7 @@ def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
             bool,
             "True where the item's idempotency key was used before: this is what became of that update.",
         ),
-        snake(resource.name): (resource.record | None, texts.record),
+        snake(resource.name): (resource.record | None, resource.texts.record),
         "preview": (UpdatePreview | None, "With `dryRun`: what would be sent and what would change. Otherwise null."),
         "user_errors": (list[errors.type], _USER_ERRORS),  # type: ignore[name-defined]
     }
@@ -116,20 +108,12 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
     payload, result = types
     mutation = resource.mutations[patches]
     arguments = [item for item in update_arguments(resource, patches=patches) if item.name != "dry_run"]
-    further = [item.name for item in resource.arguments]
-    values, record = "patch" if patches else "input", snake(resource.name)
-    read_scope = f"{resource.scope}:read"
+    record, read_scope = snake(resource.name), f"{resource.scope}:read"
 
     def item_of(index: int, written: Any, *, dry_run: bool) -> Item:
-        change = Change(
-            id=written.id,
-            input=getattr(written, values),
-            options=options({name: getattr(written, name) for name in further}),
-            expected_revision=None if written.expected_revision is UNSET else written.expected_revision,
-            dry_run=dry_run,
-            patches=patches,
-        )
-        return Item(index, change, None if written.idempotency_key is UNSET else written.idempotency_key)
+        arguments = dict(vars(written))
+        key = arguments.pop(_KEY.name)
+        return Item(index, change_of(patches, dry_run=dry_run, **arguments), None if key is UNSET else key)
 
     def result_of(item: Item, request_id: str, *, as_data: bool) -> Any:
         return result(
@@ -188,6 +172,5 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
         named("on_failure", Annotated[OnFailure, strawberry.argument(description=_ON_FAILURE)], OnFailure.CONTINUE),
         named("dry_run", Annotated[bool, strawberry.argument(description=_DRY_RUN)], default=False),
     ]
-    assert resource.texts is not None
-    text = resource.texts.mutation if not patches or resource.patch is None else resource.patch.description
-    return root_field(strawberry.mutation, many, parameters, payload, _FIELD.format(mutation=mutation) + text)
+    text = _FIELD.format(mutation=mutation) + update_text(resource, patches=patches)
+    return root_field(strawberry.mutation, many, parameters, payload, text)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import strawberry
 from msgspec import Struct
 from strawberry import UNSET
 
+from app.call import CallContext
 from app.errors import (
     NULL_NOT_SUPPORTED,
     RECORD_NOT_EXPRESSIBLE,
@@ -23,18 +23,12 @@ from app.errors import (
     refusal,
 )
 from app.mapping.members import members_of
-from app.mapping.wire import from_wire, to_wire
+from app.mapping.wire import Wire, from_wire, to_wire
 from app.redaction import cleaned
 from app.updates.expression import expressed, merged, remaining
 from app.updates.reading import record_of
-from app.updates.resource import UpdateRequest
+from app.updates.resource import Backend, Options, Patch, Resource, UpdateRequest
 from app.updates.revision import revision_of
-
-if TYPE_CHECKING:
-    from app.call import CallContext
-    from app.mapping.wire import Wire
-    from app.updates.resource import Backend, Options, Resource
-
 
 _LONGEST_NAME = 100
 
@@ -58,22 +52,6 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         return "patch" if self.patches else "input"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patch:
-    """How a record is patched, if the API's PUT replaces.
-
-    `left_out` names, case folded, members of a read that no request has. `client_members` are members of a request that
-    only some clients may send. `expressible` fetches what a request needs beside the record.
-    """
-
-    mutation: str
-    input: type
-    description: str
-    left_out: Collection[str] = ()
-    client_members: Collection[str] = ()
-    expressible: Callable[[Wire, Backend, CallContext], Awaitable[Wire]] | None = None
 
 
 def patch_type(cls: type, name: str, description: str, without: Collection[str], merged: Mapping[str, type]) -> Any:

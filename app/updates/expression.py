@@ -13,10 +13,9 @@ from strawberry import UNSET
 
 from app.mapping.members import Member, members, members_of
 from app.mapping.readers import STRICT
-from app.mapping.wire import to_wire
+from app.mapping.wire import Wire, to_wire
 
 if TYPE_CHECKING:
-    from app.mapping.wire import Wire
     from app.updates.resource import UpdateRequest
 
 # By a member's place, under GraphQL names: why a request cannot express it.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET, Info
 
 from app.mapping.scalars import UUID
-from app.updates.resource import Argument
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from app.updates.resource import Options, Resource
+from app.updates.change import Change
+from app.updates.resource import Argument, Options, Resource
 
 REQUIRED: Any = inspect.Parameter.empty
 _PATCH = "What is to change. A member that is left out stays, null clears it; a list is replaced whole."
@@ -49,7 +46,6 @@ def root_field(
 
 def update_arguments(resource: Resource, *, patches: bool) -> list[Argument]:
     """The arguments of an update of one record, in the schema's order."""
-    assert resource.texts is not None
     if patches:
         assert resource.patch is not None
         values = Argument(name="patch", type=resource.patch.input, description=_PATCH, default=REQUIRED)
@@ -60,8 +56,32 @@ def update_arguments(resource: Resource, *, patches: bool) -> list[Argument]:
     return [id_argument(resource), *before, values, *after, *_GUARDS]
 
 
+def change_of(
+    patches: bool,
+    *,
+    id: str,  # noqa: A002 - the argument's name
+    input: Any = None,  # noqa: A002 - the argument's name
+    patch: Any = None,
+    expected_revision: Any = None,
+    dry_run: bool = False,
+    **further: Any,
+) -> Change:
+    """The change that the arguments of a field, or of a bulk's item, ask for."""
+    return Change(
+        id=id,
+        input=patch if patches else input,
+        options=options(further),
+        expected_revision=None if expected_revision is UNSET else expected_revision,
+        dry_run=dry_run,
+        patches=patches,
+    )
+
+
+def update_text(resource: Resource, *, patches: bool) -> str:
+    return resource.texts.mutation if not patches or resource.patch is None else resource.patch.description
+
+
 def id_argument(resource: Resource) -> Argument:
-    assert resource.texts is not None
     return Argument(name="id", type=UUID, description=resource.texts.id, default=REQUIRED)
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import ANSWER_UNREADABLE, BackendDetails, GatewayError, Outcome
 from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
+from app.upstream.messages import BackendResponse
 from app.upstream.responses import log_body, member, parsed
 
 if TYPE_CHECKING:
-    from app.mapping.wire import Wire
     from app.updates.resource import Resource, UpdateRequest
-    from app.upstream.messages import BackendResponse
 
 _OK = 200
 _NO_CONTENT = 204

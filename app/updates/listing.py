@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from app.errors import GatewayFailure
 from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.updates.judging import body_of_json, unreadable
+from app.updates.resource import Argument, Options, Resource, Target
+from app.upstream.messages import BackendResponse
 from app.upstream.responses import member
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from app.errors import GatewayFailure
-    from app.mapping.wire import Wire
-    from app.updates.resource import Argument, Options, Resource, Target
-    from app.upstream.messages import BackendResponse
 
 _MOST = 2**31
 # In local mode, a record's place in its list: its sort key and its id.

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection as Names
+from typing import Any, Protocol, cast
 
+from app.call import CallContext, Recording
 from app.errors import refusal
 from app.journal.keys import KeyTakenError
 from app.json_codec import encode_json
-from app.store.records import Place, StatementConflictError, UniqueConflictError, VersionConflictError
+from app.mapping.wire import Wire
+from app.store.records import (
+    Collection,
+    Place,
+    Record,
+    Selection,
+    StatementConflictError,
+    Store,
+    UniqueConflictError,
+    VersionConflictError,
+    Write,
+)
 from app.updates.change import compare, mismatch
-from app.updates.listing import ListPage
+from app.updates.listing import ListPage, ListRequest
+from app.updates.resource import Options, Resource, UpdateRequest
 from app.upstream.messages import BackendRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from collections.abc import Collection as Names
-
-    from app.call import CallContext, Recording
-    from app.mapping.wire import Wire
-    from app.store.records import Collection, Record, Selection, Store, Write
-    from app.updates.listing import ListRequest
-    from app.updates.resource import Options, Resource, UpdateRequest
 
 
 class LocalCall:

@@ -1,16 +1,46 @@
-"""The place of an error in a mutation's arguments: the rows' places, with list positions. Pure."""
+"""The place of an error in a mutation's arguments: a row names members only, the arguments decide list positions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from app.errors import GatewayError, InputPath
 from app.mapping.members import members_of
+from app.mapping.wire import arguments_of
+from app.updates.resource import UpdateRequest
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from app.errors import InputPath
+def placed(error: GatewayError, request: UpdateRequest) -> None:
+    """Adds list positions to an error's place, as far as the arguments decide them."""
+    path = error.input_path
+    if path is None or request.input is None or not all(isinstance(step, str) for step in path):
+        return
+    names = [str(step) for step in path]
+    if request.patch is None or names[0] != "input":
+        if not in_list(type(request.input), *names[1:]):  # type: ignore[arg-type]  # a class is hashable
+            return
+        arguments = {"id": request.id, "input": arguments_of(request.input, only=names[1:2])}
+        error.input_path = locate(names, arguments)
+        return
+    patch = arguments_of(request.patch, only=names[1:2])
+    if _holds(patch, names[1:]):
+        error.input_path = locate(["patch", *names[1:]], {"patch": patch})
+    else:
+        error.input_path = None
+        error.message += " The value is the record's own, not the patch's."
+
+
+def _holds(value: Any, names: Sequence[str]) -> bool:
+    """Whether a patch sets a value at a place. A list is set as a whole."""
+    for name in names:
+        if not isinstance(value, dict):
+            break
+        if name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 @lru_cache(256)  # a backend may name any member

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import strawberry
 from strawberry.scalars import JSON
 
+from app.call import CallContext
 from app.errors import INTERNAL, GatewayError, GatewayFailure, Outcome, each
-from app.updates.change import planned, read_before
+from app.mapping.selection import Selected
+from app.updates.change import Change, planned, read_before
 from app.updates.expression import changes
+from app.updates.placing import placed
 from app.updates.reading import backend_of
-from app.updates.run import placed
-
-if TYPE_CHECKING:
-    from app.call import CallContext
-    from app.mapping.selection import Selected
-    from app.updates.change import Change
-    from app.updates.resource import Backend, Resource, UpdateRequest
+from app.updates.resource import Backend, Resource, UpdateRequest
 
 FIELD = "preview"
 

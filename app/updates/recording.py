@@ -12,8 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from app.call import CallContext
 from app.errors import (
     CONNECTION_LOST,
     IDEMPOTENCY_NOT_AVAILABLE,
@@ -25,37 +28,31 @@ from app.errors import (
     ReadBack,
 )
 from app.journal.entries import End, Entry, Intent, Key
+from app.journal.journal import Journal
 from app.journal.keys import KeyTakenError, earlier, key_of
 from app.mapping.wire import arguments_of
 from app.store.entry_table import begun_of, entry_id, now
-from app.store.records import until
+from app.store.records import Statement, until
+from app.updates.change import Change
 from app.updates.evidence import evidence_of, sent_fields
-from app.updates.reconciliation import timed_out
+from app.updates.reading import timed_out
+from app.updates.resource import Resource, UpdateRequest
 from app.upstream.identity import identity
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
-
-    from app.call import CallContext
-    from app.journal.journal import Journal
-    from app.store.records import Statement
-    from app.updates.change import Change
-    from app.updates.resource import Resource, UpdateRequest
 
 log = logging.getLogger(__name__)
 
 _OWN: dict[tuple[str, str | None], DocumentedError] = {(row.reason, None): row for row in OWN_ROWS}
 
 
+@dataclass
 class Recorder:
     """Creates the recording of each update. `journal` is None until it is open, or if none is kept.
 
     `shown` says whether a caller without a name may query the journal.
     """
 
-    def __init__(self, *, shown: bool = False) -> None:
-        self.journal: Journal | None = None
-        self.shown = shown
+    shown: bool = False
+    journal: Journal | None = None
 
     def recording(
         self, resource: Resource, change: Change, context: Any, key: str | None = None, position: int | None = None

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 from strawberry import UNSET
 
+from app.call import CallContext
+from app.errors import DocumentedError, GatewayFailure
 from app.mapping.wire import Wire
 from app.updates.expression import merged_members
 from app.updates.judging import body_of_json, only_record
 from app.updates.proof import Proof, Read, agrees
+from app.updates.table import ErrorTable
+from app.upstream.messages import BackendRequest, BackendResponse
 
 if TYPE_CHECKING:
-    from app.call import CallContext
-    from app.errors import DocumentedError, GatewayFailure
-    from app.updates.change import Patch
     from app.updates.listing import ListPage, ListRequest
-    from app.updates.table import ErrorTable
-    from app.upstream.messages import BackendRequest, BackendResponse
 
 # A resource's further arguments by their Python names, without null and absent ones.
 Options = Mapping[str, Any]
@@ -48,12 +47,28 @@ class Argument:
 class Texts:
     """Descriptions of a resource's root fields, of their arguments and of the payload."""
 
-    query: str
+    query: str = ""
+    mutation: str = ""
+    id: str = ""
+    input: str = ""
+    payload: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """How a record is patched, if the API's PUT replaces.
+
+    `left_out` names, case folded, members of a read that no request has. `client_members` are members of a request that
+    only some clients may send. `expressible` fetches what a request needs beside the record.
+    """
+
     mutation: str
-    id: str
-    input: str
-    payload: str
-    record: str
+    input: type
+    description: str
+    left_out: Collection[str] = ()
+    client_members: Collection[str] = ()
+    expressible: Callable[[Wire, Backend, CallContext], Awaitable[Wire]] | None = None
 
 
 class UpdateRequest(Struct, frozen=True):
@@ -159,7 +174,7 @@ class Resource:
     # Only for updates.
     mutation: str = ""
     scope: str = ""
-    texts: Texts | None = None
+    texts: Texts = Texts()
     input: type = object
     arguments: Sequence[Argument] = ()
     put: Callable[[str, Options], Target] | None = None

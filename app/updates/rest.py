@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 
-from app.call import is_fault
+from app.call import CallContext, is_fault
 from app.errors import VALUE_NOT_SUPPORTED, Code, GatewayError, GatewayFailure
 from app.json_codec import encode_json
+from app.mapping.wire import Wire
 from app.updates.judging import judge_read, judge_update
-from app.updates.listing import judge_page
+from app.updates.listing import ListPage, ListRequest, judge_page
+from app.updates.resource import Options, Resource, UpdateRequest
 from app.upstream.clock import BackendClock
-from app.upstream.messages import BackendRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from app.call import CallContext
-    from app.mapping.wire import Wire
-    from app.updates.languages import Languages
-    from app.updates.listing import ListPage, ListRequest
-    from app.updates.resource import Options, Resource, UpdateRequest
-    from app.upstream.credentials import Credentials
-    from app.upstream.messages import BackendResponse
-    from app.upstream.upstream import Upstream
+from app.upstream.credentials import Credentials
+from app.upstream.messages import BackendRequest, BackendResponse
+from app.upstream.upstream import Upstream
 
 T = TypeVar("T")
 _RECORDS_KEPT = 1024
+_RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
+_LONGEST = 500  # characters of `Accept-Language` that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,26 @@ class Media:
     accept: str = "application/json"
     content_type: str = "application/json; charset=utf-8"
     encode: Callable[[Any], bytes] = encode_json
+
+
+@dataclass(frozen=True, slots=True)
+class Languages:
+    """The vendor's header, and its languages: https://www.rfc-editor.org/rfc/rfc9110#name-accept-language."""
+
+    header: str
+    spoken: tuple[str, ...]
+
+    def headers(self, accept_language: str | None) -> dict[str, str]:
+        """The caller's best language. The first of two with one weight; a malformed part, and `*`, say nothing."""
+        if not accept_language or len(accept_language) > _LONGEST:
+            return {}
+        weights: dict[str, float] = {}
+        for part in accept_language.split(","):
+            language = _RANGE.fullmatch(part)
+            if language is not None and (name := language[1].lower()) in self.spoken:
+                weights[name] = max(weights.get(name, 0.0), float(language[2] or 1))
+        best = max(weights, key=lambda name: weights[name], default=None)
+        return {self.header: best} if best is not None and weights[best] > 0 else {}
 
 
 class RestSettings(Protocol):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import strawberry
 
@@ -13,9 +14,6 @@ from app.json_codec import encode_json
 from app.mapping.members import members
 from app.mapping.scalars import DateTime
 from app.mapping.scalars import Decimal as DecimalScalar
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 REVISION = "revision"
 _VERSION = "v1:"

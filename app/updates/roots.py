@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import strawberry
 from strawberry import UNSET, Info
@@ -12,21 +12,27 @@ from strawberry.utils.str_converters import capitalize_first
 
 from app.errors import GatewayFailure
 from app.mapping.generated import maker
-from app.mapping.selection import selection_of
+from app.mapping.selection import Selected, selection_of
 from app.updates.bulk_fields import bulk_field, bulk_payload
 from app.updates.change import Change
 from app.updates.connections import AFTER, CHANGING, DEFAULT_PAGE, FIRST, connection, connection_types, object_type
-from app.updates.fields import id_argument, named, options, parameter, root_field, snake, update_arguments
+from app.updates.fields import (
+    change_of,
+    id_argument,
+    named,
+    options,
+    parameter,
+    root_field,
+    snake,
+    update_arguments,
+    update_text,
+)
+from app.updates.listing import Listing
 from app.updates.preview import UpdatePreview, preview
 from app.updates.reading import backend_of, read_record
+from app.updates.resource import Resource
 from app.updates.run import update
-from app.updates.user_errors import as_data, capped, selects_errors
-
-if TYPE_CHECKING:
-    from app.mapping.selection import Selected
-    from app.updates.listing import Listing
-    from app.updates.resource import Resource
-    from app.updates.user_errors import UserErrors
+from app.updates.user_errors import UserErrors, as_data, capped, selects_errors
 
 _USER_ERRORS = (
     "What went wrong with this update. Where it is selected, these faults are here and not in the response's `errors`."
@@ -94,7 +100,6 @@ def _query(resource: Resource) -> Any:
         backend = backend_of(info, resource.api)
         return await read_record(resource, backend, info.context.call, id, options(arguments))
 
-    assert resource.texts is not None
     arguments = [id_argument(resource), *(item for item in resource.arguments if item.of_reads)]
     return root_field(strawberry.field, read, map(parameter, arguments), resource.record, resource.texts.query)
 
@@ -128,23 +133,8 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
             raise record
         return response(record, replayed)
 
-    async def change(
-        info: Info,
-        id: str,  # noqa: A002 - the argument's name
-        input: Any = None,  # noqa: A002 - the argument's name
-        patch: Any = None,
-        expected_revision: Any = None,
-        dry_run: bool = False,
-        **arguments: Any,
-    ) -> Any:
-        change = Change(
-            id=id,
-            input=patch if patches else input,
-            options=options(arguments),
-            expected_revision=None if expected_revision is UNSET else expected_revision,
-            dry_run=dry_run,
-            patches=patches,
-        )
+    async def change(info: Info, **arguments: Any) -> Any:
+        change = change_of(patches, **arguments)
         selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
         try:
             return await answered(info, info.context, change, selected)
@@ -158,16 +148,13 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
             return payload(user_errors=errors.shown(shown, info.context.call.request_id), replayed=replayed)
 
     change.tells_long_lists = True  # type: ignore[attr-defined]  # the guard of every root field leaves it to this one
-    assert resource.texts is not None
-    text = resource.texts.mutation if not patches or resource.patch is None else resource.patch.description
     arguments = [parameter(item) for item in update_arguments(resource, patches=patches)]
-    return root_field(strawberry.mutation, change, arguments, payload, text)
+    return root_field(strawberry.mutation, change, arguments, payload, update_text(resource, patches=patches))
 
 
 def _payload(resource: Resource, errors: UserErrors) -> Any:
     """The mutation's own type. An exception in the record's place is the error of that field."""
     texts = resource.texts
-    assert texts is not None
     members: dict[str, Any] = {
         snake(resource.name): (resource.record | None, texts.record, {"default": None}),
         "user_errors": (list[errors.type], _USER_ERRORS, {"default_factory": list}),  # type: ignore[name-defined]

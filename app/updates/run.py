@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from app.call import CallContext
 from app.errors import (
     IDEMPOTENT_REQUEST_IN_PROGRESS,
     INTERNAL,
@@ -29,25 +30,16 @@ from app.errors import (
     ReadBack,
     each,
 )
+from app.journal.entries import Entry
 from app.journal.keys import KeyTakenError
-from app.mapping.selection import described
-from app.mapping.wire import arguments_of, to_wire
-from app.updates.change import planned
-from app.updates.placing import in_list, locate
-from app.updates.reading import backend_of, read_record, record_of
-from app.updates.reconciliation import reconcile
-from app.updates.resource import UpdateRequest
+from app.mapping.selection import Selected, described
+from app.mapping.wire import to_wire
+from app.updates.change import Change, planned
+from app.updates.placing import placed
+from app.updates.reading import backend_of, read_record, reconcile, record_of
+from app.updates.recording import UpdateRecording
+from app.updates.resource import Backend, Resource, UpdateRequest
 from app.updates.revision import REVISION
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from app.call import CallContext
-    from app.journal.entries import Entry
-    from app.mapping.selection import Selected
-    from app.updates.change import Change
-    from app.updates.recording import UpdateRecording
-    from app.updates.resource import Backend, Resource
 
 _KEY_ATTEMPTS = 5
 _NO_CONTENT = 204
@@ -176,37 +168,6 @@ async def settled(
             raise
         others = [one.changed(read_back=error.read_back) for one in errors[1:]]
         raise GatewayErrors([error, *others]) from error
-
-
-def placed(error: GatewayError, request: UpdateRequest) -> None:
-    """Adds list positions to places, where the arguments decide them: a row names members only."""
-    path = error.input_path
-    if path is None or request.input is None or not all(isinstance(step, str) for step in path):
-        return
-    names = [str(step) for step in path]
-    if request.patch is None or names[0] != "input":
-        if not in_list(type(request.input), *names[1:]):  # type: ignore[arg-type]  # a class is hashable
-            return
-        arguments = {"id": request.id, "input": arguments_of(request.input, only=names[1:2])}
-        error.input_path = locate(names, arguments)
-        return
-    patch = arguments_of(request.patch, only=names[1:2])
-    if _holds(patch, names[1:]):
-        error.input_path = locate(["patch", *names[1:]], {"patch": patch})
-    else:
-        error.input_path = None
-        error.message += " The value is the record's own, not the patch's."
-
-
-def _holds(value: Any, names: Sequence[str]) -> bool:
-    """Whether a patch sets a value at a place. A list is set as a whole."""
-    for name in names:
-        if not isinstance(value, dict):
-            break
-        if name not in value:
-            return False
-        value = value[name]
-    return True
 
 
 async def answered(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from app.errors import DocumentedError, GatewayError, refusal
 from app.redaction import cleaned
+from app.upstream.messages import BackendResponse
 from app.upstream.responses import code_member, log_body, parsed, retry_after, text_member, undocumented
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from app.upstream.messages import BackendResponse
 
 
 def normalised(text: str) -> str:

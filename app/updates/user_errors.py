@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.errors import INTERNAL, GatewayError, GatewayFailure
+from app.mapping.selection import Selected
 from app.updates.connections import object_type
-
-if TYPE_CHECKING:
-    from app.mapping.selection import Selected
 
 FIELD = "userErrors"
 MOST = 100  # of one field

@@ -19,7 +19,7 @@ from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import build_schema
 from app.journal.journal import Journal
-from app.updates.closing import Closing
+from app.updates.reading import Closing
 
 
 def die():

@@ -23,7 +23,7 @@ from app.config import parse_settings
 from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
 from app.journal.keeper import Keeper
-from app.updates.closing import Closing
+from app.updates.reading import Closing
 from tests.harness import check_error, schema_of
 from tests.store.test_open import execute
 

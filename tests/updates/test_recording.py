@@ -12,7 +12,7 @@ from app.apis.basecone.seed import CUSTOMERS
 from app.errors import GatewayError
 from app.journal.keeper import Keeper
 from app.store.records import StoreUnavailableError
-from app.updates.closing import Closing
+from app.updates.reading import Closing
 from tests.harness import WIRINGS
 from tests.harness import gateway as open_gateway
 from tests.store.test_open import execute

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.apis.basecone.errors import NAME, TABLE, UPDATE_SUPPLIER, parse, row_of
+from app.call import CallContext
 from app.errors import ANSWER_UNREADABLE, BackendDetails, GatewayError, Outcome, refusal
-from app.updates.resource import Resource
+from app.updates.resource import Backend, Resource
+from app.upstream.messages import BackendResponse
 from app.upstream.responses import member
-
-if TYPE_CHECKING:
-    from app.call import CallContext
-    from app.updates.resource import Backend
-    from app.upstream.messages import BackendResponse
 
 _LEDGER_SECONDS = 300.0
 

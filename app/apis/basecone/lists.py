@@ -5,21 +5,17 @@ https://developers.basecone.com/ApiReference/Collections, …/CompanyCollection,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from app.apis.basecone.errors import NAME, UPDATE_CUSTOMER, UPDATE_SUPPLIER, parse, parse_ledger_list
 from app.apis.basecone.list_types import CompanyDetails, GeneralLedgerDetails, VatCodeDetails
 from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
 from app.mapping.scalars import UUID
+from app.mapping.wire import Wire
 from app.updates.listing import Listing, ListRequest, record_limit
-from app.updates.resource import Argument, Resource
+from app.updates.resource import Argument, Resource, Target
 from app.upstream.responses import member
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from app.mapping.wire import Wire
-    from app.updates.resource import Target
 
 _COMPANY = Argument(
     name="company_id", type=UUID, description="Company whose list it is, as the list of companies gives its id."

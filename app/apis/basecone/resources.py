@@ -6,7 +6,8 @@ https://developers.basecone.com/ApiReference/UpdateSupplier.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from app.apis.basecone.errors import NAME, TABLE, UPDATE_CUSTOMER, row_of
 from app.apis.basecone.ledgers import ledger_code
@@ -19,18 +20,12 @@ from app.apis.basecone.types import (
     UpdateCustomerInput,
     UpdateSupplierInput,
 )
-from app.updates.change import Patch
+from app.call import CallContext
+from app.mapping.wire import Wire
 from app.updates.expression import expressed, named
 from app.updates.proof import Proof, Read, replaced
-from app.updates.resource import Argument, Resource, Texts
+from app.updates.resource import Argument, Backend, Options, Patch, Resource, Target, Texts, UpdateRequest
 from app.upstream.responses import member
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from app.call import CallContext
-    from app.mapping.wire import Wire
-    from app.updates.resource import Backend, Options, Target, UpdateRequest
 
 _SKIP = Argument(
     name="skip_creation_in_accounting_system",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from starlette.requests import Request
 
 from app.apis.basecone.errors import NAME, UPDATE_SUPPLIER, render, row_of
 from app.apis.basecone.ledgers import LEDGER
@@ -13,17 +15,11 @@ from app.apis.basecone.seed import DEMO
 from app.errors import GatewayError, refusal
 from app.json_codec import encode_json
 from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.sandbox.shell import Sandbox, query_of, whole_number
-from app.updates.listing import ListRequest
+from app.updates.listing import Listing, ListPage, ListRequest
+from app.updates.resource import Options, Resource
 from app.upstream.messages import BackendResponse
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from app.mapping.wire import Wire
-    from app.updates.listing import Listing, ListPage
-    from app.updates.resource import Options, Resource
-
 
 # Assumed: the pages say that the default limit depends on the list, and show 10 and 20.
 _LIMIT = 20

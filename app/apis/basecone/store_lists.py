@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from app.apis.basecone.errors import (
     LEDGER_COMPANY_DENIED,
     LEDGER_COMPANY_UNKNOWN,
@@ -12,15 +10,11 @@ from app.apis.basecone.errors import (
     row_of,
 )
 from app.apis.basecone.seed import COMPANIES, GENERAL_LEDGERS, RECORDS, VAT_CODES
-from app.errors import refusal
-from app.store.records import Selection
+from app.errors import DocumentedError, refusal
+from app.mapping.wire import Wire
+from app.store.records import Record, Selection, Store
+from app.updates.listing import ListPage, ListRequest
 from app.updates.local import page_of
-
-if TYPE_CHECKING:
-    from app.errors import DocumentedError
-    from app.mapping.wire import Wire
-    from app.store.records import Record, Store
-    from app.updates.listing import ListPage, ListRequest
 
 _ZERO = "00000000-0000-0000-0000-000000000000"
 _MUTATIONS = {"customers": UPDATE_CUSTOMER, "suppliers": UPDATE_SUPPLIER}

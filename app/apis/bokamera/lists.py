@@ -5,18 +5,15 @@ https://github.com/freestream/python-bokamera-client: a bare list, or `{Offset, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.apis.bokamera.errors import NAME, parse, success_of
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
 from app.mapping.members import members_of
 from app.mapping.scalars import UUID
 from app.updates.listing import Listing, ListRequest, record_limit
-from app.updates.resource import Argument
+from app.updates.resource import Argument, Target
 from app.upstream.responses import member
-
-if TYPE_CHECKING:
-    from app.updates.resource import Target
 
 _MOST_DIGITS = 10
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.apis.bokamera.errors import (
     FIELD_CONDITION_FAILED,
@@ -19,11 +20,7 @@ from app.apis.bokamera.errors import (
     FIELD_LENGTH_INVALID,
 )
 from app.errors import DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from app.mapping.wire import Wire
+from app.mapping.wire import Wire
 
 # No pattern is tried on a longer text, whatever the field's own limit.
 _MATCHED_CHARACTERS = 4096

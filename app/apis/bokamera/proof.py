@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.mapping.scalars import parse_datetime
-from app.updates.proof import Proof, counterparts, readable
+from app.mapping.wire import Wire
+from app.updates.proof import Proof, Read, counterparts, readable
 from app.upstream.responses import member
-
-if TYPE_CHECKING:
-    from app.mapping.wire import Wire
-    from app.updates.proof import Read
 
 # A `Date` is cut to whole seconds, and so may be the record's clock.
 _LEAST_SECONDS = 1.0

@@ -5,26 +5,22 @@ https://api.bokamera.se/xml/metadata?lang=kotlin&op=UpdateCustomer; the read is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE, parse, success_of
 from app.apis.bokamera.proof import proves, updated_since
 from app.apis.bokamera.types import NO_STATE, BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
 from app.mapping.members import members
 from app.mapping.scalars import UUID
+from app.mapping.wire import Wire
 from app.updates.expression import named
 from app.updates.judging import is_record, unreadable
 from app.updates.reading import record_of
-from app.updates.resource import Argument, Resource, Texts
+from app.updates.resource import Argument, Options, Resource, Target, Texts, UpdateRequest
 from app.updates.revision import state_of
+from app.upstream.messages import BackendResponse
 from app.upstream.responses import member
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from app.mapping.wire import Wire
-    from app.updates.resource import Options, Target, UpdateRequest
-    from app.upstream.messages import BackendResponse
 
 # Members that an update can change, by the record's names.
 _CHANGED = (

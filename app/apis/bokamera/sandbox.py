@@ -19,17 +19,16 @@ from app.apis.bokamera.tokens import TokenEndpoint
 from app.errors import BackendDetails, GatewayError, GatewayErrors, refusal
 from app.json_codec import decode_json
 from app.mapping.scalars import parse_uuid
+from app.mapping.wire import Wire
 from app.sandbox.shell import Sandbox, query_of, whole_number
-from app.updates.listing import ListRequest
+from app.store.records import Store
+from app.updates.listing import Listing, ListPage, ListRequest
 from app.updates.local import LocalBackend
+from app.updates.resource import Options, Resource
 from app.upstream.messages import BackendResponse
 
 if TYPE_CHECKING:
     from app.apis.bokamera.settings import BokameraSettings
-    from app.mapping.wire import Wire
-    from app.store.records import Store
-    from app.updates.listing import Listing, ListPage
-    from app.updates.resource import Options, Resource
 
 
 def routes(_settings: BokameraSettings, store: Store, tokens: TokenEndpoint | None = None) -> Sequence[Route]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
+from app.mapping.wire import Wire
 from app.store.records import Collection, Listing, Record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from app.mapping.wire import Wire
 
 
 def _full_name(document: Wire) -> str:

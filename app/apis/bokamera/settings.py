@@ -11,8 +11,7 @@ from app.apis.bokamera import jsv
 from app.apis.bokamera.errors import NAME
 from app.json_codec import encode_json
 from app.settings import BaseUrl, SecretKey, Url, Word
-from app.updates.languages import Languages
-from app.updates.rest import Media, RestBackend
+from app.updates.rest import Languages, Media, RestBackend
 from app.upstream.credentials import key_and_bearer
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream

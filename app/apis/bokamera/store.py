@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -28,17 +29,14 @@ from app.apis.bokamera.seed import (
     digest,
 )
 from app.errors import ANSWER_TIMED_OUT, DEADLINE_BEFORE_SENDING, BackendDetails, GatewayError, refusal
+from app.mapping.wire import Wire
 from app.store.records import Record, Selection, Store, VersionConflictError, Write, until
-from app.updates.local import page_of
+from app.updates.listing import ListPage, ListRequest
+from app.updates.local import LocalCall, page_of
+from app.updates.resource import Options, Resource, UpdateRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from app.apis.bokamera.settings import BokameraSettings
-    from app.mapping.wire import Wire
-    from app.updates.listing import ListPage, ListRequest
-    from app.updates.local import LocalCall
-    from app.updates.resource import Options, Resource, UpdateRequest
 
 # Only other processes compete, and each lost race is another's progress: this many in a row do not happen.
 _ATTEMPTS = 1000

@@ -9,20 +9,16 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from app.apis.bokamera.seed import CLIENT_ID, USERS, digest
 from app.json_codec import encode_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.requests import Request
-
-    from app.store.records import Store
+from app.store.records import Store
 
 _MAX_FORM = 16 * 1024
 _LIFETIME = 60.0
