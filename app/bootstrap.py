@@ -18,9 +18,7 @@ from app.apis import APIS
 from app.apis.api import Api, ApiSettings
 from app.config import Settings, SettingsError, authenticates, check_settings, is_loopback_host, known_scopes
 from app.edge.application import build_app
-from app.edge.auth.authenticator import KeysUnavailableError
-from app.edge.auth.entrance import Entrance
-from app.edge.auth.static import TokensFileError
+from app.edge.auth.authenticator import Entrance, KeysUnavailableError, TokensFileError
 from app.edge.settings import EdgeSettings
 from app.gateway_settings import GatewaySettings
 from app.graphql.catalogue import all_rows

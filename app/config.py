@@ -16,8 +16,7 @@ from dotenv.parser import parse_stream
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from app.apis.api import Api, ApiSettings
-from app.edge.auth.authenticator import METRICS_SCOPE
-from app.edge.auth.static import unknown_scope
+from app.edge.auth.authenticator import METRICS_SCOPE, unknown_scope
 from app.gateway_settings import GatewaySettings
 from app.graphql.scopes import scopes_of
 from app.graphql.updates import SCOPES as UPDATES_SCOPES

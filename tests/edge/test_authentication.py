@@ -21,10 +21,15 @@ from joserfc.jws import JWSRegistry
 from app.apis import APIS
 from app.bootstrap import create_app
 from app.config import SettingsError, check_settings, parse_settings
-from app.edge.auth.authenticator import Authenticator, KeysUnavailableError, TokenRefusedError
-from app.edge.auth.keys import FetchedKeys, FixedKeys, read_keys
-from app.edge.auth.signed import SignedTokens
-from app.edge.auth.static import StaticToken, StaticTokens
+from app.edge.auth.authenticator import (
+    Authenticator,
+    KeysUnavailableError,
+    StaticToken,
+    StaticTokens,
+    TokenRefusedError,
+)
+from app.edge.auth.issuer import FetchedKeys, FixedKeys, SignedTokens
+from app.edge.auth.settings import AuthSettings
 from app.edge.settings import EdgeSettings
 from app.graphql.request_errors import RequestError
 from app.graphql.schema import build_schema
@@ -412,25 +417,27 @@ async def asked(checker: Any, token: str) -> Any:
     return await Authenticator([checker]).caller([f"Bearer {token}"])
 
 
-def checker(keys: Any, algorithm: str = "RS256") -> SignedTokens:
-    return SignedTokens(issuer=ISSUER, audience=AUDIENCE, algorithm=algorithm, keys=keys)
+def checker(keys: Any, algorithm: str = "RS256", **settings: Any) -> SignedTokens:
+    return SignedTokens(
+        AuthSettings(jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_algorithm=algorithm, **settings), keys
+    )
 
 
-async def test_a_pem_file_holds_the_one_key_whatever_its_id():
-    keys = FixedKeys(read_keys(KEY.as_pem(private=False)))
-    assert (await asked(checker(keys), signed())).scopes == frozenset(ALL.split())
+async def test_a_pem_file_holds_the_one_key_whatever_its_id(key_file: Path):
+    key_file.write_bytes(KEY.as_pem(private=False))
+    assert (await asked(checker(FixedKeys(key_file)), signed())).scopes == frozenset(ALL.split())
 
 
-async def test_elliptic_keys_work_and_other_kinds_are_left_out():
+async def test_elliptic_keys_work_and_other_kinds_are_left_out(key_file: Path):
     key = ECKey.generate_key("P-256", parameters={"kid": "one"})
     content = json.loads(jwks(key, KEY))
     content["keys"] += [{"kty": "oct", "k": "AAAA", "kid": "one"}, {"kty": "new", "kid": "x"}]
-    keys = FixedKeys(read_keys(json.dumps(content).encode()))
-    assert (await asked(checker(keys, "ES256"), signed(key, "ES256"))).name.startswith("sub:")
+    key_file.write_text(json.dumps(content))
+    assert (await asked(checker(FixedKeys(key_file), "ES256"), signed(key, "ES256"))).name.startswith("sub:")
 
 
-async def test_the_callers_name_is_the_client_and_never_the_person():
-    keys = FixedKeys(read_keys(jwks(KEY)))
+async def test_the_callers_name_is_the_client_and_never_the_person(key_file: Path):
+    keys = FixedKeys(key_file)
     assert (await asked(checker(keys), signed(client_id="shop"))).name == "shop"
     assert "jan" not in (await asked(checker(keys), signed())).name
 
@@ -614,10 +621,10 @@ SCOPES = {
     "scope as a text": ({}, {"scope": "customers:read suppliers:read"}, {"customers:read", "suppliers:read"}),
     "scp as a list": ({}, {"scp": ["customers:read"]}, {"customers:read"}),
     "both": ({}, {"scope": "customers:read", "scp": ["suppliers:read"]}, {"customers:read", "suppliers:read"}),
-    "roles": ({"scope_claims": ("roles",)}, {"roles": ["customers:read"], "scope": "suppliers:read"}, {"customers:read"}),
-    "permissions": ({"scope_claims": ("permissions",)}, {"permissions": ["customers:read", 7]}, {"customers:read"}),
+    "roles": ({"jwt_scope_claim": ("roles",)}, {"roles": ["customers:read"], "scope": "suppliers:read"}, {"customers:read"}),
+    "permissions": ({"jwt_scope_claim": ("permissions",)}, {"permissions": ["customers:read", 7]}, {"customers:read"}),
     "a prefix": (
-        {"scope_prefix": "https://api.example/"},
+        {"jwt_scope_prefix": "https://api.example/"},
         {"scope": "https://api.example/customers:read suppliers:read https://other.example/customers:write"},
         {"customers:read"},
     ),
@@ -627,17 +634,14 @@ SCOPES = {
 
 @pytest.mark.parametrize(("options", "changes", "scopes"), SCOPES.values(), ids=SCOPES)
 async def test_scopes_are_read_as_issuers_write_them(
-    options: dict[str, Any], changes: dict[str, Any], scopes: set[str]
+    options: dict[str, Any], changes: dict[str, Any], scopes: set[str], key_file: Path
 ):
-    source = SignedTokens(
-        issuer=ISSUER, audience=AUDIENCE, algorithm="RS256", keys=FixedKeys(read_keys(jwks(KEY))), **options
-    )
+    source = checker(FixedKeys(key_file), **options)
     assert (await source.find(signed(**{"scope": None, **changes}))).scopes == scopes
 
 
-async def test_the_audience_may_stand_in_another_claim():
-    keys = FixedKeys(read_keys(jwks(KEY)))
-    source = SignedTokens(issuer=ISSUER, audience=AUDIENCE, algorithm="RS256", keys=keys, audience_claim="client_id")
+async def test_the_audience_may_stand_in_another_claim(key_file: Path):
+    source = checker(FixedKeys(key_file), jwt_audience_claim="client_id")
     assert (await source.find(signed(aud=None, client_id=AUDIENCE))).name == AUDIENCE
     for changes in ({"aud": AUDIENCE}, {"aud": AUDIENCE, "client_id": "another"}):
         with pytest.raises(TokenRefusedError, match=r"^audience"):

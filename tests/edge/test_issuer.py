@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.edge.auth.authenticator import KeysUnavailableError
-from app.edge.auth.entrance import Entrance
+from app.edge.auth.authenticator import Entrance, KeysUnavailableError
 from app.edge.auth.settings import AuthSettings
 from tests.upstream.bad_server import BadServer, answer, in_turn
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.edge.auth.authenticator import SCOPE_CLAIMS
-from app.edge.auth.static import StaticToken, doubled
+from app.edge.auth.authenticator import StaticToken, doubled
 from app.settings import Audience, Issuer, Url, Word, Words, separated
 
 
@@ -50,7 +49,7 @@ class AuthSettings(BaseModel):
         "aud", description="Claim that names the audience; Cognito's access tokens have `client_id`."
     )
     jwt_scope_claim: Words = Field(
-        SCOPE_CLAIMS,
+        ("scope", "scp"),  # RFC 9068; Entra and Okta
         description="Claims that hold scopes, as a list or separated by spaces, comma-separated; Entra has `roles`, "
         "Auth0 `permissions`.",
     )
