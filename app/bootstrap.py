@@ -177,7 +177,8 @@ def _own_names(gateway: GatewaySettings) -> tuple[str, ...]:
     """
     if authenticates(gateway) or not is_loopback_host(gateway.host):
         return ()
-    return ("localhost", "127.0.0.1", "[::1]", f"[{gateway.host}]" if ":" in gateway.host else gateway.host)
+    host = gateway.host.lower()
+    return ("localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host)
 
 
 def create_app(

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
+from app.apis.api import Api
 from app.edge.auth.authenticator import AUTHORIZATION, METRICS_SCOPE, Authenticator
 from app.edge.caller import Callers
 from app.edge.cors import Cors
@@ -34,16 +37,11 @@ from app.graphql.request_errors import (
 from app.graphql.schema import Schema, build_schema
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from app.apis.api import Api
     from app.telemetry.operations import Operations
     from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
 
-_GRAPHQL = "/graphql"
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
 
@@ -103,7 +101,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         return JSONResponse({"status": "not ready"} | ({"part": state} if state else {}), 503)
 
     table: list[BaseRoute] = [
-        Route(_GRAPHQL, endpoint),
+        Route("/graphql", endpoint),
         Route("/health/live", live),
         Route("/health/ready", readiness),
         *(playground.routes if settings.shows_playground else ()),
@@ -141,12 +139,11 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 
 
 class _Application(Starlette):
-    """Starlette, but GraphQL skips its router and its built-in layers: the endpoint and the envelope need neither."""
+    """Offers its endpoint to the server, for the short way."""
 
     def __init__(self, endpoint: GraphQLEndpoint, **options: Any) -> None:
         super().__init__(**options)
         self._endpoint = endpoint
-        self._direct: ASGIApp | None = None
 
     @property
     def direct(self) -> GraphQLEndpoint | None:
@@ -159,16 +156,7 @@ class _Application(Starlette):
             server = scope.get("state", {})
             # The server makes it true when it stops, after it was told to and the announced time is over.
             self.state.engine.rooms.stopping = lambda: bool(server.get("stopping"))
-        if scope["type"] != "http" or scope["path"] != _GRAPHQL or scope.get("root_path"):
-            await super().__call__(scope, receive, send)
-            return
-        if self._direct is None:
-            direct: ASGIApp = self._endpoint
-            for layer in reversed(self.user_middleware):
-                direct = layer.cls(direct, *layer.args, **layer.kwargs)
-            self._direct = direct
-        scope["app"] = self
-        await self._direct(scope, receive, send)
+        await super().__call__(scope, receive, send)
 
 
 def _for_callers(

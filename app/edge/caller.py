@@ -1,20 +1,15 @@
 """Reads a caller's headers: a request id, a deadline, credentials for the backends, a simulated failure."""
 
-from __future__ import annotations
-
 import hmac
 import random
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
+from app.apis.api import Api
 from app.call import CallContext, is_fault
 from app.graphql.request_errors import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, request_error
 from app.graphql.tracing import TRACE_HEADER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from app.apis.api import Api
 
 REQUEST_ID = "x-request-id"
 REQUEST_TIMEOUT = "x-request-timeout"
@@ -115,8 +110,7 @@ def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     parent, state = headers.get(TRACE_PARENT), headers.get(TRACE_STATE)
     if parent is None or not _TRACE_PARENT.fullmatch(parent):
         return {}
-    state_fits = state is not None and len(state) <= _TRACE_STATE
-    return {TRACE_PARENT: parent, **({TRACE_STATE: state} if state_fits and state is not None else {})}
+    return {TRACE_PARENT: parent} | ({TRACE_STATE: state} if state is not None and len(state) <= _TRACE_STATE else {})
 
 
 def _seconds(header: str | None, most: float) -> float:

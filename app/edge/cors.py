@@ -1,85 +1,38 @@
 """Which pages of other origins may call. A refused preflight is logged with the setting that decides."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.apis.api import Api
 from app.edge.caller import PREFLIGHT_HEADERS, REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, TRACE_PARENT, TRACE_STATE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from starlette.datastructures import Headers
-    from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from app.apis.api import Api
-    from app.edge.settings import EdgeSettings
+from app.edge.settings import EdgeSettings
 
 log = logging.getLogger(__name__)
 
 # Sent by GraphQL clients, tracing and error reporting in browsers without being told to.
 HEADERS = (
-    "content-type",
-    "authorization",
-    REQUEST_ID,
-    REQUEST_TIMEOUT,
-    SIMULATE,
-    *PREFLIGHT_HEADERS,
-    TRACE_PARENT,
-    TRACE_STATE,
-    "baggage",
-    "sentry-trace",
-    "apollographql-client-name",
-    "apollographql-client-version",
-    "x-requested-with",
-    "idempotency-key",
-    "x-language",
+    *("content-type", "authorization", REQUEST_ID, REQUEST_TIMEOUT, SIMULATE, *PREFLIGHT_HEADERS),
+    *(TRACE_PARENT, TRACE_STATE, "baggage", "sentry-trace", "apollographql-client-name"),
+    *("apollographql-client-version", "x-requested-with", "idempotency-key", "x-language"),
 )
 _SECONDS_BETWEEN = 10.0
 _ORIGIN = re.compile(r"[a-z0-9+.:/_\[\]-]{1,200}")
 _NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~, -]{1,500}")
 
 
-class RefusedPreflights:
-    """Logs refused preflights, at most one line in ten seconds: anyone can cause them."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._logged_at: float | None = None
-        self._untold = 0
-
-    def tell(self, setting: str, origin: str | None, names: str | None = None) -> None:
-        now = self._clock()
-        if self._logged_at is not None and now - self._logged_at < _SECONDS_BETWEEN:
-            self._untold += 1
-            return
-        self._logged_at = now
-        log.warning(
-            "a browser's preflight was refused; %s decides",
-            setting,
-            extra={
-                "origin": origin if origin is not None and _ORIGIN.fullmatch(origin.lower()) else "(not shown)",
-                "headers": names if names is None or _NAMES.fullmatch(names.lower()) else "(not shown)",
-                "refused_since": self._untold or None,
-            },
-        )
-        self._untold = 0
-
-
 class Cors(CORSMiddleware):
     """Starlette's, which answers the preflights. Without origins it answers none."""
 
     def __init__(self, app: ASGIApp, *, settings: EdgeSettings, apis: Sequence[Api] = ()) -> None:
-        self._names = {
-            name.lower()
-            for name in (*HEADERS, *(name for api in apis for name in api.caller_headers), *settings.cors_headers)
-        }
+        own = (name for api in apis for name in api.caller_headers)
+        self._names = {name.lower() for name in (*HEADERS, *own, *settings.cors_headers)}
         super().__init__(
             app,
             allow_origins=settings.cors_origins,
@@ -87,16 +40,17 @@ class Cors(CORSMiddleware):
             allow_headers=sorted(self._names),
             expose_headers=(REQUEST_ID,),
         )
-        self._refused = RefusedPreflights()
+        self._logged_at: float | None = None
+        self._untold = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.allow_origins or self.allow_all_origins:
             await super().__call__(scope, receive, send)
             return
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            headers: dict[Any, bytes] = dict(scope["headers"])
-            if b"access-control-request-method" in headers:
-                self._refused.tell("GATEWAY_CORS_ORIGINS", headers.get(b"origin", b"").decode("latin-1"))
+            headers = Headers(scope=scope)
+            if "access-control-request-method" in headers:
+                self._log_refused("GATEWAY_CORS_ORIGINS", headers.get("origin", ""))
         await self.app(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
@@ -106,9 +60,24 @@ class Cors(CORSMiddleware):
             header = request_headers.get("access-control-request-headers") or ""
             names = ", ".join(name for part in header.split(",") if (name := part.strip().lower()) not in self._names)
             if not self.is_allowed_origin(origin=origin):
-                self._refused.tell("GATEWAY_CORS_ORIGINS", origin)
+                self._log_refused("GATEWAY_CORS_ORIGINS", origin)
             elif names:
-                self._refused.tell("GATEWAY_CORS_HEADERS", origin, names)
+                self._log_refused("GATEWAY_CORS_HEADERS", origin, names)
             else:
-                self._refused.tell("no setting (the method)", origin)
+                self._log_refused("no setting (the method)", origin)
         return response
+
+    def _log_refused(self, setting: str, origin: str, names: str | None = None) -> None:
+        """Logs at most one line in ten seconds: anyone can cause them."""
+        now = time.monotonic()
+        if self._logged_at is not None and now - self._logged_at < _SECONDS_BETWEEN:
+            self._untold += 1
+            return
+        self._logged_at = now
+        extra = {
+            "origin": origin if _ORIGIN.fullmatch(origin.lower()) else "(not shown)",
+            "headers": names if names is None or _NAMES.fullmatch(names.lower()) else "(not shown)",
+            "refused_since": self._untold or None,
+        }
+        log.warning("a browser's preflight was refused; %s decides", setting, extra=extra)
+        self._untold = 0

@@ -1,12 +1,12 @@
 """Surrounds every answer, whatever its path and status: request id, security headers, and the answer of last resort."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge.caller import REQUEST_ID, request_id
 from app.errors import INTERNAL, DocumentedError, GatewayError
@@ -14,11 +14,6 @@ from app.graphql.request_errors import HOST_NOT_ALLOWED, ErrorEntry
 from app.json_codec import encode_json
 from app.server.direct import headers_of
 from app.telemetry.lines import Line, tell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +29,6 @@ SECURITY_HEADERS = (
 )
 REQUEST_ID_NAME = REQUEST_ID.encode()
 _READ = {REQUEST_ID_NAME: REQUEST_ID, b"host": "host"}
-
-
 # A probe uses the machine's address. Nothing secret is served here.
 _ANY_HOST = frozenset({"/health/live", "/health/ready"})
 
@@ -50,12 +43,15 @@ def error_response(
     row: DocumentedError,
     status: int,
     request_id: str,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     detail: str | None = None,
 ) -> Response:
     """An answer outside GraphQL in the shape of a GraphQL one. It is logged, too."""
     log_request_error(row, status, request_id, detail)
-    body = {"errors": [ErrorEntry(row, row.text or row.reason).formatted(request_id)]}
+    return _in_json({"errors": [ErrorEntry(row, row.text or row.reason).formatted(request_id)]}, status, headers)
+
+
+def _in_json(body: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:
     return Response(encode_json(body), status, headers, media_type="application/json; charset=utf-8")
 
 
@@ -79,7 +75,7 @@ class Envelope:
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str] = ()) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._hosts = allowed_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,18 +105,14 @@ class Envelope:
                 log.exception("unexpected failure of %s", scope["path"], extra={"request_id": identifier})
             if begun:
                 raise
-            body = encode_json(surprise(identifier))
-            await Response(body, 500, media_type="application/json; charset=utf-8")(scope, receive, wrapped)
+            await _in_json(surprise(identifier), 500)(scope, receive, wrapped)
 
 
 def _finished(headers: Iterable[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:
     fields = [(name, value) for name, value in headers if name != REQUEST_ID_NAME]
     present = {name for name, _ in fields}
-    return [
-        *fields,
-        (REQUEST_ID_NAME, identifier.encode()),
-        *(item for item in SECURITY_HEADERS if item[0] not in present),
-    ]
+    missing = [item for item in SECURITY_HEADERS if item[0] not in present]
+    return [*fields, (REQUEST_ID_NAME, identifier.encode()), *missing]
 
 
 def host_name(host: str) -> str:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.call import CallContext
+from app.edge.auth.authenticator import Authenticator, Caller
 from app.edge.caller import READ_HEADERS, REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
-from app.edge.incoming import from_body, from_query, from_whole_body
+from app.edge.incoming import from_body, from_query
 from app.edge.negotiation import JSON, response_media, wants_page
-from app.edge.response import GraphQLResponse
-from app.edge.statuses import GRAPHQL_STATUSES, HttpStatuses
+from app.edge.response import GRAPHQL_STATUSES, GraphQLResponse, status_of_request_error, status_of_result
+from app.edge.settings import EdgeSettings
 from app.graphql.context import Context
+from app.graphql.execution import Engine, GraphQLRequest, Result
 from app.graphql.request_errors import (
     BODY_TOO_SLOW,
     GATEWAY_OVERLOADED,
@@ -30,19 +34,9 @@ from app.graphql.request_errors import (
     RequestError,
     request_error,
 )
-from app.server.direct import Admission, headers_of
+from app.server.direct import Admission, DirectRequest, headers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from app.call import CallContext
-    from app.edge.auth.authenticator import Authenticator, Caller
-    from app.edge.settings import EdgeSettings
-    from app.graphql.execution import Engine, GraphQLRequest, Result
-    from app.server.direct import DirectRequest
     from app.telemetry.operations import Operations
     from app.updates.recording import Recorder
 
@@ -56,6 +50,7 @@ class _AsgiIncoming:
     """What a DirectRequest is on the short way."""
 
     response_complete = False
+    task: asyncio.Task[Any] | None = None
 
     def __init__(self, scope: Scope, names: Mapping[bytes, str]) -> None:
         self.headers, self.authorizations = headers_of(scope["headers"], names)
@@ -94,8 +89,6 @@ class GraphQLEndpoint:
         self.names = {name.encode(): name for name in (*READ_HEADERS, *(name for name, _, _ in callers.headers))}
         secret = settings.router_secret
         self._router_secret = None if secret is None else secret.get_secret_value()
-        self._statuses = HttpStatuses(settings.http_statuses)
-        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self.in_flight: set[asyncio.Task[Any]] = set()
         self.most = min(_NOT_LARGE, settings.max_body_bytes)
         self.body_seconds = settings.body_seconds
@@ -113,9 +106,9 @@ class GraphQLEndpoint:
             if shows_page and wants_page(headers.get("accept")):
                 response = self._page(request)
             elif request.method == "POST":
-                response = await self._response(incoming, partial(from_body, request.stream(), headers, settings))
+                response = await self._response(incoming, lambda: from_body(request.stream(), headers, settings))
             elif gets and settings.answers_get:
-                response = await self._response(incoming, partial(from_query, request.query_params, headers, settings))
+                response = await self._response(incoming, lambda: from_query(request.query_params, headers, settings))
             else:
                 allow = "GET, POST" if settings.shows_playground or settings.answers_get else "POST"
                 error = request_error(METHOD_NOT_ALLOWED, allow=allow)
@@ -130,10 +123,10 @@ class GraphQLEndpoint:
 
     def takes(self, direct: DirectRequest) -> bool:
         """Whether the layers around the endpoint have nothing to do for these headers."""
-        headers = direct.headers
-        if self._settings.cors_origins:
+        settings, headers = self._settings, direct.headers
+        if settings.cors_origins:
             return False
-        if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
+        if settings.allowed_hosts and host_name(headers.get("host", "")) not in settings.allowed_hosts:
             return False
         direct.identifier = request_id(headers.get(REQUEST_ID))
         return True
@@ -146,8 +139,8 @@ class GraphQLEndpoint:
         """Runs in a task that nobody cancels: only the request belongs to the client."""
         response: GraphQLResponse | None = None
         try:
-            read = partial(from_whole_body, direct.body, direct.headers, self._settings, late=direct.late)
-            response = await self._response(direct, read, direct.task)
+            body = None if direct.late else direct.body
+            response = await self._response(direct, lambda: from_body(body, direct.headers, self._settings))
         except Exception:
             log.exception("unexpected failure of /graphql", extra={"request_id": direct.identifier})
             response = GraphQLResponse(surprise(direct.identifier), JSON, 500)
@@ -157,10 +150,6 @@ class GraphQLEndpoint:
 
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
-
-    def _demand_room(self) -> None:
-        if self.overloaded(0):
-            raise _busy()
 
     def refuse(self, direct: DirectRequest) -> None:
         media = response_media(direct.headers.get("accept"))
@@ -184,28 +173,26 @@ class GraphQLEndpoint:
         self,
         incoming: DirectRequest | _AsgiIncoming,
         read: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]],
-        task: asyncio.Task[Any] | None = None,
     ) -> GraphQLResponse | None:
-        """`task` is that of the short way, in flight already. None: the client was told that the time is over."""
-        media = JSON
-        headers = incoming.headers
+        """None: the client was told that the time is over. A task of the short way is in flight already."""
+        media, headers = JSON, incoming.headers
         try:
             accepted = response_media(headers.get("accept"))
             if accepted is None:
                 raise request_error(NOT_ACCEPTABLE)
             media = accepted
-            if task is None:
+            if incoming.task is None:
                 self._demand_room()
-            caller = await self._caller(incoming.authorizations, task)
+            caller = None if self._authenticator is None else await self._caller(self._authenticator, incoming)
             requests = await read()
-            if task is None:
+            if incoming.task is None:
                 self._demand_room()  # the caller's check and the body both took time
             call = self._callers.call(headers, incoming.identifier, incoming.arrived)
         except RequestError as error:
             return self._not_executed(error, media, incoming.identifier)
         execution = self._executed(incoming, requests, call, caller, media)
-        if task is not None:
-            call.client = incoming  # type: ignore[assignment]  # with a task, it is a DirectRequest
+        if isinstance(incoming, DirectRequest):
+            call.client = incoming
             return await execution
         # Runs to the end even when the client goes away: a mutation that was begun must be finished.
         task = asyncio.create_task(execution)
@@ -217,12 +204,15 @@ class GraphQLEndpoint:
             incoming.response_complete = True
             raise
 
-    async def _caller(self, authorizations: Sequence[str], task: asyncio.Task[Any] | None) -> Caller | None:
-        """Who calls. `task` is not in flight while it waits for an issuer's keys: anyone can make it wait."""
-        if self._authenticator is None:
-            return None
+    def _demand_room(self) -> None:
+        if self.overloaded(0):
+            raise _busy()
+
+    async def _caller(self, authenticator: Authenticator, incoming: DirectRequest | _AsgiIncoming) -> Caller:
+        """Who calls. A task is not in flight while it waits for an issuer's keys: anyone can make it wait."""
+        task = incoming.task
         self.in_flight.discard(task)
-        caller = await self._authenticator.caller(authorizations)
+        caller = await authenticator.caller(incoming.authorizations)
         if task is not None:
             self._demand_room()
             self.in_flight.add(task)
@@ -254,10 +244,11 @@ class GraphQLEndpoint:
         (result,) = results
         if result.error is not None:
             return self._request_error(result.error, media, call.request_id)
-        return GraphQLResponse(result.body(), media, self._statuses.of_result(errors=bool(result.errors)))
+        status = status_of_result(self._settings.http_statuses, errors=bool(result.errors))
+        return GraphQLResponse(result.body(), media, status)
 
     def _request_error(self, error: RequestError, media: str, request_id: str) -> GraphQLResponse:
-        status = self._statuses.of_request_error(error.row, media)
+        status = status_of_request_error(self._settings.http_statuses, error.row, media)
         if status not in GRAPHQL_STATUSES:
             media = JSON
         errors = [entry.formatted(request_id) for entry in error.errors]

@@ -1,15 +1,18 @@
 """Turns the bytes of an HTTP request into well-formed GraphQL requests, or refuses them and says what is wrong."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
+import zlib
+from collections.abc import AsyncIterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.edge.body import check_coding, decode, decompressed
+from starlette.datastructures import QueryParams
+
+from app.edge.body import decode
 from app.edge.caller import PREFLIGHT_HEADERS
 from app.edge.negotiation import is_json
+from app.edge.settings import EdgeSettings
 from app.graphql.execution import GraphQLRequest
 from app.graphql.request_errors import (
     BATCH_NOT_ALLOWED,
@@ -18,21 +21,21 @@ from app.graphql.request_errors import (
     BODY_TOO_SLOW,
     PREFLIGHT_REQUIRED,
     REQUEST_MALFORMED,
+    UNSUPPORTED_CONTENT_ENCODING,
     UNSUPPORTED_MEDIA_TYPE,
     RequestError,
     request_error,
 )
 from app.graphql.tracing import TRACE_HEADER, asks_for_trace
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Mapping
-
-    from starlette.datastructures import QueryParams
-
-    from app.edge.settings import EdgeSettings
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MAPS = frozenset({"variables", "extensions"})
+_NO_CODING = frozenset({"", "identity"})
+_GZIP = frozenset({"gzip", "x-gzip"})  # https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.3
+_GZIP_MEMBERS = 16
+# JSON shrinks to a twentieth, a list of like items to a hundredth. gzip itself reaches 1,032.
+_GZIP_RATIO = 200
+_ALWAYS = 65_536  # decompressed bytes that are accepted whatever their ratio
 
 
 async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> GraphQLRequest:
@@ -55,31 +58,21 @@ async def from_query(parameters: QueryParams, headers: Mapping[str, str], settin
 
 
 async def from_body(
-    stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings
+    body: AsyncIterable[bytes] | bytes | None, headers: Mapping[str, str], settings: EdgeSettings
 ) -> GraphQLRequest | list[GraphQLRequest]:
-    """Reads the request of a POST, or a list for a batch. Raises RequestError, or ClientDisconnect."""
-    _check_type(headers)
-    return _requests(await _read(stream, headers, settings), headers, settings)
+    """Reads the request of a POST, or a list for a batch. Raises RequestError, or ClientDisconnect.
 
-
-async def from_whole_body(
-    body: bytes, headers: Mapping[str, str], settings: EdgeSettings, *, late: bool
-) -> GraphQLRequest | list[GraphQLRequest]:
-    """Like `from_body`, for a body that has arrived and is not too large, or that did not come in time."""
-    _check_type(headers)
-    if late:
-        raise _too_slow()
-    return _requests(body, headers, settings)
-
-
-def _check_type(headers: Mapping[str, str]) -> None:
+    `body` as bytes has arrived and is not too large; None did not come in time.
+    """
     if not is_json(headers.get("content-type")):
         raise request_error(UNSUPPORTED_MEDIA_TYPE)
-    check_coding(headers)
-
-
-def _requests(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -> GraphQLRequest | list[GraphQLRequest]:
-    body = decompressed(body, headers, settings.max_body_bytes)
+    compressed = "content-encoding" in headers and _is_compressed(headers["content-encoding"])
+    if body is None:
+        raise _too_slow()
+    if not isinstance(body, bytes):
+        body = await _read(body, headers, settings)
+    if compressed:
+        body = _decompressed(body, settings)
     content = decode(body)
     commas = body.count(b",")
     if not isinstance(content, list):
@@ -96,14 +89,14 @@ def _requests(body: bytes, headers: Mapping[str, str], settings: EdgeSettings) -
 async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
     announced = headers.get("content-length", "0").strip()
     if not announced.isdecimal() or int(announced) > settings.max_body_bytes:
-        raise _too_large(settings)
+        raise _too_large(settings, connection="close")
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_seconds):
             async for chunk in stream:
                 body += chunk
                 if len(body) > settings.max_body_bytes:
-                    raise _too_large(settings)
+                    raise _too_large(settings, connection="close")
     except (TimeoutError, asyncio.CancelledError):  # CancelledError when the time to shut down is over
         raise _too_slow() from None
     return bytes(body)
@@ -113,10 +106,39 @@ def _too_slow() -> RequestError:
     return request_error(BODY_TOO_SLOW, connection="close")
 
 
-def _too_large(settings: EdgeSettings) -> RequestError:
-    return request_error(
-        BODY_TOO_LARGE, f"The request body is larger than {settings.max_body_bytes} bytes.", connection="close"
-    )
+def _too_large(settings: EdgeSettings, **headers: str) -> RequestError:
+    return request_error(BODY_TOO_LARGE, f"The request body is larger than {settings.max_body_bytes} bytes.", **headers)
+
+
+def _is_compressed(header: str) -> bool:
+    """Refuses a coding before the body is read: https://www.rfc-editor.org/rfc/rfc9110#name-content-encoding."""
+    codings = [coding for part in header.split(",") if (coding := part.strip().lower()) not in _NO_CODING]
+    if codings and (len(codings) > 1 or codings[0] not in _GZIP):
+        raise request_error(UNSUPPORTED_CONTENT_ENCODING, accept_encoding="gzip")
+    return bool(codings)
+
+
+def _decompressed(body: bytes, settings: EdgeSettings) -> bytes:
+    most = min(settings.max_body_bytes, max(_ALWAYS, len(body) * _GZIP_RATIO))
+    content = bytearray()
+    for _ in range(_GZIP_MEMBERS):
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            content += member.decompress(body, most + 1 - len(content))
+        except zlib.error:
+            raise request_error(
+                REQUEST_MALFORMED, "The request body is not gzip, as its Content-Encoding says."
+            ) from None
+        if len(content) > most:
+            if most < settings.max_body_bytes:
+                raise request_error(BODY_TOO_LARGE, f"The request body is compressed to less than 1/{_GZIP_RATIO}.")
+            raise _too_large(settings)
+        if not member.eof:
+            raise request_error(REQUEST_MALFORMED, "The compressed request body is not complete.")
+        body = member.unused_data
+        if not body:
+            return bytes(content)
+    raise request_error(REQUEST_MALFORMED, f"The compressed request body has more than {_GZIP_MEMBERS} parts.")
 
 
 def _request(

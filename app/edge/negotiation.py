@@ -3,15 +3,10 @@
 https://graphql.github.io/graphql-over-http/draft/ and https://www.rfc-editor.org/rfc/rfc9110#name-accept
 """
 
-from __future__ import annotations
-
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -20,7 +15,7 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for it, not a secret
-_RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
+_RANGE = re.compile(rf"{_TOKEN}/{_TOKEN}")
 # A parameter may be empty, so that a header may end with a semicolon:
 # https://www.rfc-editor.org/rfc/rfc9110#name-parameters
 _PARAMETER = re.compile(rf"\s*;\s*(?:({_TOKEN})\s*=\s*({_TOKEN}|\"(?:[^\"\\]|\\.)*\")\s*)?")
@@ -28,8 +23,7 @@ _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 # A comma inside a quoted parameter does not end a range. A quote that is not closed reaches to the end and is never
 # tried again from within, so that the time grows only with the header's length.
 _PART = re.compile(r'(?s:[^,"]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))+')
-
-
+_UTF_8 = frozenset({"utf-8", "utf8"})
 _MOST = 256
 _LONGEST = 200
 
@@ -45,29 +39,19 @@ def _remembered(judge: Callable[[str | None], T]) -> Callable[[str | None], T]:
     return judged
 
 
-@dataclass(frozen=True, slots=True)
-class MediaRange:
-    """One part of an Accept header, or a Content-Type. `parameters` has no q, names are lower case."""
+class MediaRange(NamedTuple):
+    """One part of an Accept header, or a Content-Type. `parameters` has no q; names are lower case."""
 
-    type: str
-    subtype: str
-    parameters: tuple[tuple[str, str], ...] = ()
-    quality: float = 1.0
-
-    @property
-    def name(self) -> str:
-        return f"{self.type}/{self.subtype}"
+    name: str
+    parameters: Sequence[tuple[str, str]]
+    quality: float
 
     def precedence_for(self, media: str) -> int:
         """0 when it does not match. The most specific match decides."""
-        if any(name != "charset" or value.lower() not in {"utf-8", "utf8"} for name, value in self.parameters):
+        if any(name != "charset" or value.lower() not in _UTF_8 for name, value in self.parameters):
             return 0
-        kind, _, subtype = media.partition("/")
-        if self.name == media:
-            return 4 if self.parameters else 3
-        if self.type == kind and self.subtype == "*":
-            return 2
-        return 1 if self.name == "*/*" and subtype else 0
+        exact = 4 if self.parameters else 3
+        return {media: exact, f"{media.partition('/')[0]}/*": 2, "*/*": 1}.get(self.name, 0)
 
 
 def parse_media(text: str) -> MediaRange | None:
@@ -87,27 +71,24 @@ def parse_media(text: str) -> MediaRange | None:
         if parameter[1] is None:
             continue
         name, value = parameter[1].lower(), parameter[2].strip('"')
-        if name == "q":
-            if not _QUALITY.fullmatch(value):
-                return None
+        if name != "q":
+            parameters.append((name, value))
+        elif _QUALITY.fullmatch(value):
             quality = float(value)
         else:
-            parameters.append((name, value))
-    return MediaRange(match[1].lower(), match[2].lower(), tuple(parameters), quality)
+            return None
+    return MediaRange(match[0].lower(), tuple(parameters), quality)
 
 
-def parse_accept(header: str | None) -> list[MediaRange] | None:
-    """The ranges of an Accept header; None when it is missing or cannot be understood."""
-    if header is None:
-        return None
-    ranges = [parsed for part in _PART.findall(header) if (parsed := parse_media(part)) is not None]
-    return ranges or None
+def _parse_accept(header: str | None) -> list[MediaRange]:
+    """The ranges of an Accept header: none where it is missing or cannot be understood."""
+    return [parsed for part in _PART.findall(header or "") if (parsed := parse_media(part)) is not None]
 
 
-def quality(ranges: Sequence[MediaRange], media: str) -> float:
+def _quality(ranges: Sequence[MediaRange], media: str) -> float:
     """How much the client wants a media type, by the most specific range that matches."""
     matches = [(item.precedence_for(media), item.quality) for item in ranges if item.precedence_for(media)]
-    return max(matches)[1] if matches else 0.0
+    return max(matches, default=(0, 0.0))[1]
 
 
 @_remembered
@@ -117,10 +98,10 @@ def response_media(header: str | None) -> str | None:
     A missing or unreadable header, and a wildcard, mean `application/json`: clients that know the newer type name it.
     Of two named types with one quality, the newer is used.
     """
-    ranges = parse_accept(header)
-    if ranges is None:
+    ranges = _parse_accept(header)
+    if not ranges:
         return JSON
-    newer, plain = quality(ranges, GRAPHQL_RESPONSE), quality(ranges, JSON)
+    newer, plain = _quality(ranges, GRAPHQL_RESPONSE), _quality(ranges, JSON)
     named = any(item.name == GRAPHQL_RESPONSE for item in ranges)
     if newer > plain or (newer == plain > 0 and named):
         return GRAPHQL_RESPONSE
@@ -130,11 +111,11 @@ def response_media(header: str | None) -> str | None:
 @_remembered
 def wants_page(header: str | None) -> bool:
     """Whether a browser asks for a page: it names text/html and wants it at least as much as JSON."""
-    ranges = parse_accept(header)
-    if ranges is None or not any(item.name == HTML for item in ranges):
+    ranges = _parse_accept(header)
+    if not any(item.name == HTML for item in ranges):
         return False
-    page = quality(ranges, HTML)
-    return page > 0 and page >= max(quality(ranges, JSON), quality(ranges, GRAPHQL_RESPONSE))
+    page = _quality(ranges, HTML)
+    return page > 0 and page >= max(_quality(ranges, JSON), _quality(ranges, GRAPHQL_RESPONSE))
 
 
 @_remembered
@@ -143,4 +124,4 @@ def is_json(content_type: str | None) -> bool:
     media = parse_media(content_type or "")
     if media is None or media.name != JSON:
         return False
-    return all(name != "charset" or value.lower() in {"utf-8", "utf8"} for name, value in media.parameters)
+    return all(name != "charset" or value.lower() in _UTF_8 for name, value in media.parameters)

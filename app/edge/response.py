@@ -1,20 +1,47 @@
-"""An answer of the GraphQL endpoint: its bytes and headers, sent over ASGI or written at once."""
+"""An answer of the GraphQL endpoint: its status, bytes and headers, sent over ASGI or written at once.
 
-from __future__ import annotations
+Its status goes by the release of GraphQL over HTTP that the gateway follows:
 
+| answer | reference audit (default) | 2026-09 |
+|---|---|---|
+| data, no errors | 200 | 200 |
+| data and errors | 200 | 294 |
+| not JSON, or a document that cannot be parsed | 400 | 400 |
+| any other request error of GraphQL | 400 | 422 |
+| the last two as `application/json` | a well-formed request 200 | the same as above |
+
+https://graphql.github.io/graphql-over-http/draft/#sec-Status-Codes
+"""
+
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
 
 from app.edge.envelope import REQUEST_ID_NAME, SECURITY_HEADERS
+from app.edge.negotiation import JSON
+from app.edge.settings import Release
+from app.errors import Code, DocumentedError
+from app.graphql.request_errors import REQUEST_MALFORMED, WELL_FORMED
 from app.json_codec import encode_json
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+# Statuses whose answer is still GraphQL's and has the negotiated media type.
+GRAPHQL_STATUSES = frozenset({200, 294, 400, 401, 403, 422})
+_PARTIAL = 294  # RFC 9110's registry has no name for it
+_CLOSE = (b"connection", b"close")
 
-    from starlette.types import Receive, Scope, Send
 
-_CONNECTION = b"connection"
-_CLOSE = b"close"
+def status_of_result(release: Release | None, *, errors: bool) -> int:
+    return _PARTIAL if errors and release else 200
+
+
+def status_of_request_error(release: Release | None, row: DocumentedError, media: str) -> int:
+    status = row.http_status or 400
+    if release is None:
+        return 200 if media == JSON and row.code in WELL_FORMED else status
+    parsed = row is REQUEST_MALFORMED or (row.code in WELL_FORMED and row.code is not Code.GRAPHQL_PARSE_FAILED)
+    return 422 if status == 400 and parsed else status  # noqa: PLR2004 - the one that is divided
 
 
 @lru_cache(256)
@@ -31,32 +58,27 @@ class GraphQLResponse:
         self.body = encode_json(body)
         self.media = media
         self.status = status
-        self.headers = headers
+        self.headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()
+        ]
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        named = [(b"content-length", b"%d" % len(self.body)), *_labels(self.media), *self._more()]
+        named = [(b"content-length", b"%d" % len(self.body)), *_labels(self.media), *self.headers]
         await send({"type": "http.response.start", "status": self.status, "headers": named})
         await send({"type": "http.response.body", "body": self.body})
-
-    def _more(self) -> list[tuple[bytes, bytes]]:
-        return [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (self.headers or {}).items()
-        ]
 
     def rendered(
         self, request_id: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]], *, keep_alive: bool
     ) -> tuple[bytes, bool]:
         """Returns the whole message with the envelope's headers, and whether the connection stays open."""
         head = _head(self.media, status_line, default)
-        named = (len(self.body), REQUEST_ID_NAME, request_id.encode("latin-1"))
-        if keep_alive and not self.headers:
-            return b"%bcontent-length: %d\r\n%b: %b\r\n\r\n%b" % (head, *named, self.body), True
-        more = self._more()
-        if (_CONNECTION, _CLOSE) in more:
+        more = self.headers
+        if _CLOSE in more:
             keep_alive = False
         elif not keep_alive:
-            more.append((_CONNECTION, _CLOSE))
-        lines = b"".join(b"%b: %b\r\n" % item for item in more)
+            more = [*more, _CLOSE]
+        lines = b"".join(b"%b: %b\r\n" % item for item in more) if more else b""
+        named = (len(self.body), REQUEST_ID_NAME, request_id.encode("latin-1"))
         return b"%bcontent-length: %d\r\n%b: %b\r\n%b\r\n%b" % (head, *named, lines, self.body), keep_alive
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.edge.statuses import Release
 from app.graphql.limits import DocumentLimits
 from app.settings import AllowedHosts, Count, HeaderNames, HeaderSecret, Origins, Seconds
 from app.updates.bulk import AT_ONCE
+
+Release = Literal["2026-09"]  # of GraphQL over HTTP
 
 
 class EdgeSettings(DocumentLimits):

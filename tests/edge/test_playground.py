@@ -15,12 +15,13 @@ import pytest
 from starlette.applications import Starlette
 
 from app.apis import APIS
+from app.apis.api import Example
 from app.bootstrap import Backends, create_app
 from app.config import parse_settings
 from app.edge.application import build_app
 from app.edge.playground import Playground
 from app.edge.playground.fetch import PINNED_FILES, PackageFile, bring_in, present
-from app.edge.playground.operations import Prepared, prepared
+from app.edge.playground.operations import as_json, prepared
 from app.edge.settings import EdgeSettings
 from tests.harness import fill, schema_of
 
@@ -58,9 +59,9 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.mark.parametrize("operation", PREPARED, ids=lambda operation: operation.title)
 async def test_prepared_operation_does_what_its_tab_says_each_time(
-    client: httpx.AsyncClient, operation: Prepared
+    client: httpx.AsyncClient, operation: Example
 ) -> None:
-    tab = operation.as_json()
+    tab = as_json(operation)
     headers = json.loads(tab["headers"] or "{}")
     for _ in range(2):
         answer = await client.post(
@@ -73,7 +74,7 @@ async def test_prepared_operation_does_what_its_tab_says_each_time(
 
 
 def test_every_tab_has_a_name_of_its_own() -> None:
-    names = [re.search(r"^(?:query|mutation) (\w+)", operation.query, re.MULTILINE)[1] for operation in PREPARED]
+    names = [re.search(r"^(?:query|mutation) (\w+)", operation.operation, re.MULTILINE)[1] for operation in PREPARED]
     assert len(set(names)) == len(names)
 
 
@@ -81,12 +82,13 @@ def test_every_mutation_has_a_succeeding_tab_and_they_come_first() -> None:
     succeeding = [operation for operation in PREPARED if operation.reason is None]
     assert list(PREPARED[: len(succeeding)]) == succeeding
     for mutation in (mutation for api in APIS for mutation in api.mutations):
-        assert any(f" {mutation}(" in operation.query for operation in succeeding), mutation
+        assert any(f" {mutation}(" in operation.operation for operation in succeeding), mutation
 
 
 def test_the_page_opens_with_an_operation_that_writes_nothing() -> None:
-    assert not PREPARED[0].writes
-    assert {operation.writes for operation in PREPARED} == {True, False}
+    writes = [re.search(r"^mutation\b", operation.operation, re.MULTILINE) is not None for operation in PREPARED]
+    assert not writes[0]
+    assert set(writes) == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ async def test_the_first_tabs_lead_from_one_to_the_next(client: httpx.AsyncClien
     assert [operation.title for operation in PREPARED[:3]] == ["Find a supplier", "Read it", "Change it"]
     for _ in range(2):
         answers = [
-            (await client.post("/graphql", json={"query": tab.query, "variables": tab.variables})).json()["data"]
+            (await client.post("/graphql", json={"query": tab.operation, "variables": tab.variables})).json()["data"]
             for tab in PREPARED[:3]
         ]
         [found, read, changed] = answers

@@ -61,7 +61,7 @@ STRICT = {
 
 
 def operation(part: str) -> str:
-    return next(item.query for item in prepared(APIS) if part in item.query)
+    return next(item.operation for item in prepared(APIS) if part in item.operation)
 
 
 def test_documented_configuration_compiles_strictly(tools: Tools) -> None:

@@ -3,30 +3,23 @@
 `packages.json` pins each file by digest, so that any registry or mirror that npm is set up for will do.
 """
 
-from __future__ import annotations
-
 import base64
-import binascii
 import hashlib
 import json
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 ASSETS = HERE / "assets"
 _SECONDS = 120
 
 
-@dataclass(frozen=True)
-class PackageFile:
+class PackageFile(NamedTuple):
     """One file of an npm package. `integrity` is as in HTML: the SHA-384 digest of this very file."""
 
     package: str
@@ -37,32 +30,21 @@ class PackageFile:
     @property
     def name(self) -> str:
         """The file's name here, with its content's digest: new content has a new address."""
-        path = PurePosixPath(self.path)
         digest = base64.b64decode(self.integrity.removeprefix("sha384-")).hex()
-        return f"{self.package}.{digest[:16]}{path.suffix}"
+        return f"{self.package}.{digest[:16]}{PurePosixPath(self.path).suffix}"
 
     def matches(self, content: bytes) -> bool:
-        digest = binascii.b2a_base64(hashlib.sha384(content).digest(), newline=False).decode()
-        return self.integrity == f"sha384-{digest}"
+        return self.integrity == f"sha384-{base64.b64encode(hashlib.sha384(content).digest()).decode()}"
 
 
-def pinned_files() -> tuple[PackageFile, ...]:
-    """The files in the order in which a page loads them."""
-    listed = json.loads((HERE / "packages.json").read_text(encoding="utf-8"))
-    return tuple(PackageFile(**item) for item in listed)
-
-
-PINNED_FILES = pinned_files()
+# In the order in which a page loads them.
+PINNED_FILES = tuple(PackageFile(**item) for item in json.loads((HERE / "packages.json").read_bytes()))
 
 
 def present(folder: Path = ASSETS, files: Sequence[PackageFile] = PINNED_FILES) -> bool:
     """Whether every file is in the folder, unchanged. An incomplete set counts as none."""
-    return all(_has(folder, file) for file in files)
-
-
-def _has(folder: Path, file: PackageFile) -> bool:
     try:
-        return file.matches((folder / file.name).read_bytes())
+        return all(file.matches((folder / file.name).read_bytes()) for file in files)
     except OSError:
         return False
 
@@ -77,10 +59,10 @@ def bring_in(folder: Path = ASSETS, files: Sequence[PackageFile] = PINNED_FILES,
     try:
         with tempfile.TemporaryDirectory() as packed:
             _pack(npm, Path(packed), files)
-            contents = {file: _content(Path(packed), file) for file in files}
+            contents = {file.name: _content(Path(packed), file) for file in files}
         folder.mkdir(parents=True, exist_ok=True)
-        for file, content in contents.items():
-            (folder / file.name).write_bytes(content)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
     except (OSError, ValueError, KeyError, tarfile.TarError, subprocess.SubprocessError) as error:
         cause = type(error).__name__
         return f"playground: built without its own files ({cause} while npm brought them); the page works with less"
