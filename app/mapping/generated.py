@@ -126,55 +126,37 @@ def maker(cls: type, *attributes: str) -> Callable[..., Any]:
 
 def input_reader(
     cls: type,
-    attributes: Mapping[str, str],
-    readers: Mapping[str, Callable[[Any], Any]],
-    exact: Mapping[str, type | None],
+    members: Iterable[tuple[str, str, Callable[[Any], Any], type | None, Any]],
     *,
-    defaults: Mapping[str, Any],
-    required: Collection[str],
     nullable: bool,
     fallback: type[Exception],
 ) -> Callable[[Any], Any]:
     """Reads a variable's JSON into an input object. Raises `fallback` for a value that is not plainly valid.
 
-    `attributes` are by GraphQL names, and so are `readers` and `exact`: a value of exactly that type is used as it is.
-    The number of members shows whether one is unknown.
+    A member is its key, its attribute, its reader, a type whose values are used as they are, and its default: MISSING
+    for a required one. The number of members shows whether one is unknown.
     """
     source = FunctionSource("raw")
-    raised = source.value(fallback)
+    raised, absent = source.value(fallback), source.value(object())
     source.add("if type(raw) is not dict:")
     if nullable:
         source.add("if raw is None:", "    return None", depth=2)
     source.add(f"raise {raised}", depth=2)
-    source.add(f"missing = {len(readers)} - len(raw)")
-    values = {}
-    for number, (key, attribute) in enumerate(attributes.items()):
-        value = values[attribute] = f"v{number}"
-        read = f"{value} = {source.value(readers[key])}({value})"
-        source.add(f"if '{name(key)}' in raw:", f"    {value} = raw['{name(key)}']")
-        if exact[key] is None:
-            source.add(read, depth=2)
-        else:
-            source.add(f"if type({value}) is not {source.value(exact[key])}:", f"    {read}", depth=2)
-        source.add("else:")
-        if key in required:
+    source.add("get = raw.get", "count = len(raw)")
+    values: dict[str, str] = {}
+    for key, attribute, read, exact, default in members:
+        value = values[attribute] = f"v{len(values)}"
+        source.add(f"{value} = get('{name(key)}', {absent})", f"if {value} is {absent}:")
+        if default is MISSING:
             source.add(f"raise {raised}", depth=2)
         else:
-            source.add("missing -= 1", f"{value} = {_default(source, cls, attribute, defaults)}", depth=2)
-    source.add("if missing:", f"    raise {raised}")
+            source.add("count += 1", f"{value} = {source.value(default)}", depth=2)
+        source.add("else:" if exact is None else f"elif type({value}) is not {source.value(exact)}:")
+        source.add(f"{value} = {source.value(read)}({value})", depth=2)
+    source.add(f"if count != {len(values)}:", f"    raise {raised}")
     source.add_object(cls, values)
     reader: Callable[[Any], Any] = source.function()
     return reader
-
-
-def _default(source: FunctionSource, cls: type, attribute: str, defaults: Mapping[str, Any]) -> str:
-    """The value of an absent member: the schema's default, otherwise that of the class."""
-    if attribute in defaults:
-        return source.value(defaults[attribute])
-    [field] = [field for field in fields(cls) if field.name == attribute]
-    if field.default is not MISSING:
-        return source.value(field.default)
-    return f"{source.value(field.default_factory)}()"
 
 
 def object_completion(

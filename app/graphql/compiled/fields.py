@@ -11,7 +11,7 @@ from graphql.error import located_error
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.executions import Execution
-from app.graphql.compiled.inputs import ABSENT, NotCompiledError, RawVariables, Source
+from app.graphql.compiled.inputs import ABSENT, NotCompiledError, RawVariables
 from app.graphql.compiled.running import CompletionFallbackError, Info, Place, Run, is_awaitable, key_of
 from app.graphql.context import refusal_for
 from app.graphql.formatting import FieldError, locations_of
@@ -82,7 +82,7 @@ class Resolved:
         self._info_class = shared.config.info_class
         self._completion = completion
         self._required = is_non_null_type(definition.type)
-        self.arguments: list[tuple[str, Source]] = shared.inputs.arguments(definition, nodes[0], self._field)
+        self.arguments = shared.inputs.arguments(definition, nodes[0], self._field)
         self.variables = shared.inputs.used
         self.locations = locations_of(nodes)
         self.selected = selected(nodes, shared.fragment_definitions, shared.variables)
@@ -99,8 +99,9 @@ class Resolved:
     def read(self, variables: RawVariables) -> dict[str, Any]:
         """The arguments by their Python names. Raises FallbackError."""
         values = {}
-        for name, source in self.arguments:
+        for name, source, read, missing in self.arguments:
             value = source(variables)
+            value = missing if value is ABSENT else read(value)
             if value is not ABSENT:
                 values[name] = value
         return values
