@@ -11,8 +11,8 @@ from graphql.error import located_error
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.executions import Execution
-from app.graphql.compiled.inputs import ABSENT, NotCompiledError, RawVariables
-from app.graphql.compiled.running import CompletionFallbackError, Info, Place, Run, is_awaitable, key_of
+from app.graphql.compiled.inputs import ABSENT, FallbackError, NotCompiledError, RawVariables
+from app.graphql.compiled.running import Info, Place, Run, is_awaitable, key_of
 from app.graphql.context import refusal_for
 from app.graphql.formatting import FieldError, locations_of
 from app.graphql.scopes import tells_long_lists
@@ -39,6 +39,12 @@ class Completion:
     as_it_is: frozenset[type] = frozenset()
     nullable: Pure | None = None
 
+    def complete(self, value: Any, run: Run, place: Place) -> Any:
+        if self.pure is not None:
+            return self.pure(value)
+        assert self.running is not None
+        return self.running(value, run, place)
+
 
 @dataclass
 class Member:
@@ -49,6 +55,14 @@ class Member:
     completion: Completion = field(default_factory=Completion)
     resolved: Resolved | None = None
     constant: str | None = None
+
+    def complete(self, above: Any, run: Run, place: Place) -> Any:
+        """The field of the object `above`, or a coroutine that returns it."""
+        if self.resolved is not None:
+            return self.resolved.start(above, run, place)
+        if self.attribute is None:
+            return self.constant
+        return self.completion.complete(getattr(above, self.attribute), run, place)
 
 
 class Resolved:
@@ -106,9 +120,8 @@ class Resolved:
                 values[name] = value
         return values
 
-    def start(self, source: Any, run: Run, place: Place, arguments: dict[str, Any] | None = None) -> Any:
-        """The completed field, or a coroutine that returns it."""
-        values = self.read(run.variables) if arguments is None else arguments
+    def start(self, source: Any, run: Run, place: Place) -> Any:
+        values = run.arguments[self.key] if place[0] is None else self.read(run.variables)
         try:
             if self.scope is not None and run.context.scopes is not None:
                 missing = refusal_for(run.context, self.scope)
@@ -141,11 +154,7 @@ class Resolved:
 
     def _completed(self, value: Any, run: Run, place: Place) -> Any:
         run.results.append((place, True, value))
-        completion = self._completion
-        if completion.pure is not None:
-            return completion.pure(value)
-        assert completion.running is not None
-        return completion.running(value, run, place)
+        return self._completion.complete(value, run, place)
 
     def _failed(self, error: Exception, run: Run, place: Place) -> None:
         run.results.append((place, False, error))
@@ -153,7 +162,7 @@ class Resolved:
         if documented:
             _forget_frames(error)
         if self._required:
-            raise CompletionFallbackError from error
+            raise FallbackError from error
         if documented:
             run.errors.append(FieldError(error, self.locations, key_of(place)))
         else:

@@ -29,7 +29,7 @@ from msgspec import Struct
 from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.fields import Member
 from app.graphql.compiled.inputs import ABSENT, FallbackError, Inputs, NotCompiledError, RawVariables, Reader
-from app.graphql.compiled.outputs import Outputs, awaited
+from app.graphql.compiled.outputs import Outputs, gathered
 from app.graphql.compiled.running import Run, is_awaitable
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class Compiled:
     never_null: tuple[str, ...]
     defaulted: frozenset[str]
 
-    def read(self, variables: RawVariables) -> list[dict[str, Any]]:
-        """Reads the arguments of all root fields before the first one runs. Raises FallbackError."""
+    def read(self, variables: RawVariables) -> dict[str, dict[str, Any]]:
+        """The arguments of all root fields, by response key. Raises FallbackError."""
         for name in self.never_null:
             if variables.get(name, ABSENT) is None:
                 raise FallbackError
@@ -77,28 +77,17 @@ class Compiled:
                 raise FallbackError
             if name not in variables and is_non_null_type(type_) and name not in self.defaulted:
                 raise FallbackError
-        return [{} if member.resolved is None else member.resolved.read(variables) for member in self.members]
+        return {member.key: member.resolved.read(variables) for member in self.members if member.resolved is not None}
 
-    async def run(self, run: Run, arguments: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        results: dict[str, Any] = {}
-        waiting: list[str] = []
-        try:
-            for member, values in zip(self.members, arguments, strict=True):
-                key = member.key
-                if member.resolved is None:
-                    results[key] = member.constant
-                    continue
-                result = member.resolved.start(None, run, (None, key, self.root), values)
-                if is_awaitable(result):
-                    if self.mutation:
-                        result = await result
-                    else:
-                        waiting.append(key)
-                results[key] = result
-        except Exception:
-            run.abandoned += [results[key] for key in waiting]
-            raise
-        return await awaited(results, waiting) if waiting else results
+    async def run(self, run: Run) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        started = ((item.key, item.complete(None, run, (None, item.key, self.root))) for item in self.members)
+        if self.mutation:
+            for key, result in started:
+                data[key] = await result if is_awaitable(result) else result
+            return data
+        gathering = gathered(data, started, run)
+        return data if gathering is data else await gathering  # type: ignore[no-any-return]
 
 
 class _Conditions(Visitor):
@@ -135,9 +124,9 @@ class CompiledOperations:
             return error.execution, None
         except FallbackError:
             return Execution.VARIABLES, None
-        run = Run(self._schema, document.ast, operation.name, variables, context, operation.mutation)
+        run = Run(self._schema, document.ast, operation.name, variables, context, operation.mutation, arguments)
         try:
-            data = await compiled.run(run, arguments)
+            data = await compiled.run(run)
         except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
             executed = await run.completed_by_core()
             return Execution.COMPLETED, Executed(executed.data, executed.errors or ())

@@ -7,7 +7,7 @@ in the order of the document and awaited together, and their errors come in the 
 from __future__ import annotations
 
 from asyncio import gather
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,8 @@ from strawberry.types.cast import get_strawberry_type_cast
 
 from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Running
-from app.graphql.compiled.inputs import Inputs, NotCompiledError
-from app.graphql.compiled.running import CompletionFallbackError, Place, Run, is_awaitable
+from app.graphql.compiled.inputs import FallbackError, Inputs, NotCompiledError
+from app.graphql.compiled.running import Place, Run, is_awaitable
 from app.mapping.generated import object_completion
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Outputs:
             )
             for member in members
         ]
-        return Completion(object_completion(_class_of(type_), parts, CompletionFallbackError))
+        return Completion(object_completion(_class_of(type_), parts, FallbackError))
 
 
 def _resolver(definition: GraphQLField) -> tuple[Any, str | None]:
@@ -143,10 +143,10 @@ def _leaf(type_: Any) -> Pure:
             return value
         # A scalar must not make text of an exception or of an awaitable.
         if type(value) is not str and (isinstance(value, Exception) or is_awaitable(value)):
-            raise CompletionFallbackError
+            raise FallbackError
         completed = serialize(value)
         if completed is None or completed is Undefined:
-            raise CompletionFallbackError
+            raise FallbackError
         return completed
 
     return leaf
@@ -157,32 +157,28 @@ def _running_object(class_: type, name: str, members: Sequence[Member]) -> Runni
         if type(value) is not class_:
             if value is None:
                 return None
-            raise CompletionFallbackError
-        results: dict[str, Any] = {}
-        waiting: list[str] = []
-        try:
-            for member in members:
-                key = member.key
-                if member.resolved is not None:
-                    result = member.resolved.start(value, run, (place, key, name))
-                elif member.attribute is None:
-                    result = member.constant
-                elif member.completion.pure is not None:
-                    result = member.completion.pure(getattr(value, member.attribute))
-                else:
-                    result = member.completion.running(getattr(value, member.attribute), run, (place, key, name))  # type: ignore[misc]
-                results[key] = result
-                if is_awaitable(result):
-                    waiting.append(key)
-        except Exception:
-            run.abandoned += [results[key] for key in waiting]
-            raise
-        return awaited(results, waiting) if waiting else results
+            raise FallbackError
+        parts = ((member.key, member.complete(value, run, (place, member.key, name))) for member in members)
+        return gathered({}, parts, run)
 
     return complete
 
 
-async def awaited(results: Any, waiting: Sequence[Any]) -> Any:
+def gathered(results: Any, parts: Iterable[tuple[Any, Any]], run: Run) -> Any:
+    """Puts the parts into `results` by key. Returns these, or a coroutine that returns them."""
+    waiting: list[Any] = []
+    try:
+        for key, result in parts:
+            results[key] = result
+            if is_awaitable(result):
+                waiting.append(key)
+    except Exception:
+        run.abandoned += [results[key] for key in waiting]
+        raise
+    return _awaited(results, waiting) if waiting else results
+
+
+async def _awaited(results: Any, waiting: Sequence[Any]) -> Any:
     if len(waiting) == 1:
         results[waiting[0]] = await results[waiting[0]]
         return results
@@ -201,7 +197,7 @@ def _required(inner: Completion) -> Completion:
     def required(value: Any, *place: Any) -> Any:
         completed = complete(value, *place)
         if completed is None:
-            raise CompletionFallbackError
+            raise FallbackError
         return completed
 
     if inner.pure is None:
@@ -210,59 +206,39 @@ def _required(inner: Completion) -> Completion:
 
 
 def _list(item: Completion) -> Completion:
-    if item.pure is not None:
-        return Completion(_pure_list(item.nullable or item.pure, required=item.nullable is not None))
-    assert item.running is not None
-    return Completion(running=_running_list(item.running))
-
-
-def _pure_list(complete: Pure, *, required: bool) -> Pure:
-    """With `required` no item may be null, which one look at the list checks."""
+    """One look at the list shows whether one of its items is null where none may be."""
+    complete, required = item.nullable or item.pure, item.nullable is not None
 
     def pure_list(value: Any) -> Any:
         if type(value) is list:
-            parts = [complete(part) for part in value]
+            parts = [complete(part) for part in value]  # type: ignore[misc]  # it is pure
             if required and None in parts:
-                raise CompletionFallbackError
+                raise FallbackError
             return parts
         if value is None:
             return None
-        raise CompletionFallbackError
+        raise FallbackError
 
-    return pure_list
-
-
-def _running_list(complete: Running) -> Running:
     def running_list(value: Any, run: Run, place: Place) -> Any:
         if value is None:
             return None
         if type(value) is not list:
-            raise CompletionFallbackError
-        results: list[Any] = []
-        waiting: list[int] = []
-        try:
-            for index, part in enumerate(value):
-                results.append(complete(part, run, (place, index, None)))
-                if is_awaitable(results[-1]):
-                    waiting.append(index)
-        except Exception:
-            run.abandoned += [results[index] for index in waiting]
-            raise
-        return awaited(results, waiting) if waiting else results
+            raise FallbackError
+        parts = ((index, item.complete(part, run, (place, index, None))) for index, part in enumerate(value))
+        return gathered([None] * len(value), parts, run)
 
-    return running_list
+    return Completion(running=running_list) if complete is None else Completion(pure_list)
 
 
 def _union(by_class: Mapping[type, Completion]) -> Completion:
-    completes: dict[type, Any] = {cls: completion.pure or completion.running for cls, completion in by_class.items()}
-    pure = {cls for cls, completion in by_class.items() if completion.pure is not None}
-
-    def union(value: Any, *place: Any) -> Any:
+    def running(value: Any, run: Any, place: Place) -> Any:
         if value is None:
             return None
-        cls = type(value)
-        if cls not in completes or get_strawberry_type_cast(value) is not None:
-            raise CompletionFallbackError
-        return completes[cls](value) if cls in pure else completes[cls](value, *place)
+        completion = by_class.get(type(value))
+        if completion is None or get_strawberry_type_cast(value) is not None:
+            raise FallbackError
+        return completion.complete(value, run, place)
 
-    return Completion(union) if len(pure) == len(completes) else Completion(running=union)
+    if any(completion.pure is None for completion in by_class.values()):
+        return Completion(running=running)
+    return Completion(lambda value: running(value, None, (None, "", None)))

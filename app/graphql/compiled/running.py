@@ -78,13 +78,10 @@ def build(
     )
 
 
-class CompletionFallbackError(Exception):
-    """A value is not plainly of its type, so that graphql-core completes the results."""
-
-
 class Run(Struct):
     """`results` holds what each resolver returned or raised, by place. No resolver is called twice.
 
+    `arguments` are those of the root fields by response key, read before the first of them runs.
     `settled` holds the places of awaited resolvers in the order in which they ended.
     Errors below them come in that order. `built` is graphql-core's view of this run.
     """
@@ -95,6 +92,7 @@ class Run(Struct):
     variables: Mapping[str, Any]
     context: Context
     mutation: bool
+    arguments: Mapping[str, dict[str, Any]]
     built: Executor[Any] | None = None
     errors: list[GraphQLError | FieldError] = []
     results: list[tuple[Place, bool, Any]] = []
