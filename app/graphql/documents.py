@@ -122,24 +122,10 @@ class Document:
         return self._only
 
 
-class _Valid(LRUCache[str, Document]):
-    """Bounded by number, and by weight in bytes. A document heavier than the whole bound is not cached."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count * _MEAN_WEIGHT, getsizeof=_weight)
-        self._count = count
-
-    def __setitem__(self, source: str, document: Document, *more: Any) -> None:
-        if _weight(document) > self.maxsize:
-            return
-        while len(self) >= self._count:
-            self.popitem()
-        super().__setitem__(source, document, *more)
-
-
 def _weight(document: Document) -> int:
+    """What a document counts in the cache: its bytes, but no less than its share, so that their number is bounded."""
     source = document.ast.loc.source.body if document.ast.loc is not None else ""
-    return len(source) + _BYTES_OF_TOKEN * document.ast.token_count
+    return max(_MEAN_WEIGHT, len(source) + _BYTES_OF_TOKEN * document.ast.token_count)
 
 
 class Documents:
@@ -151,7 +137,7 @@ class Documents:
         self._schema = schema
         self._limits = limits
         self._introspection = introspection
-        self._valid = _Valid(max_cached)
+        self._valid: LRUCache[str, Document] = LRUCache(max_cached * _MEAN_WEIGHT, getsizeof=_weight)
         # A source and its errors are of bounded length, so that a bound on the number is enough.
         self._invalid: LRUCache[str, tuple[ErrorEntry, ...]] = LRUCache(max(1, max_cached // _REFUSED_SHARE))
         self.hits = 0
@@ -174,7 +160,7 @@ class Documents:
             if len(source) <= MAX_CACHED_LENGTH:
                 if isinstance(prepared, tuple):
                     self._invalid[source] = prepared
-                else:
+                elif _weight(prepared) <= self._valid.maxsize:
                     self._valid[source] = prepared
         if isinstance(prepared, tuple):
             raise RequestError(prepared)

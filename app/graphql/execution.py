@@ -16,16 +16,13 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app import notes
-from app.graphql.bulks import BulkFields, with_items
 from app.graphql.compiled import CompiledOperations, Executed, Execution
 from app.graphql.compiled.running import build
 from app.graphql.documents import Document, Documents, Operation
-from app.graphql.formatting import error_as_data, format_errors
-from app.graphql.idempotency import refuse_several
+from app.graphql.formatting import error_as_data, format_errors, with_items
 from app.graphql.limits import DocumentLimits
 from app.graphql.lists import any_long, refuse_long
 from app.graphql.persisted import PersistedDocuments
-from app.graphql.records import Records
 from app.graphql.request_errors import (
     MUTATION_OVER_GET,
     OPERATION_NOT_FOUND,
@@ -35,6 +32,7 @@ from app.graphql.request_errors import (
     RequestError,
     request_error,
 )
+from app.graphql.root_fields import RootFields
 from app.graphql.tracing import FederatedTrace
 from app.graphql.variables import places_of_variables, variable_error, variable_errors
 from app.updates.bulk import AT_ONCE, Rooms
@@ -112,11 +110,10 @@ class Engine:
         self._graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
         limits = limits or DocumentLimits()
         self._max_page = limits.max_page
-        self._records = Records(self._graphql, limits.max_page)
+        self._root_fields = RootFields(self._graphql, max_page=limits.max_page, max_bulk=limits.max_bulk)
         self.documents = Documents(self._graphql, limits, introspection=introspection, max_cached=max_documents)
         self.persisted = persisted if persisted is not None else PersistedDocuments()
         self._max_list = limits.max_list
-        self._bulk_fields = BulkFields(self._graphql, limits.max_bulk)
         self.rooms = Rooms(notes.begin, bulk_concurrency)
         self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)
         self._router_secret_set = router_secret_set
@@ -128,7 +125,7 @@ class Engine:
         executed: Executed | ExecutionResult | None = None
         try:
             document, operation = self._chosen(request, context, result)
-            self._records.check(document, operation, request.variables)
+            self._root_fields.refuse_records(document, operation, request.variables)
             context.max_page = self._max_page
             request = self._bounded(document, operation, request, context)
             trace = FederatedTrace() if request.traced and context.trusted_router else None
@@ -176,7 +173,7 @@ class Engine:
         if operation.kind in self._absent:
             raise request_error(OPERATION_NOT_FOUND, f"This schema has no {operation.kind.value}s.")
         if context.call.idempotency_key is not None and operation.mutation:
-            refuse_several(self._graphql, document, operation, request.variables)
+            self._root_fields.refuse_several(document, operation, request.variables)
         return document, operation
 
     def _bounded(
@@ -184,9 +181,9 @@ class Engine:
     ) -> GraphQLRequest:
         """The variables without the lists that are too long, whose fields are refused."""
         items: frozenset[str] = frozenset()
-        if operation.mutation and operation.root_names & self._bulk_fields.names:
+        if self._root_fields.holds_bulk(operation):
             context.rooms = self.rooms
-            context.too_long, variables, items = self._bulk_fields.refuse_many(document, operation, request.variables)
+            context.too_long, variables, items = self._root_fields.refuse_items(document, operation, request.variables)
             request = replace(request, variables=variables)
         long = operation.long_literals or (
             request.commas >= self._max_list and any_long(request.variables, self._max_list, items)

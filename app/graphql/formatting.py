@@ -15,12 +15,12 @@ from app.notes import note_detail
 from app.updates.user_errors import capped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from graphql.language import Node, SourceLocation
     from graphql.pyutils import Path
 
-    from app.updates.bulk import Item
+    from app.updates.bulk import Bulk, Item
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,29 @@ def format_errors(
         formatted[-1]["message"] += f" There are {reasons.total()} more errors; the log has them."
         note_detail("more errors: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
     return formatted
+
+
+def with_items(
+    errors: Sequence[GraphQLError | FieldError], bulks: Mapping[str, Bulk], data: Mapping[str, Any] | None
+) -> Sequence[GraphQLError | FieldError]:
+    """The errors, with those of items that are not shown as data: by root field, a bulk's by item."""
+    of_items = [
+        FieldError(GatewayErrors(item.errors), locations_of(bulk.nodes), bulk.path_of(item))
+        for bulk in bulks.values()
+        if bulk.nodes is not None
+        for item in bulk.items
+        if item.errors
+    ]
+    if not of_items:
+        return errors
+    roots = {key: place for place, key in enumerate(data or ())}
+
+    def place(error: GraphQLError | FieldError) -> tuple[int, int]:
+        path = error.path or ()
+        item = next((step for step in path if isinstance(step, int)), 0)
+        return (roots.get(str(path[0]), 0) if path else 0), item
+
+    return sorted([*errors, *of_items], key=place)
 
 
 def error_as_data(error: GatewayError, path: Path, request_id: str) -> dict[str, Any]:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from app.graphql.documents import Document
     from app.graphql.variables import Place
 
-# `app.graphql.records` and `app.graphql.bulks` count these.
-_REPRESENTATIONS = "representations"
+# `app.graphql.root_fields` counts these.
+REPRESENTATIONS = "representations"
 ITEMS = "items"
 
 
@@ -89,7 +89,7 @@ def refuse_long(
     emptied = dict(variables)
 
     def too_long(node: Any, place: Place) -> GatewayError | None:
-        if place == (_REPRESENTATIONS,):
+        if place == (REPRESENTATIONS,):
             return None
         counted = place != (ITEMS,)
         if counted and _is_long(node, limit):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import strawberry
+from graphql import resolve_schema_coordinate
 from strawberry import Info, federation
 from strawberry.federation.schema import FederationAny
 from strawberry.printer import print_schema
@@ -102,11 +104,17 @@ def build_schema(apis: Sequence[Api]) -> Schema:
         # Strawberry's default is 2.11; a composer that knows up to 2.9 refuses that.
         federation_version="2.9",
     )
-    _describe_federation(schema)
-    titles = " and ".join(api.title for api in apis)
-    schema._schema.description = _DESCRIPTION.format(titles=titles)  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+    graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+    graphql.description = _DESCRIPTION.format(titles=" and ".join(api.title for api in apis))
+    for coordinate, text in _FEDERATION.items():
+        # A schema without entities lacks some of them.
+        with suppress(TypeError):
+            resolved: Any = resolve_schema_coordinate(graphql, coordinate)
+            if resolved is not None:
+                *_, element, _kind = resolved
+                element.description = text
     schema.scopes = scopes_of(apis)
-    schema.entity_scopes = guard(schema._schema, apis, roots)  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
+    schema.entity_scopes = guard(graphql, apis, roots)
     assert schema.entities is not None
     return schema
 
@@ -119,42 +127,23 @@ _DESCRIPTION = """Records of {titles}, read and updated through one schema.
 * `outcome` says whether the write happened: `APPLIED`, `NOT_APPLIED` or `UNKNOWN`.
 * After `UNKNOWN`, read the record before you send the mutation again.
 """
+# Strawberry adds federation's own definitions without descriptions. By schema coordinate.
 _FEDERATION = {
     "_Any": "A representation of an entity: `__typename` and the members of its key.",
     "_Entity": "The entities of this subgraph.",
-    "_Service": "What a federated router asks a subgraph about itself.",
     "_FieldSet": "Names of fields, as a selection without its outer braces.",
+    "_Service": "What a federated router asks a subgraph about itself.",
+    "_Service.sdl": "The schema as SDL.",
+    "Query._service": "The schema of this subgraph, for composition.",
+    "Query._entities": "The records that the representations stand for, in their order.",
+    "Query._entities(representations:)": "What to look up.",
     "link__Import": "The name of a definition that is taken from a linked specification.",
     "link__Purpose": "What a linked specification is needed for.",
+    "link__Purpose.SECURITY": "Needed to keep what it marks secure.",
+    "link__Purpose.EXECUTION": "Needed to execute requests.",
+    "@key": "The fields that identify an entity to other subgraphs.",
+    "@link": "A specification whose definitions this schema uses.",
 }
-_PURPOSES = {
-    "SECURITY": "Needed to keep what it marks secure.",
-    "EXECUTION": "Needed to execute requests.",
-}
-_DIRECTIVES = {
-    "key": "The fields that identify an entity to other subgraphs.",
-    "link": "A specification whose definitions this schema uses.",
-}
-
-
-def _describe_federation(schema: Schema) -> None:
-    """Strawberry adds federation's own types, fields and directives without descriptions."""
-    graphql = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
-    types: dict[str, Any] = dict(graphql.type_map)
-    for name, text in _FEDERATION.items():
-        if name in types:
-            types[name].description = text
-    for name, text in _PURPOSES.items():
-        if "link__Purpose" in types:
-            types["link__Purpose"].values[name].description = text
-    for directive in graphql.directives:
-        directive.description = directive.description or _DIRECTIVES.get(directive.name)
-    query = types["Query"]
-    query.fields["_service"].description = "The schema of this subgraph, for composition."
-    types["_Service"].fields["sdl"].description = "The schema as SDL."
-    if "_entities" in query.fields:
-        query.fields["_entities"].description = "The records that the representations stand for, in their order."
-        query.fields["_entities"].args["representations"].description = "What to look up."
 
 
 def print_sdl(schema: Schema) -> str:

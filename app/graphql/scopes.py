@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLSchema, get_named_type
+from strawberry.schema.name_converter import NameConverter
 
 from app.graphql.context import refusal_for
 
@@ -34,7 +35,7 @@ def guard(schema: GraphQLSchema, apis: Sequence[Api], roots: Sequence[tuple[type
         for root, owner in ((schema.query_type, query), (schema.mutation_type, mutation)):
             assert root is not None
             for field in owner.__strawberry_definition__.fields:  # type: ignore[attr-defined]
-                name = field.graphql_name or schema_name(field.python_name)
+                name = NameConverter().from_field(field)
                 if name not in scopes:
                     raise TypeError(f"{api.name}: the root field {name} has no scope")
                 root_field = root.fields[name]
@@ -43,11 +44,6 @@ def guard(schema: GraphQLSchema, apis: Sequence[Api], roots: Sequence[tuple[type
                 resolver = getattr(field.base_resolver, "wrapped_func", None)
                 root_field.resolve = _guarded(root_field.resolve, scopes[name], tells_itself=tells_long_lists(resolver))
     return by_type
-
-
-def schema_name(python_name: str) -> str:
-    head, *rest = python_name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
 
 
 def tells_long_lists(resolver: Any) -> bool:

@@ -41,7 +41,7 @@ from strawberry.types.lazy_type import LazyType
 
 from app.graphql.compiled.executions import Execution
 from app.graphql.variables import values_below
-from app.json_codec import decimal_of
+from app.json_codec import JsonNumber
 from app.mapping.generated import input_reader
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _plain_json(node: ValueNode) -> Any:
     if isinstance(node, VariableNode):
         raise NotCompiledError(Execution.VARIABLE_IN_SCALAR)
     if isinstance(node, FloatValueNode):
-        return decimal_of(node.value)
+        return JsonNumber.of(node.value)
     if not isinstance(node, IntValueNode):
         return getattr(node, "value", None)
     # As an ID, -0 and a number of any length are text. Python writes neither back.
