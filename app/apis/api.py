@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -56,6 +57,25 @@ class Example:
     variables: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     reason: str | None = None
+
+
+def examples_of(file: Path) -> Callable[..., Example]:
+    """Makes an example from its title, the name of an operation in a GraphQL document, and the variables."""
+    operations = {text.split("(")[0].split()[1]: text.strip() for text in file.read_text("utf-8").split("\n\n")}
+
+    def example(
+        title: str,
+        name: str,
+        *,
+        reason: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **variables: Any,
+    ) -> Example:
+        return Example(
+            title=title, operation=operations[name], variables=variables, headers=headers or {}, reason=reason
+        )
+
+    return example
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

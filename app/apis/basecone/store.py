@@ -28,7 +28,7 @@ from app.apis.basecone.settings import BaseconeSettings
 from app.apis.basecone.shape import read_shape, request_of
 from app.errors import ANSWER_TIMED_OUT, GatewayError, refusal
 from app.mapping.scalars import parse_uuid
-from app.mapping.wire import Wire, WireMismatchError
+from app.mapping.wire import Wire
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write, until
 from app.updates.listing import ListPage, ListRequest
 from app.updates.local import LocalCall
@@ -75,12 +75,12 @@ class BaseconeRules:
             raise _refused(mutation, "ID_EMPTY")
         if request.body is None:
             raise _refused(mutation, "REQUEST_MISSING")
-        body = _body(mutation, request.body)
-        company_id = _company_id(mutation, body)
+        body, company_id = _bound(mutation, request.body)
         async with until(call.deadline):
             facts = await self._facts(mutation, pair, record_id, company_id, body)
-        _check_access(mutation, facts, company_id, skip=skip)
-        record = _existing(mutation, facts.record, company_id)
+        broken, record = _broken(mutation, facts, company_id, body, skip=skip), facts.record
+        if broken is not None or record is None:
+            raise _refused(mutation, broken or "RESOURCE_NOT_FOUND")
         document = _decide(mutation, facts, record, body)
         writes = [
             Write(RECORDS[mutation], Record(record_id, document, company_id, document.get("code")), record.version)
@@ -177,6 +177,8 @@ class BaseconeRules:
 
 
 def _refused(mutation: str, reason: str, text: str | None = None) -> GatewayError:
+    if reason == "RESOURCE_NOT_FOUND":
+        text = f"The {mutation.removeprefix('update').lower()} does not exist."
     return refusal(row_of(mutation, reason), text)
 
 
@@ -201,38 +203,16 @@ def _authenticated(mutation: str, user: Record | None, access_key: str) -> Recor
     return user
 
 
-def _body(mutation: str, body: Any) -> Wire:
+def _bound(mutation: str, body: Any) -> tuple[Wire, str]:
+    """A request and its company's id."""
     try:
-        return request_of(mutation, body)
-    except WireMismatchError as error:
-        raise _refused(mutation, "PROPERTIES_NOT_VALID") from error
-
-
-def _company_id(mutation: str, request: Wire) -> str:
-    raw_id = (request.get("company") or {}).get("companyId") or _ZERO
-    try:
-        company_id = parse_uuid(raw_id)
+        request = request_of(mutation, body)
+        company_id = parse_uuid((request.get("company") or {}).get("companyId") or _ZERO)
     except ValueError as error:
         raise _refused(mutation, "PROPERTIES_NOT_VALID") from error
     if company_id == _ZERO:
         raise _refused(mutation, "COMPANY_ID_EMPTY")
-    return company_id
-
-
-def _check_access(mutation: str, facts: _Facts, company_id: str, *, skip: bool) -> None:
-    if facts.company is None:
-        raise _refused(mutation, "COMPANY_NOT_FOUND")
-    if company_id not in facts.user.document["companies"]:
-        raise _refused(mutation, "COMPANY_ACCESS_DENIED")
-    if not skip and company_id not in facts.user.document["accountingSystemCompanies"]:
-        raise _refused(mutation, "ACCOUNTING_SYSTEM_ACCESS_DENIED")
-
-
-def _existing(mutation: str, record: Record | None, company_id: str) -> Record:
-    """The stored record, if it belongs to this company: no other record can be taken over, moved or seen."""
-    if record is None or record.owner != company_id:
-        raise _refused(mutation, "RESOURCE_NOT_FOUND", f"The {mutation.removeprefix('update').lower()} does not exist.")
-    return record
+    return request, company_id
 
 
 def _codes_of(request: Wire) -> list[tuple[str, str]]:
@@ -249,9 +229,7 @@ def _codes_of(request: Wire) -> list[tuple[str, str]]:
 
 
 def _decide(mutation: str, facts: _Facts, record: Record, request: Wire) -> Wire:
-    """The record to store: the whole request, and what an update cannot carry. Raises documented rows."""
-    _check_properties(mutation, facts.user, request)
-    _check_codes(mutation, facts, record, request)
+    """The record to store: the whole request, and what an update cannot carry."""
     document = {name: value for name, value in request.items() if value is not None}
     document["company"] = {"companyId": record.owner}
     for name in _KEPT:
@@ -266,54 +244,46 @@ def _decide(mutation: str, facts: _Facts, record: Record, request: Wire) -> Wire
     return document
 
 
-def _check_properties(mutation: str, user: Record, request: Wire) -> None:
-    if mutation == UPDATE_CUSTOMER and request.get("code") is not None and not user.document["wkBelgium"]:
-        raise _refused(mutation, "REQUEST_PROPERTIES_NOT_VALID")
-    if not (request.get("name") or "").strip():
-        # Assumed: a required property without content causes this row.
-        raise _refused(mutation, "PROPERTIES_NOT_VALID")
-    code = request.get("code")
-    if code is not None and (not code.strip() or len(code) > _LONGEST_CODE):
-        # Assumed: an empty code, or one that is far too long.
-        raise _refused(mutation, "CODE_INVALID")
-    if any(not key.strip() for key in request.get("metadata") or {}):
-        # Assumed: an empty key.
-        raise _refused(mutation, "METADATA_INVALID")
+def _broken(mutation: str, facts: _Facts, company_id: str, request: Wire, *, skip: bool) -> str | None:
+    """The reason of the first broken rule, in the order of the vendor's page; None without one."""
+    user, record, code = facts.user.document, facts.record, request.get("code")
+    condition, discount = request.get("paymentCondition"), request.get("paymentDiscount") or {}
+    method = discount.get("discountCalculationMethod")
     accounts = [account for account in request.get("bankAccounts") or [] if account is not None]
-    discount = request.get("paymentDiscount") or {}
-    if sum(account.get("default") is True for account in accounts) > 1 or (discount.get("paymentDays") or 0) < 0:
-        # Assumed: two default bank accounts, or negative days.
-        raise _refused(mutation, "VALIDATION_ERRORS_OCCURRED")
-    if any(account.get("default") is None for account in accounts) or None in (request.get("bankAccounts") or []):
-        raise _refused(mutation, "PROPERTIES_NOT_VALID")
 
+    def exists(table: str, value: Wire | None) -> bool:
+        return value is None or code_id(company_id, table, value.get("code") or "") in facts.codes
 
-def _check_codes(mutation: str, facts: _Facts, record: Record, request: Wire) -> None:
-    def exists(name: str, value: Wire | None) -> bool:
-        return value is None or code_id(str(record.owner), name, value.get("code") or "") in facts.codes
-
-    def known_country(value: Wire | None) -> bool:
+    def is_country(value: Wire | None) -> bool:
         return value is None or value.get("code") in _COUNTRIES
 
-    condition = request.get("paymentCondition")
-    discount = request.get("paymentDiscount") or {}
-    method = discount.get("discountCalculationMethod")
-    accounts = request.get("bankAccounts") or []
-    # In the order of the vendor's page. The first check that fails is the answer.
-    checks = {
-        "SUBSTITUTION_GENERAL_LEDGER_INVALID": exists("generalLedger", request.get("substitutionGeneralLedger")),
-        "VAT_CODE_INVALID": exists("vatCode", request.get("vatCode")),
-        "PAYMENT_CONDITION_DUE_DAYS_INVALID": ((condition or {}).get("dueDays") or 0) >= 0,
-        "PAYMENT_CONDITION_INVALID": exists("paymentCondition", condition),
-        "PAY_COLLECT_TYPE_INVALID": exists("payCollectType", request.get("payCollectType")),
-        "ADDRESS_COUNTRY_INVALID": known_country((request.get("address") or {}).get("country")),
-        "BANK_ACCOUNT_COUNTRY_INVALID": all(known_country(account.get("country")) for account in accounts),
-        "DISCOUNT_CALCULATION_METHOD_INVALID": method is None or method in _METHODS,
-        "PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID": exists("generalLedger", discount.get("generalLedger")),
-    }
-    for reason, holds in checks.items():
-        if not holds:
-            raise _refused(mutation, reason)
+    rules = (
+        ("COMPANY_NOT_FOUND", facts.company is not None),
+        ("COMPANY_ACCESS_DENIED", company_id in user["companies"]),
+        ("ACCOUNTING_SYSTEM_ACCESS_DENIED", skip or company_id in user["accountingSystemCompanies"]),
+        # Another company's record cannot be taken over, moved or seen.
+        ("RESOURCE_NOT_FOUND", record is not None and record.owner == company_id),
+        ("REQUEST_PROPERTIES_NOT_VALID", mutation != UPDATE_CUSTOMER or code is None or user["wkBelgium"]),
+        # Assumed: a required property without content, a code without content or far too long, an empty key, two
+        # default bank accounts or negative days cause these rows.
+        ("PROPERTIES_NOT_VALID", bool((request.get("name") or "").strip())),
+        ("CODE_INVALID", code is None or (bool(code.strip()) and len(code) <= _LONGEST_CODE)),
+        ("METADATA_INVALID", all(key.strip() for key in request.get("metadata") or {})),
+        ("VALIDATION_ERRORS_OCCURRED", sum(account.get("default") is True for account in accounts) <= 1),
+        ("VALIDATION_ERRORS_OCCURRED", (discount.get("paymentDays") or 0) >= 0),
+        ("PROPERTIES_NOT_VALID", all(account.get("default") is not None for account in accounts)),
+        ("PROPERTIES_NOT_VALID", len(accounts) == len(request.get("bankAccounts") or [])),
+        ("SUBSTITUTION_GENERAL_LEDGER_INVALID", exists("generalLedger", request.get("substitutionGeneralLedger"))),
+        ("VAT_CODE_INVALID", exists("vatCode", request.get("vatCode"))),
+        ("PAYMENT_CONDITION_DUE_DAYS_INVALID", ((condition or {}).get("dueDays") or 0) >= 0),
+        ("PAYMENT_CONDITION_INVALID", exists("paymentCondition", condition)),
+        ("PAY_COLLECT_TYPE_INVALID", exists("payCollectType", request.get("payCollectType"))),
+        ("ADDRESS_COUNTRY_INVALID", is_country((request.get("address") or {}).get("country"))),
+        ("BANK_ACCOUNT_COUNTRY_INVALID", all(is_country(account.get("country")) for account in accounts)),
+        ("DISCOUNT_CALCULATION_METHOD_INVALID", method is None or method in _METHODS),
+        ("PAYMENT_DISCOUNT_GENERAL_LEDGER_INVALID", exists("generalLedger", discount.get("generalLedger"))),
+    )
+    return next((reason for reason, holds in rules if not holds), None)
 
 
 def _bank_accounts(document: Wire) -> list[Wire]:

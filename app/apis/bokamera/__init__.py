@@ -1,7 +1,8 @@
 """BokaMera: customers of companies that take bookings. One host, an API key and a bearer, ServiceStack's envelope."""
 
 from app.apis.api import Api
-from app.apis.bokamera.errors import NAME, ROWS, is_servicestack
+from app.apis.bokamera.envelope import is_servicestack
+from app.apis.bokamera.errors import NAME, ROWS
 from app.apis.bokamera.examples import EXAMPLES
 from app.apis.bokamera.lists import LISTINGS
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS

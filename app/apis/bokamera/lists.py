@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.apis.bokamera.errors import NAME, parse, success_of
+from app.apis.bokamera.envelope import parse, success_of
+from app.apis.bokamera.errors import NAME
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
 from app.mapping.members import members_of
 from app.mapping.scalars import UUID

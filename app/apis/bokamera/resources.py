@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE, parse, success_of
+from app.apis.bokamera.envelope import parse, success_of
+from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE
 from app.apis.bokamera.proof import proves, updated_since
 from app.apis.bokamera.types import NO_STATE, BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
 from app.mapping.members import members

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from app.apis.bokamera import jsv
-from app.apis.bokamera.binding import bind
-from app.apis.bokamera.errors import NAME, SERIALIZATION_FAILED, Format, render, write
+from app.apis.bokamera.envelope import Format, bind, render, write
+from app.apis.bokamera.errors import NAME, SERIALIZATION_FAILED
 from app.apis.bokamera.lists import LISTINGS
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
 from app.apis.bokamera.seed import ADMINISTRATOR, API_KEY, CLIENT_ID, PASSWORD

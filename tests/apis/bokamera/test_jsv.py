@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.apis.bokamera.errors import JSON_MEMBERS
+from app.apis.bokamera.envelope import JSON_MEMBERS
 from app.apis.bokamera.jsv import MAX_DEPTH, JsvError, decode, encode
 
 SAMPLES = Path(__file__).parent / "samples" / "update-customer"

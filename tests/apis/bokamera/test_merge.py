@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.apis.bokamera import jsv
-from app.apis.bokamera.binding import bind
-from app.apis.bokamera.errors import FIELDS, JSON_MEMBERS, parse, render, write
+from app.apis.bokamera.envelope import JSON_MEMBERS, bind, parse, render, write
 from app.apis.bokamera.merge import answered, is_email, merged
 from app.apis.bokamera.proof import shows
 from app.apis.bokamera.seed import COMPANIES, CUSTOMERS, seed
+from app.apis.bokamera.types import InvoiceAddressInput
 from app.errors import GatewayErrors
+from app.mapping.members import members
 from tests.apis.bokamera.asking import booking_customer, judged_update
 
 ID = "b0000000-0000-4000-8000-000000000001"
@@ -45,7 +46,7 @@ bodies = some(
     ),
     AccessKeysToDelete=st.lists(some(Id=key_ids), max_size=2),
     SubscribedToNewsletter=st.booleans(),
-    InvoiceAddress=some(**dict.fromkeys(FIELDS["InvoiceAddress"], texts)),
+    InvoiceAddress=some(**dict.fromkeys((member.name for member in members(InvoiceAddressInput)), texts)),
 )
 
 

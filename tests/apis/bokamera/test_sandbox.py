@@ -11,8 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from app.apis.bokamera import API, jsv
-from app.apis.bokamera.binding import bind
-from app.apis.bokamera.errors import JSON_MEMBERS
+from app.apis.bokamera.envelope import JSON_MEMBERS, bind
 from app.apis.bokamera.sandbox import routes
 from app.apis.bokamera.seed import API_KEY, CLIENT_ID
 from app.apis.bokamera.settings import BokameraSettings
