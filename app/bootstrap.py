@@ -35,14 +35,14 @@ from app.telemetry.operations import Operations
 from app.telemetry.stores import observed
 from app.updates.reading import Closing
 from app.updates.recording import Recorder
-from app.upstream.settings import Limits
-from app.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     import httpx
     from starlette.requests import Request as HttpRequest
 
     from app.telemetry.traces import Traces
+    from app.upstream.settings import Limits
+    from app.upstream.upstream import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ class Backends:
         keeper.start()
 
     def _upstream(self, name: str, url: str) -> Upstream:
+        from app.upstream.upstream import Upstream  # noqa: PLC0415 - loaded where the mode is rest
+
         telemetry = self.telemetry
         observer = None if telemetry is None else telemetry.operations
         traces = None if telemetry is None else telemetry.traces

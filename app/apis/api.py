@@ -23,7 +23,7 @@ from app.upstream.upstream import Upstream
 class ApiSettings(BaseModel):
     """The settings of one API: a field `url` is the variable `GATEWAY_<API>_URL`. Each has a description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     mode: Literal["local", "rest"] = Field(
         default="local",

@@ -49,7 +49,7 @@ class DocumentLimits(BaseModel):
     All counts include the contents of fragments, each time that they are spread. GraphiQL's introspection fits.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     max_length: Count = Field(100_000, description="Longest document, in characters.")
     max_tokens: Count = Field(2000, description="Largest document, in tokens.")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 class JournalSettings(BaseModel):
     """Settings `GATEWAY_JOURNAL…` and `GATEWAY_IDEMPOTENCY_HOURS`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     journal: bool | None = Field(
         None,

@@ -18,7 +18,6 @@ from sqlalchemy import (
     BindParameter,
     Column,
     Dialect,
-    Index,
     Integer,
     MetaData,
     Table,
@@ -31,6 +30,8 @@ from sqlalchemy import (
     or_,
     select,
 )
+
+from app.store.tables import partial_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,27 +70,23 @@ _c = entry_table.c
 COLUMNS = tuple(column.name for column in entry_table.columns)
 
 
-def _partial(name: str, condition: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> Index:
-    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
-
-
 # An intent is in no index of random order, in which each entry changes a page of its own: its end puts it there,
 # together with others. Until then the index of the open entries finds it.
 LOOK_UPS = (
-    _partial("gateway_update_entry_record", _c.outcome.is_not(None), _c.record_id, _c.id),
-    _partial("gateway_update_entry_request", _c.outcome.is_not(None), _c.request_id, _c.id),
+    partial_index("gateway_update_entry_record", _c.outcome.is_not(None), _c.record_id, _c.id),
+    partial_index("gateway_update_entry_request", _c.outcome.is_not(None), _c.request_id, _c.id),
 )
-_partial("gateway_update_entry_open", _c.outcome.is_(None), _c.due)
-_partial(
+partial_index("gateway_update_entry_open", _c.outcome.is_(None), _c.due)
+partial_index(
     "gateway_update_entry_failed",
     and_(_c.outcome.is_not(None), _c.outcome != literal_column("'APPLIED'")),
     _c.outcome,
     _c.id,
 )
-_partial("gateway_update_entry_caller", _c.caller.is_not(None), _c.caller, _c.person, _c.id)
-_partial("gateway_update_entry_key", _c.idempotency_key.is_not(None), _c.idempotency_key, _c.id)
-_partial("gateway_update_entry_claim", _c.claim.is_not(None), _c.claim, unique=True)
-_partial("gateway_update_entry_held", _c.claim.is_not(None), _c.id)
+partial_index("gateway_update_entry_caller", _c.caller.is_not(None), _c.caller, _c.person, _c.id)
+partial_index("gateway_update_entry_key", _c.idempotency_key.is_not(None), _c.idempotency_key, _c.id)
+partial_index("gateway_update_entry_claim", _c.claim.is_not(None), _c.claim, unique=True)
+partial_index("gateway_update_entry_held", _c.claim.is_not(None), _c.id)
 
 
 class _Ids:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    event,
     select,
 )
 
@@ -29,6 +30,7 @@ from app.store.records import Collection, Record, Write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sqlalchemy import Connection
     from sqlalchemy.sql.expression import ClauseElement, ColumnElement
 
 # Byte order on both engines, so that `owned` sorts alike everywhere and the index needs no locale.
@@ -75,21 +77,23 @@ def record_table(collection: Collection) -> Table:
         Column("match_value", _TEXT),
     )
     Index(f"{name}_unique", table.c.owner, table.c.unique_value, unique=True)
-    unowned = table.c.owner.is_(None)
-    Index(f"{name}_unowned", table.c.unique_value, unique=True, sqlite_where=unowned, postgresql_where=unowned)
+    partial_index(f"{name}_unowned", table.c.owner.is_(None), table.c.unique_value, unique=True)
     if collection.listing is not None:
         Index(f"{name}_listed", table.c.owner, table.c.sort_key, table.c.id, table.c.search_text)
-        matched = table.c.match_value.is_not(None)
-        Index(
-            f"{name}_matched",
-            table.c.match_value,
-            table.c.owner,
-            table.c.sort_key,
-            table.c.id,
-            sqlite_where=matched,
-            postgresql_where=matched,
-        )
+        listed = (table.c.match_value, table.c.owner, table.c.sort_key, table.c.id)
+        partial_index(f"{name}_matched", table.c.match_value.is_not(None), *listed)
     return table
+
+
+def partial_index(name: str, condition: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> Index:
+    """An index of the rows of `condition`. To name both engines here would load both."""
+    index = Index(name, *columns, unique=unique)
+
+    @event.listens_for(index, "before_create")
+    def _set(_index: Index, connection: Connection, **_options: Any) -> None:
+        index.dialect_options[connection.dialect.name]["where"] = condition
+
+    return index
 
 
 def _compiled(statement: ClauseElement, dialect: Dialect, *order: str) -> str:

@@ -28,7 +28,7 @@ def _proxy(value: SecretStr) -> SecretStr:
 class UpstreamSettings(BaseModel):
     """A field is the environment variable `GATEWAY_<FIELD>`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         None,
@@ -63,7 +63,8 @@ class UpstreamSettings(BaseModel):
     )
 
     def limits(self, trust: Trust) -> Limits:
-        return Limits(trust=trust, **{name: getattr(self, name) for name in UpstreamSettings.model_fields})
+        values = {name: getattr(self, name) for name in UpstreamSettings.model_fields}
+        return Limits.model_construct(trust=trust, **values)  # they are validated already
 
 
 class Limits(UpstreamSettings):

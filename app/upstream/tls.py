@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import certifi
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,6 +32,8 @@ def context_of(trust: Trust) -> ssl.SSLContext:
     for folder in (trust.folders or "").split(os.pathsep):
         if folder and not Path(folder).is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+    import certifi  # noqa: PLC0415 - loaded where the gateway calls somebody
+
     usual = certifi.where() if trust.file is None and trust.folders is None else None
     context = ssl.create_default_context(cafile=trust.file or usual, capath=trust.folders)
     if trust.further is not None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
 from app.apis.api import ApiSettings
 from app.apis.basecone.errors import NAME
 from app.settings import BaseUrl, Key, SecretKey, Words
-from app.updates.rest import RestBackend
 from app.upstream.credentials import basic, basic_user
-from app.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from app.updates.rest import RestBackend
+    from app.upstream.upstream import Upstream
 
 # The settings that `check` names for a reason that Basecone answers.
 BLAME = {
@@ -51,6 +55,8 @@ class BaseconeSettings(ApiSettings):
 
 
 def rest(settings: BaseconeSettings, upstream: Upstream) -> RestBackend:
+    from app.updates.rest import RestBackend  # noqa: PLC0415 - loaded where the mode is rest
+
     clients = {name.casefold() for name in settings.wkbelgium_clients}
 
     def omits(headers: Mapping[str, str]) -> Collection[str]:

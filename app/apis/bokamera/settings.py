@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -11,18 +11,15 @@ from app.apis.bokamera import jsv
 from app.apis.bokamera.errors import NAME
 from app.json_codec import encode_json
 from app.settings import BaseUrl, SecretKey, Url, Word
-from app.updates.rest import Languages, Media, RestBackend
 from app.upstream.credentials import key_and_bearer
-from app.upstream.tokens import TokenSource
-from app.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from app.updates.rest import RestBackend
+    from app.upstream.tokens import TokenSource
+    from app.upstream.upstream import Upstream
 
 _TOKEN_SETTINGS = ("token_url", "client_id", "username", "password")
-
-_MEDIA = {
-    "json": Media("application/json", "application/json", encode_json),
-    "jsv": Media("text/jsv", "text/jsv", jsv.encode),
-}
-_LANGUAGES = Languages("x-language", ("sv", "en"))
+_MEDIA = {"json": ("application/json", encode_json), "jsv": ("text/jsv", jsv.encode)}
 # The settings that `check` names for a reason that BokaMera answers.
 BLAME = {
     # The token was issued a moment ago, so that the key must be wrong.
@@ -79,6 +76,8 @@ def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource
         or settings.password is None
     ):
         return None
+    from app.upstream.tokens import TokenSource  # noqa: PLC0415 - as below
+
     return TokenSource(
         settings.token_url,
         settings.client_id,
@@ -91,5 +90,9 @@ def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource
 
 
 def rest(settings: BokameraSettings, upstream: Upstream, tokens: TokenSource | None = None) -> RestBackend:
+    from app.updates.rest import Languages, Media, RestBackend  # noqa: PLC0415 - loaded where the mode is rest
+
+    media_type, encode = _MEDIA[settings.format]
     credentials = key_and_bearer(NAME, settings.api_key, tokens or _token_source(settings, upstream))
-    return RestBackend(settings, upstream, credentials, _MEDIA[settings.format], languages=_LANGUAGES)
+    media = Media(media_type, media_type, encode)
+    return RestBackend(settings, upstream, credentials, media, languages=Languages("x-language", ("sv", "en")))

@@ -26,7 +26,7 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 class AuthSettings(BaseModel):
     """A field is the environment variable `GATEWAY_<FIELD>`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     caller_tokens: Annotated[tuple[StaticToken, ...], BeforeValidator(_tokens)] = Field(
         (),
