@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +17,9 @@ from app.updates.resource import Resource
 from app.updates.roots import Roots
 from app.upstream.messages import BackendResponse
 from app.upstream.responses import code_member, parsed
-from app.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from app.upstream.upstream import Upstream
 
 
 class ApiSettings(BaseModel):
