@@ -13,7 +13,7 @@ import pytest
 from app.__main__ import COMMANDS, main
 from app.apis import APIS
 from app.config import SettingsError, read_settings
-from tests.processes import ROOT, program, run, run_each
+from tests.processes import ROOT, program, run
 from tests.readme_tables import fields
 
 # A setting that cannot be used, and what the one line must name.
@@ -43,12 +43,13 @@ BAD = [
     "cases", [pytest.param(BAD[::5], id="some"), pytest.param(BAD, id="all", marks=pytest.mark.slow)]
 )
 def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(tmp_path, cases):
-    for (settings, named), ended in zip(cases, run_each(tmp_path, [settings for settings, _ in cases]), strict=True):
+    for settings, named in cases:
+        ended = run(tmp_path, **settings)
         assert ended.returncode == 2, settings
         assert len(ended.stderr.splitlines()) == 1, settings
         assert named in ended.stderr
         assert "secret" not in ended.stderr + ended.stdout
-        assert not list((tmp_path / ended.args).iterdir()), settings
+        assert not list(tmp_path.iterdir()), settings
 
 
 def test_a_bad_env_file_is_told_the_same_way(tmp_path):
@@ -94,7 +95,7 @@ def test_an_address_in_use_is_told_in_one_line(tmp_path):
 def test_help_version_and_schema_answer(tmp_path):
     assert "sandbox" in run(tmp_path, "--help").stdout
     assert run(tmp_path, "--version").returncode == 0
-    assert run(tmp_path, "schema").stdout == (ROOT / "schema.graphql").read_text()
+    assert run(tmp_path, "schema", anew=True).stdout == (ROOT / "schema.graphql").read_text()
     assert run(tmp_path, "nonsense").returncode == 2
 
 
@@ -143,7 +144,7 @@ def test_every_help_text_spells_names_as_they_are(capsys):
 
 @pytest.mark.parametrize("command", [(), pytest.param(("sandbox",), marks=pytest.mark.slow)], ids=["serve", "sandbox"])
 def test_sigterm_ends_it_in_order(tmp_path, command):
-    with program(tmp_path, *command) as started:
+    with program(tmp_path, *command, anew=True) as started:
         started.process.send_signal(signal.SIGTERM)
         assert started.process.wait(30) == 0
 
