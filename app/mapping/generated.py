@@ -146,13 +146,14 @@ def input_reader(
     values: dict[str, str] = {}
     for key, attribute, read, exact, default in members:
         value = values[attribute] = f"v{len(values)}"
-        source.add(f"{value} = get('{name(key)}', {absent})", f"if {value} is {absent}:")
+        source.add(f"{value} = get('{name(key)}', {absent})")
+        source.add("if True:" if exact is None else f"if type({value}) is not {source.value(exact)}:")
+        source.add(f"if {value} is {absent}:", depth=2)
         if default is MISSING:
-            source.add(f"raise {raised}", depth=2)
+            source.add(f"raise {raised}", depth=3)
         else:
-            source.add("count += 1", f"{value} = {source.value(default)}", depth=2)
-        source.add("else:" if exact is None else f"elif type({value}) is not {source.value(exact)}:")
-        source.add(f"{value} = {source.value(read)}({value})", depth=2)
+            source.add("count += 1", f"{value} = {source.value(default)}", depth=3)
+        source.add("else:", f"    {value} = {source.value(read)}({value})", depth=2)
     source.add(f"if count != {len(values)}:", f"    raise {raised}")
     source.add_object(cls, values)
     reader: Callable[[Any], Any] = source.function()

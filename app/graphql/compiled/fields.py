@@ -121,7 +121,8 @@ class Resolved:
         return values
 
     def start(self, source: Any, run: Run, place: Place) -> Any:
-        values = run.arguments[self.key] if place[0] is None else self.read(run.variables)
+        # Taken out: they get an `info`, which refers to the run.
+        values = run.arguments.pop(self.key) if place[0] is None else self.read(run.variables)
         try:
             if self.scope is not None and run.context.scopes is not None:
                 missing = refusal_for(run.context, self.scope)

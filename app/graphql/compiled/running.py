@@ -92,7 +92,7 @@ class Run(Struct):
     variables: Mapping[str, Any]
     context: Context
     mutation: bool
-    arguments: Mapping[str, dict[str, Any]]
+    arguments: dict[str, dict[str, Any]]
     built: Executor[Any] | None = None
     errors: list[GraphQLError | FieldError] = []
     results: list[tuple[Place, bool, Any]] = []

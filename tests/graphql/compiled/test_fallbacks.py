@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from app.apis import APIS
 from app.call import CallContext
 from app.graphql.compiled import Execution
+from app.graphql.compiled.running import Run
 from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import build_schema
@@ -131,3 +133,18 @@ async def test_operations_of_one_document_at_once_hold_nothing_of_each_other():
     ]
     assert await asyncio.gather(*running_ones) == expected
     assert all(len(notebook.calls) == 1 for notebook in notebooks)
+
+
+@pytest.mark.parametrize("title", ["a", "taken"])
+async def test_an_operation_leaves_nothing_to_the_garbage_collector(title: str):
+    engine, request = Engine(notes_schema(), compiled=True), GraphQLRequest(UPDATE, {"input": {"title": title}})
+    backends = {"notebook": LocalNotebook()}
+    gc.collect()
+    gc.disable()
+    try:
+        result = await engine.execute(request, Context(CallContext("request"), backends))
+        left = [item for item in gc.get_objects() if isinstance(item, Run | Context)]
+    finally:
+        gc.enable()
+    assert result.execution is Execution.COMPILED
+    assert left == []
