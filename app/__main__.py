@@ -26,8 +26,7 @@ from app.apply import add_arguments as add_apply_arguments
 from app.bootstrap import Backends, create_app, create_sandbox, open_store_for
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
-from app.server.listening import ServerError, address_of, bound_socket
-from app.server.serving import run, settle
+from app.server.serving import ServerError, address_of, bound_socket, run, settle
 from app.server.workers import run_workers
 from app.store.records import StoreUnavailableError
 from app.telemetry import logs

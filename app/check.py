@@ -22,7 +22,7 @@ from app.config import PREFIX, Settings, SettingsError, authenticates, check_set
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.errors import Code, GatewayError, GatewayFailure
 from app.rights import rights_of
-from app.server.listening import ServerError, bound_socket
+from app.server.serving import ServerError, bound_socket
 from app.store.engine import look_at, open_store
 from app.store.records import Record, StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, as_row, as_sample, listed

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.edge.auth.settings import AuthSettings
 from app.edge.settings import EdgeSettings
 from app.journal.settings import JournalSettings
-from app.server.bounds import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
+from app.server.serving import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
 from app.settings import Count, Host, Port, Seconds, StoreUrl
 from app.upstream.settings import UpstreamSettings
 

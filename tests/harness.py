@@ -30,7 +30,7 @@ from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
 from app.graphql.schema import Schema, build_schema
 from app.json_codec import JsonNumber
-from app.server.bounds import Config
+from app.server.serving import Config
 from app.store.engine import SqlStore
 from tests.switch import COMPILED
 

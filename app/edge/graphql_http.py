@@ -34,7 +34,7 @@ from app.graphql.request_errors import (
     RequestError,
     request_error,
 )
-from app.server.direct import Admission, DirectRequest, headers_of
+from app.server.direct import Endpoint, EndpointRequest
 
 if TYPE_CHECKING:
     from app.telemetry.operations import Operations
@@ -46,19 +46,7 @@ _RETRY_SECONDS = 1
 _NOT_LARGE = 65_536  # uvicorn buffers this much before it pauses a sender
 
 
-class _AsgiIncoming:
-    """What a DirectRequest is on the short way."""
-
-    response_complete = False
-    task: asyncio.Task[Any] | None = None
-
-    def __init__(self, scope: Scope, names: Mapping[bytes, str]) -> None:
-        self.headers, self.authorizations = headers_of(scope["headers"], names)
-        self.arrived = asyncio.get_running_loop().time()
-        self.identifier: str = scope["state"]["request_id"]
-
-
-class GraphQLEndpoint:
+class GraphQLEndpoint(Endpoint):
     """Answers at `/graphql`, as an ASGI application and as the endpoint of `app.server`'s short way.
 
     `in_flight` holds the running operations, whether or not somebody waits for them.
@@ -78,6 +66,7 @@ class GraphQLEndpoint:
         authenticator: Authenticator | None = None,
         recorder: Recorder | None = None,
     ) -> None:
+        super().__init__()
         self._engine = engine
         self._backends = backends
         self._callers = callers
@@ -92,12 +81,13 @@ class GraphQLEndpoint:
         self.in_flight: set[asyncio.Task[Any]] = set()
         self.most = min(_NOT_LARGE, settings.max_body_bytes)
         self.body_seconds = settings.body_seconds
-        self.admission = Admission(self)
 
     # Over ASGI.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, incoming, settings = HttpRequest(scope, receive), _AsgiIncoming(scope, self.names), self._settings
+        request, settings = HttpRequest(scope, receive), self._settings
+        arrived, identifier = asyncio.get_running_loop().time(), scope["state"]["request_id"]
+        incoming = EndpointRequest(None, self, scope["headers"], arrived, identifier)
         headers = incoming.headers
         gets = request.method in {"GET", "HEAD"}
         shows_page = gets and settings.shows_playground and "query" not in request.query_params
@@ -112,7 +102,7 @@ class GraphQLEndpoint:
             else:
                 allow = "GET, POST" if settings.shows_playground or settings.answers_get else "POST"
                 error = request_error(METHOD_NOT_ALLOWED, allow=allow)
-                response = self._not_executed(error, JSON, incoming.identifier)
+                response = self._not_executed(error, JSON, identifier)
         except ClientDisconnect:
             # Nothing was executed: the body did not arrive.
             return
@@ -121,57 +111,57 @@ class GraphQLEndpoint:
 
     # Without ASGI.
 
-    def takes(self, direct: DirectRequest) -> bool:
+    def takes(self, request: EndpointRequest) -> bool:
         """Whether the layers around the endpoint have nothing to do for these headers."""
-        settings, headers = self._settings, direct.headers
+        settings, headers = self._settings, request.headers
         if settings.cors_origins:
             return False
         if settings.allowed_hosts and host_name(headers.get("host", "")) not in settings.allowed_hosts:
             return False
-        direct.identifier = request_id(headers.get(REQUEST_ID))
+        request.identifier = request_id(headers.get(REQUEST_ID))
         return True
 
-    def begin(self, direct: DirectRequest) -> None:
-        task = direct.task = asyncio.get_running_loop().create_task(self._directly(direct))
+    def begin(self, request: EndpointRequest) -> None:
+        task = request.task = asyncio.get_running_loop().create_task(self._directly(request))
         self.in_flight.add(task)
 
-    async def _directly(self, direct: DirectRequest) -> None:
+    async def _directly(self, request: EndpointRequest) -> None:
         """Runs in a task that nobody cancels: only the request belongs to the client."""
         response: GraphQLResponse | None = None
         try:
-            body = None if direct.late else direct.body
-            response = await self._response(direct, lambda: from_body(body, direct.headers, self._settings))
+            body = None if request.late else request.body
+            response = await self._response(request, lambda: from_body(body, request.headers, self._settings))
         except Exception:
-            log.exception("unexpected failure of /graphql", extra={"request_id": direct.identifier})
-            response = GraphQLResponse(surprise(direct.identifier), JSON, 500)
+            log.exception("unexpected failure of /graphql", extra={"request_id": request.identifier})
+            response = GraphQLResponse(surprise(request.identifier), JSON, 500)
         finally:
-            self.in_flight.discard(direct.task)
-            direct.finish(response)
+            self.in_flight.discard(request.task)
+            request.finish(response)
 
     def overloaded(self, waiting: int) -> bool:
         return len(self.in_flight) + waiting >= self._settings.max_operations
 
-    def refuse(self, direct: DirectRequest) -> None:
-        media = response_media(direct.headers.get("accept"))
+    def refuse(self, request: EndpointRequest) -> None:
+        media = response_media(request.headers.get("accept"))
         error = request_error(NOT_ACCEPTABLE) if media is None else _busy()
-        direct.finish(self._not_executed(error, media or JSON, direct.identifier))
+        request.finish(self._not_executed(error, media or JSON, request.identifier))
 
-    def give_up(self, direct: DirectRequest) -> None:
-        if direct.response_complete:
+    def give_up(self, request: EndpointRequest) -> None:
+        if request.response_complete:
             return
-        if direct.more_body:
-            media = response_media(direct.headers.get("accept")) or JSON
+        if request.more_body:
+            media = response_media(request.headers.get("accept")) or JSON
             error = request_error(BODY_TOO_SLOW, connection="close")
-            direct.finish(self._not_executed(error, media, direct.identifier))
+            request.finish(self._not_executed(error, media, request.identifier))
             return
-        log_abandoned(direct.identifier)
-        direct.finish(GraphQLResponse(surprise(direct.identifier), JSON, 500))
+        log_abandoned(request.identifier)
+        request.finish(GraphQLResponse(surprise(request.identifier), JSON, 500))
 
     # Either way.
 
     async def _response(
         self,
-        incoming: DirectRequest | _AsgiIncoming,
+        incoming: EndpointRequest,
         read: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]],
     ) -> GraphQLResponse | None:
         """None: the client was told that the time is over. A task of the short way is in flight already."""
@@ -191,7 +181,7 @@ class GraphQLEndpoint:
         except RequestError as error:
             return self._not_executed(error, media, incoming.identifier)
         execution = self._executed(incoming, requests, call, caller, media)
-        if isinstance(incoming, DirectRequest):
+        if incoming.task is not None:
             call.client = incoming
             return await execution
         # Runs to the end even when the client goes away: a mutation that was begun must be finished.
@@ -208,7 +198,7 @@ class GraphQLEndpoint:
         if self.overloaded(0):
             raise _busy()
 
-    async def _caller(self, authenticator: Authenticator, incoming: DirectRequest | _AsgiIncoming) -> Caller:
+    async def _caller(self, authenticator: Authenticator, incoming: EndpointRequest) -> Caller:
         """Who calls. A task is not in flight while it waits for an issuer's keys: anyone can make it wait."""
         task = incoming.task
         self.in_flight.discard(task)
@@ -220,7 +210,7 @@ class GraphQLEndpoint:
 
     async def _executed(
         self,
-        incoming: DirectRequest | _AsgiIncoming,
+        incoming: EndpointRequest,
         requests: GraphQLRequest | list[GraphQLRequest],
         call: CallContext,
         caller: Caller | None,

@@ -7,18 +7,15 @@ import http
 import logging
 import re
 import urllib.parse
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from app.server.parser import RefusedError
+from app.server.parser import RefusedError, RequestParser
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from app.server.bounds import Config
     from app.server.connection import Connection
-    from app.server.parser import RequestParser
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +40,9 @@ _FAILED_HEADERS = (
 
 
 def scope_of(
-    parser: RequestParser, transport: asyncio.Transport, config: Config, state: Mapping[str, Any]
+    parser: RequestParser, transport: asyncio.Transport, root: str, version: str, state: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Raises RefusedError."""
+    """`root` is the path below which the application is, `version` that of ASGI. Raises RefusedError."""
     try:
         target = httptools.parse_url(parser.url)
     except httptools.HttpParserInvalidURLError:
@@ -55,10 +52,10 @@ def scope_of(
         # An address with a host wins: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
         authority = target.host if target.port is None else b"%b:%d" % (target.host, target.port)
         fields = [(name, authority if name == b"host" else value) for name, value in fields]
-    path, root = target.path or b"/", config.root_path
+    path = target.path or b"/"
     return {
         "type": "http",
-        "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
+        "asgi": {"version": version, "spec_version": "2.3"},
         "http_version": parser.version,
         "server": _address(transport, "sockname"),
         "client": _address(transport, "peername"),
@@ -92,8 +89,7 @@ class AsgiRequest:
         self._more_body = True
         self._body_delivered = False  # all of the body was received
         self._event = asyncio.Event()
-        self._head: bytes | None = None  # built, and not yet written
-        self._begun = False
+        self._head: bytes | None = None  # built, and not yet written; empty once it is
         self._complete = False
         self._left: int | None = None  # bytes still to come of a body whose length was announced
         self.gone = False
@@ -107,7 +103,7 @@ class AsgiRequest:
             self._connection.pause()
         self._event.set()
 
-    def complete_body(self) -> None:
+    def complete(self) -> None:
         self._more_body = False
         self._event.set()
 
@@ -132,7 +128,7 @@ class AsgiRequest:
         """Answers 500 where no answer was begun. An answer that was begun is cut off."""
         if self._complete or self.gone:
             return
-        if self._begun:
+        if self._head == b"":
             self._connection.cut()
             return
         self._head = None
@@ -161,16 +157,14 @@ class AsgiRequest:
         await self._connection.writable()
         if self.gone:
             return
-        if self._head is None and not self._begun and kind == "http.response.start":
+        if self._head is None and kind == "http.response.start":
             self._head = self._head_of(message["status"], message.get("headers", ()))
             return
-        if kind != "http.response.body" or self._complete or (self._head is None and not self._begun):
+        if kind != "http.response.body" or self._complete or self._head is None:
             raise RuntimeError(f"unexpected ASGI message {kind}")
         more = message.get("more_body", False)
-        data = self._part(message.get("body", b""), more=more)
-        if not self._begun:
-            self._begun = True
-            data = (self._head or b"") + data
+        data = self._head + self._part(message.get("body", b""), more=more)
+        self._head = b""
         if data:
             self._connection.transport.write(data)
         if not more:
@@ -183,7 +177,8 @@ class AsgiRequest:
     def _head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         self._connection.begin_answer()
         lines = [STATUS_LINES[status]]
-        chunked = self._scope["method"] != "HEAD" and status not in _NO_BODY
+        is_head, is_old = self._scope["method"] == "HEAD", self._scope["http_version"] == "1.0"
+        chunked = not is_head and status not in _NO_BODY
         says_close = False
         for name, value in (*self._connection.default_headers, *headers):
             key = name.lower()
@@ -195,12 +190,12 @@ class AsgiRequest:
                 self._connection.keep_alive = False
                 says_close = True
             lines.append(b"%b: %b\r\n" % (key, value))
-        if chunked and self._scope["http_version"] == "1.1":
-            lines.append(b"transfer-encoding: chunked\r\n")
-        elif chunked:
+        if chunked and is_old:
             self._connection.keep_alive = False  # the body ends with the connection
-        self._chunked = chunked and self._scope["http_version"] == "1.1"
-        if self._scope["method"] == "HEAD":
+        self._chunked = chunked and not is_old
+        if self._chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if is_head:
             self._left = None
         if not self._connection.keep_alive and not says_close:
             lines.append(b"connection: close\r\n")

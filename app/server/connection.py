@@ -30,14 +30,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from app.server.asgi import STATUS_LINES, AsgiRequest, scope_of
-from app.server.direct import DirectRequest, headers_of
+from app.server.direct import Endpoint, EndpointRequest, Response
 from app.server.parser import RefusedError, RequestParser
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
-    from app.server.bounds import Config
-    from app.server.direct import Endpoint, Response
+    from app.server.serving import Config
 
 IDLE, HEAD, BODY, WAITING, ANSWERING, DRAINING, CLOSING = range(7)
 CONNECTION = "gateway.connection"  # the scope's extension: functions that end the connection as a fault would
@@ -89,8 +88,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None  # set while the client has too much to read
         self._untaken = 0
         self._written = False  # the answer is written whole, and not yet read
-        self._direct: DirectRequest | None = None
-        self._request: AsgiRequest | None = None
+        self._request: EndpointRequest | AsgiRequest | None = None
 
     # From the transport.
 
@@ -125,8 +123,10 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Returns whether the connection stays open: the client may still read."""
         self._half_closed = True
-        if self._request is not None:
-            self._request.disconnect(half=self.state != BODY)
+        if self.state == BODY:
+            self._forget_request()
+        elif self._request is not None:
+            self._request.disconnect(half=True)
         return self.state in {WAITING, ANSWERING} or bool(self._pending)
 
     def pause_writing(self) -> None:
@@ -171,9 +171,9 @@ class Connection(asyncio.Protocol):
             self._untaken = untaken
             self._until(now + seconds)
             return
-        if self.state == BODY and self._direct is not None:
-            self._direct.late = True
-            self._offer(self._direct)
+        if self.state == BODY and isinstance(self._request, EndpointRequest):
+            self._request.late = True
+            self._complete(self._request)
             return
         if self.state in _OVER:
             self._config.summary.add(*_OVER[self.state])
@@ -225,21 +225,20 @@ class Connection(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """Passes on what arrived of the body, and whether it is complete."""
-        parser, direct, request = self._parser, self._direct, self._request
+        parser, request = self._parser, self._request
         if body := parser.body:
             parser.body = []
-            if direct is not None:
-                direct.body += b"".join(body)
-            elif request is not None:
+            if request is not None:
                 request.feed(b"".join(body))
-        if not parser.whole:
-            return
-        if direct is not None:
-            self._offer(direct)
-        elif request is not None:
-            request.complete_body()
-            if self.state == BODY:
-                self._wait()
+        if parser.whole and request is not None:
+            self._complete(request)
+
+    def _complete(self, request: EndpointRequest | AsgiRequest) -> None:
+        if self.state == BODY:
+            self.state = WAITING
+            self._answer_end = self._loop.time() + self._config.answer_seconds
+            self._until(self._answer_end)
+        request.complete()
 
     def _read_pending(self) -> None:
         if self.state == IDLE and self._pending:
@@ -258,56 +257,39 @@ class Connection(asyncio.Protocol):
         self.state = BODY
         self.keep_alive = parser.keep_alive and not self._config.ending
         if endpoint is not None and parser.url == endpoint.path and parser.may_go_short(endpoint.most):
-            direct = DirectRequest(self, endpoint, *headers_of(parser.fields, endpoint.names), self._arrived)
-            if endpoint.takes(direct):
-                self._direct = direct
+            request = EndpointRequest(self, endpoint, parser.fields, self._arrived)
+            if endpoint.takes(request):
+                self._request = request
                 self._body_seconds = endpoint.body_seconds
-                self._server_state.tasks.add(direct)  # type: ignore[arg-type]  # stands for one
+                self._server_state.tasks.add(request)  # type: ignore[arg-type]  # stands for one
                 return
-        self._body_seconds = self._config.body_seconds
-        scope = scope_of(parser, self.transport, self._config, self._app_state)
+        config, self._body_seconds = self._config, self._config.body_seconds
+        scope = scope_of(parser, self.transport, config.root_path, config.asgi_version, self._app_state)
         scope["extensions"] = {CONNECTION: {"reset": self.reset, "close": self._close}}
         self._request = AsgiRequest(self, scope)
         task = self._loop.create_task(self._request.run(self._app))
         task.add_done_callback(self._server_state.tasks.discard)
         self._server_state.tasks.add(task)
 
-    def _wait(self) -> None:
-        self.state = WAITING
-        self._answer_end = self._loop.time() + self._config.answer_seconds
-        self._until(self._answer_end)
-
-    def _offer(self, direct: DirectRequest) -> None:
-        assert self._endpoint is not None
-        direct.more_body = False
-        self._wait()
-        self._endpoint.admission.offer(direct)
-
     def _forget_request(self) -> None:
         """Begins nothing more for a client that has gone, and writes nothing to it."""
-        direct, self._direct = self._direct, None
-        if direct is not None:
-            direct.disconnected = True
-            if direct.more_body:  # the endpoint has not seen it yet
-                direct.response_complete = True
-                self._server_state.tasks.discard(direct)
         request, self._request = self._request, None
         if request is not None:
             request.disconnect()
 
     # Writing.
 
-    def ended(self, direct: DirectRequest, response: Response | None) -> None:
+    def ended(self, request: EndpointRequest, response: Response | None) -> None:
         """Writes the answer of the short way."""
-        self._server_state.tasks.discard(direct)
-        if direct is not self._direct:
+        self._server_state.tasks.discard(request)
+        if request is not self._request:
             return
         if response is None:
             self.cut()
             return
         self.state, self._untaken = ANSWERING, sys.maxsize
         line, stays = STATUS_LINES[response.status], self.keep_alive and self._parser.whole
-        message, self.keep_alive = response.rendered(direct.identifier, line, self.default_headers, keep_alive=stays)
+        message, self.keep_alive = response.rendered(request.identifier, line, self.default_headers, keep_alive=stays)
         self.transport.write(message)
         self.end_answer()
 
@@ -328,7 +310,7 @@ class Connection(asyncio.Protocol):
 
     def end_answer(self) -> None:
         self._server_state.total_requests += 1
-        self._direct = self._request = None
+        self._request = None
         self._written = True
         if self._drained is None:
             self._go_on()

@@ -1,14 +1,14 @@
-"""The short way: a request and its answer without ASGI messages, and how many requests begin at a time."""
+"""The short way: a request to an endpoint and its answer, without ASGI messages."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from app.server.connection import Connection
 
 # Few: libuv accepts one new connection in a turn, and a turn with these takes two milliseconds.
@@ -25,43 +25,11 @@ class Response(Protocol):
         ...
 
 
-class Endpoint(Protocol):
-    """Answers POST requests to `path` with bodies of at most `most` bytes that arrive within `body_seconds`.
+class EndpointRequest:
+    """A request to an endpoint. `connection` is that of the short way; None where the request came over ASGI.
 
-    `names` are the headers that it reads, as they come and decoded.
-    """
-
-    path: bytes
-    names: dict[bytes, str]
-    most: int
-    body_seconds: float
-    admission: Admission
-
-    def takes(self, direct: DirectRequest) -> bool:
-        """Whether the layers around the endpoint have nothing to do for these headers. Then it sets `identifier`."""
-        ...
-
-    def begin(self, direct: DirectRequest) -> None:
-        """Starts the work. The answer is finished later."""
-        ...
-
-    def overloaded(self, waiting: int) -> bool:
-        """Whether there is too much work, counting the requests that wait to begin."""
-        ...
-
-    def refuse(self, direct: DirectRequest) -> None:
-        """Answers at once that the gateway is overloaded."""
-        ...
-
-    def give_up(self, direct: DirectRequest) -> None:
-        """Answers a request that is still unanswered when the time to shut down is over."""
-        ...
-
-
-class DirectRequest:
-    """One request of the short way. It stands in the server's set of tasks, where an ASGI request has a task.
-
-    `arrived` is the event loop's time. `identifier` is the request's id.
+    On the short way it stands in the server's set of tasks, where an ASGI request has a task, and `task` is what the
+    endpoint began. `arrived` is the event loop's time. `identifier` is the request's id.
     """
 
     __slots__ = (
@@ -81,28 +49,45 @@ class DirectRequest:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Connection | None,
         endpoint: Endpoint,
-        headers: Mapping[str, str],
-        authorizations: Sequence[str],
+        lines: Iterable[tuple[bytes, bytes]],
         arrived: float,
+        identifier: str = "",
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
-        self.identifier = ""
-        self.headers = headers
-        self.authorizations = authorizations
+        self.headers, self.authorizations = headers_of(lines, endpoint.names)
         self.arrived = arrived
+        self.identifier = identifier
         self.body = b""
         self.more_body = True
         self.late = False
         self.disconnected = False
         self.response_complete = False
-        self.task: Any = None  # the task that the endpoint began
+        self.task: asyncio.Task[None] | None = None
+
+    # Called by the connection.
+
+    def feed(self, data: bytes) -> None:
+        self.body += data
+
+    def complete(self) -> None:
+        self.more_body = False
+        self._endpoint.offer(self)
+
+    def disconnect(self, *, half: bool = False) -> None:
+        if half:
+            return
+        self.disconnected = True
+        if self.more_body:  # the endpoint has not seen it yet
+            self.finish(None)
+
+    # Called by the endpoint, and by the server.
 
     def finish(self, response: Response | None) -> None:
         """Accepts the first answer only; later ones are dropped."""
-        if not self.response_complete:
+        if not self.response_complete and self._connection is not None:
             self.response_complete = True
             self._connection.ended(self, response)
 
@@ -132,39 +117,65 @@ def headers_of(lines: Iterable[tuple[bytes, bytes]], names: Mapping[bytes, str])
     return headers, authorizations
 
 
-class Admission:
-    """Begins at most `at_once` requests in each turn of the event loop. The others wait in order, and cost nothing yet.
+class Endpoint(ABC):
+    """Answers POST requests to `path` with bodies of at most `most` bytes that arrive within `body_seconds`.
 
+    `names` are the headers that it reads, as they come and decoded.
+
+    At most `at_once` requests begin in each turn of the event loop. The others wait in order, and cost nothing yet.
     Backends' answers are therefore handled before more requests begin. Under overload the gateway has no more
-    operations under way than the backends can serve, and each costs no more than it costs alone. The endpoint decides
-    how many may wait.
+    operations under way than the backends can serve, and each costs no more than it costs alone.
     """
 
-    def __init__(self, endpoint: Endpoint, at_once: int = _AT_ONCE) -> None:
-        self._endpoint = endpoint
+    path: bytes
+    names: Mapping[bytes, str]
+    most: int
+    body_seconds: float
+
+    def __init__(self, at_once: int = _AT_ONCE) -> None:
         self._at_once = at_once
         self._begun = 0
-        self._waiting: deque[DirectRequest] = deque()
+        self._waiting: deque[EndpointRequest] = deque()
 
-    def offer(self, direct: DirectRequest) -> None:
-        if self._endpoint.overloaded(len(self._waiting)):
-            self._endpoint.refuse(direct)
+    @abstractmethod
+    def takes(self, request: EndpointRequest) -> bool:
+        """Whether the layers around the endpoint have nothing to do for these headers. Then it sets `identifier`."""
+
+    @abstractmethod
+    def begin(self, request: EndpointRequest) -> None:
+        """Starts the work. The answer is finished later."""
+
+    @abstractmethod
+    def overloaded(self, waiting: int) -> bool:
+        """Whether there is too much work, counting the requests that wait to begin."""
+
+    @abstractmethod
+    def refuse(self, request: EndpointRequest) -> None:
+        """Answers at once that the gateway is overloaded."""
+
+    @abstractmethod
+    def give_up(self, request: EndpointRequest) -> None:
+        """Answers a request that is still unanswered when the time to shut down is over."""
+
+    def offer(self, request: EndpointRequest) -> None:
+        if self.overloaded(len(self._waiting)):
+            self.refuse(request)
         elif self._begun < self._at_once and not self._waiting:
-            self._begin(direct)
+            self._begin(request)
         else:
-            self._waiting.append(direct)
+            self._waiting.append(request)
 
-    def _begin(self, direct: DirectRequest) -> None:
+    def _begin(self, request: EndpointRequest) -> None:
         self._begun += 1
         if self._begun == 1:
             asyncio.get_running_loop().call_soon(self._turn)
-        self._endpoint.begin(direct)
+        self.begin(request)
 
     def _turn(self) -> None:
         self._begun = 0
         while self._waiting and self._begun < self._at_once:
-            direct = self._waiting.popleft()
-            if direct.disconnected:
-                direct.finish(None)  # nothing is begun for a client that has gone
-            elif not direct.response_complete:
-                self._begin(direct)
+            request = self._waiting.popleft()
+            if request.disconnected:
+                request.finish(None)  # nothing is begun for a client that has gone
+            elif not request.response_complete:
+                self._begin(request)

@@ -1,11 +1,9 @@
-"""Runs an ASGI app under uvicorn's server: signals, shutdown, and an exit code that says how it ended.
+"""Runs an ASGI app under uvicorn's server: its bounds and socket, signals, shutdown, and an exit code.
 
 A shutdown loses no request. Connections that were made before are accepted, requests that were begun are answered, and
 an idle connection stays open long enough for a request that is already on its way. This file alone knows uvicorn's
 server.
 """
-
-from __future__ import annotations
 
 import asyncio
 import contextlib
@@ -21,14 +19,19 @@ from typing import Any
 
 import uvicorn
 
-from app.server.bounds import Config
-from app.server.listening import queued_connections
+from app.server.connection import Connection
+from app.server.summary import Summary
 
 log = logging.getLogger(__name__)
 
 # In the lifespan's state, and so in a request's, once the server was told to stop: false while requests are accepted.
 STOPPING = "stopping"
 RELOAD = "reload"  # the function that SIGHUP calls: in the lifespan's state, or in the application's
+MAX_HEAD_BYTES = 65_536
+HEAD_SECONDS = 30.0
+# Longer than the usual balancers and routers keep an idle connection, so that they close it first. Otherwise a mutation
+# could be sent into a connection that the server is closing, and its outcome would be unknown.
+KEEP_ALIVE_SECONDS = 75.0
 ABANDONED = 1  # exit code: the outcome of an operation is unknown
 STARTUP_FAILED = 3  # as uvicorn's own
 CLOSING_SECONDS = 1.0
@@ -37,6 +40,78 @@ _NOT_ACCEPTED = "no connection can be accepted: the process has as many open fil
 # Python's default collects after 700 new objects. A few requests in flight hold more, so that it would look for cycles
 # all the time and find hardly any. That cost a sixth of a request.
 _COLLECTED_AFTER = (10_000, 10, 10)
+_BACKLOG = 2048  # uvicorn's own
+
+
+class ServerError(Exception):
+    """The server cannot start. The text is one line."""
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Bound before anything else starts. Raises ServerError where the address cannot be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        # Listens already now: once a log line has named the address, a connection waits for the start and is not
+        # refused.
+        listening.listen(_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        listening.close()
+        number = getattr(error, "errno", None) or 0
+        shown = f"{host}:{port}" if port else host
+        raise ServerError(f"cannot listen on {shown}: {os.strerror(number) if number > 0 else error}") from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _queued_connections(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait in the kernel. It would reset them when the socket is closed."""
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            yield connection
+
+
+class Config(uvicorn.Config):
+    """uvicorn's, and what a connection may cost in bytes and seconds.
+
+    `body_seconds` and `answer_seconds` are a last resort: an application's own limits have to be shorter. `ending` is
+    set once the server accepts no more connections.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        max_head_bytes: int = MAX_HEAD_BYTES,
+        head_seconds: float = HEAD_SECONDS,
+        body_seconds: float = 60.0,
+        answer_seconds: float = 600.0,
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        shutdown_delay_seconds: float = 0.0,
+        **options: Any,
+    ) -> None:
+        # No web sockets: uvicorn would accept them wherever a library for them is installed. No proxy headers: nothing
+        # here needs the client's address or scheme.
+        defaults = {"http": Connection, "ws": "none", "proxy_headers": False, "log_config": None, "lifespan": "on"}
+        super().__init__(app, access_log=False, server_header=False, **{**defaults, **options})
+        self.max_head_bytes = max_head_bytes
+        self.head_seconds = head_seconds
+        self.body_seconds = body_seconds
+        self.answer_seconds = answer_seconds
+        self.keep_alive_seconds = keep_alive_seconds
+        self.shutdown_delay_seconds = shutdown_delay_seconds
+        self.summary = Summary()
+        self.ending = False
 
 
 class Server(uvicorn.Server):
@@ -109,7 +184,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.ending = True
         self.lifespan.state[STOPPING] = True
-        queued = [connection for listening in sockets or () for connection in queued_connections(listening)]
+        queued = [connection for listening in sockets or () for connection in _queued_connections(listening)]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
@@ -156,8 +231,6 @@ def configured(app: Any, *, grace: float, **options: Any) -> Config:
     """`app` is an application, or the import string of a factory."""
     return Config(
         app,
-        access_log=False,
-        server_header=False,
         # uvicorn takes whole seconds. The rest of the grace is for closing pools and stores.
         timeout_graceful_shutdown=max(1, int(grace - CLOSING_SECONDS)),
         factory=isinstance(app, str),

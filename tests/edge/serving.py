@@ -10,8 +10,7 @@ import httpx
 
 from app.edge.application import build_app
 from app.edge.settings import EdgeSettings
-from app.server.bounds import Config
-from app.server.serving import Server
+from app.server.serving import Config, Server
 from tests.graphql.asking import schema
 from tests.graphql.notebook import API, LocalNotebook
 from tests.switch import COMPILED

@@ -15,7 +15,7 @@ import pytest
 from app.edge.auth.authenticator import Authenticator, Caller
 from app.edge.settings import EdgeSettings
 from app.server.connection import Connection as Direct
-from app.server.direct import Admission, DirectRequest
+from app.server.direct import Endpoint, EndpointRequest
 from tests.edge.serving import notebook_app, serve
 from tests.graphql.asking import UPDATE
 from tests.graphql.notebook import FIRST, LocalNotebook
@@ -111,7 +111,7 @@ def counting() -> tuple[type[Direct], list[bool]]:
     class Counting(Direct):
         def _route(self) -> None:
             super()._route()
-            ways.append(self._direct is not None)
+            ways.append(isinstance(self._request, EndpointRequest))
 
     return Counting, ways
 
@@ -283,17 +283,16 @@ async def test_a_closed_connection_is_freed_without_the_garbage_collector(http):
         gc.enable()
 
 
-class Endpoint:
+class Remembering(Endpoint):
     """Remembers what was begun."""
 
     path, names, most, body_seconds = b"/", {}, 1, 1.0
 
     def __init__(self, room: int = 1000) -> None:
+        super().__init__(at_once=3)
         self.room = room
         self.begun: list[Any] = []
         self.refused: list[Any] = []
-        self.turns: list[int] = []
-        self.admission = Admission(self, at_once=3)
 
     def takes(self, exchange: Any) -> bool:
         return exchange is not None
@@ -318,15 +317,15 @@ class Connection:
         self.told.append((exchange, answer))
 
 
-def offered(endpoint: Endpoint, connection: Connection, number: int) -> list[DirectRequest]:
-    found = [DirectRequest(connection, endpoint, {}, [], 0.0) for _ in range(number)]
+def offered(endpoint: Remembering, connection: Connection, number: int) -> list[EndpointRequest]:
+    found = [EndpointRequest(connection, endpoint, [], 0.0) for _ in range(number)]
     for exchange in found:
-        endpoint.admission.offer(exchange)
+        endpoint.offer(exchange)
     return found
 
 
 async def test_so_many_are_begun_in_a_turn_of_the_loop_and_the_others_in_their_order():
-    endpoint = Endpoint()
+    endpoint = Remembering()
     exchanges = offered(endpoint, Connection(), 8)
     for count in (3, 6, 8, 8):
         assert endpoint.begun == exchanges[:count]
@@ -337,7 +336,7 @@ async def test_so_many_are_begun_in_a_turn_of_the_loop_and_the_others_in_their_o
 
 
 async def test_in_the_name_of_one_who_has_gone_nothing_is_begun():
-    endpoint, connection = Endpoint(), Connection()
+    endpoint, connection = Remembering(), Connection()
     exchanges = offered(endpoint, connection, 6)
     exchanges[3].disconnected = True
     exchanges[4].response_complete = True
@@ -347,7 +346,7 @@ async def test_in_the_name_of_one_who_has_gone_nothing_is_begun():
 
 
 async def test_beyond_the_room_for_waiting_ones_are_refused_at_once():
-    endpoint = Endpoint(room=2)
+    endpoint = Remembering(room=2)
     exchanges = offered(endpoint, Connection(), 7)
     assert endpoint.refused == exchanges[5:]
     await asyncio.sleep(0)
