@@ -1,4 +1,8 @@
-"""The long way: carries one request to an ASGI application and writes its answer. Knows no parser and no timer."""
+"""The long way: carries one request to an ASGI application and writes its answer. Knows no timer.
+
+No application here streams. A body without a `content-length` is therefore not chunked, and its parts are written as
+they come.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +158,6 @@ class AsgiRequest:
 
     async def send(self, message: Any) -> None:
         kind = message["type"]
-        await self._connection.writable()
         if self.gone:
             return
         if self._head is None and kind == "http.response.start":
@@ -162,52 +165,34 @@ class AsgiRequest:
             return
         if kind != "http.response.body" or self._complete or self._head is None:
             raise RuntimeError(f"unexpected ASGI message {kind}")
-        more = message.get("more_body", False)
-        data = self._head + self._part(message.get("body", b""), more=more)
-        self._head = b""
-        if data:
-            self._connection.transport.write(data)
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._scope["method"] == "HEAD":
+            body = b""
+        elif self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the answer's body is not as long as its content-length")
+        data, self._head = self._head + body, b""
         if not more:
-            if self._left:
-                raise RuntimeError("the answer's body is shorter than its content-length")
             self._complete = True
             self._event.set()
-            self._connection.end_answer()
+        self._connection.answer(data, last=not more)
 
     def _head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        self._connection.begin_answer()
-        lines = [STATUS_LINES[status]]
-        is_head, is_old = self._scope["method"] == "HEAD", self._scope["http_version"] == "1.0"
-        chunked = not is_head and status not in _NO_BODY
-        says_close = False
-        for name, value in (*self._connection.default_headers, *headers):
+        connection, lines, says_close = self._connection, [STATUS_LINES[status]], False
+        self._left = None
+        for name, value in (*connection.default_headers, *headers):
             key = name.lower()
             if not _NAME.fullmatch(name) or _BAD_VALUE.search(value):
                 raise RuntimeError("a header of the answer is malformed")
             if key == b"content-length":
-                self._left, chunked = int(value), False
+                self._left = int(value)
             elif key == b"connection" and b"close" in value.lower():
-                self._connection.keep_alive = False
                 says_close = True
             lines.append(b"%b: %b\r\n" % (key, value))
-        if chunked and is_old:
-            self._connection.keep_alive = False  # the body ends with the connection
-        self._chunked = chunked and not is_old
-        if self._chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        if is_head:
-            self._left = None
-        if not self._connection.keep_alive and not says_close:
-            lines.append(b"connection: close\r\n")
+        ends_alone = self._left is not None or self._scope["method"] == "HEAD" or status in _NO_BODY
+        # A body without a length ends with the connection.
+        if says_close or not ends_alone or not connection.stays:
+            connection.keep_alive = False
+            lines += () if says_close else [b"connection: close\r\n"]
         return b"".join(lines) + b"\r\n"
-
-    def _part(self, body: bytes, *, more: bool) -> bytes:
-        if self._scope["method"] == "HEAD":
-            return b""
-        if self._chunked:
-            return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
-        if self._left is not None:
-            self._left -= len(body)
-            if self._left < 0:
-                raise RuntimeError("the answer's body is longer than its content-length")
-        return body

@@ -10,8 +10,8 @@ idle       no byte of a request                  `keep_alive_seconds`, at first 
 head       a part of a head                      `head_seconds`, then closing    its end: body; not taken: draining
 body       a head, a part of its body            the endpoint's, then waiting;   its end: waiting; not taken: draining;
                                                  ASGI: `body_seconds`, closing   an answer: answering
-waiting    a request, no answer                  `answer_seconds`, then cut      an answer: answering
-answering  an answer, not all given or taken     `head_seconds` in which little  its end: idle, closing; draining where
+waiting    a request, its answer not whole       `answer_seconds`, then cut      its answer: answering
+answering  a whole answer, not all taken         `head_seconds` in which little  its end: idle, closing; draining where
                                                  is taken, then cut              more bytes are to come
 draining   the last answer, taken or not; what   `head_seconds`, and `_QUIET_    bytes are dropped
            still comes                           SECONDS` of silence; closing
@@ -26,7 +26,6 @@ import asyncio
 import logging
 import socket
 import struct
-import sys
 from typing import TYPE_CHECKING, Any
 
 from app.server.asgi import STATUS_LINES, AsgiRequest, scope_of
@@ -80,14 +79,13 @@ class Connection(asyncio.Protocol):
         self.state = IDLE
         self.keep_alive = True  # whether the connection outlives the current request
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = self._armed = self._answer_end = 0.0
+        self._deadline = self._armed = 0.0
         self._parser = RequestParser(config.max_head_bytes)
         self._pending = b""  # bytes that arrived before the answer and have to wait for it
         self._paused = False
         self._half_closed = False
-        self._drained: asyncio.Future[None] | None = None  # set while the client has too much to read
-        self._untaken = 0
-        self._written = False  # the answer is written whole, and not yet read
+        self._full = False  # the client has too much to read
+        self._untaken = 0  # bytes that it had to read when that was last looked at
         self._request: EndpointRequest | AsgiRequest | None = None
 
     # From the transport.
@@ -103,7 +101,6 @@ class Connection(asyncio.Protocol):
         self._server_state.connections.discard(self)
         self.state = CLOSING
         self._forget_request()
-        self.resume_writing()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -130,16 +127,11 @@ class Connection(asyncio.Protocol):
         return self.state in {WAITING, ANSWERING} or bool(self._pending)
 
     def pause_writing(self) -> None:
-        self._drained = self._loop.create_future()
-        self._untaken = self.transport.get_write_buffer_size()
-        if self.state == ANSWERING:
-            self._until(self._loop.time() + self._config.head_seconds)
+        self._full = True
 
     def resume_writing(self) -> None:
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
-        if self._written and self.state == ANSWERING:
+        self._full = False
+        if self.state == ANSWERING:
             self._go_on()
 
     # Time.
@@ -164,10 +156,7 @@ class Connection(asyncio.Protocol):
             self._until(self._deadline)
             return
         untaken = self.transport.get_write_buffer_size()
-        if self.state == ANSWERING and now < self._answer_end and not untaken:
-            self._until(min(now + seconds, self._answer_end))
-            return
-        if self.state == ANSWERING and untaken and untaken <= self._untaken - _LEAST_RATE * seconds:
+        if self.state == ANSWERING and untaken <= self._untaken - _LEAST_RATE * seconds:
             self._untaken = untaken
             self._until(now + seconds)
             return
@@ -235,9 +224,7 @@ class Connection(asyncio.Protocol):
 
     def _complete(self, request: EndpointRequest | AsgiRequest) -> None:
         if self.state == BODY:
-            self.state = WAITING
-            self._answer_end = self._loop.time() + self._config.answer_seconds
-            self._until(self._answer_end)
+            self._enter(WAITING, self._config.answer_seconds)
         request.complete()
 
     def _read_pending(self) -> None:
@@ -287,37 +274,34 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.cut()
             return
-        self.state, self._untaken = ANSWERING, sys.maxsize
-        line, stays = STATUS_LINES[response.status], self.keep_alive and self._parser.whole
-        message, self.keep_alive = response.rendered(request.identifier, line, self.default_headers, keep_alive=stays)
-        self.transport.write(message)
-        self.end_answer()
+        line, default = STATUS_LINES[response.status], self.default_headers
+        message, self.keep_alive = response.rendered(request.identifier, line, default, keep_alive=self.stays)
+        self.answer(message)
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
         return self._server_state.default_headers
 
-    async def writable(self) -> None:
-        if self._drained is not None:
-            await self._drained
+    @property
+    def stays(self) -> bool:
+        """Whether the connection may outlive an answer that begins now."""
+        return self.keep_alive and self._parser.whole
 
-    def begin_answer(self) -> None:
-        if not self._parser.whole:
-            self.keep_alive = False
-            self._answer_end = self._loop.time() + self._config.answer_seconds
-        self._untaken = sys.maxsize
-        self._enter(ANSWERING, self._config.head_seconds)
-
-    def end_answer(self) -> None:
+    def answer(self, data: bytes, *, last: bool = True) -> None:
+        if not last:
+            self.transport.write(data)
+            return
+        self.state, self._request = ANSWERING, None
+        self.transport.write(data)
         self._server_state.total_requests += 1
-        self._request = None
-        self._written = True
-        if self._drained is None:
+        if self._full:
+            self._untaken = self.transport.get_write_buffer_size()
+            self._until(self._loop.time() + self._config.head_seconds)
+        else:
             self._go_on()
 
     def _go_on(self) -> None:
         """Goes on with the next request, or ends, once the client has read the answer."""
-        self._written = False
         if not self.keep_alive or (self._half_closed and not self._pending):
             nothing_comes = self._half_closed or (self._parser.whole and not self._pending)
             (self._close if nothing_comes else self._drain)()
