@@ -207,13 +207,13 @@ async def _callers(
         return Finding("callers", "warning", text, ("GATEWAY_CALLER_TOKENS",))
     entrance = entrance_of(settings, apis, (transports or {}).get("issuer"))
     try:
-        if entrance.keys is not None:
-            await entrance.keys.get(None)
+        if entrance.issuer is not None:
+            await entrance.issuer.keys.get(None)
     except KeysUnavailableError as error:
         return Finding("callers", "failed", f"{error}", ("GATEWAY_JWT_JWKS_URL",))
     finally:
         await entrance.aclose()
-    names = list(dict.fromkeys(token.caller.name for token in entrance.tokens))
+    names = list(dict.fromkeys(token.caller.name for token in entrance.static.tokens))
     kinds = [f"static tokens of {', '.join(names)}"] if names else []
     kinds += [f"tokens of {urlsplit(gateway.jwt_issuer).hostname or gateway.jwt_issuer}"] if gateway.jwt_issuer else []
     return Finding("callers", "ok", f"authenticated by {' and '.join(kinds)}")

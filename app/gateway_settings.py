@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.edge.auth.settings import AuthSettings
-from app.edge.settings import EdgeSettings
+from app.edge.settings import AuthSettings, EdgeSettings
 from app.journal.settings import JournalSettings
 from app.server.serving import HEAD_SECONDS, KEEP_ALIVE_SECONDS, MAX_HEAD_BYTES
 from app.settings import Count, Host, Port, Seconds, StoreUrl

@@ -64,7 +64,6 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     recorder: Recorder | None = None,
     observer: Operations | None = None,
     lifespan: Lifespan | None = None,
-    routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """`simulated` is that of `Callers`.
 
@@ -105,7 +104,6 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         Route("/health/live", live),
         Route("/health/ready", readiness),
         *(playground.routes if settings.shows_playground else ()),
-        *routes,
     ]
     if metrics is not None:
         if authenticator is not None and not metrics_open:

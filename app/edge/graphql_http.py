@@ -34,7 +34,7 @@ from app.graphql.request_errors import (
     RequestError,
     request_error,
 )
-from app.server.direct import Endpoint, EndpointRequest
+from app.server.direct import Endpoint, EndpointRequest, headers_of
 
 if TYPE_CHECKING:
     from app.telemetry.operations import Operations
@@ -87,7 +87,7 @@ class GraphQLEndpoint(Endpoint):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, settings = HttpRequest(scope, receive), self._settings
         arrived, identifier = asyncio.get_running_loop().time(), scope["state"]["request_id"]
-        incoming = EndpointRequest(None, self, scope["headers"], arrived, identifier)
+        incoming = EndpointRequest(None, self, *headers_of(scope["headers"], self.names), arrived, identifier)
         headers = incoming.headers
         gets = request.method in {"GET", "HEAD"}
         shows_page = gets and settings.shows_playground and "query" not in request.query_params

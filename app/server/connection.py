@@ -29,7 +29,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from app.server.asgi import STATUS_LINES, AsgiRequest, scope_of
-from app.server.direct import Endpoint, EndpointRequest, Response
+from app.server.direct import Endpoint, EndpointRequest, Response, headers_of
 from app.server.parser import RefusedError, RequestParser
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
         self.state = BODY
         self.keep_alive = parser.keep_alive and not self._config.ending
         if endpoint is not None and parser.url == endpoint.path and parser.may_go_short(endpoint.most):
-            request = EndpointRequest(self, endpoint, parser.fields, self._arrived)
+            request = EndpointRequest(self, endpoint, *headers_of(parser.fields, endpoint.names), self._arrived)
             if endpoint.takes(request):
                 self._request = request
                 self._body_seconds = endpoint.body_seconds

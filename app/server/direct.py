@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from app.server.connection import Connection
 
@@ -25,47 +27,25 @@ class Response(Protocol):
         ...
 
 
-class EndpointRequest:
+class EndpointRequest(Struct, eq=False):
     """A request to an endpoint. `connection` is that of the short way; None where the request came over ASGI.
 
     On the short way it stands in the server's set of tasks, where an ASGI request has a task, and `task` is what the
     endpoint began. `arrived` is the event loop's time. `identifier` is the request's id.
     """
 
-    __slots__ = (
-        "_connection",
-        "_endpoint",
-        "arrived",
-        "authorizations",
-        "body",
-        "disconnected",
-        "headers",
-        "identifier",
-        "late",
-        "more_body",
-        "response_complete",
-        "task",
-    )
-
-    def __init__(
-        self,
-        connection: Connection | None,
-        endpoint: Endpoint,
-        lines: Iterable[tuple[bytes, bytes]],
-        arrived: float,
-        identifier: str = "",
-    ) -> None:
-        self._connection = connection
-        self._endpoint = endpoint
-        self.headers, self.authorizations = headers_of(lines, endpoint.names)
-        self.arrived = arrived
-        self.identifier = identifier
-        self.body = b""
-        self.more_body = True
-        self.late = False
-        self.disconnected = False
-        self.response_complete = False
-        self.task: asyncio.Task[None] | None = None
+    connection: Connection | None
+    endpoint: Endpoint
+    headers: Mapping[str, str]
+    authorizations: Sequence[str]
+    arrived: float
+    identifier: str = ""
+    body: bytes = b""
+    more_body: bool = True
+    late: bool = False
+    disconnected: bool = False
+    response_complete: bool = False
+    task: asyncio.Task[None] | None = None
 
     # Called by the connection.
 
@@ -74,7 +54,7 @@ class EndpointRequest:
 
     def complete(self) -> None:
         self.more_body = False
-        self._endpoint.offer(self)
+        self.endpoint.offer(self)
 
     def disconnect(self, *, half: bool = False) -> None:
         if half:
@@ -87,13 +67,13 @@ class EndpointRequest:
 
     def finish(self, response: Response | None) -> None:
         """Accepts the first answer only; later ones are dropped."""
-        if not self.response_complete and self._connection is not None:
+        if not self.response_complete and self.connection is not None:
             self.response_complete = True
-            self._connection.ended(self, response)
+            self.connection.ended(self, response)
 
     def cancel(self, msg: object = None) -> None:  # noqa: ARG002 - as a task's
         # A task, too, would end in a later turn. The server is counting what it cancels.
-        asyncio.get_running_loop().call_soon(self._endpoint.give_up, self)
+        asyncio.get_running_loop().call_soon(self.endpoint.give_up, self)
 
 
 def headers_of(lines: Iterable[tuple[bytes, bytes]], names: Mapping[bytes, str]) -> tuple[dict[str, str], list[str]]:

@@ -81,6 +81,12 @@ def _queued_connections(listening: socket.socket) -> Iterator[socket.socket]:
             yield connection
 
 
+_BOUNDS = {
+    *("max_head_bytes", "head_seconds", "body_seconds", "answer_seconds", "keep_alive_seconds"),
+    "shutdown_delay_seconds",
+}
+
+
 class Config(uvicorn.Config):
     """uvicorn's, and what a connection may cost in bytes and seconds.
 
@@ -88,30 +94,22 @@ class Config(uvicorn.Config):
     set once the server accepts no more connections.
     """
 
-    def __init__(
-        self,
-        app: Any,
-        *,
-        max_head_bytes: int = MAX_HEAD_BYTES,
-        head_seconds: float = HEAD_SECONDS,
-        body_seconds: float = 60.0,
-        answer_seconds: float = 600.0,
-        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
-        shutdown_delay_seconds: float = 0.0,
-        **options: Any,
-    ) -> None:
+    max_head_bytes = MAX_HEAD_BYTES
+    head_seconds = HEAD_SECONDS
+    body_seconds = 60.0
+    answer_seconds = 600.0
+    keep_alive_seconds = KEEP_ALIVE_SECONDS
+    shutdown_delay_seconds = 0.0
+    ending = False
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        for name in _BOUNDS & options.keys():
+            setattr(self, name, options.pop(name))
         # No web sockets: uvicorn would accept them wherever a library for them is installed. No proxy headers: nothing
         # here needs the client's address or scheme.
         defaults = {"http": Connection, "ws": "none", "proxy_headers": False, "log_config": None, "lifespan": "on"}
         super().__init__(app, access_log=False, server_header=False, **{**defaults, **options})
-        self.max_head_bytes = max_head_bytes
-        self.head_seconds = head_seconds
-        self.body_seconds = body_seconds
-        self.answer_seconds = answer_seconds
-        self.keep_alive_seconds = keep_alive_seconds
-        self.shutdown_delay_seconds = shutdown_delay_seconds
         self.summary = Summary()
-        self.ending = False
 
 
 class Server(uvicorn.Server):

@@ -90,20 +90,22 @@ class _Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note)
         while (code := self._look()) is None:
-            wait([self._wakened, *(worker.process.sentinel for worker in self._workers)], _LOOK_SECONDS)
-            with contextlib.suppress(BlockingIOError):
-                self._wakened.recv(4096)
+            self._wait([worker.process.sentinel for worker in self._workers])
         # If it stayed open here, the kernel would accept connections that no worker serves.
         self._listening.close()
         for worker in self._workers:
             worker.tell(signal.SIGTERM)
         while alive := [worker.process.sentinel for worker in self._workers if worker.process.is_alive()]:
-            wait([self._wakened, *alive], _LOOK_SECONDS)
-            with contextlib.suppress(BlockingIOError):
-                self._wakened.recv(4096)
+            self._wait(alive)
             self._pass_on()
         signal.set_wakeup_fd(-1)
         return ABANDONED if any(worker.process.exitcode == ABANDONED for worker in self._workers) else code
+
+    def _wait(self, sentinels: list[int]) -> None:
+        """Until a signal came, a worker ended, or it is time to look."""
+        wait([self._wakened, *sentinels], _LOOK_SECONDS)
+        with contextlib.suppress(BlockingIOError):
+            self._wakened.recv(4096)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal's
         self._signals.append(number)

@@ -29,8 +29,7 @@ from app.edge.auth.authenticator import (
     TokenRefusedError,
 )
 from app.edge.auth.issuer import FetchedKeys, FixedKeys, SignedTokens
-from app.edge.auth.settings import AuthSettings
-from app.edge.settings import EdgeSettings
+from app.edge.settings import AuthSettings, EdgeSettings
 from app.graphql.request_errors import RequestError
 from app.graphql.schema import build_schema
 from tests.edge.serving import notebook_app, serve

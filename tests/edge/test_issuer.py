@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.edge.auth.authenticator import Entrance, KeysUnavailableError
-from app.edge.auth.settings import AuthSettings
+from app.edge.settings import AuthSettings
 from tests.upstream.bad_server import BadServer, answer, in_turn
 
 
@@ -17,7 +17,7 @@ async def test_an_answer_without_keys_ends_its_connection(data):
     async with BadServer(in_turn(lambda at: at.send(data), lambda at: at.send(keys))) as server:
         url = f"{server.url}/keys"
         entrance = Entrance(AuthSettings(jwt_issuer="i", jwt_audience="a", jwt_algorithm="EdDSA", jwt_jwks_url=url))
-        fetch = entrance.keys._fetch
+        fetch = entrance.issuer._fetch
         with pytest.raises(KeysUnavailableError):
             await fetch()
         assert await fetch()

@@ -19,9 +19,8 @@ from app.apis.api import Example
 from app.bootstrap import Backends, create_app
 from app.config import parse_settings
 from app.edge.application import build_app
-from app.edge.playground import Playground
+from app.edge.playground import Playground, as_json, prepared
 from app.edge.playground.fetch import PINNED_FILES, PackageFile, bring_in, present
-from app.edge.playground.operations import as_json, prepared
 from app.edge.settings import EdgeSettings
 from tests.harness import fill, schema_of
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from app.apis import APIS
-from app.edge.playground.operations import prepared
+from app.edge.playground import prepared
 from tests.external.tools import SCHEMA, Tools, snippet
 
 pytestmark = pytest.mark.external

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.apis import APIS
-from app.edge.playground.operations import as_json, prepared
+from app.edge.playground import as_json, prepared
 from tests.external.tools import HERE, SCHEMA, Tools, serving, snippet
 
 pytestmark = pytest.mark.external

@@ -14,9 +14,8 @@ import pytest
 
 from app.apis import APIS
 from app.apis.api import Example
-from app.edge.playground import CDN
+from app.edge.playground import CDN, prepared
 from app.edge.playground.fetch import PINNED_FILES, bring_in
-from app.edge.playground.operations import prepared
 from tests.external.tools import ROOT, Tools, need, serving
 
 pytestmark = pytest.mark.external

@@ -112,7 +112,7 @@ async def issuer(url: str, settings) -> None:
     entrance = entrance_of(replace(settings, gateway=given), APIS)
     try:
         with contextlib.suppress(KeysUnavailableError):
-            await entrance.keys.get(None)
+            await entrance.issuer.keys.get(None)
     finally:
         await entrance.aclose()
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from app.graphql.request_errors import (
     CALLER_KEYS_UNAVAILABLE,
@@ -24,8 +24,8 @@ from app.graphql.request_errors import (
 if TYPE_CHECKING:
     import httpx
 
-    from app.edge.auth.issuer import FetchedKeys, FixedKeys, Issuer
-    from app.edge.auth.settings import AuthSettings
+    from app.edge.auth.issuer import Issuer, SignedTokens
+    from app.edge.settings import AuthSettings
     from app.upstream.settings import Limits
 
 log = logging.getLogger(__name__)
@@ -66,12 +66,6 @@ class KeysUnavailableError(Exception):
 
 class TokensFileError(Exception):
     """The file cannot be used; the text names the line and never shows it."""
-
-
-class Checker(Protocol):
-    async def find(self, token: str) -> Caller:
-        """Raises TokenRefusedError or KeysUnavailableError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +174,7 @@ class StaticTokens:
 class Authenticator:
     """Checks a request's `Authorization` headers, before anything else of the request is read."""
 
-    def __init__(self, checkers: Sequence[Checker]) -> None:
+    def __init__(self, checkers: Sequence[StaticTokens | SignedTokens]) -> None:
         self._checkers = checkers
 
     async def caller(self, authorizations: Sequence[str]) -> Caller:
@@ -212,7 +206,7 @@ def _refused(challenge: str, detail: str) -> RequestError:
 
 
 class Entrance:
-    """`authenticator` is None where anyone may call; `keys` is None where no signed token is accepted.
+    """`authenticator` is None where anyone may call; `issuer` is None where no signed token is accepted.
 
     `limits` and `transport` are for the issuer's URL. Raises KeysUnavailableError or TokensFileError.
     """
@@ -224,30 +218,22 @@ class Entrance:
         limits: Limits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._static = StaticTokens(settings.caller_tokens, settings.caller_tokens_file, known_scopes)
-        self._issuer: Issuer | None = None
-        checkers: list[Checker] = [self._static] if self.tokens else []
+        self.static = StaticTokens(settings.caller_tokens, settings.caller_tokens_file, known_scopes)
+        self.issuer: Issuer | None = None
+        checkers: list[StaticTokens | SignedTokens] = [self.static] if self.static.tokens else []
         if settings.jwt_issuer is not None and settings.jwt_audience is not None:
             from app.edge.auth.issuer import Issuer  # noqa: PLC0415 - see there
 
-            self._issuer = Issuer(settings, limits, transport)
-            checkers.append(self._issuer)
+            self.issuer = Issuer(settings, limits, transport)
+            checkers.append(self.issuer)
         self.authenticator = Authenticator(checkers) if checkers else None
-
-    @property
-    def keys(self) -> FixedKeys | FetchedKeys | None:
-        return None if self._issuer is None else self._issuer.keys
-
-    @property
-    def tokens(self) -> tuple[StaticToken, ...]:
-        return self._static.tokens
 
     def reload(self) -> None:
         """Reads the files again, as SIGHUP asks. A file that cannot be used leaves what it held before."""
-        self._static.reload()
-        if self._issuer is not None:
-            self._issuer.keys.reload()
+        self.static.reload()
+        if self.issuer is not None:
+            self.issuer.keys.reload()
 
     async def aclose(self) -> None:
-        if self._issuer is not None:
-            await self._issuer.aclose()
+        if self.issuer is not None:
+            await self.issuer.aclose()

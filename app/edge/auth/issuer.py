@@ -24,7 +24,7 @@ from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from app.call import CallContext
 from app.edge.auth.authenticator import Caller, KeysUnavailableError, TokenRefusedError
-from app.edge.auth.settings import AuthSettings
+from app.edge.settings import AuthSettings
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.settings import Limits
 from app.upstream.upstream import Upstream
@@ -183,10 +183,7 @@ class FetchedKeys:
 
 
 class _Registry(jws.JWSRegistry):
-    """Has none of joserfc's own bounds, which valid tokens exceed; GATEWAY_MAX_HEAD_BYTES bounds them.
-
-    https://www.rfc-editor.org/rfc/rfc7515#section-4: a member that is not understood is ignored.
-    """
+    """Has none of joserfc's own bounds, which valid tokens exceed; GATEWAY_MAX_HEAD_BYTES bounds them."""
 
     max_header_length = max_payload_length = max_signature_length = 1 << 30
 
@@ -202,6 +199,7 @@ class SignedTokens:
         self._settings = settings
         self._algorithm = settings.jwt_algorithm
         self._kind = _KIND_OF[self._algorithm[:2]]
+        # A member of a head that is not understood is ignored: https://www.rfc-editor.org/rfc/rfc7515#section-4
         self._registry = _Registry(algorithms=[self._algorithm], strict_check_header=False)
         needed: dict[str, Any] = {
             "iss": {"essential": True, "value": settings.jwt_issuer},
