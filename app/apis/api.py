@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
@@ -46,8 +47,7 @@ class ApiSettings(BaseModel):
         return host == default or any(host == name or host.endswith(f".{name}") for name in cls.vendor_domains)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class Example(Struct, frozen=True, kw_only=True):
     """An operation on the store's first content: a tab of the playground, and a case of the contract suite.
 
     Variables have the names of the field's arguments. `reason` is the error that it shows; None where it succeeds. An
@@ -57,7 +57,7 @@ class Example:
     title: str
     operation: str
     variables: Mapping[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     reason: str | None = None
 
 

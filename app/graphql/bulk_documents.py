@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graphql import GraphQLInputObjectType, get_named_type
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from graphql import GraphQLSchema
@@ -31,8 +31,7 @@ query LookUp($key: String!) {
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Bulk:
+class Bulk(Struct, frozen=True):
     """A bulk mutation: its field, its item, and a document with the operations `Apply` and `LookUp`."""
 
     field: str

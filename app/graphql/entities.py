@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable, signature
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLSchema, get_nullable_type, is_leaf_type
 from graphql.pyutils import Undefined
+from msgspec import Struct
 from strawberry.federation.schema_directives import Key
 
 from app.errors import GatewayError, each
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 MAX_LOOK_UPS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(Struct, frozen=True):
     """How an entity is looked up: its key members with their GraphQL types, under their GraphQL and Python names."""
 
     name: str

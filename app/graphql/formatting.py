@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError, ValueNode
+from msgspec import Struct
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors, Outcome
 from app.graphql.request_errors import ARGUMENT_INVALID, shortened
@@ -29,8 +29,7 @@ _MAX_PLACE = 200
 _MAX_ERRORS = 1000
 
 
-@dataclass(slots=True)
-class FieldError:
+class FieldError(Struct):
     """A refusal at its place in the answer. It has the read parts of a GraphQLError, without that class's look-ups."""
 
     original_error: Exception

@@ -5,7 +5,6 @@ There is one error for each limit, not for each place: ten bad directives are on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -25,6 +24,7 @@ from graphql.validation import (
     UniqueDirectivesPerLocationRule,
     ValidationContext,
 )
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.graphql.request_errors import (
@@ -106,8 +106,7 @@ _REPLACED: dict[type[ASTValidationRule], type[ASTValidationRule]] = {
 RULES: tuple[type[ASTValidationRule], ...] = tuple(_REPLACED.get(rule, rule) for rule in specified_rules)
 
 
-@dataclass(slots=True)
-class _Size:
+class _Size(Struct):
     depth: int = 0
     fields: int = 0
     aliases: int = 0

@@ -6,9 +6,10 @@ status of the gateway's own answer, as far as the media type lets it show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from app.errors import Code, DocumentedError, InputPath, Outcome
 
@@ -159,8 +160,7 @@ def shortened(message: str) -> str:
     return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorEntry:
+class ErrorEntry(Struct, frozen=True):
     """One error of a refused request: a row and what this occurrence adds."""
 
     row: DocumentedError

@@ -10,9 +10,10 @@ import contextlib
 import logging
 import secrets
 from collections import Counter
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError, Outcome
 from app.journal.entries import End, EndError, Entry, Intent, comparable, entry_of, row_of, text_of
@@ -43,8 +44,7 @@ _CLOSING_SECONDS = 5.0
 _BACKEND_SECONDS = 30.0
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     identifier: str
     intent: Intent
     end: End | None

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any
 
+from msgspec import Struct
 from strawberry import UNSET
 from strawberry.types.field import StrawberryField
 
@@ -26,8 +27,7 @@ def wire(name: str | None = None, *, code_as_text: bool = False) -> dict[str, An
     return {"wire": name, "code_as_text": code_as_text}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One field of a class. `scalar` is its type; None for an object, whose class is `nested`.
 
     `name` is the vendor's spelling, `folded` the same in folded case. `read` reads the scalar from an answer.
@@ -47,8 +47,7 @@ class Member:
     plain: type | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Members:
+class Members(Struct, frozen=True):
     """The members of one class, in order, and by their names."""
 
     all: tuple[Member, ...]

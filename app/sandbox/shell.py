@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -68,8 +68,7 @@ def _undocumented(_resource: Resource) -> Exception:
     return _UnreadableError()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sandbox:
+class Sandbox(Struct, frozen=True, kw_only=True):
     """A vendor's own part of its routes.
 
     `headers` carry credentials, and every request has them. `decode` reads a body; it raises ValueError. `bind` turns

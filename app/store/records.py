@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from msgspec import Struct
+
 from app.errors import (
     ANSWER_TIMED_OUT,
     DEADLINE_BEFORE_SENDING,
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """What a collection's pages are sorted, searched and filtered by: pure functions of a record's document.
 
     `version` goes up with every change of one of them. A store is filled again when it is opened with a higher one.
@@ -76,8 +77,7 @@ class Place(NamedTuple):
     record_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Selects records of a collection: those of `owner` (None: those without one) that meet all other conditions.
 
     `search` is a text anywhere in what the listing searches, ignoring case. `match` equals what the listing matches.
@@ -90,8 +90,7 @@ class Selection:
     ids: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """Writes `record` as version `expected` + 1 if `expected` is stored. None means that it must not exist yet."""
 
     collection: Collection
@@ -99,8 +98,7 @@ class Write:
     expected: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One SQL statement of a table other than a collection's, run once for each of `rows` of parameters.
 
     With `returning` it gives rows back; `required` then says that each of `rows` must give one.

@@ -9,8 +9,9 @@ import queue
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from app.store.records import (
     Row,
@@ -35,8 +36,7 @@ _LOCK_SECONDS = 10.0
 _LOCKED_SECONDS = 1.0
 
 
-@dataclass(slots=True)
-class Commit:
+class Commit(Struct):
     writes: list[PreparedWrite]
     statements: Sequence[Statement]
     done: asyncio.Future[list[Row]]

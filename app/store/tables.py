@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -240,8 +240,7 @@ def row(collection: Collection, record: Record, version: int) -> Row:
     return key(record.id), owner, unique, version, document, *list_columns(collection, record.document)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedWrite:
+class PreparedWrite(Struct, frozen=True):
     """A write as one statement with its parameters. It took effect if exactly one row was changed."""
 
     write: Write

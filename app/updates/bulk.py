@@ -10,10 +10,11 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from time import perf_counter
 from typing import Any
+
+from msgspec import Struct
 
 from app.errors import (
     BACKEND_PAUSED,
@@ -52,8 +53,7 @@ class Rooms:
         return self._by_backend.setdefault(backend, asyncio.Semaphore(self.at_once))
 
 
-@dataclass(slots=True)
-class Item:
+class Item(Struct):
     """One item and its result. For the log: `noted` are its notes, `seconds` its time where it was begun."""
 
     index: int
@@ -92,8 +92,7 @@ class Item:
         return self.outcome is not Outcome.APPLIED and self.preview is None
 
 
-@dataclass(slots=True)
-class Bulk:
+class Bulk(Struct):
     """The items of one bulk field, which have ended. `mutation` is the single update's field.
 
     `path` leads to the results in the answer, and `record_key` to the record in each. `nodes` are the field's in the

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from app.errors import GatewayFailure
 from app.mapping.scalars import parse_uuid
@@ -19,8 +20,7 @@ _MOST = 2**31
 Place = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ListRequest:
+class ListRequest(Struct, frozen=True):
     """One page. `arguments` are the field's own, by their Python names; `members` are those selected of a record.
 
     The page begins behind `after` where the backend knows places, otherwise at `offset`. `counts` asks for the total.
@@ -36,8 +36,7 @@ class ListRequest:
     descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
+class ListPage(Struct, frozen=True):
     """`items` in the vendor's JSON, at most as many as requested. `more` says whether records follow them.
 
     `total` is None where the backend does not say it. `places` has one for each item, where the backend knows places.
@@ -49,8 +48,7 @@ class ListPage:
     places: Sequence[Place] = ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True, eq=False):
     """One root field of the schema that lists records.
 
     `name` is the field's name, `noun` its records'. `get` builds the path and query of a request. If the vendor

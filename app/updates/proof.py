@@ -6,9 +6,10 @@ Empty text, an empty list, null and absent are equal here: a member without a va
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from app.mapping.members import Member, members
 
@@ -24,8 +25,7 @@ class Proof(Enum):
     DIFFERS = "differs"
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """A record that was read back: as the schema has it, and as the vendor wrote it.
 
     `begun` is the gateway's time, in seconds since 1970, before the update was sent. `ahead` is how many seconds the

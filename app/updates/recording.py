@@ -13,8 +13,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from app.call import CallContext
 from app.errors import (
@@ -44,8 +45,7 @@ log = logging.getLogger(__name__)
 _OWN: dict[tuple[str, str | None], DocumentedError] = {(row.reason, None): row for row in OWN_ROWS}
 
 
-@dataclass
-class Recorder:
+class Recorder(Struct):
     """Creates the recording of each update. `journal` is None until it is open, or if none is kept.
 
     `shown` says whether a caller without a name may query the journal.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
@@ -28,8 +27,7 @@ Options = Mapping[str, Any]
 Target = tuple[str, Sequence[tuple[str, str]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument:
+class Argument(Struct, frozen=True, kw_only=True):
     """An argument of a resource's root fields beside `id` and `input`, by its Python name.
 
     `before_input` is its place in the schema. `of_reads` gives it to the query as well.
@@ -43,8 +41,7 @@ class Argument:
     of_reads: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
+class Texts(Struct, frozen=True, kw_only=True):
     """Descriptions of a resource's root fields, of their arguments and of the payload."""
 
     query: str = ""
@@ -55,8 +52,7 @@ class Texts:
     record: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patch:
+class Patch(Struct, frozen=True, kw_only=True):
     """How a record is patched, if the API's PUT replaces.
 
     `left_out` names, case folded, members of a read that no request has. `client_members` are members of a request that
@@ -133,8 +129,7 @@ def _never_whole(request: UpdateRequest, read: Read) -> Proof:
     return Proof.SAME if agrees(request.body, read.record) else Proof.DIFFERS
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Resource:
+class Resource(Struct, frozen=True, kw_only=True, eq=False):
     """One kind of record of an API: how it is read, and how it is updated.
 
     `name` is the GraphQL name of the query and of the payload's field. `get` and `put` build the request's path and

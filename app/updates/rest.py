@@ -6,13 +6,13 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
+from msgspec import Struct
 
 from app.call import CallContext, is_fault
 from app.errors import VALUE_NOT_SUPPORTED, Code, GatewayError, GatewayFailure
@@ -32,8 +32,7 @@ _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*q=(0(?:\
 _LONGEST = 500  # characters of `Accept-Language` that are read
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(Struct, frozen=True):
     """The media types of requests and answers. `encode` raises ValueError or TypeError."""
 
     accept: str = "application/json"
@@ -41,8 +40,7 @@ class Media:
     encode: Callable[[Any], bytes] = encode_json
 
 
-@dataclass(frozen=True, slots=True)
-class Languages:
+class Languages(Struct, frozen=True):
     """The vendor's header, and its languages: https://www.rfc-editor.org/rfc/rfc9110#name-accept-language."""
 
     header: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from app.errors import INTERNAL, GatewayError, GatewayFailure
 from app.mapping.selection import Selected
@@ -33,8 +34,7 @@ def capped(errors: Sequence[GatewayError]) -> Sequence[GatewayError]:
     return (*errors[: MOST - 1], summary)
 
 
-@dataclass(frozen=True, slots=True)
-class UserErrors:
+class UserErrors(Struct, frozen=True):
     """`type` is the schema's UserError. Its enums have the reasons of all APIs, so that each schema has its own."""
 
     type: Any

@@ -6,10 +6,10 @@ import base64
 import binascii
 import hmac
 from collections.abc import Collection as Names
-from dataclasses import dataclass
 from typing import Any
 
 import pycountry
+from msgspec import Struct
 
 from app.apis.basecone import accounting, store_lists
 from app.apis.basecone.errors import UPDATE_CUSTOMER, UPDATE_SUPPLIER, row_of
@@ -42,8 +42,7 @@ _KEPT = ("externalId", "substitutionGeneralLedger")
 _LONGEST_CODE = 500  # characters; an index of PostgreSQL takes 2,700 bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(Struct, frozen=True):
     """The stored data that the rules of one update need, read in one go."""
 
     user: Record

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.apis.bokamera.errors import (
     ACTION_NOT_ALLOWED,
@@ -43,16 +45,14 @@ _ATTEMPTS = 1000
 _BEARER = "bearer "
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """The caller. An administrator may change the customers of one company, as the page says."""
 
     name: str
     administrator_of: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(Struct, frozen=True):
     user: User
     record: Record | None
     company: Wire

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphql import is_non_null_type
 from graphql.error import located_error
+from msgspec import Struct, field
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.executions import Execution
@@ -27,8 +27,7 @@ Pure = Callable[[Any], Any]
 Running = Callable[[Any, Run, Place], Any]
 
 
-@dataclass
-class Completion:
+class Completion(Struct):
     """Completes a value: by `pure`, or by `running` where resolvers stand below it.
 
     A value of one of the types `as_it_is` is complete already. `nullable` is `pure` where that may return null.
@@ -46,8 +45,7 @@ class Completion:
         return self.running(value, run, place)
 
 
-@dataclass
-class Member:
+class Member(Struct):
     """A field of a selected object: by attribute, by resolver, or its type's name."""
 
     key: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import decimal
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +35,7 @@ from graphql import (
 from graphql.pyutils import Undefined
 from graphql.type import GraphQLBoolean, GraphQLString
 from graphql.utilities.coerce_input_value import coerce_default_value
+from msgspec import Struct, field
 from strawberry import UNSET
 from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
 from strawberry.types.lazy_type import LazyType
@@ -83,8 +84,7 @@ class Argument(NamedTuple):
     missing: Any
 
 
-@dataclass
-class Inputs:
+class Inputs(Struct):
     """The readers of one operation's inputs. `used` has the variables of the last arguments.
 
     `object_readers` are the schema's: they are the same for every operation.

@@ -7,7 +7,6 @@ does that, and has finished before a request runs.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -55,8 +54,7 @@ class Executed(Struct):
     errors: Sequence[GraphQLError | FieldError]
 
 
-@dataclass
-class Compiled:
+class Compiled(Struct):
     """One operation for one choice. `checks` are the variables that no argument of a root field reads."""
 
     mutation: bool

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -24,6 +23,7 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.pyutils import Undefined
 from graphql.type import GraphQLBoolean, GraphQLString
+from msgspec import Struct
 from strawberry.types.cast import get_strawberry_type_cast
 
 from app.graphql.compiled.executions import Execution
@@ -43,8 +43,7 @@ _EXACT: dict[str, type] = {GraphQLString.name: str, GraphQLBoolean.name: bool}
 _OWN_RESOLVERS = "strawberry.schema.schema_converter"
 
 
-@dataclass
-class Outputs:
+class Outputs(Struct):
     """The completions of one operation, for one choice of its directives."""
 
     schema: GraphQLSchema
