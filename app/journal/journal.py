@@ -38,7 +38,7 @@ _END_SECONDS = 0.25
 _RETRY_SECONDS = 1.0
 _GROUP = 500
 _ENDS = 250  # ends of one transaction: intents wait for it
-_TURNS = 2  # turns of the event loop in which a group grows
+_TURNS = 8  # times two turns of the event loop in which a group may grow
 _MOST_ENDS = 10_000
 _CLOSING_SECONDS = 5.0
 _BACKEND_SECONDS = 30.0
@@ -257,9 +257,13 @@ class Journal:
 
     async def _write_intents(self) -> None:
         while self._waiting:
-            # Waits for others to join: a commit costs as much as five entries, a turn of the loop next to nothing.
+            # A commit costs as much as five entries, a turn of the loop next to nothing: waits as long as others join.
             for _ in range(_TURNS):
+                before = len(self._waiting)
                 await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                if len(self._waiting) == before:
+                    break
             group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
             try:
                 holder = await self.holder()

@@ -6,6 +6,7 @@ worker answers for all; gauges are sums over the living workers.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -122,6 +123,7 @@ class Metrics:
         self.journal_seconds = self._histogram(
             "gateway_journal_write_seconds", "Time until the intent of an update was durable.", _STORE_BUCKETS, "result"
         )
+        self._journal_seconds = functools.cache(self.journal_seconds.labels)  # there are two results
         self.journal_closings = self._counter(
             "gateway_journal_closed", "Updates that a stopped process left behind, by what became of them.", "outcome"
         )
@@ -195,7 +197,7 @@ class Metrics:
         self.store_seconds.labels(action, result).observe(seconds)
 
     def journal_wrote(self, seconds: float, result: str) -> None:
-        self.journal_seconds.labels(result).observe(seconds)
+        self._journal_seconds(result).observe(seconds)
 
     def journal_open(self, entries: int) -> None:
         self.journal_entries.set(entries)
