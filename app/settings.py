@@ -168,6 +168,12 @@ def _audience(value: str) -> str:
     return _without_spaces(value)
 
 
+def _audience_claim(value: str) -> str:
+    if value in {"iss", "exp", "nbf", "iat"}:
+        raise ValueError("cannot name the audience: this claim has a check of its own")
+    return _without_spaces(value)
+
+
 def _store_url(value: str) -> str:
     if not re.match(r"(?i)(sqlite:///.|postgres(ql)?://.)", value):
         raise ValueError("must begin with sqlite:/// or postgresql://")
@@ -183,6 +189,7 @@ Host = Annotated[str, AfterValidator(_host)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Issuer = Annotated[str, AfterValidator(_issuer)]
 Audience = Annotated[str, AfterValidator(_audience)]
+AudienceClaim = Annotated[str, AfterValidator(_audience_claim)]
 Word = Annotated[str, AfterValidator(_without_spaces)]
 Words = Annotated[tuple[Word, ...], BeforeValidator(separated)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(separated)]

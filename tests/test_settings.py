@@ -146,6 +146,8 @@ USELESS = [
     ("GATEWAY_JWT_AUDIENCE", "one,two"),
     ("GATEWAY_JWT_AUDIENCE", "one two"),
     ("GATEWAY_JWT_AUDIENCE_CLAIM", "client id"),
+    ("GATEWAY_JWT_AUDIENCE_CLAIM", "iss"),
+    ("GATEWAY_JWT_AUDIENCE_CLAIM", "exp"),
     ("GATEWAY_JWT_SCOPE_CLAIM", ","),
     ("GATEWAY_JWT_SCOPE_CLAIM", "scope scp"),
     ("GATEWAY_JWT_SCOPE_PREFIX", "api /"),

@@ -36,7 +36,7 @@ def apply(options: Namespace, schema: GraphQLSchema) -> int:
     """Returns the exit code: 0, all rows applied (in a dry run: previewed); 1, not all of them; 2, nothing was sent."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does: a message may be of any script
-    path = options.results or options.file.with_name(f"{options.file.name}.results.ndjson")
+    path = options.results or Path(f"{options.file}.results.ndjson")
     stopped = None
     try:
         plan = Plan(bulks(schema), options.dry_run, options.retry_failed, options.idempotency_hours)

@@ -22,6 +22,7 @@ HEADERS = (
     *(TRACE_PARENT, TRACE_STATE, "baggage", "sentry-trace", "apollographql-client-name"),
     *("apollographql-client-version", "x-requested-with", "idempotency-key", "x-language"),
 )
+_ASKED = "access-control-request-headers"
 _SECONDS_BETWEEN = 10.0
 _ORIGIN = re.compile(r"[a-z0-9+.:/_\[\]-]{1,200}")
 _NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~, -]{1,500}")
@@ -54,17 +55,22 @@ class Cors(CORSMiddleware):
         await self.app(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
+        # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2: a list's empty elements are ignored.
+        asked = [name for part in request_headers.get(_ASKED, "").split(",") if (name := part.strip().lower())]
+        others = [(name, value) for name, value in request_headers.raw if name != _ASKED.encode()]
+        request_headers = Headers(
+            raw=[*others, (_ASKED.encode(), ", ".join(asked).encode("latin-1"))] if asked else others
+        )
         response = super().preflight_response(request_headers)
         if response.status_code != 200:  # noqa: PLR2004
             origin = request_headers["origin"]
-            header = request_headers.get("access-control-request-headers") or ""
-            names = ", ".join(name for part in header.split(",") if (name := part.strip().lower()) not in self._names)
+            names = ", ".join(name for name in asked if name not in self._names)
             if not self.is_allowed_origin(origin=origin):
                 self._log_refused("GATEWAY_CORS_ORIGINS", origin)
             elif names:
                 self._log_refused("GATEWAY_CORS_HEADERS", origin, names)
             else:
-                self._log_refused("no setting (the method)", origin)
+                self._log_refused("no setting (the method, or a private network)", origin)
         return response
 
     def _log_refused(self, setting: str, origin: str, names: str | None = None) -> None:

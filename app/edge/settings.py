@@ -12,6 +12,7 @@ from app.graphql.limits import DocumentLimits
 from app.settings import (
     AllowedHosts,
     Audience,
+    AudienceClaim,
     Count,
     HeaderNames,
     HeaderSecret,
@@ -142,7 +143,7 @@ class AuthSettings(BaseModel):
         "a file of keys.",
     )
     jwt_audience: Audience | None = Field(None, description="Audience (`aud`) that a caller's signed token must name.")
-    jwt_audience_claim: Word = Field(
+    jwt_audience_claim: AudienceClaim = Field(
         "aud", description="Claim that names the audience; Cognito's access tokens have `client_id`."
     )
     jwt_scope_claim: Words = Field(

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app import notes
+from app.graphql.answer_size import refuse_large, without_excess
 from app.graphql.compiled import CompiledOperations, Executed, Execution
 from app.graphql.compiled.running import build
 from app.graphql.documents import Document, Documents, Operation
@@ -139,6 +140,8 @@ class Engine:
                 )
             if executed is None:
                 executed = await self._by_graphql_core(document, operation, request, context, trace)
+            if self._root_fields.holds_list(operation):
+                refuse_large(executed.data)
         except RequestError as error:
             result.error = error
             result.errors = [entry.formatted(context.call.request_id) for entry in error.errors]
@@ -152,7 +155,8 @@ class Engine:
             result.errors_as_data = [error_as_data(error, path, request_id) for path, error in context.errors_as_data]
         errors = executed.errors
         if context.bulks:
-            errors = with_items(errors or (), context.bulks, result.data)
+            excess = without_excess(result.data or {}, context.bulks)
+            errors = with_items([*(errors or ()), *excess], context.bulks, result.data)
         if errors:
             result.errors = format_errors(
                 errors, mutation=operation.mutation, request_id=context.call.request_id, item_at=context.item_at

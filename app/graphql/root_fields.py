@@ -51,9 +51,12 @@ class RootFields:
     def holds_bulk(self, operation: Operation) -> bool:
         return operation.mutation and not self._bulks.isdisjoint(operation.root_names)
 
+    def holds_list(self, operation: Operation) -> bool:
+        return not operation.mutation and not self._lists.isdisjoint(operation.root_names)
+
     def refuse_records(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
         """Raises RequestError for more than `MAX_RECORDS`. Other code reports errors of variables."""
-        if operation.mutation or self._lists.isdisjoint(operation.root_names):
+        if not self.holds_list(operation):
             return
         # Representations are counted without a look inside.
         nodes, variables = self._nodes(document, operation, values, {"Int", "Boolean"})

@@ -10,7 +10,7 @@ import httptools
 _EMPTY_LINE = b"\r\n\r\n"
 _TAIL = len(_EMPTY_LINE) - 1
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[A-Za-z0-9.:%_~-]+\])(?::[0-9]*)?")
 _NO_REQUEST = 400, "Invalid HTTP request received."
 
 
@@ -41,6 +41,7 @@ class RequestParser:
         self._tail = b""
         self.length: int | None = None
         self._left = 0  # bytes still to come of a body with a length
+        self._overhead = 0  # bytes of chunks' lines and trailer fields since a byte of the body
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []
         self.body: list[bytes] = []
@@ -64,6 +65,10 @@ class RequestParser:
         else:
             self._parse(data[at:end])
             self._left -= end - at
+            # Without a bound a trailer field would be collected for as long as its sender likes.
+            self._overhead = 0 if self.body or self.length is not None else self._overhead + end - at
+            if (most := self._max_head_bytes) < self._overhead:
+                raise RefusedError(431, f"The request's trailer fields are larger than {most} bytes.")
         if self.length is not None and self.whole == bool(self._left):
             raise RefusedError(*_NO_REQUEST)  # httptools and this class disagree where the request ends
         return end

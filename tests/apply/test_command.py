@@ -209,6 +209,13 @@ async def test_a_wrong_command_or_file_sends_nothing(command, case):
     assert not (command.folder / "file.csv.results.ndjson").exists()
 
 
+@pytest.mark.parametrize("folder", ["/", ".", ".."])
+async def test_a_folder_is_no_file(command, folder):
+    code, out, err = await command("http://127.0.0.1:9", file=folder)
+    assert (code, out) == (2, "")
+    assert "cannot be read" in err
+
+
 HOSTS = {
     "http://127.0.0.1:9": True,
     "http://localhost:9": True,

@@ -32,6 +32,7 @@ from app.edge.auth.issuer import FetchedKeys, FixedKeys, SignedTokens
 from app.edge.settings import AuthSettings, EdgeSettings
 from app.graphql.request_errors import RequestError
 from app.graphql.schema import build_schema
+from app.redaction import Redaction
 from tests.edge.serving import notebook_app, serve
 from tests.telemetry.running import BOOKING_CUSTOMER, CUSTOMER, SUPPLIER, running, update
 
@@ -173,6 +174,7 @@ async def test_a_wrong_token_is_refused_alike_and_calls_no_backend(
         assert gateway.requests == []
     (line,) = [record for record in caplog.records if record.getMessage() == "request refused"]
     assert line.members["detail"].startswith(CAUSES[wrong])
+    assert Redaction()(line.members["detail"]) == line.members["detail"]  # the log shows it whole
     assert line.levelno == logging.INFO
     assert SECRET not in line.members["detail"]
 

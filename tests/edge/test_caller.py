@@ -167,6 +167,8 @@ APP = ("https://app.example",)
 PREFLIGHTS = {
     "what clients send": (APP, (), "https://app.example", USUAL, None),
     "further ones": (APP, ("x-own",), "https://app.example", "X-Own,content-type", None),
+    "empty elements of a list": (APP, (), "https://app.example", ",content-type,,x-request-id,", None),
+    "an empty list": (APP, (), "https://app.example", "", None),
     "another header": (APP, (), "https://app.example", "x-own", "GATEWAY_CORS_HEADERS"),
     "another origin": (APP, (), "https://evil.example", "content-type", "GATEWAY_CORS_ORIGINS"),
     "no origins": ((), (), "https://app.example", "content-type", "GATEWAY_CORS_ORIGINS"),

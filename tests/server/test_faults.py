@@ -270,6 +270,10 @@ HEADS = {
     "two hosts in one": (400, b"GET /health/live HTTP/1.1\r\nhost: a/b\r\n\r\n"),
     "an empty host": (200, b"GET /health/live HTTP/1.1\r\nhost:\r\n\r\n"),
     "an address": (200, b"GET /health/live HTTP/1.1\r\nhost: [::1]:80\r\n\r\n"),
+    "an empty port": (200, b"GET /health/live HTTP/1.1\r\nhost: a:\r\n\r\n"),
+    "a port that is none": (400, b"GET /health/live HTTP/1.1\r\nhost: a:b\r\n\r\n"),
+    "two ports": (400, b"GET /health/live HTTP/1.1\r\nhost: a:1:2\r\n\r\n"),
+    "an address without its end": (400, b"GET /health/live HTTP/1.1\r\nhost: [::1\r\n\r\n"),
     "HTTP/1.0 without one": (200, b"GET /health/live HTTP/1.0\r\n\r\n"),
     "HTTP/1.0 with two": (400, b"GET /health/live HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n"),
     "HTTP/0.9": (505, b"GET /health/live\r\n\r\n"),
@@ -303,3 +307,18 @@ async def test_a_trailer_field_is_no_header(way):
         answers = answers_of(await spoken(address, request + get()))
     assert [status for status, _ in answers] == [400, 200]
     assert b"The request has no query." in answers[0][1]
+
+
+AROUND_CHUNKS = {
+    "a trailer field without an end": b"2\r\n{}\r\n0\r\nx: " + b"a" * 500_000,
+    "trailer fields without an end": b"2\r\n{}\r\n0\r\n" + b"a: b\r\n" * 80_000,
+    "an extension without an end": b"2;" + b"a" * 500_000,
+    "a size without an end": b"0" * 500_000,
+}
+
+
+@pytest.mark.parametrize("around", AROUND_CHUNKS)
+async def test_what_is_around_chunks_is_bounded_as_a_head_is(way, around: str):
+    async with serve(notebook_app(), http=way) as (address, _):
+        answers = answers_of(await spoken(address, post(b"", in_chunks=True)[:-5] + AROUND_CHUNKS[around]))
+    assert [status for status, _ in answers] == [431]

@@ -42,6 +42,8 @@ REFUSED = {
     "a code of the patch": ("patchSupplier", {"vatCode": {"code": "NO"}}),
     "a name cleared by a patch": ("patchCustomer", {"name": None}),
     "the accounting system": ("patchSupplier", {"vatNumber": "NL000000000B00"}),
+    "a VAT number without an end": ("patchSupplier", {"vatNumber": "NL" + "9" * 10_000}),
+    "an IBAN without an end": ("patchSupplier", {"bankAccounts": [{"default": True, "iban": "NL" + "9" * 10_000}]}),
     "another company": ("updateCustomer", {"company": {"companyId": "a0000000-0000-4000-8000-000000000002"}, "name": "N"}),
 }  # fmt: skip
 

@@ -180,12 +180,12 @@ class Authenticator:
     async def caller(self, authorizations: Sequence[str]) -> Caller:
         """Raises RequestError: one answer for every wrong token, with the cause as its `detail`."""
         if not authorizations:
-            raise _refused(_CHALLENGE, "missing: no Authorization header")
+            raise _refused(_CHALLENGE, "missing: the request has no token")
         if len(authorizations) > 1:
-            raise _refused(_INVALID, "malformed: several Authorization headers")
+            raise _refused(_INVALID, "malformed: the request has several tokens")
         match = _BEARER.fullmatch(authorizations[0].strip())
         if match is None:
-            raise _refused(_INVALID, "malformed: the Authorization header is not Bearer and one token")
+            raise _refused(_INVALID, "malformed: the header is not one token of the scheme Bearer")
         causes: list[str] = []
         for checker in self._checkers:
             try:
