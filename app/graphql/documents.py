@@ -7,6 +7,7 @@ so that a repeated one costs little, and apart, so that they never push out a va
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
@@ -64,7 +65,7 @@ _ABORTED = "Validation aborted."
 _MORE_ERRORS = "Too many validation errors, error limit reached. Validation aborted."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """The facts about an operation that are known before it runs.
 
@@ -80,35 +81,31 @@ class Operation:
     root_fields: Mapping[str, str]
     never_null: tuple[str, ...]
     long_literals: bool = False
-    # The key under which its metrics are counted.
-    summary: tuple[Any, ...] = field(init=False)
     # Cached by `app.graphql.compiled`. It is dropped with the document.
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     # Cached by `app.telemetry` for its log lines. It is dropped with the document, too.
     telemetry: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "summary", (self.kind.value, *self.root_fields.items()))
+    @cached_property
+    def summary(self) -> tuple[Any, ...]:
+        """The key under which its metrics are counted."""
+        return (self.kind.value, *self.root_fields.items())
 
     @property
     def mutation(self) -> bool:
         return self.kind is OperationType.MUTATION
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Document:
     """A document that may run."""
 
     ast: DocumentNode
     operations: Mapping[str | None, Operation]
-    fragments: Mapping[str, FragmentDefinitionNode] = field(init=False, repr=False, compare=False)
-    _only: Operation | None = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        operations = list(self.operations.values())
-        object.__setattr__(self, "_only", operations[0] if len(operations) == 1 else None)
-        fragments = {item.name.value: item for item in self.ast.definitions if isinstance(item, FragmentDefinitionNode)}
-        object.__setattr__(self, "fragments", fragments)
+    @cached_property
+    def fragments(self) -> Mapping[str, FragmentDefinitionNode]:
+        return {item.name.value: item for item in self.ast.definitions if isinstance(item, FragmentDefinitionNode)}
 
     def operation(self, name: str | None) -> Operation:
         """The operation to run; an empty name counts as none. Raises RequestError."""
@@ -116,10 +113,10 @@ class Document:
             if name not in self.operations:
                 raise request_error(OPERATION_NOT_FOUND, "The document has no operation of the given name.")
             return self.operations[name]
-        if self._only is None:
+        if len(self.operations) != 1:
             problem = "The document has several operations; give operationName." if self.operations else None
             raise request_error(OPERATION_NOT_FOUND, problem or "The document has no operation.")
-        return self._only
+        return next(iter(self.operations.values()))
 
 
 def _weight(document: Document) -> int:
@@ -188,21 +185,14 @@ class Documents:
         if errors:
             raise RequestError([_validation_error(ast, error) for error in errors])
         context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)
-        nodes = [item for item in ast.definitions if isinstance(item, OperationDefinitionNode)]
         long_literals = has_long_literal(ast, self._limits.max_list)
-        operations = [
-            Operation(
-                node,
-                node.name.value if node.name else None,
-                node.operation,
-                size.root_names(node),
-                _root_fields(node, size.root_names(node)),
-                _never_null(context, node),
-                long_literals,
-            )
-            for node in nodes
-        ]
-        return Document(ast, {operation.name: operation for operation in operations})
+        operations = {}
+        for node in ast.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                name, roots = node.name.value if node.name else None, size.root_names(node)
+                fields, never_null = _root_fields(node, roots), _never_null(context, node)
+                operations[name] = Operation(node, name, node.operation, roots, fields, never_null, long_literals)
+        return Document(ast, operations)
 
 
 def _root_fields(operation: OperationDefinitionNode, names: frozenset[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ There is one error for each limit, not for each place: ten bad directives are on
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -24,7 +25,7 @@ from graphql.validation import (
     UniqueDirectivesPerLocationRule,
     ValidationContext,
 )
-from msgspec import Struct
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.graphql.request_errors import (
@@ -112,9 +113,12 @@ class _Size(Struct):
     aliases: int = 0
     alias_length: int = 0
     directives: int = 0
-    root_fields: int = 0
     large: int = 0
-    root_names: frozenset[str] = frozenset()
+    roots: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def root_fields(self) -> int:
+        return self.roots.total()
 
     def add(self, other: _Size, *, root: bool) -> None:
         """Adds the size of a neighbour at the same level."""
@@ -125,8 +129,7 @@ class _Size(Struct):
         self.directives += other.directives
         self.large += other.large
         if root:
-            self.root_fields += other.root_fields
-            self.root_names |= other.root_names
+            self.roots += other.roots
 
 
 class DocumentSize:
@@ -147,7 +150,7 @@ class DocumentSize:
         self._unused = [self._fragment(name) for name in self._fragments]
 
     def root_names(self, operation: OperationDefinitionNode) -> frozenset[str]:
-        return self._operations[id(operation)].root_names
+        return frozenset(self._operations[id(operation)].roots)
 
     def _definition(self, item: OperationDefinitionNode | FragmentDefinitionNode) -> _Size:
         size = self._selections(item.selection_set)
@@ -178,8 +181,7 @@ class DocumentSize:
                     below.aliases += 1
                     below.alias_length = max(below.alias_length, len(node.alias.value))
                 size.add(below, root=False)
-                size.root_fields += 1
-                size.root_names |= {node.name.value}
+                size.roots[node.name.value] += 1
             elif isinstance(node, FragmentSpreadNode):
                 size.add(self._fragment(node.name.value), root=True)
             else:
@@ -205,7 +207,7 @@ class DocumentSize:
         ):
             if _most(sizes, what) > most:
                 raise request_error(row, f"The document has more than {most} {noun}, fragments included.")
-        if not introspection and any({"__schema", "__type"} & size.root_names for size in operations):
+        if not introspection and any({"__schema", "__type"} & size.roots.keys() for size in operations):
             raise request_error(INTROSPECTION_DISABLED)
 
 

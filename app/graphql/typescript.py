@@ -146,22 +146,19 @@ def _members(input_type: GraphQLInputObjectType) -> dict[str, Any]:
     return members
 
 
-def _selection(input_type: GraphQLInputObjectType) -> str:
-    names = []
-    for name, field in input_type.fields.items():
-        named = get_named_type(field.type)
-        names.append(f"{name} {_selection(named)}" if isinstance(named, GraphQLInputObjectType) else name)
+def _selection(members: dict[str, Any]) -> str:
+    names = (f"{name} {_selection(item['members'])}" if "members" in item else name for name, item in members.items())
     return f"{{ {' '.join(names)} }}"
 
 
 def _function(subject: str, record: GraphQLNamedType, input_type: GraphQLNamedType) -> str:
     assert isinstance(input_type, GraphQLInputObjectType)
-    constant = f"{subject.upper()}_MEMBERS"
-    fragment = f"fragment {subject}AsInput on {record.name} {_selection(input_type)}"
+    constant, members = f"{subject.upper()}_MEMBERS", _members(input_type)
+    fragment = f"fragment {subject}AsInput on {record.name} {_selection(members)}"
     return (
         f"\n/** Selects what `to{subject}Input` needs: put it into the document of the query. */\n"
         f"export const {subject.upper()}_AS_INPUT = {json.dumps(fragment)};\n"
-        f"\nconst {constant}: Members = {json.dumps(_members(input_type))};\n"
+        f"\nconst {constant}: Members = {json.dumps(members)};\n"
         f"\n/** The {record.name} that a query answered, as the input of an update that changes nothing yet. */\n"
         f"export function to{subject}Input(record: {record.name}Record): {input_type.name} {{\n"
         f'  return asInput({constant}, record, "{subject[0].lower() + subject[1:]}") as unknown as {input_type.name};\n'

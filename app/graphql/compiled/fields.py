@@ -64,11 +64,7 @@ class Member(Struct):
 
 
 class Resolved:
-    """A field with a resolver. Its static part is what `info` shows of it."""
-
-    abort_signal = None
-    root_value = None
-    is_awaitable = staticmethod(is_awaitable)
+    """A field with a resolver."""
 
     def __init__(
         self,
@@ -83,12 +79,8 @@ class Resolved:
     ) -> None:
         self.key = key
         self.parent_type = parent
-        self.return_type = definition.type
-        self.field_name = nodes[0].name.value
+        self.definition = definition
         self.field_nodes = nodes
-        self.schema = shared.schema
-        self.fragments = shared.fragment_definitions
-        self.operation = shared.operation
         self.scope = scope
         self._field = definition.extensions["strawberry-definition"]
         self._info_class = shared.config.info_class
@@ -102,7 +94,7 @@ class Resolved:
         self._call = resolver.wrapped_func
         if not callable(self._call):
             raise NotCompiledError(Execution.RESOLVER)
-        self._tells_long_lists = self.field_name == "_entities" or tells_long_lists(self._call)
+        self._tells_long_lists = nodes[0].name.value == "_entities" or tells_long_lists(self._call)
         self._takes_source = resolver.self_parameter is not None
         source_parameters = (resolver.parent_parameter, resolver.root_parameter)
         self._source_names = tuple(parameter.name for parameter in source_parameters if parameter is not None)
