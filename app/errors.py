@@ -354,17 +354,12 @@ _FAMILIES: dict[int, DocumentedError] = {
 }
 
 
+_CLASSES = {2: UNEXPECTED_SUCCESS, 3: REDIRECTED, 4: UNDOCUMENTED_REJECTION}
+
+
 def family(status: int) -> DocumentedError:
     """The row for an answer that matches no documented row, by its status alone."""
-    if status in _FAMILIES:
-        return _FAMILIES[status]
-    if 200 <= status < 300:  # noqa: PLR2004 - the classes of RFC 9110
-        return UNEXPECTED_SUCCESS
-    if 300 <= status < 400:  # noqa: PLR2004
-        return REDIRECTED
-    if 400 <= status < 500:  # noqa: PLR2004
-        return UNDOCUMENTED_REJECTION
-    return BACKEND_FAILED
+    return _FAMILIES.get(status) or _CLASSES.get(status // 100, BACKEND_FAILED)
 
 
 OWN_ROWS: tuple[DocumentedError, ...] = tuple(

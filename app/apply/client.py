@@ -136,10 +136,9 @@ class Client:
         headers = {"content-type": "application/json", "accept": "application/json"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
-        # Loading the authorities takes a while; plain HTTP needs none.
-        secure = address.scheme == "https"
-        tls = ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._http = httpx.Client(headers=headers, timeout=_TIMEOUT, trust_env=False, verify=tls)
+        self._http = httpx.Client(
+            headers=headers, timeout=_TIMEOUT, trust_env=False, verify=ssl.create_default_context()
+        )
 
     def __enter__(self) -> Self:
         return self

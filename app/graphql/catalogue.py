@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry import UNSET
@@ -11,6 +11,7 @@ from strawberry import UNSET
 from app.errors import OWN_ROWS, Code, DocumentedError, Outcome, ReadBack
 from app.graphql import request_errors
 from app.updates.connections import object_type
+from app.updates.user_errors import ErrorEnums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,16 +62,6 @@ def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> An
 
 def _of_words(name: str, description: str, texts: Mapping[Any, str]) -> Any:
     return _enum(name, description, {item.value: (item.value, text) for item, text in texts.items()})
-
-
-class ErrorEnums(NamedTuple):
-    """The enums of one schema's errors."""
-
-    backend: Any
-    reason: Any
-    code: Any
-    outcome: Any
-    read_back: Any
 
 
 def error_enums(apis: Sequence[Api]) -> ErrorEnums:

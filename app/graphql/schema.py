@@ -85,7 +85,7 @@ def build_schema(apis: Sequence[Api]) -> Schema:
     """The schema of `apis`. Raises TypeError when two of them claim one field or one reason."""
     _check_reasons(apis)
     enums = error_enums(apis)
-    errors = UserErrors.of(reason=enums.reason, code=enums.code, outcome=enums.outcome, read_back=enums.read_back)
+    errors = UserErrors(enums)
     roots = [(api.roots.query(), api.roots.mutation(errors)) for api in apis]
     query = _merge(
         "Query",

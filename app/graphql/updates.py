@@ -12,12 +12,12 @@ from app.errors import PAGE_SIZE_INVALID, GatewayError
 from app.graphql.request_errors import JOURNAL_NOT_AVAILABLE, JOURNAL_NOT_OPEN, SCOPE_MISSING
 from app.mapping.scalars import UUID, DateTime
 from app.store.entry_table import first_id
-from app.updates.connections import AFTER, DEFAULT_PAGE, FIRST, PageInfo, Start, object_type, read, written
+from app.updates.connections import AFTER, DEFAULT_PAGE, FIRST, Cursors, PageInfo, Start, object_type
 from app.updates.fields import REQUIRED, named, options, parameter, root_field
 from app.updates.resource import Argument
+from app.updates.user_errors import ErrorEnums
 
 if TYPE_CHECKING:
-    from app.graphql.catalogue import ErrorEnums
     from app.graphql.context import Context
     from app.journal.entries import Entry
     from app.journal.journal import Journal
@@ -126,11 +126,12 @@ def updates_query(enums: ErrorEnums) -> type:
             raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
         plain = {name: getattr(value, "value", value) for name, value in options(arguments).items()}
         filters = {**own, **_filters(plain)}
-        start = read("updates", plain, None if after is UNSET else after)
+        cursors = Cursors("updates", plain)
+        start = cursors.read(None if after is UNSET else after)
         behind = filters if start.after is None else {**filters, "after": start.after[1]}
         entries = await journal.page(behind, first + 1)
         edges = [
-            edge(cursor=written("updates", plain, Start(start.offset + number, ("", entry.id))), node=present(entry))
+            edge(cursor=cursors.written(Start(start.offset + number, ("", entry.id))), node=present(entry))
             for number, entry in enumerate(entries[:first], 1)
         ]
         page = connection(

@@ -25,7 +25,6 @@ from app.errors import (
     GatewayFailure,
     Outcome,
 )
-from app.mapping.wire import arguments_of
 from app.updates.change import Change
 from app.updates.user_errors import capped
 
@@ -78,8 +77,7 @@ class Item(Struct):
     @property
     def sent(self) -> list[Any]:
         """The input from the caller."""
-        change = self.change
-        return [change.id, arguments_of(change.input), dict(change.options), change.expected_revision, self.key]
+        return [*self.change.arguments, self.key]
 
     def response(self, response: Any) -> None:
         if self.change.dry_run:

@@ -68,7 +68,7 @@ def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
     members: dict[str, tuple[Any, str]] = {
         "index": (int, "Position of the item, from 0."),
         "id": (UUID, "Id of the item's record."),
-        "outcome": (errors.outcome, "Whether the item's write happened; of a dry run it did not."),
+        "outcome": (errors.enums.outcome, "Whether the item's write happened; of a dry run it did not."),
         "replayed": (
             bool,
             "True where the item's idempotency key was used before: this is what became of that update.",
@@ -119,7 +119,7 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
         return result(
             index=item.index,
             id=item.change.id,
-            outcome=errors.outcome[item.outcome.value],
+            outcome=errors.enums.outcome[item.outcome.value],
             replayed=item.replayed,
             preview=item.preview,
             user_errors=errors.shown(item.errors, request_id) if as_data and item.errors else [],

@@ -23,7 +23,7 @@ from app.errors import (
     refusal,
 )
 from app.mapping.members import members_of
-from app.mapping.wire import Wire, from_wire, to_wire
+from app.mapping.wire import Wire, arguments_of, from_wire, to_wire
 from app.redaction import cleaned
 from app.updates.expression import expressed, merged, remaining
 from app.updates.reading import record_of
@@ -48,6 +48,11 @@ class Change(Struct, frozen=True, kw_only=True):
     expected_revision: str | None = None
     dry_run: bool = False
     patches: bool = False
+
+    @property
+    def arguments(self) -> list[Any]:
+        """What the caller sent, as plain values."""
+        return [self.id, arguments_of(self.input), dict(self.options), self.expected_revision]
 
     @property
     def place(self) -> str:
@@ -91,9 +96,9 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
             resource, change.id, body, change.options, change.input, change.expected_revision, read=read
         )
     body, problems, replaced = _patched(resource, patch, read, change.input)
-    if problems and patch.expressible is not None:
+    if problems:
         with _not_sent():
-            read = await patch.expressible(read, backend, call)
+            read = await resource.completed(read, backend, call)
         body, problems, replaced = _patched(resource, patch, read, change.input)
     for place, problem in problems.items():
         names = [_shown(name) for name in place]

@@ -105,7 +105,8 @@ async def connection(listing: Listing, info: Any, first: int, after: str | None,
     context = info.context
     if not 0 <= first <= context.max_page:
         raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
-    start = read(listing.name, arguments, after)
+    cursors = Cursors(listing.name, arguments)
+    start = cursors.read(after)
     below = selection_of(info._raw_info).fields  # noqa: SLF001 - Strawberry's Info hides the fragments
     node = below["edges"].fields.get("node") if "edges" in below else None
     chosen = {name for part in (below.get("nodes"), node) if part is not None for name in part.fields}
@@ -122,19 +123,19 @@ async def connection(listing: Listing, info: Any, first: int, after: str | None,
         records = [_record(listing, item) for item in page.items]
     else:
         records = await _whole(listing, page, backend, context)
-    return _connection(listing, arguments, start, page, records)
+    return _connection(listing, cursors, start, page, records)
 
 
-def _connection(listing: Listing, arguments: Options, start: Start, page: ListPage, records: list[Any]) -> Any:
+def _connection(listing: Listing, cursors: Cursors, start: Start, page: ListPage, records: list[Any]) -> Any:
     cls, edge = connection_types(listing)
-    cursors = [
-        written(listing.name, arguments, Start(start.offset + number, place))
+    written = [
+        cursors.written(Start(start.offset + number, place))
         for number, place in enumerate(page.places or [None] * len(page.items), 1)
     ]
     # Some received items are not shown, but the next page begins behind all of them.
     shown = [
         edge(cursor=cursor, node=record)
-        for cursor, record, item in zip(cursors, records, page.items, strict=True)
+        for cursor, record, item in zip(written, records, page.items, strict=True)
         if not isinstance(item, dict) or listing.shown(item)
     ]
     return cls(
@@ -144,7 +145,7 @@ def _connection(listing: Listing, arguments: Options, start: Start, page: ListPa
             has_next_page=page.more,
             has_previous_page=start.offset > 0,
             start_cursor=shown[0].cursor if shown else None,
-            end_cursor=cursors[-1] if cursors else None,
+            end_cursor=written[-1] if written else None,
         ),
         total_count=page.total,
     )
@@ -214,34 +215,39 @@ class Start(NamedTuple):
     after: Place | None = None
 
 
-def written(field: str, arguments: Options, start: Start) -> str:
-    """A page's cursor: base64url of a version, the field, a digest of its arguments, the offset, and the last place.
+class Cursors:
+    """The cursors of a field with its arguments: base64url of version, field, their digest, offset and last place.
 
-    It is not signed: rights are checked on every page, so that a forged one shows nothing else.
+    They are not signed: rights are checked on every page, so that a forged one shows nothing else.
     """
-    data = [_VERSION, field, _digest(arguments), start.offset, *(start.after or ())]
-    return base64.urlsafe_b64encode(json.dumps(data, separators=(",", ":")).encode()).decode().rstrip("=")
 
+    def __init__(self, field: str, arguments: Options) -> None:
+        text = json.dumps(dict(arguments), sort_keys=True)
+        self._head = [_VERSION, field, hashlib.sha256(text.encode()).hexdigest()[:16]]
 
-def read(field: str, arguments: Options, cursor: str | None) -> Start:
-    """Raises GatewayError for a cursor that this field did not issue for these arguments."""
-    if cursor is None:
-        return Start()
-    try:
-        version, named, digest, offset, *place = _parts(cursor)
-    except ValueError:
-        raise _invalid() from None
-    if (version, named, digest) != (_VERSION, field, _digest(arguments)):
-        raise _invalid("The cursor is another list's, or of other arguments.")
-    # For Python a bool is an int.
-    if type(offset) is not int or not 0 <= offset <= _LARGEST_OFFSET:
+    def written(self, start: Start) -> str:
+        data = [*self._head, start.offset, *(start.after or ())]
+        return base64.urlsafe_b64encode(json.dumps(data, separators=(",", ":")).encode()).decode().rstrip("=")
+
+    def read(self, cursor: str | None) -> Start:
+        """Raises GatewayError for a cursor that this field did not issue for these arguments."""
+        if cursor is None:
+            return Start()
+        try:
+            version, named, digest, offset, *place = _parts(cursor)
+        except ValueError:
+            raise _invalid() from None
+        if [version, named, digest] != self._head:
+            raise _invalid("The cursor is another list's, or of other arguments.")
+        # For Python a bool is an int.
+        if type(offset) is not int or not 0 <= offset <= _LARGEST_OFFSET:
+            raise _invalid()
+        if not place:
+            return Start(offset)
+        match place:
+            case [str(sort_key), str(record_id)]:
+                return Start(offset, (sort_key, record_id))
         raise _invalid()
-    if not place:
-        return Start(offset)
-    match place:
-        case [str(sort_key), str(record_id)]:
-            return Start(offset, (sort_key, record_id))
-    raise _invalid()
 
 
 def _parts(cursor: str) -> list[object]:
@@ -255,11 +261,6 @@ def _parts(cursor: str) -> list[object]:
     if not isinstance(parts, list):
         raise ValueError("no list")
     return parts
-
-
-def _digest(arguments: Options) -> str:
-    text = json.dumps(dict(arguments), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _invalid(message: str | None = None) -> GatewayError:

@@ -69,8 +69,7 @@ async def _previewed(resource: Resource, info: Any, change: Change, payload: Sel
 async def _changes(request: UpdateRequest, backend: Backend, call: CallContext) -> list[FieldChange]:
     resource, patch = request.resource, request.resource.patch
     read = request.read or await read_before(resource, request.id, request.options, backend, call)
-    if patch is not None and patch.expressible is not None:
-        read = await patch.expressible(read, backend, call)
+    read = await resource.completed(read, backend, call)
     before, after = resource.after(read, request)
     if patch is not None and patch.client_members:
         # The update does not clear members that this client may not send.

@@ -118,8 +118,8 @@ async def _read_whole(
     data = await read_data(resource, backend, call, record_id, options)
     if data is None:
         return None
-    record = await resource.completed(record_of(resource, record_id, data), backend, call)
-    return Read(record, data, begun, backend.clock_ahead)
+    data = await resource.completed(data, backend, call)
+    return Read(record_of(resource, record_id, data), data, begun, backend.clock_ahead)
 
 
 def timed_out(error: GatewayError) -> bool:

@@ -31,7 +31,6 @@ from app.errors import (
 from app.journal.entries import End, Entry, Intent, Key
 from app.journal.journal import Journal
 from app.journal.keys import KeyTakenError, earlier, key_of
-from app.mapping.wire import arguments_of
 from app.store.entry_table import begun_of, entry_id, now
 from app.store.records import Statement, until
 from app.updates.change import Change
@@ -85,15 +84,8 @@ class UpdateRecording:
         self._account = journal.hashes.account(identity(self._call.credentials.get(resource.api, {})))
         self._key: Key | None = None
         if key is not None:
-            self._key = key_of(
-                journal,
-                key,
-                caller=self._caller,
-                person=self._person,
-                mutation=self._mutation,
-                arguments=[change.id, arguments_of(change.input), dict(change.options), change.expected_revision],
-                account=self._account,
-            )
+            who = {"caller": self._caller, "person": self._person, "account": self._account}
+            self._key = key_of(journal, key, mutation=self._mutation, arguments=change.arguments, **who)
         self._sent: str | None = None  # the entry of a sent update
         self._committed: str | None = None  # the entry in a record's own transaction
 

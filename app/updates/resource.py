@@ -56,7 +56,7 @@ class Patch(Struct, frozen=True, kw_only=True):
     """How a record is patched, if the API's PUT replaces.
 
     `left_out` names, case folded, members of a read that no request has. `client_members` are members of a request that
-    only some clients may send. `expressible` fetches what a request needs beside the record.
+    only some clients may send.
     """
 
     mutation: str
@@ -64,7 +64,6 @@ class Patch(Struct, frozen=True, kw_only=True):
     description: str
     left_out: Collection[str] = ()
     client_members: Collection[str] = ()
-    expressible: Callable[[Wire, Backend, CallContext], Awaitable[Wire]] | None = None
 
 
 class UpdateRequest(Struct, frozen=True):
@@ -121,8 +120,8 @@ def plural(name: str) -> str:
     return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
 
 
-async def _unchanged(record: Any, _backend: Backend, _call: CallContext) -> Any:
-    return record
+async def _unchanged(read: Wire, _backend: Backend, _call: CallContext) -> Wire:
+    return read
 
 
 def _never_whole(request: UpdateRequest, read: Read) -> Proof:
@@ -141,10 +140,10 @@ class Resource(Struct, frozen=True, kw_only=True, eq=False):
     finds the requested record in the data of a read. One of `marks` tells a record from another object; () asks for
     none. A read is cached for `kept_seconds`, by credential, if `keeps` says so.
 
-    Proof: `completed` fetches what a comparison needs beside the record. `proves` says what a record that was read back
-    proves of an update: nothing, unless the API says so. After a crash only digests of the sent members are known.
-    `evident` says whether they can prove the update: all members are equal, none is left over where an update
-    `replaces` the record (except `kept_members`), and the record changed `since`.
+    Proof: `completed` adds to a read what a request names and the read does not, such as the code for an id. `proves`
+    says what a record that was read back proves of an update: nothing, unless the API says so. After a crash only
+    digests of the sent members are known. `evident` says whether they can prove the update: all members are equal, none
+    is left over where an update `replaces` the record (except `kept_members`), and the record changed `since`.
 
     `check` raises for an input that the request cannot express. `patch` says how the record is patched, where an update
     replaces it. `no_state` names members that do not count for a revision. `after` gives the record's members before
@@ -175,7 +174,7 @@ class Resource(Struct, frozen=True, kw_only=True, eq=False):
     put: Callable[[str, Options], Target] | None = None
     updated_status: int = 200
     check: Callable[[Any], None] = lambda _input: None
-    completed: Callable[[Any, Backend, CallContext], Awaitable[Any]] = _unchanged
+    completed: Callable[[Wire, Backend, CallContext], Awaitable[Wire]] = _unchanged
     proves: Callable[[UpdateRequest, Read], Proof] = _never_whole
     evident: Callable[[UpdateRequest], bool] = lambda _request: False
     since: Callable[[Read], bool] = lambda _read: True

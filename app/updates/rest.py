@@ -141,8 +141,11 @@ class RestBackend:
 
     async def read(self, resource: Resource, record_id: str, options: Options, *, call: CallContext) -> Wire | None:
         credentials, token = await self.credentials.headers(call)
+        path, query = resource.get(record_id, options)
+        request = BackendRequest("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
+        judge = partial(judge_read, resource, record_id)
         if not resource.kept_seconds:
-            return await self._read(resource, record_id, options, credentials, token, call)
+            return await self._send(request, call, token, judge)
         records = self._records.setdefault(resource, TTLCache(_RECORDS_KEPT, resource.kept_seconds))
         key = (record_id, *credentials.values())
         if key in records:
@@ -151,25 +154,11 @@ class RestBackend:
         read_key = (resource, key, id(call))
         reading = self._reading.get(read_key)
         if reading is None:
-            reading = asyncio.create_task(self._read(resource, record_id, options, credentials, token, call))
-            self._reading[read_key] = reading
+            reading = self._reading[read_key] = asyncio.create_task(self._send(request, call, token, judge))
         record = await reading
         if record is not None and resource.keeps(record):
             records[key] = record
         return record
-
-    async def _read(
-        self,
-        resource: Resource,
-        record_id: str,
-        options: Options,
-        credentials: Mapping[str, str],
-        token: str | None,
-        call: CallContext,
-    ) -> Wire | None:
-        path, query = resource.get(record_id, options)
-        request = BackendRequest("GET", path, query, {**self._read_headers, **credentials, **self._language(call)})
-        return await self._send(request, call, token, partial(judge_read, resource, record_id))
 
     async def _send(
         self, request: BackendRequest, call: CallContext, token: str | None, judge: Callable[[BackendResponse], T]

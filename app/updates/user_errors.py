@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-from msgspec import Struct
+from typing import Any, NamedTuple
 
 from app.errors import INTERNAL, GatewayError, GatewayFailure
 from app.mapping.selection import Selected
@@ -34,56 +32,64 @@ def capped(errors: Sequence[GatewayError]) -> Sequence[GatewayError]:
     return (*errors[: MOST - 1], summary)
 
 
-class UserErrors(Struct, frozen=True):
-    """`type` is the schema's UserError. Its enums have the reasons of all APIs, so that each schema has its own."""
+class ErrorEnums(NamedTuple):
+    """The enums of one schema's errors. They have the values of all its APIs."""
 
-    type: Any
     backend: Any
     reason: Any
     code: Any
     outcome: Any
     read_back: Any
 
-    @classmethod
-    def of(cls, *, reason: Any, code: Any, outcome: Any, read_back: Any) -> UserErrors:
-        backend = object_type("UserErrorBackend", "Who answered, and what.", **_BACKEND)
+
+class UserErrors:
+    """`type` is the schema's UserError."""
+
+    def __init__(self, enums: ErrorEnums) -> None:
+        self.enums = enums
+        self._backend = object_type("UserErrorBackend", "Who answered, and what.", **_BACKEND)
         members = {
             "message": (str, "What went wrong, for a developer."),
-            "code": (code, "The family of the cause; enough to branch on."),
-            "reason": (reason, "The precise cause, one value for each documented fault."),
+            "code": (enums.code, "The family of the cause; enough to branch on."),
+            "reason": (enums.reason, "The precise cause, one value for each documented fault."),
             "input_path": (
                 list[str] | None,
                 "The place in the mutation's arguments, such as `input`, `bankAccounts`, `0`, `iban`.",
             ),
-            "outcome": (outcome | None, "Whether the write happened."),
+            "outcome": (enums.outcome | None, "Whether the write happened."),
             "retry_safe": (bool, "Whether the same mutation may be sent again unchanged."),
             "retry_after_seconds": (int | None, "Seconds to wait before that."),
             "current_revision": (str | None, "The record's revision by now, where another one was expected."),
-            "read_back": (read_back | None, "What a read showed after an unknown outcome; null where none was made."),
-            "backend": (backend | None, "The backend that answered; null for a fault of the gateway's own."),
+            "read_back": (
+                enums.read_back | None,
+                "What a read showed after an unknown outcome; null where none was made.",
+            ),
+            "backend": (
+                self._backend | None,
+                "The backend that answered; null for a fault of the gateway's own.",
+            ),
             "request_id": (str, "Leads to the line in the gateway's log."),
         }
-        text = "A fault of an update, as `extensions` of an error has it."
-        return cls(object_type("UserError", text, **members), backend, reason, code, outcome, read_back)
+        self.type: Any = object_type(
+            "UserError", "A fault of an update, as `extensions` of an error has it.", **members
+        )
 
     def shown(self, errors: Sequence[GatewayError], request_id: str) -> list[Any]:
         return [self._one(error, request_id) for error in errors]
 
     def _one(self, error: GatewayError, request_id: str) -> Any:
-        response = error.backend
+        enums, path = self.enums, error.input_path
         return self.type(
             message=error.message,
-            code=self.code[error.row.code.value],
-            reason=self.reason[error.row.reason],
-            input_path=None if error.input_path is None else [str(step) for step in error.input_path],
-            outcome=None if error.outcome is None else self.outcome[error.outcome.value],
+            code=enums.code[error.row.code.value],
+            reason=enums.reason[error.row.reason],
+            input_path=None if path is None else [str(step) for step in path],
+            outcome=None if error.outcome is None else enums.outcome[error.outcome.value],
             retry_safe=error.retry_safe,
             retry_after_seconds=error.retry_after,
             current_revision=error.current_revision,
-            read_back=None if error.read_back is None else self.read_back[error.read_back.value],
-            backend=None
-            if response is None
-            else self.backend(name=response.name, status=response.status, code=response.code, message=response.message),
+            read_back=None if error.read_back is None else enums.read_back[error.read_back.value],
+            backend=None if error.backend is None else self._backend(**error.backend._asdict()),
             request_id=request_id,
         )
 

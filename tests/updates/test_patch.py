@@ -263,6 +263,7 @@ async def test_a_customers_code_is_sent_by_wkbelgium_clients_alone(tmp_path, wir
         assert [b'"code":"C001"' in item.content for item in puts(wires)[1:]] == [True] * len(puts(wires)[1:])
 
 
+LEDGER_ID = "f0000001-0000-4000-8000-000000000001"
 UNSAYABLE = {
     "a member of its own": ({"creditLimit": 5}, ["patch", "creditLimit"]),
     "an empty one of its own": ({"creditLimit": None, "tags": [], "note": ""}, None),
@@ -277,6 +278,21 @@ UNSAYABLE = {
     "no name": ({"name": None}, ["patch", "name"]),
     "a member of the record alone": ({"address": {"city": "A", "externalId": "E"}}, ["patch", "address", "externalId"]),
     "an account of nothing": ({"bankAccounts": [{"default": None, "iban": None}]}, ["patch", "bankAccounts"]),
+    "a discount that stands twice": (
+        {
+            "code": "4000",
+            "paymentDiscount": {"generalLedger": {"generalLedgerId": LEDGER_ID}},
+            "PaymentDiscount": {"paymentDays": 1},
+        },
+        ["patch", "paymentDiscount"],
+    ),
+    "a ledger that stands twice": (
+        {
+            "code": "4000",
+            "paymentDiscount": {"generalLedger": {"generalLedgerId": LEDGER_ID}, "GeneralLedger": {"code": "7"}},
+        },
+        ["patch", "paymentDiscount", "generalLedger"],
+    ),
     "an account of another shape": ({"bankAccounts": [{"iban": "NL"}]}, ["patch", "bankAccounts", "default"]),
 }
 

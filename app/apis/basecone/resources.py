@@ -14,13 +14,13 @@ from app.apis.basecone.ledgers import ledger_code
 from app.apis.basecone.types import (
     Customer,
     CustomerPatch,
-    GeneralLedger,
     Supplier,
     SupplierPatch,
     UpdateCustomerInput,
     UpdateSupplierInput,
 )
 from app.call import CallContext
+from app.mapping.scalars import parse_uuid
 from app.mapping.wire import Wire
 from app.updates.expression import expressed, named
 from app.updates.proof import Proof, Read, replaced
@@ -34,15 +34,6 @@ _SKIP = Argument(
     "False, the default, also passes the record on to it, and it may refuse.",
     default=False,
 )
-
-
-async def _with_ledger_code(record: Any, backend: Backend, call: CallContext) -> Any:
-    """The record with codes for its ledger ids, so that it can be compared with a request."""
-    # A ledger that could not be read has no members, and proves nothing.
-    ledger = getattr(record.payment_discount, "general_ledger", None)
-    if isinstance(ledger, GeneralLedger) and ledger.known_code is None and isinstance(ledger.general_ledger_id, str):
-        ledger.known_code = await ledger_code(backend, call, ledger.general_ledger_id)
-    return record
 
 
 # Members of a read that no update has. `externalId` and `substitutionGeneralLedger` of the record cannot be sent, and
@@ -61,20 +52,24 @@ _LEFT_OUT = frozenset({
 })  # fmt: skip
 
 
-async def _with_code(read: Wire, backend: Backend, call: CallContext) -> Wire:
+async def _with_ledger_code(read: Wire, backend: Backend, call: CallContext) -> Wire:
     """A read with the code of the discount's general ledger, which the read names by id."""
     discount = member(read, "paymentDiscount")
     ledger = member(discount, "generalLedger")
-    ledger_id = member(ledger, "generalLedgerId")
-    if member(ledger, "code") is not None or not isinstance(ledger_id, str):
+    try:
+        ledger_id = parse_uuid(member(ledger, "generalLedgerId"))
+    except ValueError:
         return read
-    ledger = {**ledger, "code": await ledger_code(backend, call, ledger_id)}
-    return _with(read, "paymentDiscount", _with(discount, "generalLedger", ledger))
+    others = {name: item for name, item in ledger.items() if item is not None or name.casefold() != "code"}
+    if member(others, "code") is not None:
+        return read
+    with_code = {**others, "code": await ledger_code(backend, call, ledger_id)}
+    return _changed(read, discount, _changed(discount, ledger, with_code))
 
 
-def _with(data: Wire, name: str, value: Any) -> Wire:
-    others = {key: item for key, item in data.items() if key.casefold() != name.casefold()}
-    return {**others, name: value}
+def _changed(data: Wire, before: Any, after: Any) -> Wire:
+    """A member that stands twice still does."""
+    return {name: after if item is before else item for name, item in data.items()}
 
 
 def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -131,7 +126,6 @@ def _resource(record: type, input_: type, patch: type) -> Resource:
             "between that read and the update is written over; `expectedRevision` makes that moment short.",
             left_out=_LEFT_OUT,
             client_members=client_members,
-            expressible=_with_code,
         ),
         no_state=("knownCode",),
         after=_after,

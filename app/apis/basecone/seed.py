@@ -98,12 +98,15 @@ def seed() -> Iterator[tuple[Collection, Record]]:
             COMPANIES,
             Record(company_id, {"companyCode": code, "name": name, "email": email, "accountingSystem": system}),
         )
+    all_vat_codes = (*_VAT_CODES, *((f"{country}{rate}", rate) for country, *rates in _EU for rate in rates))
+    costs = enumerate(itertools.product(_ACCOUNTS, _PLACES_OF_COST))
+    all_ledgers = (*_LEDGERS, *((str(4100 + 10 * number), f"{cost}, {place}") for number, (cost, place) in costs))
     for index, (company_id, code, _) in enumerate(_COMPANIES, 1):
         for table, codes in _CODES.items():
             for item in codes:
                 yield REFERENCE_CODES, Record(code_id(company_id, table, item), {"code": item}, owner=company_id)
-        yield from _vat_codes(company_id, index, _all_vat_codes() if code == "A" else _VAT_CODES)
-        yield from _ledgers(company_id, index, _all_ledgers() if code == "A" else _LEDGERS)
+        yield from _vat_codes(company_id, index, all_vat_codes if code == "A" else _VAT_CODES)
+        yield from _ledgers(company_id, index, all_ledgers if code == "A" else _LEDGERS)
     yield _user(DEMO, wk_belgium=True, bank_accounts=True)
     yield _user(CLERK, wk_belgium=False, bank_accounts=False)
     for number in (*range(1, len(_PLACES) + 1), *_MORE_RELATIONS):
@@ -119,13 +122,6 @@ def _business(number: int) -> str:
 def _more_companies() -> Iterator[tuple[str, str, str]]:
     for number in _MORE_COMPANIES:
         yield f"{COMPANY_A[:-12]}{number:012}", f"N{number}", f"{_business(number)} BV"
-
-
-def _all_vat_codes() -> Iterator[tuple[str, int]]:
-    yield from _VAT_CODES
-    for country, *rates in _EU:
-        for rate in rates:
-            yield f"{country}{rate}", rate
 
 
 def _vat_codes(company_id: str, index: int, codes: Any) -> Iterator[tuple[Collection, Record]]:
@@ -153,12 +149,6 @@ def _vat_codes(company_id: str, index: int, codes: Any) -> Iterator[tuple[Collec
         yield VAT_CODES, Record(vat_code_id, document, owner=company_id, unique=f"{code}/{side}")
         if side == "purchase":
             yield REFERENCE_CODES, Record(code_id(company_id, "vatCode", code), {"code": code}, owner=company_id)
-
-
-def _all_ledgers() -> Iterator[tuple[str, str]]:
-    yield from _LEDGERS
-    for number, (account, place) in enumerate(itertools.product(_ACCOUNTS, _PLACES_OF_COST)):
-        yield str(4100 + 10 * number), f"{account}, {place}"
 
 
 def _ledgers(company_id: str, index: int, ledgers: Any) -> Iterator[tuple[Collection, Record]]:

@@ -45,34 +45,22 @@ def encode(value: Any, *, json_members: Collection[str] = ()) -> bytes:
 
     Raises ValueError for what JSV cannot express: null outside a map, unpaired surrogates.
     """
-    out: list[str] = []
-    _write(value, out, json_members)
-    return "".join(out).encode()
+    return _text(value, json_members).encode()
 
 
-def _write(value: Any, out: list[str], json_members: Collection[str]) -> None:
+def _text(value: Any, json_members: Collection[str]) -> str:
     if isinstance(value, Mapping):
-        out.append("{")
-        separator = ""
-        for key, item in value.items():
-            if item is None:
-                continue
-            out.append(f"{separator}{_key(key)}:")
-            separator = ","
-            if key in json_members and isinstance(item, list):
-                out.append(json.dumps(item, ensure_ascii=False, separators=(",", ":"), default=str))
-            else:
-                _write(item, out, json_members)
-        out.append("}")
-    elif isinstance(value, list | tuple):
-        out.append("[")
-        for index, item in enumerate(value):
-            if index:
-                out.append(",")
-            _write(item, out, json_members)
-        out.append("]")
-    else:
-        out.append(_scalar(value))
+        present = ((key, item) for key, item in value.items() if item is not None)
+        return "{" + ",".join(f"{_key(key)}:{_member(key, item, json_members)}" for key, item in present) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_text(item, json_members) for item in value) + "]"
+    return _scalar(value)
+
+
+def _member(key: str, item: Any, json_members: Collection[str]) -> str:
+    if key in json_members and isinstance(item, list):
+        return json.dumps(item, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _text(item, json_members)
 
 
 def _key(key: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.apis.bokamera.errors import (
     FIELD_FORMAT_INVALID,
     FIELD_LENGTH_INVALID,
 )
-from app.errors import DocumentedError, GatewayError, GatewayErrors, InputPath, refusal
+from app.errors import DocumentedError, GatewayError, GatewayErrors, refusal
 from app.mapping.wire import Wire
 
 # No pattern is tried on a longer text, whatever the field's own limit.
@@ -28,33 +28,26 @@ _TEXTS = ("Firstname", "Lastname", "Phone", "Email")
 _KEY_MEMBERS = ("AccessKeyTypeId", "Value", "Description")
 
 
-class _FieldErrors:
-    def __init__(self) -> None:
-        self.errors: list[GatewayError] = []
-
-    def add(self, row: DocumentedError, text: str, *path: str | int) -> None:
-        place: InputPath = ("input", *path)
-        self.errors.append(refusal(row, text, input_path=place))
+def _error(row: DocumentedError, text: str, *path: str | int) -> GatewayError:
+    return refusal(row, text, input_path=("input", *path))
 
 
 def merged(customer_id: str, stored: Wire, company: Wire, request: Wire, now: str) -> Wire:
     """The customer after the update. Raises GatewayErrors with every error, in the order of the request's members."""
     result = deepcopy(stored)
-    errors = _FieldErrors()
-    for name in _TEXTS:
+    for name in (*_TEXTS, "SubscribedToNewsletter"):
         if request.get(name) is not None:
             result[name] = request[name]
-    if request.get("Email") and not is_email(request["Email"]):
-        errors.add(FIELD_EMAIL_INVALID, "'Email' is not a valid email address.", "email")
-    _merge_custom_fields(result["Values"], company["CustomFields"], request.get("CustomFields") or [], errors)
-    _merge_access_keys(customer_id, result, company, request, errors)
-    if request.get("SubscribedToNewsletter") is not None:
-        result["SubscribedToNewsletter"] = request["SubscribedToNewsletter"]
     # Assumed: absent members of the address stay, like those of the customer.
     address = {name: value for name, value in (request.get("InvoiceAddress") or {}).items() if value is not None}
     result["InvoiceAddress"] = {**result["InvoiceAddress"], **address}
-    if errors.errors:
-        raise GatewayErrors(errors.errors)
+    errors = []
+    if request.get("Email") and not is_email(request["Email"]):
+        errors.append(_error(FIELD_EMAIL_INVALID, "'Email' is not a valid email address.", "email"))
+    errors += _merge_custom_fields(result["Values"], company["CustomFields"], request.get("CustomFields") or [])
+    errors += _merge_access_keys(customer_id, result, company, request)
+    if errors:
+        raise GatewayErrors(errors)
     result["Updated"] = now
     return result
 
@@ -67,22 +60,17 @@ def is_email(text: str) -> bool:
     return text.count("@") == 1 and not text.startswith("@") and not text.endswith("@")
 
 
-def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list[Wire], errors: _FieldErrors) -> None:
+def _merge_custom_fields(values: dict[str, str], fields: list[Wire], items: list[Wire]) -> Iterator[GatewayError]:
     fields_by_id = {field["Id"]: field for field in fields}
     for position, item in enumerate(items):
         # An absent id binds as 0, which no field has.
         field = fields_by_id.get(item.get("Id", 0))
         if field is None:
-            errors.add(FIELD_CONDITION_FAILED, "The custom field does not exist.", "customFields", position, "id")
-            continue
-        value = item.get("Value")
-        if value is None:
-            # Assumed: as everywhere, absent members stay.
-            continue
-        refused = refused_value(field, value)
-        if refused is not None:
-            errors.add(*refused, "customFields", position, "value")
-        values[str(field["Id"])] = value
+            yield _error(FIELD_CONDITION_FAILED, "The custom field does not exist.", "customFields", position, "id")
+        elif (value := item.get("Value")) is not None:  # assumed: as everywhere, absent members stay
+            if (refused := refused_value(field, value)) is not None:
+                yield _error(*refused, "customFields", position, "value")
+            values[str(field["Id"])] = value
 
 
 def refused_value(field: Mapping[str, Any], value: str) -> tuple[DocumentedError, str] | None:
@@ -103,46 +91,45 @@ def refused_value(field: Mapping[str, Any], value: str) -> tuple[DocumentedError
     return None
 
 
-def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: Wire, errors: _FieldErrors) -> None:
+def _merge_access_keys(customer_id: str, result: Wire, company: Wire, request: Wire) -> Iterator[GatewayError]:
     keys: dict[str, Wire] = {key["Id"]: key for key in result["AccessKeys"]}
+    key_ids = frozenset(keys)
     own = {"CompanyId": result["CompanyId"], "CustomerId": customer_id}
     deleted = [item.get("Id") for item in request.get("AccessKeysToDelete") or []]
     for position, item in enumerate(request.get("AccessKeys") or []):
         place = ("accessKeys", position)
         key_id = item.get("Id")
         if key_id is not None and key_id not in keys:
-            errors.add(FIELD_CONDITION_FAILED, "The access key does not exist.", *place, "id")
-            continue
-        if key_id is not None and key_id in deleted:
+            yield _error(FIELD_CONDITION_FAILED, "The access key does not exist.", *place, "id")
+        elif key_id is not None and key_id in deleted:
             # Assumed: the page does not say which of the two wins, so that neither does.
-            errors.add(FIELD_CONDITION_FAILED, "The access key is also to be deleted.", *place, "id")
-            continue
-        _check_access_key(item, own, company, is_new=key_id is None, place=place, errors=errors)
-        new_id = key_id or str(uuid.uuid4())
-        stored = keys.get(new_id, {"Id": new_id, **own})
-        keys[new_id] = stored | {name: item[name] for name in _KEY_MEMBERS if item.get(name) is not None}
-    key_ids = {key["Id"] for key in result["AccessKeys"]}
+            yield _error(FIELD_CONDITION_FAILED, "The access key is also to be deleted.", *place, "id")
+        else:
+            for row, text, name in _refused_key(item, own, company, is_new=key_id is None):
+                yield _error(row, text, *place, name)
+            new_id = key_id or str(uuid.uuid4())
+            stored = keys.get(new_id, {"Id": new_id, **own})
+            keys[new_id] = stored | {name: item[name] for name in _KEY_MEMBERS if item.get(name) is not None}
     for position, key_id in enumerate(deleted):
         if key_id not in key_ids:
-            errors.add(FIELD_CONDITION_FAILED, "The access key does not exist.", "accessKeysToDelete", position, "id")
-        else:
-            keys.pop(key_id, None)
+            yield _error(FIELD_CONDITION_FAILED, "The access key does not exist.", "accessKeysToDelete", position, "id")
+        keys.pop(key_id, None)
     result["AccessKeys"] = list(keys.values())
 
 
-def _check_access_key(
-    item: Wire, own: Mapping[str, str], company: Wire, *, is_new: bool, place: tuple[str, int], errors: _FieldErrors
-) -> None:
+def _refused_key(
+    item: Wire, own: Mapping[str, str], company: Wire, *, is_new: bool
+) -> Iterator[tuple[DocumentedError, str, str]]:
     """Assumed throughout: the page says which members exist, not which values they may have."""
     for name, text in (("CompanyId", "companyId"), ("CustomerId", "customerId")):
         if item.get(name, own[name]) != own[name]:
-            errors.add(FIELD_CONDITION_FAILED, f"'{name}' must be the customer's own.", *place, text)
+            yield FIELD_CONDITION_FAILED, f"'{name}' must be the customer's own.", text
     # An absent type binds as 0, which no type has. For a key that exists the type stays.
     key_type = item.get("AccessKeyTypeId", 0 if is_new else company["AccessKeyTypeIds"][0])
     if key_type not in company["AccessKeyTypeIds"]:
-        errors.add(FIELD_CONDITION_FAILED, "The access key type does not exist.", *place, "accessKeyTypeId")
+        yield FIELD_CONDITION_FAILED, "The access key type does not exist.", "accessKeyTypeId"
     if not item.get("Value", "" if is_new else "kept"):
-        errors.add(FIELD_EMPTY, "'Value' must not be empty.", *place, "value")
+        yield FIELD_EMPTY, "'Value' must not be empty.", "value"
 
 
 def answered(customer_id: str, stored: Wire, company: Wire) -> Wire:

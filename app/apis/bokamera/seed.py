@@ -67,24 +67,17 @@ def seed() -> Iterator[tuple[Collection, Record]]:
         yield BEARERS, Record(digest(bearer_of(username)), {"User": username})
     for company, name in ((COMPANY_1, "Booking Company One"), (COMPANY_2, "Booking Company Two")):
         yield COMPANIES, Record(company, {"Name": name, "CustomFields": _custom_fields(), "AccessKeyTypeIds": [1, 2]})
-    for number, (first, last, company, account, key) in enumerate(_PEOPLE, 1):
-        customer_id = f"b0000000-0000-4000-8000-{number:012}"
-        yield (
-            CUSTOMERS,
-            Record(customer_id, _customer(customer_id, number, first, last, company, account, key), owner=company),
-        )
+    for number, person in enumerate(_PEOPLE, 1):
+        yield _customer(number, *person)
     # More customers than one page, made by rule. They have no account and no access key.
     for number in _MORE_CUSTOMERS:
-        customer_id = f"b0000000-0000-4000-8000-{number:012}"
-        first, last = _FIRST_NAMES[number % len(_FIRST_NAMES)], _LAST_NAMES[number % len(_LAST_NAMES)]
-        document = _customer(customer_id, number, first, last, COMPANY_1, None, "")
-        plain = {"AccessKeys": [], "Comments": [], "Email": f"customer{number}@example.com"}
-        yield CUSTOMERS, Record(customer_id, document | plain, owner=COMPANY_1)
+        yield _customer(number, _FIRST_NAMES[number % len(_FIRST_NAMES)], _LAST_NAMES[number % len(_LAST_NAMES)])
 
 
 def _customer(
-    customer_id: str, number: int, first: str, last: str, company: str, account: str | None, key: str
-) -> Wire:
+    number: int, first: str, last: str, company: str = COMPANY_1, account: str | None = None, key: str | None = None
+) -> tuple[Collection, Record]:
+    customer_id = f"b0000000-0000-4000-8000-{number:012}"
     access_key = {
         "Id": key,
         "CompanyId": company,
@@ -100,17 +93,17 @@ def _customer(
         "Updated": _CREATED,
         "Created": _CREATED,
     }
-    return {
+    document = {
         "CompanyId": company,
         "Account": account,
         "Firstname": first,
         "Lastname": last,
-        "Email": f"{first.lower()}@example.com",
+        "Email": f"{first.lower() if key else f'customer{number}'}@example.com",
         "Phone": f"+46 8 000 00 {number:02}",
         "ImageUrl": f"https://images.example.com/{customer_id}.png",
         "Values": {"1": "Bring a towel", "4": "medium"},
-        "Comments": [comment],
-        "AccessKeys": [access_key],
+        "Comments": [comment] if key else [],
+        "AccessKeys": [access_key] if key else [],
         "Updated": _CREATED,
         "Created": _CREATED,
         "SubscribedToNewsletter": False,
@@ -122,6 +115,7 @@ def _customer(
             "InvoiceCountryCode": "SE",
         },
     }
+    return CUSTOMERS, Record(customer_id, document, owner=company)
 
 
 def _custom_fields() -> list[Wire]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+from cachetools import TTLCache
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +24,7 @@ from app.store.records import Store
 _MAX_FORM = 16 * 1024
 _LIFETIME = 60.0
 _REFRESH_LIFETIME = 1800.0
+_MOST_TOKENS = 10_000
 
 
 class TokenEndpoint:
@@ -33,14 +35,14 @@ class TokenEndpoint:
     ) -> None:
         self._store = store
         self._lifetime = lifetime
-        self._clock = clock
-        self._access: dict[str, tuple[str, float]] = {}
-        self._refresh: dict[str, tuple[str, float]] = {}
+        # The users, by token.
+        self._access: TTLCache[str, str] = TTLCache(_MOST_TOKENS, lifetime, clock)
+        self._refresh: TTLCache[str, str] = TTLCache(_MOST_TOKENS, _REFRESH_LIFETIME, clock)
         self.requests = 0
 
     def user_of(self, token: str) -> str | None:
         """The user that an access token was issued for, while it is valid."""
-        return self._valid(self._access, token)
+        return self._access.get(token)
 
     def expire(self) -> None:
         """Expires every access token. Refresh tokens stay valid."""
@@ -56,7 +58,7 @@ class TokenEndpoint:
                 user = await self._checked(form.get("username", ""), form.get("password", ""))
                 failure = _error(401, "invalid_grant", "Invalid user credentials")
             case "refresh_token":
-                user = self._valid(self._refresh, form.get("refresh_token", ""))
+                user = self._refresh.get(form.get("refresh_token", ""))
                 failure = _error(400, "invalid_grant", "Token is not active")
             case _:
                 return _error(400, "unsupported_grant_type", "Unsupported grant_type")
@@ -67,18 +69,9 @@ class TokenEndpoint:
         stored_hash = "" if user is None else user.document["PasswordSha256"]
         return user.id if user is not None and hmac.compare_digest(stored_hash, digest(password)) else None
 
-    def _valid(self, tokens: dict[str, tuple[str, float]], token: str) -> str | None:
-        user, until = tokens.get(token, (None, 0.0))
-        return user if user is not None and self._clock() < until else None
-
     def _issued(self, user: str) -> Response:
-        now = self._clock()
-        for tokens in (self._access, self._refresh):
-            for token in [token for token, (_, until) in tokens.items() if until <= now]:
-                del tokens[token]
         access, refresh = f"demo-{user}-{secrets.token_urlsafe(16)}", secrets.token_urlsafe(16)
-        self._access[access] = (user, now + self._lifetime)
-        self._refresh[refresh] = (user, now + _REFRESH_LIFETIME)
+        self._access[access] = self._refresh[refresh] = user
         return _json(
             200,
             {
