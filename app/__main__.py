@@ -27,7 +27,6 @@ from app.bootstrap import Backends, create_app, create_sandbox, open_store_for
 from app.config import Settings, SettingsError, check_settings, read_settings, share_metrics
 from app.graphql.schema import build_schema, print_sdl
 from app.server.serving import ServerError, address_of, bound_socket, run, settle
-from app.server.workers import run_workers
 from app.store.records import StoreUnavailableError
 from app.telemetry import logs
 
@@ -150,6 +149,8 @@ def _serve(settings: Settings) -> int:
     settle()
     if not several:
         return run(app, listening, **bounds)
+    from app.server.workers import run_workers  # noqa: PLC0415 - one process loads nothing of it
+
     with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
         if settings.metrics_folder is None:
             share_metrics(Path(folder))

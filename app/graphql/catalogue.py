@@ -56,8 +56,11 @@ def all_rows(apis: Sequence[Api]) -> list[DocumentedError]:
 
 
 def _enum(name: str, description: str, values: dict[str, tuple[Any, str]]) -> Any:
-    members = {key: strawberry.enum_value(value, description=text) for key, (value, text) in values.items()}
-    return strawberry.enum(Enum(name, members), description=description)  # type: ignore[call-overload]
+    members = {key: value for key, (value, _) in values.items()}
+    made: Any = strawberry.enum(Enum(name, members), description=description)  # type: ignore[call-overload]
+    for value in made.__strawberry_definition__.values:
+        value.description = values[value.name][1]
+    return made
 
 
 def _of_words(name: str, description: str, texts: Mapping[Any, str]) -> Any:

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-import uvicorn
+import uvicorn.config
+import uvicorn.server
 
 from app.server.connection import Connection
 from app.server.summary import Summary
@@ -87,7 +88,7 @@ _BOUNDS = {
 }
 
 
-class Config(uvicorn.Config):
+class Config(uvicorn.config.Config):
     """uvicorn's, and what a connection may cost in bytes and seconds.
 
     `body_seconds` and `answer_seconds` are a last resort: an application's own limits have to be shorter. `ending` is
@@ -112,7 +113,7 @@ class Config(uvicorn.Config):
         self.summary = Summary()
 
 
-class Server(uvicorn.Server):
+class Server(uvicorn.server.Server):
     """`abandoned`: the time to shut down was over before every operation had ended."""
 
     config: Config
