@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import tests.bytecode  # noqa: F401 - before what it is for
 from tests.harness import WAYS, WIRINGS, Gateway
 from tests.harness import gateway as open_gateway
 
@@ -18,6 +21,19 @@ from tests.harness import gateway as open_gateway
 # The longer proofs draw more.
 settings.register_profile("untimed", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Each worker begins elsewhere with loading the tests: what one has rewritten for its asserts, the others find."""
+    places = [Path(argument.split("::")[0]) for argument in session.config.args]
+    modules = sorted(file for place in places for file in (place.rglob("test_*.py") if place.is_dir() else [place]))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = len(modules) * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) // workers
+    for module in modules[first:] + modules[:first] if workers > 1 else []:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # the collection tells of it
+            importlib.import_module(
+                ".".join(module.absolute().relative_to(session.config.rootpath).with_suffix("").parts)
+            )
 
 
 @pytest.fixture(autouse=True)

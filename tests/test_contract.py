@@ -24,10 +24,9 @@ from graphql import (
 
 from app.apis import APIS
 from app.errors import IDEMPOTENT_REQUEST_IN_PROGRESS, OWN_ROWS, Code, Outcome
-from app.graphql.schema import build_schema
-from tests.harness import WIRINGS, Gateway, gateway
+from tests.harness import WIRINGS, Gateway, gateway, schema_of
 
-SCHEMA: GraphQLSchema = build_schema(APIS)._schema
+SCHEMA: GraphQLSchema = schema_of(APIS)._schema
 EVERY_ROW = [
     pytest.param(api, mutation, row, id=f"{mutation}-{row.reason}")
     for api in APIS

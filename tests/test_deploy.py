@@ -22,8 +22,8 @@ from app.bootstrap import create_app
 from app.config import GatewaySettings, check_settings, parse_settings
 from app.errors import Code
 from app.graphql.catalogue import all_rows
-from app.graphql.schema import build_schema
 from app.telemetry.metrics import Metrics
+from tests.harness import schema_of
 from tests.processes import ROOT, environment
 
 DEPLOY = ROOT / ".github" / "deploy"
@@ -232,7 +232,7 @@ async def test_probes_ask_what_the_gateway_answers(manifest, tmp_path, monkeypat
 METRICS = Metrics({"updateCustomer"}, {"X"}, {"basecone"})
 PARTS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 ROWS = all_rows(APIS)
-FIELDS = set(build_schema(APIS)._schema.mutation_type.fields)
+FIELDS = set(schema_of(APIS)._schema.mutation_type.fields)
 # What a label can be, where it has few values.
 VALUES = {
     "code": {"OK", *Code},

@@ -17,7 +17,7 @@ from graphql import parse, validate
 
 from app.apis import APIS
 from app.apis.basecone.examples import SUPPLIER_INPUT
-from app.graphql.schema import build_schema
+from tests.harness import schema_of
 from tests.processes import ROOT, environment, program
 from tests.readme_tables import ENV_EXAMPLE, PAGES, README, env_example, filled, generated
 
@@ -187,7 +187,7 @@ def test_every_snippet_parses(number):
         case "graphql" if marker == "router: stub":
             parse(body)  # composed with the schema by tests/external/test_federation.py
         case "graphql":
-            assert not validate(build_schema(APIS)._schema, parse(body))
+            assert not validate(schema_of(APIS)._schema, parse(body))
         case "toml":
             tomllib.loads(body)
         case "yaml":

@@ -16,8 +16,7 @@ from hypothesis_graphql import from_schema, mutations, queries
 from app.apis import APIS
 from app.edge.application import build_app
 from app.edge.settings import EdgeSettings
-from app.graphql.schema import build_schema
-from tests.harness import check_error, gateway
+from tests.harness import check_error, gateway, schema_of
 from tests.switch import COMPILED
 
 # Large documents are the limits' business; here they are to be run.
@@ -29,7 +28,7 @@ OPEN = EdgeSettings(
     max_directives=5000,
     max_root_fields=500,
 )
-SCHEMA = build_schema(APIS)
+SCHEMA = schema_of(APIS)
 SDL = print_schema(SCHEMA._schema)
 FIELDS = {
     name: draw

@@ -6,10 +6,10 @@ import re
 
 from app.apis import APIS
 from app.errors import Code
-from app.graphql.schema import build_schema
 from app.graphql.typescript import print_typescript
+from tests.harness import schema_of
 
-SCHEMA = build_schema(APIS)._schema
+SCHEMA = schema_of(APIS)._schema
 MODULE = print_typescript(SCHEMA, APIS)
 
 

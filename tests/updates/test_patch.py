@@ -23,12 +23,11 @@ from app.call import CallContext
 from app.config import parse_settings
 from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
-from app.graphql.schema import build_schema
 from app.json_codec import decode_json, encode_json
 from app.mapping.members import members
 from app.store.records import Record, UniqueConflictError, Write
 from app.updates.expression import expressed
-from tests.harness import WIRINGS, gateway
+from tests.harness import WIRINGS, gateway, schema_of
 
 # Of each member of a patch: a value, how the record shows it, and the place of its one part for a merge.
 VALUES = {
@@ -326,7 +325,7 @@ async def test_a_record_that_an_update_cannot_say_is_not_patched_unless_the_patc
     backends = Backends(configured, APIS, {"basecone": httpx.MockTransport(service)})
     await backends.open()
     call = CallContext("test-request")
-    engine = Engine(build_schema(APIS))
+    engine = Engine(schema_of(APIS))
 
     async def run(patch):
         document = "mutation($id: UUID!, $p: SupplierPatch!) { patchSupplier(id: $id, patch: $p) { supplier { id } } }"

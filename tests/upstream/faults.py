@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.upstream.bad_server import BadServer, answer, in_turn, says, unused_port
 
 MEBIBYTE = 2**20
-BOMB = gzip.compress(bytes(100 * MEBIBYTE), 9)
+BOMB = gzip.compress(bytes(100 * MEBIBYTE), 1)
 ERROR = b'{"code":"some_code","message":"Refused."}'
 
 

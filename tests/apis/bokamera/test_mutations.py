@@ -17,11 +17,11 @@ from app.call import CallContext
 from app.errors import GatewayError
 from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
-from app.graphql.schema import build_schema
 from app.updates.proof import Read
 from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import booking_customer
 from tests.harness import gateway as open_gateway
+from tests.harness import schema_of
 from tests.switch import COMPILED
 
 NO_ACCOUNT, WITH_ACCOUNT, ELSEWHERE, UNKNOWN = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 9))
@@ -407,7 +407,7 @@ async def test_several_faults_of_a_failed_service_are_proven_wrong_or_stay_unkno
         f'mutation {{ updateBookingCustomer(id: "{NO_ACCOUNT}", input: {{firstname: "Anna"}})'
         " { bookingCustomer { firstname } } }"
     )
-    result = await Engine(build_schema(APIS), compiled=COMPILED).execute(
+    result = await Engine(schema_of(APIS), compiled=COMPILED).execute(
         GraphQLRequest(query, {}), Context(CallContext("r"), {"bokamera": backend})
     )
     await upstream.aclose()

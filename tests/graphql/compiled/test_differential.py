@@ -19,16 +19,16 @@ from app.call import CallContext
 from app.graphql.compiled import Execution
 from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest, Result
-from app.graphql.schema import build_schema
 from app.json_codec import JsonNumber
 from tests.graphql.compiled.backends import OUTCOMES, Script
 from tests.graphql.compiled.operations import Drawn, operations
 from tests.graphql.notebook import API as NOTEBOOK
 from tests.graphql.notebook import LocalNotebook
+from tests.harness import schema_of
 
 decode = msgspec.json.Decoder(float_hook=JsonNumber.of).decode
-VENDORS = build_schema(APIS)
-NOTES = build_schema([NOTEBOOK])
+VENDORS = schema_of(APIS)
+NOTES = schema_of((NOTEBOOK,))
 seen: dict[Any, Counter[Execution | None]] = {VENDORS: Counter(), NOTES: Counter()}
 
 

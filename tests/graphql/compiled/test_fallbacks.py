@@ -17,11 +17,10 @@ from app.graphql.compiled import Execution
 from app.graphql.compiled.running import Run
 from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
-from app.graphql.schema import build_schema
 from tests.graphql.asking import UPDATE
 from tests.graphql.asking import schema as notes_schema
 from tests.graphql.notebook import FIRST, LocalNotebook
-from tests.harness import gateway
+from tests.harness import gateway, schema_of
 from tests.telemetry.running import running, update
 from tests.test_contract import EVERY_ROW, example_of, operation, record_type, whole
 
@@ -47,7 +46,7 @@ def contract() -> Iterator[tuple[str, dict[str, Any], str | None]]:
 async def test_the_contract_suites_operations_run_compiled(tmp_path: Path):
     ways: Counter[Execution | None] = Counter()
     async with gateway("local", tmp_path) as opened:
-        engine = Engine(build_schema(APIS), compiled=True)
+        engine = Engine(schema_of(APIS), compiled=True)
         for document, variables, simulate in contract():
             context = Context(CallContext("request", {}, simulate=simulate), opened.backends.by_name)
             ways[(await engine.execute(GraphQLRequest(document, variables), context)).execution] += 1
