@@ -5,6 +5,7 @@ A process loads all modules once and forks. What the fork runs is `python -m app
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -63,15 +64,14 @@ def fork(folder: Path, arguments: Sequence[str], environment: Mapping[str, str],
     ends, told = os.pipe()
     order = json.dumps([str(folder), list(arguments), dict(environment)]).encode()
     with _ONE_AT_A_TIME:
-        orders, _ = _loaded()
-        socket.send_fds(orders, [order], [out, err, told])
+        socket.send_fds(_loaded(), [order], [out, err, told])
         os.close(told)
         return Fork(os.fdopen(ends, "rb", buffering=0))
 
 
 @functools.cache
-def _loaded() -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """The process that has everything loaded, and the way to it. It ends with this one."""
+def _loaded() -> socket.socket:
+    """The way to the process that has everything loaded. It ends with this one."""
     ours, theirs = socket.socketpair()
     with theirs:
         loaded = subprocess.Popen(
@@ -84,7 +84,9 @@ def _loaded() -> tuple[socket.socket, subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
         )
-    return ours, loaded
+    atexit.register(loaded.wait)
+    atexit.register(ours.close)  # before that: the last one is called first
+    return ours
 
 
 def _obey(orders: socket.socket) -> None:

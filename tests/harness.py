@@ -186,6 +186,7 @@ async def gateway(
             url = await stack.enter_async_context(serving(sandbox))
             transports = {api.name: Recorder(httpx.AsyncHTTPTransport(verify=_TLS)) for api in apis}
         journal = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'journal.db'}"}
+        await fill(folder / "journal.db", ())
         backends = Backends(_rest_settings(apis, url, journal | dict(extra or {})), apis, transports)
         await stack.enter_async_context(_opened(backends))
         yield Gateway(wiring, backends, Engine(schema_of(tuple(apis)), compiled=COMPILED), store, transports)
@@ -195,7 +196,10 @@ _first_contents: dict[tuple[Api, ...], bytes] = {}
 
 
 async def fill(file: Path, apis: Sequence[Api] = APIS) -> None:
-    """Makes a SQLite file as the first start would, unless it is there. That would take longer than most tests."""
+    """Makes a SQLite file as the first start would, unless it is there. That would take longer than most tests.
+
+    Without APIs it is what a gateway without a local backend makes.
+    """
     if not file.exists():
         file.write_bytes(await _first_content(tuple(apis)))
 

@@ -177,6 +177,7 @@ async def gatewayed(
         base = server.url.replace("http:", "https:") if url == "https" else url or server.url
         given = rest_settings({api.name: (others or {}).get(api.name, base) for api in apis}, apis)
         given |= {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **(settings or {})}
+        await fill(folder / "gateway.db", ())
         app = create_app(parse_settings(apis, given), apis, schema=schema_of(tuple(apis)))
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)

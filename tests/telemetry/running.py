@@ -74,6 +74,8 @@ async def running(
             for name in ("TOKEN_URL", "CLIENT_ID", "USERNAME", "PASSWORD"):
                 variables.pop(f"GATEWAY_BOKAMERA_{name}", None)
         settings = parse_settings(APIS, variables)
+        if settings.gateway.store_url == f"sqlite:///{folder / 'gateway.db'}" and settings.gateway.journal is not False:
+            await fill(folder / "gateway.db", () if rest else APIS)
         app = create_app(
             settings, backends=Backends(settings, transports=transports), schema=schema_of(tuple(APIS)), **parts
         )

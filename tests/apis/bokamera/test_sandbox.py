@@ -22,6 +22,7 @@ from app.upstream.settings import Limits
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import Bokamera
+from tests.harness import fill
 
 ID = "b0000000-0000-4000-8000-000000000001"
 COMPANY_2 = "ba000000-0000-4000-8000-000000000002"
@@ -46,6 +47,7 @@ def clock():
 
 @pytest.fixture
 async def store(tmp_path):
+    await fill(tmp_path / "store.db", (API,))
     store = await open_store(f"sqlite:///{tmp_path}/store.db", API.collections, API.seed())
     yield store
     await store.aclose()

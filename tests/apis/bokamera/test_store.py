@@ -18,6 +18,7 @@ from app.store.engine import open_store
 from app.store.records import VersionConflictError
 from app.updates.local import LocalBackend
 from tests.apis.bokamera.asking import Bokamera
+from tests.harness import fill
 
 NO_ACCOUNT, WITH_ACCOUNT, ELSEWHERE, UNKNOWN = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 9))
 KEY_1 = "ba5e0000-0000-4000-8000-000000000001"
@@ -42,6 +43,7 @@ USER = by("Bearer demo-user")
 
 @pytest.fixture
 async def store(tmp_path):
+    await fill(tmp_path / "store.db", (API,))
     store = await open_store(f"sqlite:///{tmp_path}/store.db", API.collections, API.seed())
     yield store
     await store.aclose()
