@@ -44,14 +44,9 @@ def observed(resource: Resource, record: Any) -> Evidence:
 
 def sent_fields(input_: Any) -> tuple[str, ...]:
     """GraphQL names of the input's members that are set."""
-    values = vars(input_)
-    names = _names(type(input_))  # type: ignore[arg-type]  # a class is hashable
-    return tuple([name for attribute, name in names if values[attribute] is not UNSET])
-
-
-@cache
-def _names(input_: type) -> list[tuple[str, str]]:
-    return [(member.attribute, member.graphql_name) for member in members(input_)]
+    return tuple(
+        member.graphql_name for member in members(type(input_)) if getattr(input_, member.attribute) is not UNSET
+    )
 
 
 class _Part(NamedTuple):
