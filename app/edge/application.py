@@ -1,12 +1,10 @@
 """The ASGI application: its routes and the layers around them. The composition root provides the parts."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -35,10 +33,8 @@ from app.graphql.request_errors import (
     RequestError,
 )
 from app.graphql.schema import Schema, build_schema
-
-if TYPE_CHECKING:
-    from app.telemetry.operations import Operations
-    from app.updates.recording import Recorder
+from app.telemetry.operations import Operations
+from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,10 @@
 https://graphql.github.io/graphql-over-http/draft/. Where draft and audit differ, the audit wins: 400, not 422.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
@@ -35,10 +33,8 @@ from app.graphql.request_errors import (
     request_error,
 )
 from app.server.direct import Endpoint, EndpointRequest, headers_of
-
-if TYPE_CHECKING:
-    from app.telemetry.operations import Operations
-    from app.updates.recording import Recorder
+from app.telemetry.operations import Operations
+from app.updates.recording import Recorder
 
 log = logging.getLogger(__name__)
 

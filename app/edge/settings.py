@@ -1,7 +1,5 @@
 """The settings of the edge, of the operations that it runs, and of callers' tokens."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

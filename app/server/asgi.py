@@ -43,10 +43,11 @@ _FAILED_HEADERS = (
 )
 
 
-def scope_of(
-    parser: RequestParser, transport: asyncio.Transport, root: str, version: str, state: Mapping[str, Any]
-) -> dict[str, Any]:
-    """`root` is the path below which the application is, `version` that of ASGI. Raises RefusedError."""
+def scope_of(parser: RequestParser, version: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """`version` is that of ASGI. The addresses of both sides are left out: no application here asks for them.
+
+    Raises RefusedError.
+    """
     try:
         target = httptools.parse_url(parser.url)
     except httptools.HttpParserInvalidURLError:
@@ -61,22 +62,15 @@ def scope_of(
         "type": "http",
         "asgi": {"version": version, "spec_version": "2.3"},
         "http_version": parser.version,
-        "server": _address(transport, "sockname"),
-        "client": _address(transport, "peername"),
         "scheme": "http",
         "method": parser.method.decode("ascii"),
-        "root_path": root,
-        "path": root + urllib.parse.unquote(path.decode("ascii")),
-        "raw_path": root.encode("ascii") + path,
+        "root_path": "",
+        "path": urllib.parse.unquote(path.decode("ascii")),
+        "raw_path": path,
         "query_string": target.query or b"",
         "headers": fields,
         "state": dict(state),
     }
-
-
-def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
-    address = transport.get_extra_info(name)
-    return (address[0], address[1]) if isinstance(address, tuple) else None
 
 
 class AsgiRequest:

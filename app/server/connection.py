@@ -28,13 +28,13 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.server import ServerState
+
 from app.server.asgi import STATUS_LINES, AsgiRequest, scope_of
 from app.server.direct import Endpoint, EndpointRequest, Response, headers_of
 from app.server.parser import RefusedError, RequestParser
 
 if TYPE_CHECKING:
-    from uvicorn.server import ServerState
-
     from app.server.serving import Config
 
 IDLE, HEAD, BODY, WAITING, ANSWERING, DRAINING, CLOSING = range(7)
@@ -61,21 +61,13 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        if not config.loaded:
-            config.load()
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         self._config = config
         self._app: Any = config.loaded_app
-        self._endpoint: Endpoint | None = None if config.root_path else getattr(self._app, "direct", None)
+        self._endpoint: Endpoint | None = getattr(self._app, "direct", None)
         self._server_state = server_state
         self._app_state = app_state
-        self._loop = _loop or asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self.state = IDLE
         self.keep_alive = True  # whether the connection outlives the current request
         self._timer: asyncio.TimerHandle | None = None
@@ -250,8 +242,8 @@ class Connection(asyncio.Protocol):
                 self._body_seconds = endpoint.body_seconds
                 self._server_state.tasks.add(request)  # type: ignore[arg-type]  # stands for one
                 return
-        config, self._body_seconds = self._config, self._config.body_seconds
-        scope = scope_of(parser, self.transport, config.root_path, config.asgi_version, self._app_state)
+        self._body_seconds = self._config.body_seconds
+        scope = scope_of(parser, self._config.asgi_version, self._app_state)
         scope["extensions"] = {CONNECTION: {"reset": self.reset, "close": self._close}}
         self._request = AsgiRequest(self, scope)
         task = self._loop.create_task(self._request.run(self._app))

@@ -1,7 +1,5 @@
 """Several server processes on one socket: starts them, watches them, passes on signals, waits for their end."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import multiprocessing
