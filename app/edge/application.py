@@ -41,10 +41,6 @@ log = logging.getLogger(__name__)
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
 
-async def _always() -> bool | str:
-    return True
-
-
 def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or the composition root may replace
     *,
     apis: Sequence[Api],
@@ -53,7 +49,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     rest_hosts: Mapping[str, str] | None = None,
     schema: Schema | None = None,
     simulated: Mapping[str, Literal["local", "sandbox", "refused"]] | None = None,
-    ready: Callable[[], Awaitable[bool | str]] = _always,
+    ready: Callable[[], Awaitable[bool | str]] | None = None,
     metrics: Callable[[Request], Awaitable[Response]] | None = None,
     metrics_open: bool = False,
     authenticator: Authenticator | None = None,
@@ -90,7 +86,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 
     async def readiness(request: Request) -> Response:
         # The server sets this in every request's state once it was told to stop.
-        state = "gateway" if "stopping" in request.scope["state"] else await ready()
+        state = "gateway" if "stopping" in request.scope["state"] else ready is None or await ready()
         if state is True:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready"} | ({"part": state} if state else {}), 503)
@@ -116,7 +112,6 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
                     await asyncio.wait(set(endpoint.in_flight))
 
     app = _Application(
-        endpoint,
         routes=table,
         middleware=[
             Middleware(Envelope, allowed_hosts=settings.allowed_hosts),
@@ -127,6 +122,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
     )
     # A path with a slash at its end is another path: some clients lose the body in a redirection.
     app.router.redirect_slashes = False
+    app.endpoint = endpoint
     app.state.engine = engine
     app.state.in_flight = endpoint.in_flight
     return app
@@ -135,15 +131,13 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
 class _Application(Starlette):
     """Offers its endpoint to the server, for the short way."""
 
-    def __init__(self, endpoint: GraphQLEndpoint, **options: Any) -> None:
-        super().__init__(**options)
-        self._endpoint = endpoint
+    endpoint: GraphQLEndpoint
 
     @property
     def direct(self) -> GraphQLEndpoint | None:
         """The endpoint that needs no ASGI; None where it does not know all the layers around it."""
         layers: set[object] = {layer.cls for layer in self.user_middleware}
-        return self._endpoint if layers <= {Envelope, Cors} else None
+        return self.endpoint if layers <= {Envelope, Cors} else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

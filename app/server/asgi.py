@@ -27,14 +27,8 @@ _BUFFERED_BYTES = 65_536  # bytes of a body that are buffered before its sender 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_BODY = frozenset({204, 304})
-
-
-def _status_line(status: int) -> bytes:
-    phrase = http.HTTPStatus(status).phrase if status in http.HTTPStatus._value2member_map_ else ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
-
-
-STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
+STATUS_LINES = {status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(100, 600)}
 _FAILED = b"Internal Server Error"
 _FAILED_HEADERS = (
     (b"content-length", b"%d" % len(_FAILED)),

@@ -61,13 +61,19 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._config = config
         self._app: Any = config.loaded_app
         self._endpoint: Endpoint | None = getattr(self._app, "direct", None)
         self._server_state = server_state
         self._app_state = app_state
-        self._loop = asyncio.get_running_loop()
+        self._loop = _loop or asyncio.get_running_loop()
         self.state = IDLE
         self.keep_alive = True  # whether the connection outlives the current request
         self._timer: asyncio.TimerHandle | None = None
