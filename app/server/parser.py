@@ -11,6 +11,7 @@ _EMPTY_LINE = b"\r\n\r\n"
 _TAIL = len(_EMPTY_LINE) - 1
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[A-Za-z0-9.:%_~-]+\])(?::[0-9]*)?")
+_OTHER_PROTOCOL = re.compile(rb" (?:RTSP|ICE)/")
 _NO_REQUEST = 400, "Invalid HTTP request received."
 
 
@@ -39,6 +40,7 @@ class RequestParser:
         self._begun = self.head = self.whole = False
         self._size = 0
         self._tail = b""
+        self._line: bytes | None = b""  # the end of what came of the first line; None behind that line
         self.length: int | None = None
         self._left = 0  # bytes still to come of a body with a length
         self._overhead = 0  # bytes of chunks' lines and trailer fields since a byte of the body
@@ -57,6 +59,7 @@ class RequestParser:
             self._size += end - at
             if (most := self._max_head_bytes) < self._size:
                 raise RefusedError(431, f"The request's address and headers are larger than {most} bytes.")
+            self._check_protocol(data[at:end])
             if not self._parse(data[at:end]):
                 return end
             self._understand()
@@ -72,6 +75,15 @@ class RequestParser:
         if self.length is not None and self.whole == bool(self._left):
             raise RefusedError(*_NO_REQUEST)  # httptools and this class disagree where the request ends
         return end
+
+    def _check_protocol(self, piece: bytes) -> None:
+        """Refuses RTSP and ICE, which httptools reads too: https://www.rfc-editor.org/rfc/rfc9112#section-2.3."""
+        if self._line is None:
+            return
+        line, end, _ = (self._line + piece).partition(b"\n")
+        if _OTHER_PROTOCOL.search(line):
+            raise RefusedError(*_NO_REQUEST)
+        self._line = None if end else line[-len(b" RTSP/") :]
 
     def _parse(self, piece: bytes) -> bool:
         """Whether the head is there."""
