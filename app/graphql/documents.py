@@ -91,7 +91,7 @@ class Operation:
         """The key under which its metrics are counted."""
         return (self.kind.value, *self.root_fields.items())
 
-    @property
+    @cached_property
     def mutation(self) -> bool:
         return self.kind is OperationType.MUTATION
 
@@ -145,23 +145,27 @@ class Documents:
 
     def get(self, source: str) -> Document:
         """Raises RequestError, a new one for each request."""
-        prepared: Document | tuple[ErrorEntry, ...] | None = self._valid.get(source) or self._invalid.get(source)
-        if prepared is not None:
-            self.hits += 1
+        try:
+            document = self._valid[source]
+        except KeyError:
+            pass
         else:
-            self.misses += 1
-            try:
-                prepared = self._prepare(source)
-            except RequestError as error:
-                prepared = error.errors
-            if len(source) <= MAX_CACHED_LENGTH:
-                if isinstance(prepared, tuple):
-                    self._invalid[source] = prepared
-                elif _weight(prepared) <= self._valid.maxsize:
-                    self._valid[source] = prepared
-        if isinstance(prepared, tuple):
-            raise RequestError(prepared)
-        return prepared
+            self.hits += 1
+            return document
+        if (errors := self._invalid.get(source)) is not None:
+            self.hits += 1
+            raise RequestError(errors)
+        self.misses += 1
+        short = len(source) <= MAX_CACHED_LENGTH
+        try:
+            document = self._prepare(source)
+        except RequestError as error:
+            if short:
+                self._invalid[source] = error.errors
+            raise
+        if short and _weight(document) <= self._valid.maxsize:
+            self._valid[source] = document
+        return document
 
     def _parse(self, source: str) -> tuple[DocumentNode, DocumentSize]:
         if len(source) > self._limits.max_length:

@@ -35,7 +35,7 @@ from app.graphql.request_errors import (
 )
 from app.graphql.root_fields import RootFields
 from app.graphql.tracing import FederatedTrace
-from app.graphql.variables import places_of_variables, variable_error, variable_errors
+from app.graphql.variables import null_errors, variable_errors
 from app.updates.bulk import AT_ONCE, Rooms
 
 if TYPE_CHECKING:
@@ -211,16 +211,11 @@ class Engine:
         if isinstance(executor, list):
             errors = variable_errors(self._graphql, operation.node, request.variables)
             raise RequestError(errors or [ErrorEntry(VARIABLE_INVALID, error.message) for error in executor])
-        self._refuse_nulls(operation, executor.variable_values.coerced)
+        coerced = executor.variable_values.coerced
+        nulls = [name for name in operation.never_null if coerced.get(name, operation) is None]
+        if nulls:
+            raise RequestError(null_errors(operation.node, nulls))
         with nullcontext() if trace is None else trace.recording():
             outcome: Any = executor.execute_operation()
             executed: ExecutionResult = await outcome if isawaitable(outcome) else outcome
         return executed
-
-    def _refuse_nulls(self, operation: Operation, coerced: Mapping[str, Any]) -> None:
-        names = [name for name in operation.never_null if coerced.get(name, operation) is None]
-        if names:
-            used = places_of_variables(operation.node)
-            nodes = {item.variable.name.value: item for item in operation.node.variable_definitions or ()}
-            problem = "null is not allowed where it is used; leave the variable out to get the default."
-            raise RequestError([variable_error(name, (), problem, used, nodes[name]) for name in names])

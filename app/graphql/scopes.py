@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.apis.api import Api
+    from app.errors import GatewayError
+    from app.graphql.context import Context
 
 
 def scopes_of(apis: Sequence[Api]) -> dict[str, str]:
@@ -51,14 +53,18 @@ def tells_long_lists(resolver: Any) -> bool:
     return getattr(resolver, "tells_long_lists", False)
 
 
+def refusal_of(context: Context, scope: str | None, key: str, *, tells_itself: bool) -> GatewayError | None:
+    """Why the root field of this response key is not run; None where it is."""
+    missing = None if scope is None else refusal_for(context, scope)
+    return missing or (None if tells_itself else context.too_long.get(key))
+
+
 def _guarded(resolve: Callable[..., Any] | None, scope: str, *, tells_itself: bool) -> Callable[..., Any]:
     assert resolve is not None
 
     def checked(source: Any, info: Any, /, **arguments: Any) -> Any:
-        if info.context.scopes is not None and (error := refusal_for(info.context, scope)) is not None:
+        if (error := refusal_of(info.context, scope, info.path.key, tells_itself=tells_itself)) is not None:
             raise error
-        if info.context.too_long and not tells_itself and info.path.key in info.context.too_long:
-            raise info.context.too_long[info.path.key]
         return resolve(source, info, **arguments)
 
     # A compiled operation calls Strawberry's resolvers itself, and has to make this check first.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 READ, READ_ALL = "updates:read", "updates:read-all"
 SCOPES = frozenset({READ, READ_ALL})
+# These members of an entry are its intent's.
+_AS_INTENDED = ("request_id", "caller", "person", "mutation", "record_id", "position")
 _LONGEST = 512  # characters of a filter
 
 
@@ -80,12 +82,8 @@ def updates_query(enums: ErrorEnums) -> type:
         error = end.errors[0] if end is not None and end.errors else None
         return entry_type(
             id=entry.id,
-            request_id=intent.request_id,
+            **{name: getattr(intent, name) for name in _AS_INTENDED},
             idempotency_key=None if intent.key is None else intent.key.value,
-            caller=intent.caller,
-            person=intent.person,
-            mutation=intent.mutation,
-            record_id=intent.record_id,
             sent_fields=list(intent.sent_fields),
             begun=entry.begun.isoformat(timespec="milliseconds"),
             ended=None if entry.ended is None else entry.ended.isoformat(timespec="milliseconds"),
@@ -96,7 +94,6 @@ def updates_query(enums: ErrorEnums) -> type:
             backend_status=None if end is None else end.status,
             read_back=None if end is None or end.read_back is None else enums.read_back[end.read_back],
             replayed=entry.replayed,
-            position=intent.position,
             backend=enums.backend[intent.backend.upper()],
             backend_account=intent.account,
         )

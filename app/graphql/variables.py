@@ -24,7 +24,7 @@ from graphql.utilities import validate_input_value
 from app.graphql.request_errors import VARIABLE_INVALID, ErrorEntry, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Place = tuple[str | int, ...]
 MAX_ERRORS = 20
@@ -41,15 +41,15 @@ _QUOTED = re.compile(r", found: |, but encountered |: ")
 
 
 class _EnoughError(Exception):
-    """MAX_FAULTS is reached."""
+    """MAX_ERRORS is reached."""
 
 
 def variable_errors(
     schema: GraphQLSchema, operation: OperationDefinitionNode, values: Mapping[str, Any]
 ) -> list[ErrorEntry]:
-    """The errors of `values`, at most MAX_FAULTS; empty if none is found here."""
+    """The errors of `values`, at most MAX_ERRORS; empty if none is found here."""
     errors: list[ErrorEntry] = []
-    used = places_of_variables(operation)
+    used = _places_of_variables(operation)
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
         type_ = type_from_ast(schema, definition.type)
@@ -59,11 +59,19 @@ def variable_errors(
         for place, problem in _problems(value, type_):
             if len(errors) == MAX_ERRORS:
                 return errors
-            errors.append(variable_error(name, place, problem, used, definition))
+            errors.append(_variable_error(name, place, problem, used, definition))
     return errors
 
 
-def variable_error(name: str, place: Place, problem: str, used: Mapping[str, Place], node: Any) -> ErrorEntry:
+def null_errors(operation: OperationDefinitionNode, names: Iterable[str]) -> list[ErrorEntry]:
+    """The errors of variables that are null where only their default covers what stands there."""
+    used = _places_of_variables(operation)
+    nodes = {item.variable.name.value: item for item in operation.variable_definitions or ()}
+    problem = "null is not allowed where it is used; leave the variable out to get the default."
+    return [_variable_error(name, (), problem, used, nodes[name]) for name in names]
+
+
+def _variable_error(name: str, place: Place, problem: str, used: Mapping[str, Place], node: Any) -> ErrorEntry:
     written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     where = f"Variable '${name}' at '{name}{written}'" if place else f"Variable '${name}'"
     argument = used.get(name)
@@ -79,7 +87,7 @@ def locations(error: GraphQLError) -> tuple[tuple[int, int], ...]:
     return tuple((place.line, place.column) for place in error.locations or ())
 
 
-def places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
+def _places_of_variables(operation: OperationDefinitionNode) -> dict[str, Place]:
     """The first place of each variable in the arguments of the operation's root fields."""
     places: dict[str, Place] = {}
     for place, node in _values(operation):
@@ -128,7 +136,7 @@ def values_below(node: ValueNode, place: Place = ()) -> Iterator[tuple[Place, An
 
 
 def _problems(value: Any, type_: Any) -> list[tuple[Place, str]]:
-    """graphql-core's objections to a value, at most MAX_FAULTS, without the values that it quotes."""
+    """graphql-core's objections to a value, at most MAX_ERRORS, without the values that it quotes."""
     problems: list[tuple[Place, str]] = []
 
     def report(error: GraphQLError, path: list[str | int]) -> None:

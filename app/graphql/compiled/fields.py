@@ -13,9 +13,8 @@ from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.inputs import ABSENT, FallbackError, NotCompiledError, RawVariables
 from app.graphql.compiled.running import Info, Place, Run, is_awaitable, key_of
-from app.graphql.context import refusal_for
 from app.graphql.formatting import FieldError, locations_of
-from app.graphql.scopes import tells_long_lists
+from app.graphql.scopes import refusal_of, tells_long_lists
 from app.mapping.selection import selected
 
 if TYPE_CHECKING:
@@ -114,14 +113,10 @@ class Resolved:
         # Taken out: they get an `info`, which refers to the run.
         values = run.arguments.pop(self.key) if place[0] is None else self.read(run.variables)
         try:
-            if self.scope is not None and run.context.scopes is not None:
-                missing = refusal_for(run.context, self.scope)
-                if missing is not None:
-                    return self._failed(missing, run, place)
-            if run.context.too_long and place[0] is None and not self._tells_long_lists:
-                too_long = run.context.too_long.get(self.key)
-                if too_long is not None:
-                    return self._failed(too_long, run, place)
+            if place[0] is None:
+                refusal = refusal_of(run.context, self.scope, self.key, tells_itself=self._tells_long_lists)
+                if refusal is not None:
+                    return self._failed(refusal, run, place)
             for name in self._source_names:
                 values[name] = source
             if self._info_name is not None:
