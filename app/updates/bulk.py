@@ -79,12 +79,6 @@ class Item(Struct):
         """The input from the caller."""
         return [*self.change.arguments, self.key]
 
-    def response(self, response: Any) -> None:
-        if self.change.dry_run:
-            self.preview = response
-        else:
-            self.record = response
-
     @property
     def failed(self) -> bool:
         return self.outcome is not Outcome.APPLIED and self.preview is None
@@ -213,7 +207,7 @@ class BulkRun:
         seconds = perf_counter() - started
         errors = () if failure is None else self._errors(item, failure)
         if failure is None:
-            item.response(response)
+            item.record, item.preview = (None, response) if item.change.dry_run else (response, None)
         elif (pause := _pause_of(errors[0])) is not None:
             return pause
         item.begun, item.seconds = True, seconds

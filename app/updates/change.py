@@ -85,16 +85,14 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
         resource.check(change.input)
     else:
         refuse_nulls(resource, change)
-    if patch is None and change.expected_revision is None:
-        return UpdateRequest(resource, change.id, to_wire(change.input), change.options, change.input)
-    read = await read_before(resource, change.id, change.options, backend, call)
-    if change.expected_revision is not None:
-        compare(resource, change, read)
-    if patch is None:
+    read, revision = None, change.expected_revision
+    if patch is not None or revision is not None:
+        read = await read_before(resource, change.id, change.options, backend, call)
+        if revision is not None:
+            compare(resource, change, read)
+    if patch is None or read is None:
         body = to_wire(change.input)
-        return UpdateRequest(
-            resource, change.id, body, change.options, change.input, change.expected_revision, read=read
-        )
+        return UpdateRequest(resource, change.id, body, change.options, change.input, revision, read=read)
     body, problems, replaced = _patched(resource, patch, read, change.input)
     if problems:
         with _not_sent():
@@ -113,9 +111,7 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
         for name in await backend.omitted(resource, omittable, call=call) if omittable else ():
             body.pop(name, None)
     whole: Any = from_wire(resource.input, body, absent=UNSET)
-    return UpdateRequest(
-        resource, change.id, to_wire(whole), change.options, whole, change.expected_revision, change.input, read
-    )
+    return UpdateRequest(resource, change.id, to_wire(whole), change.options, whole, revision, change.input, read)
 
 
 def _shown(name: str) -> str:

@@ -21,6 +21,7 @@ from app.call import CallContext
 from app.errors import (
     CONNECTION_LOST,
     IDEMPOTENCY_NOT_AVAILABLE,
+    INTERNAL,
     OWN_ROWS,
     DocumentedError,
     GatewayError,
@@ -97,8 +98,7 @@ class UpdateRecording:
             return await earlier(self._journal, self._key)
 
     async def sending(self, deadline: float) -> None:
-        intent = self._intent(deadline)
-        self._sent = await self._journal.begin(intent, deadline)
+        self._sent = await self._journal.begin(self._intent(deadline), deadline)
 
     def committing(self) -> Sequence[Statement]:
         self._committed = entry_id(now())
@@ -112,14 +112,10 @@ class UpdateRecording:
 
     async def applied(self, read_back: ReadBack | None = None) -> None:
         """Records the end of an applied update. `read_back` is set if only a read has shown it."""
-        end = End(
-            at=now(),
-            outcome=Outcome.APPLIED.value,
-            read_back=None if read_back is None else read_back.value,
-            gone=self._gone,
-        )
+        shown = None if read_back is None else read_back.value
+        end = End(at=now(), outcome=Outcome.APPLIED.value, read_back=shown, gone=self._gone)
         if self._sent is not None:
-            self._end(end)
+            self._journal.end(self._sent, end, at_once=self._key is not None)
         elif self._committed is None or read_back is not None:
             # No answered commit holds the entry: the answer was lost, or there was nothing to commit.
             await self._record(end)
@@ -129,14 +125,15 @@ class UpdateRecording:
         if self._sent is not None:
             self._journal.leave(self._sent)
 
-    async def failed(self, failure: GatewayFailure) -> bool:
+    async def failed(self, failure: Exception) -> bool:
         """Whether the update was applied after all: a lost commit may have written its entry.
 
         Raises KeyTakenError where a refusal under a key came second.
         """
-        end = End.failed(failure, now(), gone=self._gone)
+        known = failure if isinstance(failure, GatewayFailure) else GatewayError(INTERNAL)
+        end = End.failed(known, now(), gone=self._gone)
         if self._sent is not None:
-            self._end(end)
+            self._journal.end(self._sent, end, at_once=self._key is not None)
             return False
         if self._committed is not None and end.outcome == Outcome.UNKNOWN:
             if await self._stands(self._journal.get(self._committed)):
@@ -162,10 +159,6 @@ class UpdateRecording:
             await self._journal.record(identifier, self._intent(None), end, self._call.deadline)
         except GatewayError as error:
             log.warning("the end of an update is not recorded yet, or cannot be: %s", error.detail or error)
-
-    def _end(self, end: End) -> None:
-        if self._sent is not None:
-            self._journal.end(self._sent, end, at_once=self._key is not None)
 
     def _intent(self, deadline: float | None) -> Intent:
         request, seconds = self.request, self._journal.backend_seconds
@@ -193,9 +186,8 @@ class UpdateRecording:
 
     def proven(self, entry: Entry) -> None:
         """A read has shown the outcome that was unknown."""
-        self._journal.end(
-            entry.id, End(at=now(), outcome=Outcome.APPLIED.value, read_back=ReadBack.SAME.value), at_once=True
-        )
+        end = End(at=now(), outcome=Outcome.APPLIED.value, read_back=ReadBack.SAME.value)
+        self._journal.end(entry.id, end, at_once=True)
 
     def errors_of(self, entry: Entry) -> list[GatewayError]:
         """The errors of an ended entry, with their rows' own texts."""

@@ -5,7 +5,7 @@
 | key | `UpdateRecording.earlier` | an entry that answers instead (`replayed`), or none |
 | plan | `change.planned` | plain values: the request that would be sent; a patch and an expected revision read first |
 | intent | `UpdateRecording.sending`, `committing` | an entry, durable, right before the first byte or with the commit |
-| send | `sent` | one PUT, or the local store's commit |
+| send | `recorded` | one PUT, or the local store's commit |
 | settle | `settled` | judged by the rows; an UNKNOWN outcome is read back once |
 | end | `UpdateRecording.applied`, `failed` | the entry's end |
 | answer | `answered` | from the vendor's answer, the accepted request or one read |
@@ -86,7 +86,8 @@ async def recorded(
     begun = time.time()
     try:
         try:
-            record = await sent(request, backend, call, recording)
+            data = await backend.update(request, call=call.for_write(asyncio.get_running_loop().time(), recording))
+            record = None if data is None else record_of(request.resource, request.id, data)
         except GatewayFailure as failure:
             if not is_unknown(failure, request):
                 raise
@@ -99,7 +100,7 @@ async def recorded(
             recording.cancelled()
         raise
     except Exception as failure:
-        if recording is None or not await recording.failed(_as_failure(failure)):
+        if recording is None or not await recording.failed(failure):
             raise
         return None
     if recording is not None:
@@ -132,15 +133,6 @@ async def replayed(
     raise errors[0] if len(errors) == 1 else GatewayErrors(errors)
 
 
-async def sent(
-    request: UpdateRequest, backend: Backend, call: CallContext, recording: UpdateRecording | None = None
-) -> Any:
-    """The record that the vendor answered; None where it answers none."""
-    write = call.for_write(asyncio.get_running_loop().time(), recording)
-    data = await backend.update(request, call=write)
-    return None if data is None else record_of(request.resource, request.id, data)
-
-
 # A failure that is raised again must be in no local variable of a frame that it passes: traceback, frame and failure
 # would be a cycle, which only the garbage collector removes.
 
@@ -150,10 +142,6 @@ def is_unknown(failure: GatewayFailure, request: UpdateRequest) -> bool:
     for error in failure.errors:
         placed(error, request)
     return any(error.outcome is Outcome.UNKNOWN for error in failure.errors)
-
-
-def _as_failure(failure: Exception) -> GatewayFailure:
-    return failure if isinstance(failure, GatewayFailure) else GatewayError(INTERNAL)
 
 
 async def settled(
