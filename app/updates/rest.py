@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -24,7 +24,9 @@ from app.updates.resource import Options, Resource, UpdateRequest
 from app.upstream.clock import BackendClock
 from app.upstream.credentials import Credentials
 from app.upstream.messages import BackendRequest, BackendResponse
-from app.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from app.upstream.upstream import Upstream  # an API's package may load this file, and its mode be local
 
 T = TypeVar("T")
 _RECORDS_KEPT = 1024
