@@ -21,6 +21,7 @@ from app.call import CallContext
 from app.config import PREFIX, Settings, SettingsError, authenticates, check_settings, is_loopback, read_settings
 from app.edge.auth.authenticator import KeysUnavailableError
 from app.errors import Code, GatewayError, GatewayFailure
+from app.graphql.schema import Schema
 from app.rights import rights_of
 from app.server.serving import ServerError, bound_socket
 from app.store.engine import look_at, open_store
@@ -79,12 +80,13 @@ async def findings(
     environment: Mapping[str, str] | None = None,
     env_file: Path | None = Path(".env"),
     transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+    schema: Schema | None = None,
 ) -> list[Finding]:
-    """All findings, in the order of the table."""
+    """All findings, in the order of the table. `schema` is that of the APIs, where it is built already."""
     try:
         settings = read_settings(apis, environment, env_file)
         check_settings(settings, apis)
-        create_app(_without_traces(settings), apis)
+        create_app(_without_traces(settings), apis, schema=schema)
     except SettingsError as error:
         return [_of_problem(problem) for problem in error.problems]
     results = [Finding("settings", "ok", "known and well formed"), _address(settings), await _store(settings, apis)]

@@ -27,7 +27,7 @@ from app.apis.api import Api
 from app.bootstrap import create_sandbox
 from app.check import Finding, check, findings, table, undocumented
 from app.config import parse_settings
-from tests.harness import serving
+from tests.harness import fill, schema_of, serving
 from tests.processes import environment
 from tests.readme_tables import fields
 from tests.telemetry.running import running, update
@@ -82,6 +82,7 @@ class Sandbox:
 async def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
     monkeypatch.chdir(tmp_path)
     database = tmp_path / "sandbox.db"
+    await fill(database)
     app = create_sandbox(parse_settings(APIS, {"GATEWAY_STORE_URL": f"sqlite:///{database}"}))
     seen = Seen(app)
     outer = Starlette(middleware=[Middleware(lambda _app: seen)], lifespan=app.router.lifespan_context)
@@ -90,7 +91,7 @@ async def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 async def found_in(environment: Mapping[str, str], **transports: httpx.AsyncBaseTransport) -> dict[str, Finding]:
-    return {item.subject: item for item in await findings(APIS, environment, None, transports)}
+    return {item.subject: item for item in await findings(APIS, environment, None, transports, schema_of(APIS))}
 
 
 def named(found: Mapping[str, Finding], state: str = "failed") -> set[str]:

@@ -10,8 +10,6 @@ import json
 import re
 import ssl
 import stat
-import subprocess
-import sys
 
 import pytest
 import trustme
@@ -316,9 +314,3 @@ async def test_control_characters_of_a_backend_are_escaped_on_the_terminal(comma
     assert "\\x1b[2J\\n\\x1b]0;title\\x07\\u202eabc\\x9b\\rx[red]y" in out.replace("\n", "").replace(" ", "")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out + err)
     assert kept(command.folder, "file\x1b[2J.csv.results.ndjson")[0]["message"] == evil
-
-
-def test_a_server_loads_nothing_that_the_command_draws_with():
-    loaded = "import sys, app.__main__; print([name for name in ('rich', 'pygments', 'app.apply.run') if name in sys.modules])"
-    ended = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ended.stdout == "[]\n"

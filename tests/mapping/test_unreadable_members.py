@@ -226,9 +226,13 @@ def described(error: dict[str, Any], start: int) -> Any:
     )
 
 
+@pytest.mark.parametrize("step", [pytest.param(1, id="all", marks=pytest.mark.slow), pytest.param(3, id="some")])
 @pytest.mark.parametrize("update", [False, True], ids=["query", "update"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.query)
-async def test_an_odd_member_is_null_with_an_error_where_it_is_selected_and_ignored_elsewhere(kind: Kind, update: bool):
+async def test_an_odd_member_is_null_with_an_error_where_it_is_selected_and_ignored_elsewhere(
+    kind: Kind, update: bool, step: int
+):
+    """A member has more than three odd values, so that every third case still has every member."""
     everything = selection(kind.cls)
     executors = (True,) if update else (True, False)
     wrong = []
@@ -236,7 +240,7 @@ async def test_an_odd_member_is_null_with_an_error_where_it_is_selected_and_igno
         asked.vendor.record = kind.sample()
         good = await asked.ask(kind, everything, compiled=True, update=update)
         assert good["errors"] == []
-        table = list(cases(kind.cls))
+        table = list(cases(kind.cls))[::step]
         for case in table:
             asked.vendor.record = put_at(kind.sample(), case.json, case.value)
             other = await asked.ask(kind, "id", compiled=True, update=update)
@@ -257,7 +261,7 @@ async def test_an_odd_member_is_null_with_an_error_where_it_is_selected_and_igno
                 wrong.append((case, shown))
             if other != {"record": {"id": kind.id}, "errors": []}:
                 wrong.append((case, other))
-    assert len(table) > 100
+    assert len(table) > 100 // step
     assert wrong == []
 
 
