@@ -233,6 +233,12 @@ def engine_of(apis: tuple[Api, ...]) -> Engine:
     return engine
 
 
+def share_inputs(app: Starlette, apis: tuple[Api, ...]) -> None:
+    """What reads the inputs of a schema is made once for all gateways; their documents have limits of their own."""
+    if COMPILED and app.state.engine._compiled is not None:
+        _, app.state.engine._compiled = _documents_of(apis)
+
+
 @functools.cache
 def _documents_of(apis: tuple[Api, ...]) -> tuple[Documents, CompiledOperations | None]:
     engine = Engine(schema_of(apis), compiled=COMPILED)

@@ -28,7 +28,7 @@ from app.apis.bokamera.seed import bearer_of
 from app.bootstrap import create_app, create_sandbox, open_store_for
 from app.config import parse_settings
 from app.store.engine import SqlStore
-from tests.harness import check_error, fill, schema_of
+from tests.harness import check_error, fill, schema_of, share_inputs
 from tests.processes import ROOT
 from tests.upstream.bad_server import BadServer, Exchange, Script, answer
 
@@ -179,6 +179,7 @@ async def gatewayed(
         given |= {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'gateway.db'}", **(settings or {})}
         await fill(folder / "gateway.db", ())
         app = create_app(parse_settings(apis, given), apis, schema=schema_of(tuple(apis)))
+        share_inputs(app, tuple(apis))
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
         client = await stack.enter_async_context(

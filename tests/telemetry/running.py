@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from app.apis import APIS
 from app.bootstrap import Backends, create_app, create_sandbox
 from app.config import Settings, parse_settings
-from tests.harness import Recorder, fill, schema_of
+from tests.harness import Recorder, fill, schema_of, share_inputs
 from tests.switch import SETTING
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
@@ -79,6 +79,7 @@ async def running(
         app = create_app(
             settings, backends=Backends(settings, transports=transports), schema=schema_of(tuple(APIS)), **parts
         )
+        share_inputs(app, tuple(APIS))
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
         client = await stack.enter_async_context(
