@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
@@ -35,13 +36,12 @@ from app.telemetry.operations import Operations
 from app.telemetry.stores import observed
 from app.updates.reading import Closing
 from app.updates.recording import Recorder
+from app.upstream.settings import Limits
 
 if TYPE_CHECKING:
     import httpx
-    from starlette.requests import Request as HttpRequest
 
     from app.telemetry.traces import Traces
-    from app.upstream.settings import Limits
     from app.upstream.upstream import Upstream
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
+from app.journal.entries import Entry
 from app.journal.hashes import Hashes
 from app.journal.journal import Journal
 from app.journal.settings import JournalSettings
@@ -16,12 +18,6 @@ from app.mapping.scalars import parse_uuid
 from app.store.engine import look_at, open_store
 from app.store.entry_table import first_id
 from app.store.records import StoreUnavailableError
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
-
-    from app.journal.entries import Entry
 
 _PAGE = 500
 _AGO = re.compile(r"([0-9]{1,6})([mhd])")

@@ -7,12 +7,10 @@ noted.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from app.errors import Undocumented
+from app.errors import Undocumented
 
 
 class BackendCall(Struct):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from strawberry import UNSET
 from strawberry.utils.str_converters import to_camel_case
 
+from app.apis.api import Api
+from app.call import CallContext
 from app.errors import GatewayFailure
-from app.updates.listing import ListRequest, id_of
-
-if TYPE_CHECKING:
-    from app.apis.api import Api
-    from app.call import CallContext
-    from app.updates.listing import Listing
-    from app.updates.resource import Backend, Resource
+from app.updates.listing import Listing, ListRequest, id_of
+from app.updates.resource import Backend, Resource
 
 # Enough to find a company with access among some without, and one with records among empty ones.
 _LOOKED_AT = 20

@@ -11,18 +11,14 @@ import hashlib
 import json
 import logging
 import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.errors import family
+from app.errors import Undocumented, family
 from app.json_codec import encode_json
 from app.redaction import cleaned
 from app.store.records import Collection, Record, Store, UniqueConflictError, VersionConflictError, Write
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-
-    from app.errors import Undocumented
 
 log = logging.getLogger(__name__)
 

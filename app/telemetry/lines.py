@@ -10,15 +10,13 @@ import logging
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from app.json_codec import encode_json
-
-if TYPE_CHECKING:
-    from app.redaction import Redaction
+from app.redaction import Redaction
 
 _SECONDS = 0.1
 _MOST = 500  # lines

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -24,9 +25,6 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.telemetry.processes import processes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 # It would add a series for each metric, which nothing here reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]

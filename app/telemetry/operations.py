@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from graphql import FieldNode, OperationDefinitionNode, ValueNode
 
 from app import notes
+from app.call import CallContext
 from app.errors import INTERNAL, GatewayError, Outcome
+from app.notes import BackendCall, Notes
+from app.telemetry.drift import Drift
 from app.telemetry.lines import Line, tell
 from app.telemetry.metrics import NONE, OK, PREVIEWED, Metrics
 from app.telemetry.sent import ids_of, texts, texts_of
 
 if TYPE_CHECKING:
-    from app.call import CallContext
-    from app.notes import BackendCall, Notes
-    from app.telemetry.drift import Drift
     from app.telemetry.traces import Traces
 
 log = logging.getLogger(__name__)

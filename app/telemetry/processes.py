@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Gauge, Metric, ProcessCollector
 
 # Of several workers the earliest start and the smallest limit count; all else is a sum.
 _LEAST = ("process_start_time_seconds", "process_max_fds")

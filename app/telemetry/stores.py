@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from app import notes
 from app.errors import GatewayError
+from app.store.engine import SqlStore
 from app.store.records import StatementConflictError, UniqueConflictError, VersionConflictError
+from app.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from app.store.engine import SqlStore
-    from app.telemetry.metrics import Metrics
     from app.telemetry.traces import Traces
 
 _ACTIONS = dict.fromkeys(("get", "get_many", "find", "owned", "page", "count", "query"), "read")

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
-from typing import TYPE_CHECKING
 
 from cachetools import TLRUCache
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from app.upstream.settings import Limits
+from app.upstream.settings import Limits
 
 log = logging.getLogger(__name__)
 

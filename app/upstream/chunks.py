@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from app.errors import CONNECTION_LOST
 from app.upstream.failures import ExchangeError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MAX_LINE = 16 * 1024
 _MAX_TRAILERS = 100 * 1024

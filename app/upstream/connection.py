@@ -11,15 +11,13 @@ from __future__ import annotations
 import asyncio
 import math
 import select
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping
+from typing import cast
 
 from app.errors import ANSWER_TOO_LARGE, ANSWER_UNREADABLE, CONNECTION_LOST
 from app.upstream.chunks import ChunkReader
 from app.upstream.failures import ExchangeError
 from app.upstream.heads import Head, HeadReader
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _MAX_PIECES = 65_536
 _LEAST_REFUSAL = 400

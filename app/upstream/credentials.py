@@ -6,12 +6,12 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
+from app.call import CallContext
 from app.errors import CREDENTIALS_MISSING, BackendDetails, GatewayError
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
-    from app.call import CallContext
     from app.upstream.tokens import TokenSource
 
 

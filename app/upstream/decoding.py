@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from app.errors import ANSWER_TOO_LARGE, ANSWER_UNREADABLE
 from app.upstream.failures import ExchangeError, not_whole
 from app.upstream.messages import BackendResponse
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 

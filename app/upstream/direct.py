@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from app.call import CallContext
 from app.errors import INTERNAL, GatewayError
+from app.upstream.connection import Connection
 from app.upstream.decoding import response_of
 from app.upstream.failures import ExchangeError, OutOfTimeError, failed
 from app.upstream.header_lines import header_lines, optional_lines
+from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.pool import Pool
+from app.upstream.settings import Limits
 from app.upstream.tls import context_of
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Sequence
-
-    from app.call import CallContext
-    from app.upstream.connection import Connection
-    from app.upstream.messages import BackendRequest, BackendResponse
-    from app.upstream.settings import Limits
 
 _PATH = re.compile(r"[!-~]*")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")

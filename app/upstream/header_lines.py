@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from app.call import CallContext
 from app.upstream.failures import malformed
-
-if TYPE_CHECKING:
-    from app.call import CallContext
 
 # RFC 9110 sections 5.6.2 and 5.5. Text beyond ASCII is passed on as the bytes that arrived.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

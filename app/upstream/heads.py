@@ -7,14 +7,12 @@ a content-length (6.3). llhttp refuses these, and its refusal loses the status.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from app.errors import CONNECTION_LOST
 from app.upstream.failures import ExchangeError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MAX_BYTES = 100 * 1024  # a head with all interim responses before it, as in httpcore
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
 from app.redaction import secrets_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 class BackendRequest(Struct):

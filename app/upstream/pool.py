@@ -9,18 +9,15 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohappyeyeballs
 
 from app.errors import NO_FREE_CONNECTION, NOT_CONNECTED
 from app.upstream.connection import Connection
 from app.upstream.failures import ExchangeError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from app.upstream.settings import Limits
+from app.upstream.settings import Limits
 
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5
 _ADDRESSES_IN_TIME = 8  # addresses that are tried within a shorter connect time-out

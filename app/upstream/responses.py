@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -18,9 +18,7 @@ from app.errors import BackendDetails, GatewayError, Outcome, Undocumented, fami
 from app.json_codec import decode_json
 from app.notes import note_undocumented
 from app.redaction import cleaned, without
-
-if TYPE_CHECKING:
-    from app.upstream.messages import BackendResponse
+from app.upstream.messages import BackendResponse
 
 log = logging.getLogger(__name__)
 

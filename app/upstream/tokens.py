@@ -13,6 +13,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
@@ -33,14 +34,10 @@ from app.redaction import cleaned
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import parsed, retry_after, text_member
 from app.upstream.settings import Limits
-from app.upstream.upstream import Upstream
+from app.upstream.upstream import Observer, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import httpx
-
-    from app.upstream.upstream import Observer
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from app.call import CallContext
 from app.errors import (
     ANSWER_TIMED_OUT,
     ANSWER_TOO_LARGE,
@@ -26,17 +29,12 @@ from app.errors import (
 from app.upstream.decoding import response_of
 from app.upstream.failures import ExchangeError, failed
 from app.upstream.header_lines import header_lines, optional_lines
+from app.upstream.messages import BackendRequest, BackendResponse
+from app.upstream.settings import Limits
 from app.upstream.tls import context_of
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Mapping
-
     import httpcore
-
-    from app.call import CallContext
-    from app.upstream.messages import BackendRequest, BackendResponse
-    from app.upstream.settings import Limits
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
 from msgspec import Struct
 
+from app.call import CallContext, Recording
 from app.errors import (
     ANSWER_TIMED_OUT,
     ANSWER_TOO_LARGE,
@@ -33,18 +36,12 @@ from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
 from app.upstream.direct import DirectTransport
 from app.upstream.failures import PASSING, OutOfTimeError
 from app.upstream.identity import GATEWAY, identity
+from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import retry_after
 from app.upstream.settings import Limits
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Mapping
-    from contextlib import AbstractContextManager
-
     import httpx
-
-    from app.call import CallContext, Recording
-    from app.upstream.messages import BackendRequest, BackendResponse
 
 log = logging.getLogger(__name__)
 
