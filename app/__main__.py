@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from app.graphql.schema import build_schema, print_sdl
 from app.server.serving import ServerError, address_of, bound_socket, run, settle
 from app.store.records import StoreUnavailableError
 from app.telemetry import logs
+from app.telemetry.processes import VERSION
 
 log = logging.getLogger("app")
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m app", description=_DESCRIPTION)
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", metavar="command")
     for name, text in COMMANDS.items():
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -192,13 +192,6 @@ async def _journal_opens(settings: Settings) -> None:
         await backends.any_store()
     finally:
         await backends.aclose()
-
-
-def _version() -> str:
-    try:
-        return version("rest-update-gateway")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 if __name__ == "__main__":

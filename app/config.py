@@ -20,8 +20,7 @@ from app.edge.auth.authenticator import METRICS_SCOPE, unknown_scope
 from app.gateway_settings import GatewaySettings
 from app.graphql.scopes import scopes_of
 from app.graphql.updates import SCOPES as UPDATES_SCOPES
-from app.setting_errors import guess, in_words
-from app.settings import cleaned
+from app.settings import cleaned, guess, in_words
 from app.store.engine import passwords_in
 from app.upstream.tls import Trust, unreadable
 

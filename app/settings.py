@@ -1,17 +1,20 @@
-"""The kinds of values that settings have. Each is trimmed, or refused in words that do not show it.
+"""The kinds of values that settings have. Each is trimmed, or refused in words that do not show it, pydantic's too.
 
 https://docs.pydantic.dev/latest/concepts/validators/: a ValueError's text becomes the setting's line.
 """
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import ErrorDetails
 
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
 _ASSIGNMENT = re.compile(r"(?i)(?:export\s+|set\s+)?gateway_\w+\s*=")
@@ -19,6 +22,14 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # https://www.rfc-editor.org/rfc/rfc9110#name-tokens
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_WORDS = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+}
+# Of a secret, whose characters pydantic calls items.
+_LENGTH = re.compile(r"Value should (have at (?:least|most) \d+) items .*")
+_CLOSE = 0.75
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -178,6 +189,21 @@ def _store_url(value: str) -> str:
     if not re.match(r"(?i)(sqlite:///.|postgres(ql)?://.)", value):
         raise ValueError("must begin with sqlite:/// or postgresql://")
     return value
+
+
+def in_words(error: ErrorDetails) -> str:
+    """Never the value."""
+    words = _WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    words = _LENGTH.sub(r"must \1 characters", words)
+    return words.replace("Input should be", "must be").replace("Input should", "must").replace("String should", "must")
+
+
+def guess(name: str, names: Sequence[str]) -> str | None:
+    """The name that was probably meant. The names have no common prefix here, which would make all of them similar."""
+    if close := difflib.get_close_matches(name, names, 1, _CLOSE):
+        return close[0]
+    longer = [other for other in names if other.startswith(f"{name}_")]
+    return longer[0] if len(longer) == 1 else None
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]

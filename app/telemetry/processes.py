@@ -38,15 +38,16 @@ def processes(ids: Sequence[int]) -> CollectorRegistry:
     return registry
 
 
-def _version() -> str:
+def installed_version() -> str:
     try:
         return version("rest-update-gateway")
     except PackageNotFoundError:
         return "not installed"
 
 
+VERSION = installed_version()
 _BUILD = {
-    "version": _version(),
+    "version": VERSION,
     "python": platform.python_version(),
     "implementation": platform.python_implementation(),
 }

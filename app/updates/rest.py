@@ -21,9 +21,9 @@ from app.mapping.wire import Wire
 from app.updates.judging import judge_read, judge_update
 from app.updates.listing import ListPage, ListRequest, judge_page
 from app.updates.resource import Options, Resource, UpdateRequest
-from app.upstream.clock import BackendClock
 from app.upstream.credentials import Credentials
 from app.upstream.messages import BackendRequest, BackendResponse
+from app.upstream.responses import BackendClock
 
 if TYPE_CHECKING:
     from app.upstream.upstream import Upstream  # an API's package may load this file, and its mode be local

@@ -11,11 +11,11 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 
 from cachetools import TLRUCache
+from msgspec import Struct
 
 from app.upstream.settings import Limits
 
@@ -31,8 +31,7 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half-open"
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(Struct, frozen=True):
     """A call that the breaker let through. Its result counts only in the period in which it began."""
 
     period: int

@@ -9,16 +9,17 @@ import asyncio
 import re
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from app.call import CallContext
 from app.errors import INTERNAL, GatewayError
 from app.upstream.connection import Connection
 from app.upstream.decoding import response_of
 from app.upstream.failures import ExchangeError, OutOfTimeError, failed
-from app.upstream.header_lines import header_lines, optional_lines
+from app.upstream.heads import header_lines, optional_lines
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.pool import Pool
 from app.upstream.settings import Limits
@@ -40,8 +41,7 @@ def _quoted(text: str) -> str:
     return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """A base URL taken apart: its pool, and the lines that every request to it has."""
 
     pool: Pool

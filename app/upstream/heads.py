@@ -1,4 +1,4 @@
-"""Reads a response's head as RFC 9112 tells a client to, also one that is not strict. Pure; knows no socket.
+"""Reads a response's head as RFC 9112 tells a client to, also one that is not strict; writes a request's headers. Pure.
 
 A folded line is a space (5.2), a line may end without CR (2.2), one content-length may stand twice, and chunks win over
 a content-length (6.3). llhttp refuses these, and its refusal loses the status.
@@ -11,14 +11,18 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from app.call import CallContext
 from app.errors import CONNECTION_LOST
-from app.upstream.failures import ExchangeError
+from app.upstream.failures import ExchangeError, malformed
 
 _MAX_BYTES = 100 * 1024  # a head with all interim responses before it, as in httpcore
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _START = b"HTTP/1."
 _LINE_END = b"\r\n"
+# RFC 9110 sections 5.6.2 and 5.5. Text beyond ASCII is passed on as the bytes that arrived.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_BLANK = " \t"
 _MOST_DIGITS = 18
 _MAX_INTERIM = 100
 _KNOWN = 128  # names and status lines that are cached; a head bounds the length of each
@@ -148,3 +152,31 @@ def _framing(headers: Mapping[str, str]) -> tuple[int | None, bool]:
     if not (length.isdecimal() and len(length) <= _MOST_DIGITS) or any(other != length for other in others):
         raise ExchangeError(CONNECTION_LOST, "the content-length is none")
     return int(length), False
+
+
+def _sendable_name(name: str) -> str:
+    return _name(name) if name.isascii() and name[-1:] not in _BLANK else ""
+
+
+def _is_value(value: str) -> bool:
+    return (value.isascii() and value.isprintable()) or _VALUE.fullmatch(value) is not None
+
+
+def header_lines(service: str, headers: tuple[tuple[str, str], ...]) -> str:
+    """Raises GatewayError for a header that cannot be sent."""
+    lines = ""
+    for name, value in headers:
+        known = _sendable_name(name)
+        if not known or not _is_value(value):
+            raise malformed(service, name if known else "with a malformed name")
+        lines += f"{known}: {value.strip(_BLANK)}\r\n"
+    return lines
+
+
+def optional_lines(call: CallContext) -> str:
+    """Headers that are left out where they cannot be sent: a write must not fail because of them."""
+    lines = ""
+    for name, value in (("x-request-id", call.request_id), *call.trace_headers.items()):
+        if (known := _sendable_name(name)) and _is_value(value):
+            lines += f"{known}: {value.strip(_BLANK)}\r\n"
+    return lines

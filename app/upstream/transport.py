@@ -28,7 +28,7 @@ from app.errors import (
 )
 from app.upstream.decoding import response_of
 from app.upstream.failures import ExchangeError, failed
-from app.upstream.header_lines import header_lines, optional_lines
+from app.upstream.heads import header_lines, optional_lines
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.settings import Limits
 from app.upstream.tls import context_of
