@@ -168,17 +168,11 @@ def _sandbox(settings: Settings) -> int:
     listening = bound_socket(gateway.sandbox_host, gateway.sandbox_port)
     url = address_of(listening)
     log.info("Sandbox of the REST APIs on %s. Start a gateway in front of it with these settings:", url)
-    sys.stdout.write("".join(f"export {line}\n" for line in sandbox_settings(url)))
+    for api in APIS:
+        for name, value in api.sandbox_settings(url).items():
+            sys.stdout.write(f"export GATEWAY_{api.name.upper()}_{name.upper()}={value}\n")
     sys.stdout.flush()
     return run(create_sandbox(settings), listening, grace=gateway.shutdown_seconds)
-
-
-def sandbox_settings(url: str) -> list[str]:
-    return [
-        f"GATEWAY_{api.name.upper()}_{name.upper()}={value}"
-        for api in APIS
-        for name, value in api.sandbox_settings(url).items()
-    ]
 
 
 async def _open_and_close(settings: Settings) -> None:

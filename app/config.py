@@ -30,6 +30,9 @@ _MISSPELLED = re.compile(rf"(?i)(?:export\s+|set\s+|[^A-Z0-9_])+{PREFIX}")
 # prometheus-client's own variable, which it reads itself.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
+# pydantic has no plugin here. To look for one, it would read every installed package's metadata at each start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 S = TypeVar("S", bound=BaseModel)
 
 
