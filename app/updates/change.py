@@ -23,7 +23,7 @@ from app.errors import (
     refusal,
 )
 from app.mapping.members import members_of
-from app.mapping.wire import Wire, arguments_of, from_wire, to_wire
+from app.mapping.wire import Wire, WireMismatchError, arguments_of, from_wire, to_wire
 from app.redaction import cleaned
 from app.updates.expression import expressed, merged, remaining
 from app.updates.reading import record_of
@@ -110,7 +110,14 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
         omittable = [name for name in patch.client_members if (name,) not in replaced]
         for name in await backend.omitted(resource, omittable, call=call) if omittable else ():
             body.pop(name, None)
-    whole: Any = from_wire(resource.input, body, absent=UNSET)
+    try:
+        whole: Any = from_wire(resource.input, body, absent=UNSET)
+    except WireMismatchError as error:  # the record's own: a patch's values have been read already
+        raise GatewayError(
+            RECORD_NOT_EXPRESSIBLE,
+            f"The record cannot be said in an update: {error}. Nothing was sent.",
+            backend=BackendDetails(resource.api, 200),
+        ) from error
     return UpdateRequest(resource, change.id, to_wire(whole), change.options, whole, revision, change.input, read)
 
 
