@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import sys
+import traceback
 
 import asyncpg
 import pytest
@@ -134,12 +136,27 @@ async def test_unreachable_for_a_while(proxied, postgres_url, things):
     assert await proxied.store.get(things, "marker") is not None
 
 
+def functions_of(thread):
+    """What it is in the middle of."""
+    return {frame.f_code.co_name for frame, _ in traceback.walk_stack(sys._current_frames()[thread.ident])}
+
+
 async def test_a_full_sqlite_says_that_nothing_was_written(tmp_path, things):
     store = await open_store(f"sqlite:///{tmp_path}/store.db", [things], ())
     store._writer._connection.execute("PRAGMA max_page_count = 12")
     big = Write(things, Record("big", {"text": "x" * 200_000}), None)
     small = Write(things, Record("small", {}), None)
-    outcomes = await asyncio.gather(store.commit([big]), store.commit([small]), return_exceptions=True)
+    # Both wait behind a commit that waits for a lock, and so are written together.
+    foreign = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    first = asyncio.create_task(store.commit([Write(things, Record("first", {}), None)]))
+    while "_begin_transaction" not in functions_of(store._writer):
+        await asyncio.sleep(0)
+    both = asyncio.gather(store.commit([big]), store.commit([small]), return_exceptions=True)
+    await asyncio.sleep(0)
+    foreign.close()
+    await first
+    outcomes = await both
     assert [(type(outcome), outcome.certain) for outcome in outcomes] == [(StoreUnavailableError, True)] * 2
     assert await store.get_many([(things, "big"), (things, "small")]) == {}
     await store.commit([small])
