@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,13 +15,17 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
 
 
+_CHARACTERS = re.compile(r"""[^\x00-\x20\x7f-\U0010ffff<>"{}|\\^`?#]+""")  # others a URL has percent-encoded
+
+
 def _proxy(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
     try:
-        parts = urlsplit(value.get_secret_value())
+        parts = urlsplit(text)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and parts.path in {"", "/"}
     except ValueError:
         usable = False
-    if not usable:
+    if not usable or not _CHARACTERS.fullmatch(text):
         raise ValueError("is not http://[user:password@]host:port")
     return value
 

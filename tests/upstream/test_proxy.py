@@ -136,7 +136,11 @@ def test_the_setting_reaches_the_limits_and_its_password_the_redaction():
 
 
 @pytest.mark.parametrize(
-    "url", ["proxy.test:3128", "socks5://p:1", "http://", "http://p:port", "http://p/path", "http://p:0"]
+    "url",
+    [
+        *("proxy.test:3128", "socks5://p:1", "http://", "http://p:port", "http://p/path", "http://p:0"),
+        *("http://a b:1", "http://pröxy:1", "http://p:1?x=1", "http://p:1#x", "http://<p>:1", "http://u:p w@p:1"),
+    ],
 )
 def test_what_is_no_proxy_stops_the_start(url):
     with pytest.raises(SettingsError, match="GATEWAY_PROXY_URL: is not http"):
