@@ -152,7 +152,12 @@ async def serving(app: Starlette, **options: Any) -> AsyncIterator[str]:
         listener.close()
         for open_connection in list(state.connections):
             open_connection.shutdown()
-        await asyncio.gather(*state.tasks)
+        if state.tasks:
+            # A handler of a test that failed may hang for ever.
+            ended, hanging = await asyncio.wait(state.tasks, timeout=10)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*ended, *hanging, return_exceptions=bool(hanging))
         await lifespan.shutdown()
 
 

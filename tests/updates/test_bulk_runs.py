@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.harness import serving
+from tests.patience import given_time
 from tests.processes import program
 from tests.updates.bulks import Served, pointed_at, served
 
@@ -214,21 +215,27 @@ async def test_an_unknown_outcome_stops_a_bulk_too(tmp_path):
 
 
 async def test_what_the_deadline_finds_not_begun_is_told_so(tmp_path):
-    backend = Backend()
-    hanging = asyncio.Event()
+    async def attempt(seconds: float) -> None:
+        backend, hanging = Backend(), asyncio.Event()
 
-    async def answer(place: int) -> Response:
-        if place > 1:
-            await hanging.wait()
-        return Response(status_code=204)
+        async def answer(place: int) -> Response:
+            if place > 1:
+                await hanging.wait()
+            return Response(status_code=204)
 
-    backend.answer = answer
-    async with before(backend, tmp_path, bulk_concurrency=2) as gateway:
-        payload = await asked(gateway, items(*range(6)), x_request_timeout="1500")
-        assert reasons(payload) == ["APPLIED"] * 2 + ["ANSWER_TIMED_OUT"] * 2 + ["NOT_BEGUN"] * 2
-        assert (payload["applied"], payload["unknown"], payload["notApplied"]) == (2, 2, 2)
-        assert backend.places == [0, 1, 2, 3]
-        hanging.set()
+        backend.answer = answer
+        folder = tmp_path / str(seconds)
+        folder.mkdir()
+        async with before(backend, folder, bulk_concurrency=2) as gateway:
+            try:
+                payload = await asked(gateway, items(*range(6)), x_request_timeout=f"{1000 * seconds:.0f}")
+                assert reasons(payload) == ["APPLIED"] * 2 + ["ANSWER_TIMED_OUT"] * 2 + ["NOT_BEGUN"] * 2
+                assert (payload["applied"], payload["unknown"], payload["notApplied"]) == (2, 2, 2)
+                assert sorted(backend.places) == [0, 1, 2, 3]  # two at a time, each over a connection of its own
+            finally:
+                hanging.set()  # the backend ends when its answers do
+
+    await given_time(attempt, 1.5)
 
 
 async def test_a_bulk_that_finds_no_room_in_its_time_begins_nothing(tmp_path):
