@@ -25,8 +25,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.benchmarks.machine import machine_latencies
 from tests.benchmarks.resilience import flood_from_outside
-from tests.benchmarks.servers import ROOT, Server, cpu_seconds, gateway, node_servers, run_load, stub, tailcall
+from tests.benchmarks.servers import CPUS, ROOT, Server, cpu_seconds, gateway, node_servers, run_load, stub, tailcall
 from tests.benchmarks.workloads import BULK, LIST, PATCH, REFUSED, UPDATE, Workload
 from tests.store.postgres_server import CannotStartError, create_database, postgres_server
 
@@ -202,6 +203,10 @@ def calm_and_crowded(rows: list[Row], url: str, arguments: argparse.Namespace) -
         p50, p99 = (statistics.median(run[name] for run in runs) for name in ("p50", "p99"))
         store = p99_of(before, store_seconds(row.server))
         say(f"| {row.name}, {rate:,.0f}/s | {p50:.1f} | {p99:.1f} | {p99 / p50:.1f} | {store} |")
+        busy = row.median("real", "cpu") / 1000
+        runs = [percentiles(machine_latencies(CPUS[0], rate, busy, arguments.seconds)) for _ in range(arguments.rounds)]
+        p50, p99 = (statistics.median(run[name] for run in runs) for name in ("p50", "p99"))
+        say(f"| a loop that computes as long, as often | {p50:.1f} | {p99:.1f} | {p99 / p50:.1f} | - |")
     row = named(rows, "gateway, journal off")
     if row is None:
         return
