@@ -97,7 +97,7 @@ def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
 
 @cache
 def _removed() -> list[re.Pattern[str]]:
-    """Compiled for the first text: a start takes half a hundredth without them."""
+    """Compiled when the first text is redacted: that saves half a per cent of a start."""
     return [re.compile(text) for text in (_CREDENTIAL, _NAMED_CREDENTIAL, _URL, _FILE, _IPV6, _HOST)]
 
 

@@ -27,7 +27,7 @@ _WORDS = {
     "float_parsing": "must be a number",
     "bool_parsing": "must be true or false",
 }
-# Of a secret, whose characters pydantic calls items.
+# pydantic calls the characters of a secret items.
 _LENGTH = re.compile(r"Value should (have at (?:least|most) \d+) items .*")
 _CLOSE = 0.75
 _DEFAULT_PORTS = {"http": 80, "https": 443}

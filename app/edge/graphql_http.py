@@ -160,7 +160,7 @@ class GraphQLEndpoint(Endpoint):
         incoming: EndpointRequest,
         read: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]],
     ) -> GraphQLResponse | None:
-        """None: the client was told that the time is over. A task of the short way is in flight already."""
+        """Returns None if the client was told meanwhile that its time is over."""
         media, headers = JSON, incoming.headers
         try:
             accepted = response_media(headers.get("accept"))

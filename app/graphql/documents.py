@@ -120,7 +120,7 @@ class Document:
 
 
 def _weight(document: Document) -> int:
-    """What a document counts in the cache: its bytes, but no less than its share, so that their number is bounded."""
+    """The weight of a document in the cache: its bytes, and at least a mean share, which bounds their number."""
     source = document.ast.loc.source.body if document.ast.loc is not None else ""
     return max(_MEAN_WEIGHT, len(source) + _BYTES_OF_TOKEN * document.ast.token_count)
 

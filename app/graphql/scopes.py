@@ -44,7 +44,9 @@ def guard(schema: GraphQLSchema, apis: Sequence[Api], roots: Sequence[tuple[type
                 if root is schema.query_type:
                     by_type[get_named_type(root_field.type).name] = scopes[name]
                 resolver = getattr(field.base_resolver, "wrapped_func", None)
-                root_field.resolve = _guarded(root_field.resolve, scopes[name], tells_itself=tells_long_lists(resolver))
+                root_field.resolve = _guarded(
+                    root_field.resolve, scopes[name], reports_lists=tells_long_lists(resolver)
+                )
     return by_type
 
 
@@ -53,17 +55,17 @@ def tells_long_lists(resolver: Any) -> bool:
     return getattr(resolver, "tells_long_lists", False)
 
 
-def refusal_of(context: Context, scope: str | None, key: str, *, tells_itself: bool) -> GatewayError | None:
-    """Why the root field of this response key is not run; None where it is."""
+def root_field_error(context: Context, scope: str | None, key: str, *, reports_lists: bool) -> GatewayError | None:
+    """The error of a root field that is not run, by its response key; None for one that is run."""
     missing = None if scope is None else refusal_for(context, scope)
-    return missing or (None if tells_itself else context.too_long.get(key))
+    return missing or (None if reports_lists else context.too_long.get(key))
 
 
-def _guarded(resolve: Callable[..., Any] | None, scope: str, *, tells_itself: bool) -> Callable[..., Any]:
+def _guarded(resolve: Callable[..., Any] | None, scope: str, *, reports_lists: bool) -> Callable[..., Any]:
     assert resolve is not None
 
     def checked(source: Any, info: Any, /, **arguments: Any) -> Any:
-        if (error := refusal_of(info.context, scope, info.path.key, tells_itself=tells_itself)) is not None:
+        if (error := root_field_error(info.context, scope, info.path.key, reports_lists=reports_lists)) is not None:
             raise error
         return resolve(source, info, **arguments)
 

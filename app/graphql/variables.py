@@ -64,7 +64,7 @@ def variable_errors(
 
 
 def null_errors(operation: OperationDefinitionNode, names: Iterable[str]) -> list[ErrorEntry]:
-    """The errors of variables that are null where only their default covers what stands there."""
+    """The errors of nullable variables that stand in a non-null place by their default, and are null."""
     used = _places_of_variables(operation)
     nodes = {item.variable.name.value: item for item in operation.variable_definitions or ()}
     problem = "null is not allowed where it is used; leave the variable out to get the default."

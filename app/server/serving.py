@@ -49,7 +49,7 @@ class ServerError(Exception):
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Bound before anything else starts. Raises ServerError where the address cannot be bound."""
+    """Binds the address, before anything else starts. Raises ServerError where that fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -89,7 +89,7 @@ _BOUNDS = {
 
 
 class Config(uvicorn.config.Config):
-    """uvicorn's, and what a connection may cost in bytes and seconds.
+    """uvicorn's configuration, and the bounds of a connection in bytes and seconds.
 
     `body_seconds` and `answer_seconds` are a last resort: an application's own limits have to be shorter. `ending` is
     set once the server accepts no more connections.

@@ -100,7 +100,7 @@ class _Supervisor:
         return ABANDONED if any(worker.process.exitcode == ABANDONED for worker in self._workers) else code
 
     def _wait(self, sentinels: list[int]) -> None:
-        """Until a signal came, a worker ended, or it is time to look."""
+        """Waits until a signal comes, a worker ends, or it is time to look."""
         wait([self._wakened, *sentinels], _LOOK_SECONDS)
         with contextlib.suppress(BlockingIOError):
             self._wakened.recv(4096)

@@ -86,7 +86,7 @@ def record_table(collection: Collection) -> Table:
 
 
 def partial_index(name: str, condition: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> Index:
-    """An index of the rows of `condition`. To name both engines here would load both."""
+    """An index of the rows of `condition`. It learns its engine when it is created: naming both would load both."""
     index = Index(name, *columns, unique=unique)
 
     @event.listens_for(index, "before_create")

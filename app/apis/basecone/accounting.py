@@ -10,7 +10,7 @@ from stdnum.exceptions import ValidationError
 
 from app.mapping.wire import Wire
 
-# No number has as many characters, its separators included. The checks need time by the square of the length.
+# More than any number has with its separators. The time of the checks grows with the square of the length.
 _LONGEST = 64
 
 

@@ -59,8 +59,8 @@ def read_keys(content: bytes) -> KeySet:
             return KeySet([next(key for kind in _KINDS.values() if (key := _imported(kind, content)) is not None)])
         entries = json.loads(content.decode("utf-8-sig"))["keys"]
         signing = [item for item in entries if isinstance(item, dict) and item.get("use", "sig") == "sig"]
-        found = [_imported(_KINDS.get(str(item.get("kty"))), item) for item in signing]
-        return KeySet([key for key in found if key is not None])
+        keys = [_imported(_KINDS.get(str(item.get("kty"))), item) for item in signing]
+        return KeySet([key for key in keys if key is not None])
     except (*_UNREADABLE, KeyError, StopIteration) as error:
         raise KeysUnavailableError(f"neither a JWKS nor a public key in PEM: {type(error).__name__}") from None
 
@@ -289,7 +289,7 @@ def _name(claims: Mapping[str, Any]) -> str:
 
 
 class Issuer(SignedTokens):
-    """With the keys that the settings name. Raises KeysUnavailableError."""
+    """Checks signed tokens with the keys that the settings name. Raises KeysUnavailableError."""
 
     def __init__(
         self, settings: AuthSettings, limits: Limits | None, transport: httpx.AsyncBaseTransport | None

@@ -61,7 +61,7 @@ def prepared(apis: Iterable[Api]) -> Sequence[Example]:
 
 
 def _named(example: Example) -> Example:
-    """With a name, after which GraphiQL calls its tab, and with a comment."""
+    """Adds a name, which GraphiQL shows as the title of the tab, and a comment."""
     plain = example.title.partition(" (")[0]
     words = [word for word in re.findall(r"\w+", plain.replace("'", "")) if word not in _ARTICLES]
     name = "".join(word[:1].upper() + word[1:] for word in words)

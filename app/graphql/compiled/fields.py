@@ -14,7 +14,7 @@ from app.graphql.compiled.executions import Execution
 from app.graphql.compiled.inputs import ABSENT, FallbackError, NotCompiledError, RawVariables
 from app.graphql.compiled.running import Info, Place, Run, is_awaitable, key_of
 from app.graphql.formatting import FieldError, locations_of
-from app.graphql.scopes import refusal_of, tells_long_lists
+from app.graphql.scopes import root_field_error, tells_long_lists
 from app.mapping.selection import selected
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Resolved:
         self._call = resolver.wrapped_func
         if not callable(self._call):
             raise NotCompiledError(Execution.RESOLVER)
-        self._tells_long_lists = nodes[0].name.value == "_entities" or tells_long_lists(self._call)
+        self._reports_lists = nodes[0].name.value == "_entities" or tells_long_lists(self._call)
         self._takes_source = resolver.self_parameter is not None
         source_parameters = (resolver.parent_parameter, resolver.root_parameter)
         self._source_names = tuple(parameter.name for parameter in source_parameters if parameter is not None)
@@ -110,13 +110,13 @@ class Resolved:
         return values
 
     def start(self, source: Any, run: Run, place: Place) -> Any:
-        # Taken out: they get an `info`, which refers to the run.
+        # Removed from the run: they get an `info`, which refers to the run, and that would be a cycle.
         values = run.arguments.pop(self.key) if place[0] is None else self.read(run.variables)
         try:
             if place[0] is None:
-                refusal = refusal_of(run.context, self.scope, self.key, tells_itself=self._tells_long_lists)
-                if refusal is not None:
-                    return self._failed(refusal, run, place)
+                error = root_field_error(run.context, self.scope, self.key, reports_lists=self._reports_lists)
+                if error is not None:
+                    return self._failed(error, run, place)
             for name in self._source_names:
                 values[name] = source
             if self._info_name is not None:

@@ -76,7 +76,7 @@ class NotCompiledError(Exception):
 
 
 class Argument(NamedTuple):
-    """By its Python name. Where `source` gives ABSENT the argument is `missing`, or left out if that is ABSENT, too."""
+    """`name` is the Python one. `missing` is passed where `source` gives ABSENT; ABSENT as well means no argument."""
 
     name: str
     source: Source
@@ -145,7 +145,7 @@ class Inputs(Struct):
     def _variable(self, name: str, type_: Any) -> Source:
         definition = self.variables[name]
         own: Any = type_from_ast(self.schema, definition.type)
-        # Read as the type of its place. A list may be stricter than that about its items.
+        # The value is read as the type of its place, which may allow null items where the variable does not.
         if not is_equal_type(get_nullable_type(own), get_nullable_type(type_)):
             raise NotCompiledError(Execution.LITERAL)
         self.used.add(name)
@@ -231,7 +231,7 @@ def _plain_json(node: ValueNode) -> Any:
         return JsonNumber.of(node.value)
     if not isinstance(node, IntValueNode):
         return getattr(node, "value", None)
-    # As an ID, -0 and a number of any length are text. Python writes neither back.
+    # An ID keeps the text of its literal. An int of Python loses that of -0, and has no such length.
     if len(node.value) > _DIGITS or node.value == "-0":
         raise NotCompiledError(Execution.LITERAL)
     return int(node.value)

@@ -205,7 +205,7 @@ def _required(inner: Completion) -> Completion:
 
 
 def _list(item: Completion) -> Completion:
-    """One look at the list shows whether one of its items is null where none may be."""
+    """Completes a list. The errors of null items are looked for only where the list holds a null."""
     complete, required = item.nullable or item.pure, item.nullable is not None
 
     def pure_list(value: Any) -> Any:

@@ -160,7 +160,7 @@ async def _settling(result: Awaitable[Any], key: PathKey, settled: list[PathKey]
 
 
 class Info:
-    """The members of graphql-core's GraphQLResolveInfo. Most resolvers use only those that are quickly had."""
+    """The members of graphql-core's GraphQLResolveInfo. The costly ones are built when they are read."""
 
     __slots__ = ("_field", "_place", "_run")
 
