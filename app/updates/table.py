@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-from app.errors import DocumentedError, GatewayError, refusal
+from app.errors import Code, DocumentedError, GatewayError, refusal
 from app.redaction import cleaned
 from app.upstream.messages import BackendResponse
 from app.upstream.responses import code_member, log_body, parsed, retry_after, text_member, undocumented
+
+_CELLS: Mapping[str, Callable[[str], Any]] = {
+    "http_status": int,
+    "code": Code,
+    "input_path": lambda cell: tuple(cell.split(".")),
+    "mutations": lambda cell: tuple(cell.split()),
+    **dict.fromkeys(("any_text", "retry_safe", "of_reads"), {"true": True}.__getitem__),
+}
+
+
+def rows_of(file: Path, **shared: Any) -> tuple[DocumentedError, ...]:
+    """The rows of a CSV file whose header names members of a row. An empty cell is a member's default.
+
+    `shared` are members that all of its rows have.
+    """
+    with file.open(encoding="utf-8", newline="") as lines:
+        return tuple(
+            DocumentedError(**shared, **{name: _CELLS.get(name, str)(cell) for name, cell in row.items() if cell})
+            for row in csv.DictReader(lines, strict=True)
+        )
 
 
 def normalised(text: str) -> str:
