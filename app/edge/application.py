@@ -33,6 +33,7 @@ from app.graphql.request_errors import (
     RequestError,
 )
 from app.graphql.schema import Schema, build_schema
+from app.server.direct import headers_of
 from app.telemetry.operations import Operations
 from app.updates.recording import Recorder
 
@@ -153,7 +154,8 @@ def _for_callers(
     async def checked(request: Request) -> Response:
         identifier = request.scope["state"]["request_id"]
         try:
-            caller = await authenticator.caller(request.headers.getlist(AUTHORIZATION))
+            headers, _ = headers_of(request.scope["headers"], {AUTHORIZATION.encode(): AUTHORIZATION})
+            caller = await authenticator.caller(headers.get(AUTHORIZATION))
         except RequestError as error:
             return error_response(error.row, error.row.http_status or 401, identifier, error.headers, error.detail)
         if not caller.may(METRICS_SCOPE):

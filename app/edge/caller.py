@@ -10,6 +10,7 @@ from app.apis.api import Api
 from app.call import CallContext, is_fault
 from app.graphql.request_errors import HEADER_MALFORMED, SIMULATION_REFUSED, SIMULATION_UNKNOWN, request_error
 from app.graphql.tracing import TRACE_HEADER
+from app.server.direct import EndpointRequest
 
 REQUEST_ID = "x-request-id"
 REQUEST_TIMEOUT = "x-request-timeout"
@@ -27,6 +28,10 @@ READ_HEADERS = (
     *(ACCEPT_LANGUAGE, IDEMPOTENCY_KEY, REQUEST_ID, REQUEST_TIMEOUT, ROUTER_AUTHORIZATION, SIMULATE),
     *(TRACE_HEADER, TRACE_PARENT, TRACE_STATE, *PREFLIGHT_HEADERS),
 )
+
+_LISTS = frozenset({"accept", ACCEPT_LANGUAGE, "content-encoding", TRACE_STATE})
+# Where they are malformed, the request does without them; `authorization` and `host` have checks of their own.
+_IGNORED = frozenset({"authorization", "host", REQUEST_ID, TRACE_HEADER, TRACE_PARENT, *PREFLIGHT_HEADERS})
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -71,16 +76,19 @@ class Callers:
         self._production = production
         self._seconds = seconds
 
-    def call(self, headers: Mapping[str, str], request_id: str, arrived: float) -> CallContext:
-        """Reads what a request needs; `arrived` is the event loop's time. Raises RequestError."""
+    def call(self, request: EndpointRequest) -> CallContext:
+        """Reads what a request needs. Raises RequestError."""
+        headers = request.headers
+        for name in request.ambiguous - _LISTS - _IGNORED:
+            raise request_error(HEADER_MALFORMED, f"The header {name} is there more than once, with different values.")
         credentials: dict[str, dict[str, str]] = {}
         for name, api, backend in self.headers:
             if name in headers:
                 credentials.setdefault(api, {})[backend] = headers[name]
         return CallContext(
-            request_id,
+            request.identifier,
             credentials,
-            arrived + _seconds(headers.get(REQUEST_TIMEOUT), self._seconds),
+            request.arrived + _seconds(headers.get(REQUEST_TIMEOUT), self._seconds),
             self._simulated(headers.get(SIMULATE)),
             _trace(headers),
             headers.get(ACCEPT_LANGUAGE),

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.call import CallContext
-from app.edge.auth.authenticator import Authenticator, Caller
+from app.edge.auth.authenticator import AUTHORIZATION, Authenticator, Caller
 from app.edge.caller import READ_HEADERS, REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
 from app.edge.incoming import from_body, from_query
@@ -173,7 +173,7 @@ class GraphQLEndpoint(Endpoint):
             requests = await read()
             if incoming.task is None:
                 self._demand_room()  # the caller's check and the body both took time
-            call = self._callers.call(headers, incoming.identifier, incoming.arrived)
+            call = self._callers.call(incoming)
         except RequestError as error:
             return self._not_executed(error, media, incoming.identifier)
         execution = self._executed(incoming, requests, call, caller, media)
@@ -198,7 +198,7 @@ class GraphQLEndpoint(Endpoint):
         """Who calls. A task is not in flight while it waits for an issuer's keys: anyone can make it wait."""
         task = incoming.task
         self.in_flight.discard(task)
-        caller = await authenticator.caller(incoming.authorizations)
+        caller = await authenticator.caller(incoming.headers.get(AUTHORIZATION))
         if task is not None:
             self._demand_room()
             self.in_flight.add(task)

@@ -31,13 +31,14 @@ class EndpointRequest(Struct, eq=False):
     """A request to an endpoint. `connection` is that of the short way; None where the request came over ASGI.
 
     On the short way it stands in the server's set of tasks, where an ASGI request has a task, and `task` is what the
-    endpoint began. `arrived` is the event loop's time. `identifier` is the request's id.
+    endpoint began. `arrived` is the event loop's time. `identifier` is the request's id. `ambiguous` are the headers
+    with different values.
     """
 
     connection: Connection | None
     endpoint: Endpoint
     headers: Mapping[str, str]
-    authorizations: Sequence[str]
+    ambiguous: frozenset[str] | set[str]
     arrived: float
     identifier: str = ""
     body: bytes = b""
@@ -76,25 +77,22 @@ class EndpointRequest(Struct, eq=False):
         asyncio.get_running_loop().call_soon(self.endpoint.give_up, self)
 
 
-def headers_of(lines: Iterable[tuple[bytes, bytes]], names: Mapping[bytes, str]) -> tuple[dict[str, str], list[str]]:
-    """Returns the headers in `names`, which are in lower case, and every `authorization`. Others are never decoded.
+def headers_of(lines: Iterable[tuple[bytes, bytes]], names: Mapping[bytes, str]) -> tuple[dict[str, str], set[str]]:
+    """Returns the headers in `names`, which are in lower case, and which of them have different values.
 
-    Of a repeated header the first line counts; `accept` is a list, whose lines are joined.
-    https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+    Such values are joined to a list: https://www.rfc-editor.org/rfc/rfc9110#section-5.3. For a header that is no list
+    they are malformed. Headers that are not named are never decoded.
     """
     headers: dict[str, str] = {}
-    authorizations: list[str] = []
+    ambiguous: set[str] = set()
     for name, value in lines:
-        if name not in names:
-            continue
-        key, text = names[name], value.decode("latin-1")
-        if key not in headers:
+        if name in names:
+            key, text = names[name], value.decode("latin-1")
+            if key in headers and headers[key] != text:
+                ambiguous.add(key)
+                text = f"{headers[key]}, {text}"
             headers[key] = text
-        elif key == "accept":
-            headers[key] += ", " + text
-        if key == "authorization":
-            authorizations.append(text)
-    return headers, authorizations
+    return headers, ambiguous
 
 
 class Endpoint(ABC):

@@ -415,7 +415,7 @@ async def test_production_turns_off_what_is_for_development(tmp_path: Path):
 
 
 async def asked(checker: Any, token: str) -> Any:
-    return await Authenticator([checker]).caller([f"Bearer {token}"])
+    return await Authenticator([checker]).caller(f"Bearer {token}")
 
 
 def checker(keys: Any, algorithm: str = "RS256", **settings: Any) -> SignedTokens:
@@ -548,7 +548,7 @@ async def test_the_jwks_url_of_the_settings_is_fetched():
     }
     callers = entrance_of(parse_settings(APIS, given), APIS, httpx.MockTransport(answer))
     assert callers.authenticator is not None
-    assert (await callers.authenticator.caller([f"Bearer {signed()}"])).scopes
+    assert (await callers.authenticator.caller(f"Bearer {signed()}")).scopes
     assert [str(request.url) for request in seen] == ["https://issuer.example/realm/keys"]
     await callers.aclose()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import logging
 
 import httpx
@@ -12,6 +13,7 @@ from app.edge.settings import EdgeSettings
 from tests.edge.serving import client, notebook_app, serve
 from tests.graphql.asking import UPDATE
 from tests.graphql.notebook import FIRST, LocalNotebook
+from tests.server.speaking import WAYS, answers_of, post, spoken, update
 
 OK = {"query": "{ __typename }"}
 READ = {"query": f'{{ note(id: "{FIRST}") {{ id }} }}'}
@@ -67,6 +69,60 @@ async def test_a_malformed_deadline_is_refused(given):
         answer = await http.post("/graphql", json=READ, headers={"x-request-timeout": given.encode()})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["extensions"]["reason"] == "HEADER_MALFORMED"
+
+
+MALFORMED = 400, "HEADER_MALFORMED"
+APPLIED = 200, None
+# The lines of a header, and what becomes of the update.
+SEVERAL = [
+    ("idempotency-key", ("a", "b"), MALFORMED),
+    ("idempotency-key", ("a", "A"), MALFORMED),
+    ("idempotency-key", ("a", ""), MALFORMED),
+    ("idempotency-key", ("a", "a", "b"), MALFORMED),
+    ("x-request-timeout", ("1000", "2000"), MALFORMED),
+    ("x-simulate", ("TITLE_TAKEN", "html-500"), MALFORMED),
+    ("router-authorization", ("s", "t"), MALFORMED),
+    ("x-notebook-authorization", ("Basic a", "Basic b"), MALFORMED),
+    ("content-type", ("application/json", "text/plain"), (415, "UNSUPPORTED_MEDIA_TYPE")),
+    ("content-type", ("application/json", "application/json; a=b"), (415, "UNSUPPORTED_MEDIA_TYPE")),
+    ("content-encoding", ("identity", "br"), (415, "UNSUPPORTED_CONTENT_ENCODING")),
+    ("content-encoding", ("identity", ""), APPLIED),
+    ("authorization", ("Bearer a", "Bearer b"), APPLIED),
+    ("x-request-id", ("one", "two"), APPLIED),
+    ("traceparent", tuple(f"00-{digit * 32}-{digit * 16}-01" for digit in "12"), APPLIED),
+    ("tracestate", ("a=b", "c=d"), APPLIED),
+    ("accept-language", ("sv", "en"), APPLIED),
+    ("accept", ("text/html", "application/json"), APPLIED),
+    ("apollo-require-preflight", ("1", "2"), APPLIED),
+]
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_no_update_runs_on_a_header_with_several_values(way):
+    """Neither the first line counts nor the last, whichever of them a proxy in front has looked at."""
+    notebook = LocalNotebook()
+    own = b"content-type: application/json\r\n"
+    async with serve(notebook_app(notebook=notebook), http=way) as (address, _):
+        for name, values, (status, reason) in SEVERAL:
+            for order in (values, values[::-1]):
+                notebook.seen.clear()
+                lines = b"".join(f"{name}: {value}\r\n".encode() for value in order)
+                request = post(update("new")).replace(own, lines if name == "content-type" else own + lines, 1)
+                ((answered, body),) = answers_of(await spoken(address, request))
+                errors = json.loads(body).get("errors")
+                assert (answered, errors and errors[0]["extensions"]["reason"]) == (status, reason), (name, order)
+                assert [call.trace_headers for call in notebook.seen] == ([] if reason else [{}])
+                assert not {call.request_id for call in notebook.seen} & set(values)
+
+
+async def test_a_header_with_one_value_in_two_lines_counts_once():
+    notebook = LocalNotebook()
+    same = {"x-request-id": "one", "x-request-timeout": "5000", "x-notebook-authorization": "Basic a"}
+    headers = [item for item in same.items() for _ in range(2)]
+    async with client(notebook=notebook) as http:
+        answer = await http.post("/graphql", json=READ, headers=headers)
+    assert answer.headers["x-request-id"] == "one"
+    assert notebook.seen[0].credentials == {"notebook": {"authorization": "Basic a"}}
 
 
 SIMULATED = {

@@ -318,7 +318,7 @@ class Connection:
 
 
 def offered(endpoint: Remembering, connection: Connection, number: int) -> list[EndpointRequest]:
-    found = [EndpointRequest(connection, endpoint, {}, [], 0.0) for _ in range(number)]
+    found = [EndpointRequest(connection, endpoint, {}, set(), 0.0) for _ in range(number)]
     for exchange in found:
         endpoint.offer(exchange)
     return found

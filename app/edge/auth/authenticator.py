@@ -177,13 +177,11 @@ class Authenticator:
     def __init__(self, checkers: Sequence[StaticTokens | SignedTokens]) -> None:
         self._checkers = checkers
 
-    async def caller(self, authorizations: Sequence[str]) -> Caller:
+    async def caller(self, authorization: str | None) -> Caller:
         """Raises RequestError: one answer for every wrong token, with the cause as its `detail`."""
-        if not authorizations:
+        if authorization is None:
             raise _refused(_CHALLENGE, "missing: the request has no token")
-        if len(authorizations) > 1:
-            raise _refused(_INVALID, "malformed: the request has several tokens")
-        match = _BEARER.fullmatch(authorizations[0].strip())
+        match = _BEARER.fullmatch(authorization.strip())
         if match is None:
             raise _refused(_INVALID, "malformed: the header is not one token of the scheme Bearer")
         causes: list[str] = []
