@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--undocumented", action="store_true", help="list the backends' answers that no documented row matches"
             )
         if name == "apply":
-            add_apply_arguments(added)
+            add_apply_arguments(added, [name for api in APIS for name in api.caller_headers])
         if name == "journal":
             history.add_arguments(added)
     return parser

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import httpx
@@ -118,9 +119,9 @@ class _ItemResult(msgspec.Struct, rename="camel"):
 
 
 class Client:
-    """Raises RefusedError for a URL that cannot be used. Use as a context manager."""
+    """`credentials` are headers. Raises RefusedError for a URL that cannot be used. Use as a context manager."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, credentials: Mapping[str, str] = MappingProxyType({})) -> None:
         try:
             address = httpx.URL(url)
         except (httpx.InvalidURL, ValueError):
@@ -131,9 +132,11 @@ class Client:
             raise RefusedError("--url: holds a password; a token belongs into --token-file")
         if token is not None and address.scheme == "http" and not _is_loopback(address.host):
             raise RefusedError("--token-file: over plain http a token is sent to this machine alone; use https")
+        if credentials and address.scheme == "http" and not _is_loopback(address.host):
+            raise RefusedError("--credentials-file: over plain http they are sent to this machine alone; use https")
         self._url = address
         self._reached = False
-        headers = {"content-type": "application/json", "accept": "application/json"}
+        headers = {**credentials, "content-type": "application/json", "accept": "application/json"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         self._http = httpx.Client(
@@ -164,12 +167,19 @@ class Client:
 
     def look_up(self, bulk: Bulk, key: str) -> Fate | None:
         """The fate that the gateway's journal has for a key. None without an end, or without the right to read it."""
-        data, _ = self._post(bulk.document, LOOK_UP, {"key": key})
         try:
-            nodes = msgspec.convert((data.get("updates") or {}).get("nodes") or [], list[Fate])
+            return next(iter(msgspec.convert(self._entries(bulk, key), list[Fate])), None)
         except msgspec.ValidationError:
             return None
-        return nodes[0] if nodes else None
+
+    def is_foreign(self, bulk: Bulk, key: str) -> bool:
+        """Whether the caller may read the gateway's journal, and it has no entry of the key."""
+        return bool(self._entries(bulk, key) == [])
+
+    def _entries(self, bulk: Bulk, key: str) -> Any:
+        data, _ = self._post(bulk.document, LOOK_UP, {"key": key})
+        updates = data.get("updates")
+        return updates.get("nodes") if isinstance(updates, dict) else None
 
     def _post(self, document: str, operation: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], _Error]:
         """The `data` of an executed operation, and its first error."""
@@ -205,7 +215,7 @@ def _raise_for(response: httpx.Response, answered: str, error: _Error) -> None:
     status, own = response.status_code, error.extensions.code is not None
     if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.SERVICE_UNAVAILABLE and own):
         after = response.headers.get("retry-after", "")
-        raise BusyError(f"{answered}: it is busy", int(after) if after.isdecimal() else None)
+        raise BusyError(f"{answered}: it is busy", int(after[:9]) if after.isdecimal() else None)
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         raise TooLargeError(f"{answered}: a row is larger than it takes")
     if own and not response.is_server_error:

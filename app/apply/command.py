@@ -41,7 +41,11 @@ def apply(options: Namespace, schema: GraphQLSchema) -> int:
     try:
         plan = Plan(bulks(schema), options.dry_run, options.retry_failed, options.idempotency_hours)
         rows = read_rows(options.file, plan.bulks, options.mutation)
-        with Client(options.url, _token(options.token_file)) as client, _results(options, path) as results:
+        credentials = _credentials(options.credentials_file, options.credential_headers)
+        with (
+            Client(options.url, _token(options.token_file), credentials) as client,
+            _results(options, path) as results,
+        ):
             run = Run(plan, rows, results, client)
             try:
                 _go(run, len(rows), dry_run=options.dry_run)
@@ -76,14 +80,43 @@ def _results(options: Namespace, path: Path) -> Results:
 def _token(path: Path | None) -> str | None:
     if path is None:
         return None
-    try:
-        token = path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise RefusedError(f"--token-file: {path} cannot be read: {reason}") from None
+    token = _secret("--token-file", path).strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise RefusedError(f"--token-file: {path} does not hold one token and nothing else")
     return token
+
+
+def _credentials(path: Path | None, known: Sequence[str]) -> dict[str, str]:
+    """The headers of a file. No message shows a line: it may be a secret without its name."""
+    if path is None:
+        return {}
+    headers: dict[str, str] = {}
+    for number, line in enumerate(_secret("--credentials-file", path).splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        problem = None
+        if name not in known:
+            problem = f"does not begin with one of {', '.join(known)}"
+        elif name in headers:
+            problem = f"has {name} again"
+        elif not value or not value.isascii() or not value.isprintable():
+            problem = f"has no value for {name} that a header can carry"
+        if problem is not None:
+            raise RefusedError(f"--credentials-file: {path}, line {number}: {problem}")
+        headers[name] = value
+    if not headers:
+        raise RefusedError(f"--credentials-file: {path} holds no credentials")
+    return headers
+
+
+def _secret(option: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise RefusedError(f"{option}: {path} cannot be read: {reason}") from None
 
 
 def _go(run: Run, rows: int, *, dry_run: bool) -> None:
@@ -141,7 +174,8 @@ def _table(failed: Sequence[Result], *, lines: int) -> None:
 
 def _command(options: Namespace, path: Path, *flags: str) -> str:
     words = ["python", "-m", "app", "apply", str(options.file)]
-    values: dict[str, Any] = {"--mutation": options.mutation, "--token-file": options.token_file, "--results": path}
+    values: dict[str, Any] = {"--mutation": options.mutation, "--token-file": options.token_file}
+    values |= {"--credentials-file": options.credentials_file, "--results": path}
     values["--url"] = None if options.url == URL else options.url
     values["--idempotency-hours"] = None if options.idempotency_hours == HOURS else f"{options.idempotency_hours:g}"
     for flag, value in values.items():

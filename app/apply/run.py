@@ -15,13 +15,15 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from app.apply.client import BusyError, Client, ItemRefusedError, LostError, RefusedError, TooLargeError
 from app.apply.results import Fate, Result, Results, ResultsError
 from app.apply.rows import KEY, Row
 from app.graphql.bulk_documents import Bulk
 from app.json_codec import encode_json
+
+T = TypeVar("T")
 
 _BATCH = 50
 # Well below the largest body that the gateway takes by default.
@@ -91,6 +93,7 @@ class Run:
         self._client = client
         self._waiting: list[_Item] = []
         self._old: list[_Item] = []
+        self._known: tuple[str, str] | None = None  # the mutation and key of an applied row
         self._most = _BATCH
         self.began = False
         lines = {row.line for row in rows}
@@ -118,11 +121,17 @@ class Run:
         elif not (result.key or "").endswith(f"-{digest}"):
             raise ResultsError(f"line {row.line} was changed after it was sent, and its outcome is {result.outcome}")
         elif result.outcome == "UNKNOWN":
-            is_valid = (result.sent or 0) > time.time() - self._plan.hours * _HOUR * _SAFE_SHARE
-            (self._waiting if is_valid else self._old).append(_Item(row, result, doubt=True))
+            (self._waiting if self._is_valid(result) else self._old).append(_Item(row, result, doubt=True))
+        elif self._is_valid(result):
+            self._known = row.mutation, str(result.key)
+
+    def _is_valid(self, result: Result) -> bool:
+        """Whether the gateway still knows the row's key."""
+        return (result.sent or 0) > time.time() - self._plan.hours * _HOUR * _SAFE_SHARE
 
     def go(self, ended: Callable[[int], None]) -> None:
         """Calls `ended` with the number of rows that each request ended. Raises StoppedError and ResultsError."""
+        self._check_gateway()
         for item in self._old:
             self._look_up(item)
             ended(1)
@@ -207,10 +216,24 @@ class Run:
         self._results.drop(item.row.line for item in batch if item.row.line not in in_file)
         return unfinished
 
+    def _check_gateway(self) -> None:
+        """A key protects a row in doubt only at the gateway that knows it. The key of an applied row shows which."""
+        if self._known is None or not any(item.doubt for item in self._waiting):
+            return
+        mutation, key = self._known
+        if self._asked(lambda: self._client.is_foreign(self._plan.bulks[mutation], key)):
+            raise StoppedError(
+                "the gateway does not know the rows that are applied: it has another store, or this is another caller"
+            )
+
     def _look_up(self, item: _Item) -> None:
-        try:
-            fate = self._client.look_up(self._plan.bulks[item.row.mutation], str(item.result.key))
-        except (BusyError, LostError, RefusedError) as error:
-            raise StoppedError(str(error)) from None
+        bulk, key = self._plan.bulks[item.row.mutation], str(item.result.key)
+        fate = self._asked(lambda: self._client.look_up(bulk, key))
         unknown = Fate(outcome="UNKNOWN", message="the key is too old to be sent again, and the journal does not tell")
         self._results.put([item.result.became(fate or unknown)])
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except (BusyError, LostError, RefusedError) as error:
+            raise StoppedError(str(error)) from None

@@ -69,6 +69,7 @@ class Journal:
         self.statements = entry_statements(store.dialect)
         self.observer = SafeObserver(observer)
         self.written = 0  # entries since the last count
+        self._taking, self._flushing = asyncio.Lock(), asyncio.Lock()
         self._hold: Hold | None = None
         self._holder = 0
         self._waiting: list[_Waiting] = []
@@ -102,10 +103,11 @@ class Journal:
 
         A lost lock is replaced by one with another number.
         """
-        if self._hold is None or self._hold.lost:
-            name = secrets.randbits(62) + 1
-            self._hold, self._holder = await self.store.hold(name), name
-        return self._holder
+        async with self._taking:
+            if self._hold is None or self._hold.lost:
+                name = secrets.randbits(62) + 1
+                self._hold, self._holder = await self.store.hold(name), name
+            return self._holder
 
     def lives(self, identifier: str) -> bool:
         """Whether this process will still write the end of an entry."""
@@ -156,7 +158,7 @@ class Journal:
     async def check(self) -> None:
         """Raises StoreUnavailableError while the journal cannot be written."""
         await self.holder()
-        await self.store.query(self.statements.page((), 1))
+        await self.page({}, 1)
         await self.store.try_writing()
 
     async def get(self, identifier: str) -> Entry | None:
@@ -167,12 +169,12 @@ class Journal:
 
     async def page(self, filters: dict[str, object], first: int) -> list[Entry]:
         """The newest first. `filters` are those of `EntryStatements.page`."""
-        # The open ones first: one that ends meanwhile is read twice, and never missed. The later reading counts.
-        entries: dict[str, Entry] = {}
-        for part in _parts(filters):
-            page = await self._entries(self.statements.page(tuple(part), first), *_values(part))
-            entries |= {entry.id: entry for entry in page}
-        return sorted(entries.values(), key=lambda entry: entry.id, reverse=True)[:first]
+        sql, order = self.statements.page(tuple(filters), first)
+        return await self._entries(sql, *_values(filters, order))
+
+    async def total(self, filters: dict[str, object]) -> int:
+        sql, order = self.statements.total(tuple(filters))
+        return int((await self.store.query(sql, *_values(filters, order)))[0][0])
 
     async def _entries(self, text: str, *values: object) -> list[Entry]:
         # An end may be written, and forgotten here, while the query still reads what was there before it.
@@ -181,13 +183,6 @@ class Journal:
         ends |= self._ends
         return [self._entry_of_row(row, ends) for row in rows]
 
-    async def total(self, filters: dict[str, object]) -> int:
-        total = 0
-        for part in _parts(filters):
-            rows = await self.store.query(self.statements.total(tuple(part)), *_values(part))
-            total += int(rows[0][0])
-        return total
-
     async def aclose(self) -> None:
         """Writes what waits, for a few seconds at most.
 
@@ -195,11 +190,14 @@ class Journal:
         """
         self._closed = True
         self._hurry.set()
-        tasks = [task for task in (self._writing, self._ending) if task is not None]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
-            for task in late:
-                task.cancel()
+        tasks: list[asyncio.Task[None]] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                # What is written last may have an end of its own.
+                while tasks := [task for task in (self._writing, self._ending) if task and not task.done()]:
+                    await asyncio.wait(tasks)
+        for task in tasks:
+            task.cancel()
         if self._ends:
             log.warning("%d updates' ends could not be written: the next start reads the records", len(self._ends))
         if self._hold is not None:
@@ -285,12 +283,16 @@ class Journal:
 
     def _not_written(self, group: Sequence[_Waiting], error: GatewayError) -> None:
         certain = isinstance(error, StoreUnavailableError) and error.certain
+        lost = 0
         for waiting in group:
             if waiting.end is None and not certain:
                 self._unsent(waiting.identifier)  # it may have been written all the same
+            lost += waiting.end is not None and waiting.intent.key is None
             if not waiting.written.done():
                 waiting.written.set_exception(error)
                 waiting.written.exception()  # marks it as retrieved, where nobody waits
+        if lost:
+            log.warning("%d refused updates are not recorded: %s", lost, error)
 
     def _inserts(self, group: Sequence[_Waiting], holder: int) -> list[Statement]:
         """Only a key can exist already, so that only such an entry reports whether it was written."""
@@ -332,16 +334,17 @@ class Journal:
 
     async def flush(self) -> None:
         """Writes the waiting ends. Raises GatewayError; they go on waiting then."""
-        waiting, replays = list(self._ends.items()), Counter(self._replays)
-        for first in range(0, max(1, len(waiting)), _ENDS):
-            ends = dict(waiting[first : first + _ENDS])
-            await self.store.execute(self._updates(ends, replays))
-            self._replays -= replays
-            replays.clear()
-            for identifier, end in ends.items():
-                self._live.discard(identifier)
-                if self._ends.get(identifier) is end:
-                    del self._ends[identifier]
+        async with self._flushing:
+            waiting, replays = list(self._ends.items()), Counter(self._replays)
+            for first in range(0, max(1, len(waiting)), _ENDS):
+                ends = dict(waiting[first : first + _ENDS])
+                await self.store.execute(self._updates(ends, replays))
+                self._replays -= replays
+                replays.clear()
+                for identifier, end in ends.items():
+                    self._live.discard(identifier)
+                    if self._ends.get(identifier) is end:
+                        del self._ends[identifier]
         self.observer.journal_open(len(self._live))
 
     def _updates(self, ends: dict[str, End], replays: Counter[str]) -> list[Statement]:
@@ -367,19 +370,8 @@ def _unexpected(error: Exception) -> GatewayError:
     return StoreUnavailableError(f"the journal could not be written: {type(error).__name__}", certain=False)
 
 
-def _parts(filters: dict[str, object]) -> list[dict[str, object]]:
-    """The queries of a page: what selects by record or request reads the open entries first, then the ended ones."""
-    states = {"open", "UNKNOWN", "NOT_APPLIED", "APPLIED"}
-    if not filters.keys() & {"record_id", "request_id"}:
-        return [filters]
-    if filters.keys() & states:
-        return [filters if "open" in filters else {**filters, "ended": None}]
-    return [{**filters, "open": None}, {**filters, "ended": None}]
-
-
-def _values(filters: dict[str, object]) -> list[object]:
-    """The values of the filters that have one, in their order."""
-    values = (value for value in filters.values() if value is not None)
+def _values(filters: dict[str, object], order: Sequence[str]) -> list[object]:
+    values = (filters[name] for name in order)
     return [comparable(value) if isinstance(value, str) else value for value in values]
 
 

@@ -74,27 +74,23 @@ class Keeper:
 
     async def close_abandoned(self) -> int:
         """Closes abandoned entries. Returns their number."""
-        journal = self._journal
-        closed = 0
+        journal, closed = self._journal, 0
         gone: dict[int, bool] = {}
-        while True:
-            rows = await journal.store.query(journal.statements.abandoned, now())
+        overdue = await journal.store.query(journal.statements.abandoned, now())
+        while overdue:
+            step, overdue = overdue[:STEP], overdue[STEP:]
             mine = await journal.holder()
-            abandoned = []
-            for entry in map(entry_of, rows):
-                holder = entry.holder or 0
+            abandoned: list[Entry] = []
+            for identifier, holder in step:
                 if holder not in gone:  # an entry of this process that it does not know will get no other end
                     gone[holder] = holder == mine or not await journal.store.held(holder)
-                if gone[holder] and not journal.lives(entry.id) and await self._taken_over(entry, mine):
-                    abandoned.append(entry)
+                if gone[holder] and not journal.lives(identifier):
+                    values = (mine, identifier, holder)
+                    take_over = Statement(journal.statements.take_over, [values], returning=True)
+                    abandoned += map(entry_of, await journal.store.execute([take_over]))
             await self._close(abandoned)
             closed += len(abandoned)
-            if len(rows) < STEP or not abandoned:
-                return closed
-
-    async def _taken_over(self, entry: Entry, mine: int) -> bool:
-        take_over = Statement(self._journal.statements.take_over, [(mine, entry.id, entry.holder)], returning=True)
-        return bool(await self._journal.store.execute([take_over]))
+        return closed
 
     async def _close(self, entries: list[Entry]) -> None:
         limit = asyncio.Semaphore(_CLOSINGS)
@@ -112,9 +108,10 @@ class Keeper:
                 end.outcome,
             )
 
-        async with asyncio.TaskGroup() as group:
-            for entry in entries:
-                group.create_task(close(entry))
+        # One that cannot be written now is overdue at the next look.
+        for failure in await asyncio.gather(*map(close, entries), return_exceptions=True):
+            if isinstance(failure, BaseException):
+                raise failure
 
     async def _end_of(self, entry: Entry) -> End:
         proven, read_back = False, None

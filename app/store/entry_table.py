@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import operator
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    union_all,
 )
 
 from app.store.tables import partial_index
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 STEP = 100  # rows that a purge deletes at once: the writer is busy for a few milliseconds at most
+_OPEN = 10_000  # entries that one look for abandoned ones sees
 
 entry_table = Table(
     "gateway_update_entry",
@@ -66,6 +69,7 @@ secret_table = Table(
     "gateway_secret", MetaData(), Column("name", _TEXT, primary_key=True), Column("value", Text, nullable=False)
 )
 _c = entry_table.c
+_OUTCOMES = {"UNKNOWN", "NOT_APPLIED", "APPLIED"}
 # In the order of `row_of_entry`'s readers. A hash that is only compared is not read.
 COLUMNS = tuple(column.name for column in entry_table.columns)
 
@@ -134,6 +138,13 @@ def _inserting(dialect: Dialect) -> Any:
     return importlib.import_module(f"sqlalchemy.dialects.{dialect.name}").insert
 
 
+class Query(NamedTuple):
+    """A query, and the filters whose values are its parameters, in their order."""
+
+    sql: str
+    order: tuple[str, ...]
+
+
 class EntryStatements:
     """SQL texts for one engine, with positional parameters in the order of the comments."""
 
@@ -162,7 +173,10 @@ class EntryStatements:
         self.by_claim = self._text(select(entry_table).where(_c.claim == name("claim")), "claim")  # claim
         # due
         self.abandoned = self._text(
-            select(entry_table).where(unended, _c.due < name("due")).order_by(_c.due).suffix_with(f"LIMIT {STEP}"),
+            select(_c.id, _c.holder)
+            .where(unended, _c.due < name("due"))
+            .order_by(_c.due)
+            .suffix_with(f"LIMIT {_OPEN}"),
             "due",
         )
         # new holder, id, holder
@@ -170,7 +184,7 @@ class EntryStatements:
             entry_table.update()
             .where(own, unended, _c.holder == name("dead"))
             .values(holder=name("holder"))
-            .returning(_c.id),
+            .returning(*_c),
             "holder",
             "key",
             "dead",
@@ -213,7 +227,7 @@ class EntryStatements:
                     conditions += [_c.outcome.is_(None), _c.due >= literal_column("0")]
                 case "ended":
                     conditions.append(_c.outcome.is_not(None))
-                case "UNKNOWN" | "NOT_APPLIED" | "APPLIED":
+                case _ if name in _OUTCOMES:
                     # Written out with the index's own condition: otherwise SQLite does not use the index.
                     conditions.append(_c.outcome == literal_column(f"'{name}'"))
                     if name != "APPLIED":
@@ -226,22 +240,36 @@ class EntryStatements:
                     conditions.append(_c[name] == value)
         return conditions
 
-    def _page(self, filters: tuple[str, ...], count: int) -> str:
-        """The newest first. Takes the values of the filters that have one (see `valued`)."""
-        # Few entries are open: SQLite would read the whole table in its own order rather than sort them.
-        order = _c.id.concat(literal_column("''")) if "open" in filters else _c.id
-        statement = select(entry_table).where(*self._where(filters)).order_by(order.desc())
-        return self._text(statement.suffix_with(f"LIMIT {count:d}"), *valued(filters))
+    def _page(self, filters: tuple[str, ...], count: int) -> Query:
+        """The newest first."""
+        parts = []
+        for part in _parts(filters):
+            # Few entries are open: SQLite would read the whole table in its own order rather than sort them.
+            order = _c.id.concat(literal_column("''")) if "open" in part else _c.id
+            newest = select(entry_table).where(*self._where(part)).order_by(order.desc())
+            parts.append(newest.suffix_with(f"LIMIT {count:d}"))
+        if len(parts) == 1:
+            return self._query(parts[0])
+        both = union_all(*(part.subquery().select() for part in parts)).subquery()
+        return self._query(select(both).order_by(both.c.id.desc()).suffix_with(f"LIMIT {count:d}"))
 
     def _purge_oldest(self, count: int) -> str:
         ended = select(_c.id).where(_c.outcome.is_not(None), _c.claim.is_(None)).order_by(_c.id)
         chosen = ended.suffix_with(f"LIMIT {count:d}")
         return self._text(entry_table.delete().where(_c.id.in_(chosen)).returning(_c.id))
 
-    def _total(self, filters: tuple[str, ...]) -> str:
-        return self._text(select(func.count()).select_from(entry_table).where(*self._where(filters)), *valued(filters))
+    def _total(self, filters: tuple[str, ...]) -> Query:
+        counts = [select(func.count()).select_from(entry_table).where(*self._where(part)) for part in _parts(filters)]
+        return self._query(select(functools.reduce(operator.add, (count.scalar_subquery() for count in counts))))
+
+    def _query(self, statement: ClauseElement) -> Query:
+        compiled: Any = statement.compile(dialect=self._dialect)
+        return Query(str(compiled), tuple(compiled.positiontup))
 
 
-def valued(filters: Sequence[str]) -> list[str]:
-    """The filters that take a value."""
-    return [name for name in filters if name not in {"open", "ended", "UNKNOWN", "NOT_APPLIED", "APPLIED"}]
+def _parts(filters: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Open and ended entries are in different indexes. One statement reads both, as of one moment."""
+    if not {"record_id", "request_id"} & {*filters} or "open" in filters:
+        return [filters]
+    ended = (*filters, "ended")
+    return [ended] if _OUTCOMES & {*filters} else [(*filters, "open"), ended]

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from app.store.records import Place, Record, Selection, Write
-from app.store.tables import folded, key, matchable, record, record_columns, storable
+from app.store.tables import key, matchable, record, record_columns, searchable, storable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -135,7 +135,8 @@ def _shape(selection: Selection) -> _Shape:
 def _values(selection: Selection) -> dict[str, Any]:
     return {
         "owner": None if selection.owner is None else key(selection.owner),
-        "search": folded(selection.search or ""),
+        # A line end separates what a listing searches: it is in every text, and in none of its parts.
+        "search": searchable(selection.search or "").replace("\n", "\ufffe"),
         "match": None if selection.match is None else matchable(selection.match),
         "ids": None if selection.ids is None else json.dumps([key(item) for item in selection.ids]),
     }

@@ -192,6 +192,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
+def searchable(text: str) -> str:
+    """`text` for searching: NUL, which PostgreSQL cannot hold, stays apart from every other character."""
+    return folded(text.replace("\0", "\uffff"))
+
+
 def _sortable(text: str) -> str:
     """Sorts letters with marks beside those without."""
     text = folded(text.strip()[:_LONGEST_SORT_KEY])
@@ -210,7 +215,7 @@ def list_columns(collection: Collection, document: dict[str, Any]) -> tuple[str,
     if listing is None:
         return "", "", None
     match = listing.match(document)
-    search = folded(listing.search(document))[:_LONGEST_SEARCH]
+    search = searchable(listing.search(document))[:_LONGEST_SEARCH]
     return _sortable(listing.sort(document)), search, None if match is None else matchable(match)
 
 

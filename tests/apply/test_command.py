@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import csv
 import hashlib
 import io
@@ -138,6 +139,43 @@ async def test_an_unknown_row_is_asked_or_looked_up_and_never_sent_again(tmp_pat
     assert sandbox.puts == {"a@example.com": 1, "b@example.com": 1}
 
 
+async def test_a_caller_s_own_credentials_go_to_their_backend_and_nowhere_else(tmp_path, command):
+    """The clerk may not change bank accounts; the gateway's own user may."""
+    clerk = base64.b64encode(b":".join(f"d{n}000000-0000-4000-8000-000000000002".encode() for n in (0, 1))).decode()
+    (command.folder / "credentials").write_text(f"# the clerk\n\nX-Basecone-Authorization:  Basic {clerk} \n")
+    banks = table(
+        (FIRST, "NL91ABNA0417164300", "true"),
+        header=("id", "patch.bankAccounts.0.iban", "patch.bankAccounts.0.default"),
+    )
+    async with CountingSandbox(tmp_path).serving() as settings, gateway(tmp_path, **settings) as url:
+        code, out, err = await command(url, banks, "--credentials-file", "credentials")
+        assert (code, err) == (1, "")
+        assert kept(command.folder)[0]["code"] == "FORBIDDEN"
+        assert "--credentials-file credentials --results" in out.splitlines()[-1]
+        told = out + (command.folder / "file.csv.results.ndjson").read_text()
+        assert clerk not in told
+        assert (await command(url, None, "--resume", "--retry-failed"))[0] == 0
+
+
+async def test_a_row_in_doubt_is_not_sent_to_a_gateway_that_does_not_know_its_key(tmp_path, command):
+    """Another store, or another caller, stands behind the same address by now."""
+    sandbox = CountingSandbox(tmp_path, lost={"b@example.com"})
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    async with sandbox.serving() as settings:
+        async with gateway(tmp_path / "one", **settings) as url:
+            assert (await command(url, GOOD))[0] == 1
+        before = kept(command.folder)
+        assert [line["outcome"] for line in before] == ["APPLIED", "UNKNOWN"]
+        async with gateway(tmp_path / "other", **settings) as url:
+            code, _, err = await command(url, None, "--resume")
+            assert (code, err.startswith("the gateway does not know the rows that are applied")) == (2, True)
+            assert kept(command.folder) == before
+        async with gateway(tmp_path / "one", **settings) as url:
+            assert (await command(url, None, "--resume"))[0] == 1
+    assert sandbox.puts == {"a@example.com": 1, "b@example.com": 1}
+
+
 async def test_one_file_takes_each_mutation(tmp_path, command):
     patch, whole = {"name": "Anna"}, {"name": "Anna", "company": {"companyId": "a0000000-0000-4000-8000-000000000001"}}
     customer, booking = (f"{kind}0000000-0000-4000-8000-000000000001" for kind in "cb")
@@ -189,6 +227,18 @@ WRONG = {
     "results in no folder": (["--results", "none/results"], GOOD, "none/results cannot be written"),
     "a token file that is not there": (["--token-file", "none"], GOOD, "--token-file: none cannot be read: No such file"),
     "a token file of another kind": (["--token-file", "file.csv"], GOOD, "--token-file: file.csv does not hold one token"),
+    **{
+        f"credentials of {what}": (["--credentials-file", name], GOOD, f"--credentials-file: {name}{text}")
+        for what, name, text in (
+            ("no file", "none", " cannot be read: No such file"),
+            ("another kind", "file.csv", ", line 1: does not begin with one of x-basecone-authorization, x-bokamera-"),
+            ("a misspelled header", "misspelled", ", line 3: does not begin with one of "),
+            ("one header twice", "twice", ", line 2: has x-basecone-authorization again"),
+            ("a header without a value", "empty", ", line 1: has no value for x-basecone-authorization that"),
+            ("a value that no header can carry", "odd", ", line 1: has no value for x-bokamera-api-key that"),
+            ("comments alone", "nothing", " holds no credentials"),
+        )
+    },
     "no URL": (["--url", "localhost:8000"], GOOD, "--url: localhost:8000 is no http or https address"),
     "another scheme": (["--url", "ftp://127.0.0.1/graphql"], GOOD, "--url: ftp://127.0.0.1/graphql is no http or https"),
     "no host": (["--url", "http://"], GOOD, "--url: http:// is no http or https address"),
@@ -196,14 +246,25 @@ WRONG = {
 }  # fmt: skip
 
 
+CREDENTIALS = {
+    "misspelled": "# ours\n\nx-basecone-authorisation: Basic secret\n",
+    "twice": "x-basecone-authorization: Basic secret\nX-Basecone-Authorization: Basic secret\n",
+    "empty": "x-basecone-authorization:  \n",
+    "odd": "x-bokamera-api-key: s\u00ebcret\n",
+    "nothing": "# x-basecone-authorization: Basic secret\n\n",
+}
+
+
 @pytest.mark.parametrize("case", WRONG)
 async def test_a_wrong_command_or_file_sends_nothing(command, case):
     arguments, content, expected = WRONG[case]
+    for name, text in CREDENTIALS.items():
+        (command.folder / name).write_text(text)
     async with BadServer(reply(200, results("APPLIED", "APPLIED"))) as server:
         code, out, err = await command(server.url, content, *arguments)
     assert (code, out, server.requests) == (2, "", [])
     assert err.startswith(expected)
-    assert "secret" not in err
+    assert "cret" not in err
     assert not (command.folder / "file.csv.results.ndjson").exists()
 
 

@@ -354,14 +354,18 @@ def resumed(tmp_path, *earlier):
 
 @pytest.mark.parametrize("retry_failed", [False, True])
 async def test_going_on_skips_asks_looks_up_and_sends(tmp_path, retry_failed):
-    nodes = [{"outcome": "APPLIED", "code": None, "reason": None}], []
-    scripts = [reply(200, {"data": {"updates": {"nodes": found}}}) for found in nodes]
+    entries = [{"outcome": "APPLIED", "code": None, "reason": None}]
+    # The first question is whether this gateway knows the keys of applied rows.
+    scripts = [reply(200, {"data": {"updates": {"nodes": nodes}}}) for nodes in (entries, entries, [])]
     sent = results(*["APPLIED"] * (3 if retry_failed else 2))
     with resumed(tmp_path, *EARLIER) as kept:
         async with Scripted(*scripts, reply(200, sent)) as server:
             stopped, _, known, _ = await go(server.url, rows(6), kept, retry_failed=retry_failed)
     assert stopped is None
-    assert [variables.get("key") for variables in server.sent] == [EARLIER[3].key, EARLIER[4].key, None]
+    assert [variables.get("key") for variables in server.sent] == [
+        *(EARLIER[position].key for position in (0, 3, 4)),
+        None,
+    ]
     (keys,) = server.keys
     failed = [keys.pop(0)] if retry_failed else []
     assert keys == [EARLIER[2].key, f"feedfeedfeedfeed-7-{rows(6)[5].digest}"]
