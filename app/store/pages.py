@@ -45,11 +45,6 @@ class _Shape(NamedTuple):
     counts: bool
 
 
-class Query(NamedTuple):
-    sql: str
-    parameters: list[Any]
-
-
 class Queries:
     """The queries of one engine. Each shape is compiled once for a table."""
 
@@ -59,7 +54,7 @@ class Queries:
 
     def page(
         self, table: Table, selection: Selection, *, limit: int, offset: int, after: Place | None, descending: bool
-    ) -> Query:
+    ) -> tuple[str, *tuple[Any, ...]]:
         """Rows are the columns of a record, then its sort key."""
         shape = _shape(selection)._replace(after=after is not None, descending=descending)
         values = _values(selection) | {"limit": limit, "offset": offset}
@@ -67,12 +62,12 @@ class Queries:
             values |= {"after_key": storable(after.sort_key), "after_id": key(storable(after.record_id))}
         return self._query(table, shape, values)
 
-    def count(self, table: Table, selection: Selection) -> Query:
+    def count(self, table: Table, selection: Selection) -> tuple[str, *tuple[Any, ...]]:
         return self._query(table, _shape(selection)._replace(counts=True), _values(selection))
 
-    def _query(self, table: Table, shape: _Shape, values: dict[str, Any]) -> Query:
+    def _query(self, table: Table, shape: _Shape, values: dict[str, Any]) -> tuple[str, *tuple[Any, ...]]:
         sql, order = self._compiled(table, shape)
-        return Query(sql, [values[name] for name in order])
+        return sql, *(values[name] for name in order)
 
     def _compile(self, table: Table, shape: _Shape) -> tuple[str, list[str]]:
         conditions = self._conditions(table, shape)
@@ -150,7 +145,7 @@ class Pages:
     writes show when the time is over: a list that changes meanwhile promises no more.
     """
 
-    def __init__(self, dialect: Dialect, fetch: Callable[[Query], Awaitable[Sequence[Sequence[Any]]]]) -> None:
+    def __init__(self, dialect: Dialect, fetch: Callable[..., Awaitable[Sequence[Sequence[Any]]]]) -> None:
         self.queries = Queries(dialect)
         self._fetch = fetch
         self._totals: TTLCache[tuple[Table, Selection], int] = TTLCache(_REMEMBERED, _SECONDS)
@@ -166,7 +161,7 @@ class Pages:
     async def count(self, table: Table, selection: Selection) -> int:
         total = self._totals.get((table, selection))
         if total is None:
-            [row] = await self._fetch(self.queries.count(table, selection))
+            [row] = await self._fetch(*self.queries.count(table, selection))
             total = int(row[0])
             if selection == Selection(selection.owner):
                 self._totals[table, selection] = total
@@ -192,7 +187,7 @@ class Pages:
         self, table: Table, selection: Selection, limit: int, offset: int, after: Place | None, *, descending: bool
     ) -> list[tuple[Record, Place]]:
         query = self.queries.page(table, selection, limit=limit, offset=offset, after=after, descending=descending)
-        rows = [(record(row), row[5]) for row in await self._fetch(query)]
+        rows = [(record(row), row[5]) for row in await self._fetch(*query)]
         page = [(item, Place(sort_key, item.id)) for item, sort_key in rows]
         if after is None and page:
             self._places[table, selection, descending, offset + len(page)] = page[-1][1]

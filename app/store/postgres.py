@@ -6,7 +6,6 @@ No message names the URL or a part of it: a mistyped address easily holds a piec
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import secrets
@@ -21,29 +20,24 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from app.store.engine import SqlStore
 from app.store.holds import AdvisoryHold
 from app.store.migrations import Seed, collections_in, migrate
-from app.store.pages import Pages
 from app.store.records import (
     Collection,
-    Place,
     Record,
     Row,
-    Selection,
     Statement,
     StatementConflictError,
     StoreUnavailableError,
     UniqueConflictError,
     VersionConflictError,
-    Write,
     too_late,
 )
-from app.store.tables import PreparedWrite, key, prepare, record, record_columns, statements
+from app.store.tables import PreparedWrite, key, record, record_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
-
-    from sqlalchemy import Dialect
 
 _POOL = 10  # connections of one process
 _CONNECT_TIMEOUT = 10.0  # seconds, also of waiting for a free connection
@@ -138,22 +132,16 @@ async def look(url: str) -> frozenset[str] | None:
         await engine.dispose()
 
 
-async def _is_pooled(url: str) -> bool:
+async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> bool:
     """Whether a pooler is in front of the server: it gives its clients its own process numbers."""
-    connection = await _connect(url)
-    try:
-        return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
-    finally:
-        connection.terminate()
-
-
-async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> None:
     engine = _engine(url)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             await connection.run_sync(migrate, collections, seed)
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            return bool(driver.get_server_pid() != await driver.fetchval("SELECT pg_backend_pid()"))
     finally:
         await engine.dispose()
 
@@ -165,26 +153,22 @@ class _Commit:
     certain: bool = True  # certainly nothing of it was written
 
 
-class PostgresStore:
-    """Open with `open`. Several processes, and several machines, may use one database."""
+class PostgresStore(SqlStore):
+    """Several processes, and several machines, may use one database."""
 
     def __init__(self, url: str, pool: Any, collections: Sequence[Collection]) -> None:
-        self.dialect: Dialect = _DIALECT
+        super().__init__(_DIALECT, collections)
         self._url = url
         self._pool = pool
-        self._closed = False
         self._commits = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._statements = statements(collections, _DIALECT)
-        self._pages = Pages(_DIALECT, lambda query: self._fetch(query.sql, *query.parameters))
         self._get_many_sql = functools.cache(self._select_many)
 
     @classmethod
     async def open(cls, url: str, collections: Sequence[Collection], seed: Seed) -> PostgresStore:
         try:
-            await _create(url, collections, seed)
-            pooled = await _is_pooled(url)
+            pooled = await _create(url, collections, seed)
             pool = await asyncpg.create_pool(
                 url,
                 # A pooler in transaction mode loses a session's state with each transaction, or leaves it to others.
@@ -201,15 +185,6 @@ class PostgresStore:
             raise _unavailable(error, certain=True) from None
         return cls(url, pool, collections)
 
-    async def get(self, collection: Collection, record_id: str) -> Record | None:
-        return await self._one(self._statements[collection].get, key(record_id))
-
-    async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None:
-        texts = self._statements[collection]
-        if owner is None:
-            return await self._one(texts.find_unowned, key(unique))
-        return await self._one(texts.find, key(owner), key(unique))
-
     async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
         """The existing records by collection and id, all as of one moment: one statement."""
         ids: dict[Collection, list[str]] = {}
@@ -218,42 +193,16 @@ class PostgresStore:
         if not ids:
             return {}
         collections = tuple(ids)
-        rows = await self._fetch(self._get_many_sql(collections), *ids.values())
+        rows = await self.query(self._get_many_sql(collections), *ids.values())
         records = ((collections[row[0]], record(row[1:])) for row in rows)
         return {(collection, item.id): item for collection, item in records}
 
-    async def owned(self, collection: Collection, owner: str) -> list[Record]:
-        return [record(row) for row in await self._fetch(self._statements[collection].owned, key(owner))]
-
-    async def page(
-        self,
-        collection: Collection,
-        selection: Selection,
-        *,
-        limit: int,
-        offset: int = 0,
-        after: Place | None = None,
-        descending: bool = False,
-    ) -> list[tuple[Record, Place]]:
-        table = self._statements[collection].table
-        return await self._pages.page(table, selection, limit=limit, offset=offset, after=after, descending=descending)
-
-    async def count(self, collection: Collection, selection: Selection) -> int:
-        return await self._pages.count(self._statements[collection].table, selection)
-
-    async def commit(
-        self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
-    ) -> None:
-        """All of `writes` durably, or none."""
-        if prepared := prepare(writes, self._statements):
-            await self._in_time(_Commit(prepared, also), deadline)
-            self._pages.forget(writes)
-
-    async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
-        return await self._in_time(_Commit([], statements), deadline)
-
     async def query(self, sql: str, *parameters: Any) -> list[Row]:
-        return [tuple(row) for row in await self._fetch(sql, *parameters)]
+        try:
+            async with self._connection() as connection:
+                return [tuple(row) for row in await connection.fetch(sql, *parameters)]
+        except _FAILURES as error:
+            raise _unavailable(error, certain=True) from None
 
     async def hold(self, name: int) -> AdvisoryHold:
         try:
@@ -264,9 +213,12 @@ class PostgresStore:
     async def held(self, name: int) -> bool:
         return not (await self.query(AdvisoryHold.TRY, name))[0][0]
 
-    async def _in_time(self, commit: _Commit, deadline: float | None) -> list[Row]:
+    async def _commit(
+        self, writes: list[PreparedWrite], statements: Sequence[Statement], deadline: float | None
+    ) -> list[Row]:
         if self._closed:
             raise StoreUnavailableError("the store is closed", certain=True)
+        commit = _Commit(writes, statements)
         self._commits += 1
         self._idle.clear()
         try:
@@ -279,12 +231,9 @@ class PostgresStore:
             if not self._commits:
                 self._idle.set()
 
-    async def ping(self) -> None:
-        await self._fetch("SELECT version FROM gateway_schema")
-
     async def try_writing(self) -> None:
         tables = " ".join(f"PERFORM 1 FROM {collection.name} LIMIT 1;" for collection in self._statements)
-        await self._fetch(f"DO $$ BEGIN {tables} UPDATE gateway_schema SET version = version; END $$")  # noqa: S608 - our own names
+        await self.query(f"DO $$ BEGIN {tables} UPDATE gateway_schema SET version = version; END $$")  # noqa: S608 - our own names
 
     async def aclose(self) -> None:
         self._closed = True
@@ -292,14 +241,14 @@ class PostgresStore:
         await self._pool.close()
 
     async def _persistently(self, commit: _Commit) -> list[Row]:
-        for _ in range(_ATTEMPTS - 1):
+        for attempt in range(1, _ATTEMPTS + 1):
             # Transactions may wait for unique values in a circle; the server has rolled this one back.
-            with contextlib.suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                return await self._commit(commit)
-        try:
-            return await self._commit(commit)
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
-            raise _unavailable(error, certain=True) from None
+            try:
+                return await self._once(commit)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+                if attempt == _ATTEMPTS:
+                    raise _unavailable(error, certain=True) from None
+        raise AssertionError
 
     def _select_many(self, collections: tuple[Collection, ...]) -> str:
         """One statement over several tables, the first column the table's position; an array of ids for each."""
@@ -310,17 +259,6 @@ class PostgresStore:
             parts.append(select(literal_column(str(position)), *record_columns(table)).where(table.c.id == any_(ids)))
         return str(union_all(*parts).compile(dialect=_DIALECT))
 
-    async def _one(self, sql: str, *parameters: str) -> Record | None:
-        rows = await self._fetch(sql, *parameters)
-        return record(rows[0]) if rows else None
-
-    async def _fetch(self, sql: str, *parameters: Any) -> Any:
-        try:
-            async with self._connection() as connection:
-                return await connection.fetch(sql, *parameters)
-        except _FAILURES as error:
-            raise _unavailable(error, certain=True) from None
-
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT)
@@ -330,10 +268,14 @@ class PostgresStore:
             # Otherwise the pool would wait until the unreachable server confirms its end.
             connection.terminate()
             raise
+        except asyncpg.ReadOnlySQLTransactionError:
+            # The server was demoted. New connections find the one that took over.
+            await self._pool.expire_connections()
+            raise
         finally:
             await self._pool.release(connection)
 
-    async def _commit(self, commit: _Commit) -> list[Row]:
+    async def _once(self, commit: _Commit) -> list[Row]:
         commit.certain = True
         try:
             async with self._connection() as connection:

@@ -14,33 +14,28 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import NullPool, create_engine, event
+from sqlalchemy import NullPool, StaticPool, create_engine, event
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.exc import DBAPIError
 
+from app.store.engine import SqlStore
 from app.store.holds import FileHold
 from app.store.migrations import Seed, collections_in, migrate
-from app.store.pages import Pages
 from app.store.records import (
     Collection,
-    Place,
     Record,
     Row,
-    Selection,
     Statement,
     StoreUnavailableError,
-    Write,
     too_late,
 )
 from app.store.sqlite_trial import DamagedError, leave, use, write_for_trial
 from app.store.sqlite_writer import Commit, Writer, patiently, unavailable
-from app.store.tables import PreparedWrite, Statements, key, prepare, record, statements
+from app.store.tables import PreparedWrite, Statements, key, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-
-    from sqlalchemy import Dialect
 
 T = TypeVar("T")
 
@@ -59,8 +54,8 @@ def _connect_reader(path: Path, mode: str = "rw") -> sqlite3.Connection:
     )
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    connection = _connect_reader(path, mode)
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = _connect_reader(path, "rwc")
     try:
         # A file that was cut off is in another mode, and a reader would wait for all others to leave it.
         patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
@@ -71,17 +66,22 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _create(path: Path, collections: Sequence[Collection], seed: Seed) -> None:
-    """Creates the file if it does not exist, and brings it up to date in one transaction."""
-    engine = create_engine("sqlite://", creator=lambda: _connect(path, "rwc"), poolclass=NullPool)
+def _opened(path: Path, collections: Sequence[Collection], seed: Seed) -> sqlite3.Connection:
+    """The writer's connection to a file that is created if it does not exist, and up to date."""
+    driver = _connect(path)
+    engine = create_engine("sqlite://", creator=lambda: driver, poolclass=StaticPool)
 
     @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        driver = connection.connection.driver_connection
+    def _begin(_connection: Any) -> None:
         patiently(lambda: driver.execute("BEGIN IMMEDIATE"))
 
-    with engine.begin() as connection:
-        migrate(connection, collections, seed)
+    try:
+        with engine.begin() as connection:
+            migrate(connection, collections, seed)
+    except BaseException:
+        driver.close()
+        raise
+    return driver
 
 
 def look(path: Path) -> frozenset[str] | None:
@@ -102,31 +102,28 @@ def look(path: Path) -> frozenset[str] | None:
         raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
 
 
-class SqliteStore:
-    """Open it with `open`.
+class SqliteStore(SqlStore):
+    """`commit` waits for the shared transaction that it is part of; reads never wait for a writer.
 
-    `commit` waits for the shared transaction that it is part of; reads never wait for a writer.
+    A commit that is cancelled before its transaction begins writes nothing, later everything.
     """
 
     def __init__(self, path: Path, collections: Sequence[Collection], writer: sqlite3.Connection) -> None:
+        super().__init__(_DIALECT, collections)
         self._path = path
-        self.dialect: Dialect = _DIALECT
-        self._statements = statements(collections, self.dialect)
-        self._pages = Pages(self.dialect, lambda query: self._read(lambda reader: reader.execute(*query).fetchall()))
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(path, writer, self._loop)
         self._writer.start()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
-        self._closed = self._left = False
+        self._left = False
         use(path)
 
     @classmethod
     async def open(cls, path: Path, collections: Sequence[Collection], seed: Seed) -> SqliteStore:
         try:
-            await asyncio.to_thread(_create, path, collections, seed)
-            writer = await asyncio.to_thread(_connect, path, "rw")
+            writer = await asyncio.to_thread(_opened, path, collections, seed)
         except sqlite3.Error as error:
             raise unavailable(path, error, certain=True) from None
         except DBAPIError as error:
@@ -134,55 +131,10 @@ class SqliteStore:
             raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
         return cls(path, collections, writer)
 
-    async def get(self, collection: Collection, record_id: str) -> Record | None:
-        return await self._one(self._statements[collection].get, key(record_id))
-
-    async def find(self, collection: Collection, owner: str | None, unique: str) -> Record | None:
-        texts = self._statements[collection]
-        if owner is None:
-            return await self._one(texts.find_unowned, key(unique))
-        return await self._one(texts.find, key(owner), key(unique))
-
     async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
         """The existing records by collection and id, all as of one moment."""
         pairs = [(pair, self._statements[pair[0]]) for pair in dict.fromkeys(keys)]
         return await self._read(functools.partial(_get_many, pairs)) if pairs else {}
-
-    async def owned(self, collection: Collection, owner: str) -> list[Record]:
-        sql = self._statements[collection].owned
-        return await self._read(lambda reader: [record(row) for row in reader.execute(sql, (key(owner),))])
-
-    async def page(
-        self,
-        collection: Collection,
-        selection: Selection,
-        *,
-        limit: int,
-        offset: int = 0,
-        after: Place | None = None,
-        descending: bool = False,
-    ) -> list[tuple[Record, Place]]:
-        table = self._statements[collection].table
-        return await self._pages.page(table, selection, limit=limit, offset=offset, after=after, descending=descending)
-
-    async def count(self, collection: Collection, selection: Selection) -> int:
-        return await self._pages.count(self._statements[collection].table, selection)
-
-    async def commit(
-        self, writes: Sequence[Write], *, deadline: float | None = None, also: Sequence[Statement] = ()
-    ) -> None:
-        """Writes all of `writes` durably, or nothing.
-
-        If it is cancelled before its transaction begins, it writes nothing.
-
-        Cancelled later, it writes everything.
-        """
-        if prepared := prepare(writes, self._statements):
-            await self._commit(prepared, also, deadline)
-            self._pages.forget(writes)
-
-    async def execute(self, statements: Sequence[Statement], *, deadline: float | None = None) -> list[Row]:
-        return await self._commit([], statements, deadline)
 
     async def query(self, sql: str, *parameters: Any) -> list[Row]:
         return await self._read(lambda reader: reader.execute(sql, parameters).fetchall())
@@ -194,11 +146,11 @@ class SqliteStore:
         return await asyncio.to_thread(FileHold.is_held, self._path, name)
 
     async def _commit(
-        self, prepared: list[PreparedWrite], statements: Sequence[Statement], deadline: float | None
+        self, writes: list[PreparedWrite], statements: Sequence[Statement], deadline: float | None
     ) -> list[Row]:
         if self._closed:
             raise StoreUnavailableError("the store is closed", certain=True)
-        commit = Commit(prepared, statements, self._loop.create_future())
+        commit = Commit(writes, statements, self._loop.create_future())
         self._writer.commits.put(commit)
         try:
             async with asyncio.timeout_at(deadline):
@@ -209,7 +161,7 @@ class SqliteStore:
 
     async def ping(self) -> None:
         self._writer.check_file()
-        await self._read(lambda reader: reader.execute("SELECT version FROM gateway_schema").fetchone())
+        await super().ping()
 
     async def try_writing(self) -> None:
         await self.ping()
@@ -231,10 +183,6 @@ class SqliteStore:
         if not self._left:
             self._left = True
             leave(self._path)
-
-    async def _one(self, sql: str, *parameters: str) -> Record | None:
-        row = await self._read(lambda reader: reader.execute(sql, parameters).fetchone())
-        return None if row is None else record(row)
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:

@@ -164,10 +164,6 @@ def record_columns(table: Table) -> list[Column[Any]]:
     return [table.c[name] for name in ("id", "owner", "unique_value", "version", "document")]
 
 
-def statements(collections: Iterable[Collection], dialect: Dialect) -> dict[Collection, Statements]:
-    return {collection: Statements(collection, dialect) for collection in collections}
-
-
 def key(text: str) -> str:
     """`text` for a key column, which on PostgreSQL cannot hold NUL. Raises UnicodeEncodeError on half a character."""
     if not text.isascii():

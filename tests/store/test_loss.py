@@ -14,8 +14,11 @@ import pytest
 from app import errors
 from app.errors import GatewayError, Outcome
 from app.store.engine import open_store
-from app.store.records import Record, StoreUnavailableError, UniqueConflictError, Write, until
+from app.store.records import Record, Statement, StoreUnavailableError, UniqueConflictError, Write, until
 from tests.patience import given_time
+
+
+DELETE = "DELETE FROM test_thing WHERE id = $1"
 
 
 class Proxy:
@@ -134,6 +137,22 @@ async def test_unreachable_for_a_while(proxied, postgres_url, things):
     proxied.open = True
     await proxied.store.commit(single(things))
     assert await proxied.store.get(things, "marker") is not None
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+async def test_a_demoted_server_is_left_for_the_one_that_took_over(postgres_url, things, writes):
+    """The session is read-only, as on a standby; a new one is not."""
+    store = await open_store(postgres_url, [things], [(things, Record("a", {}))])
+    new = [Write(things, Record(f"{number}", {}), None) for number in range(writes)]
+    uses = (lambda: store.commit(new), store.try_writing, lambda: store.execute([Statement(DELETE, [("a",)])]))
+    for use in uses:
+        await store.query("SET default_transaction_read_only = on")
+        with pytest.raises(StoreUnavailableError, match="ReadOnlySQLTransactionError") as caught:
+            await use()
+        assert (caught.value.certain, caught.value.outcome) == (True, Outcome.NOT_APPLIED)
+        await use()
+    assert await store.query("SELECT count(*) FROM test_thing") == [(writes,)]
+    await store.aclose()
 
 
 def functions_of(thread):

@@ -161,15 +161,15 @@ async def test_every_page_and_count_is_by_index(listed, url):
             for selection in selections
         ]
     if url.startswith("sqlite"):
-        for query in queries:
-            plan = [row[3] for row in await execute(url, "EXPLAIN QUERY PLAN " + query.sql.replace("?", "1"))]
+        for sql, *values in queries:
+            plan = [row[3] for row in await execute(url, "EXPLAIN QUERY PLAN " + sql.replace("?", "1"))]
             assert any("test_listed_" in line and "=?" in line for line in plan)
             assert not any(line.startswith("SCAN test_listed") for line in plan)
         return
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
         await connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # the tables are small
-        for query in queries:
-            plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN " + query.sql, *query.parameters))
+        for sql, *values in queries:
+            plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN " + sql, *values))
             assert "using test_listed_" in plan
             assert "Seq Scan on test_listed" not in plan
 

@@ -129,6 +129,15 @@ async def test_what_is_searched_is_found(wired, name):
     assert body == {"data": {name: {"nodes": [{key: wanted}], "totalCount": 1}}}
 
 
+@pytest.mark.parametrize(
+    "text", ["\0", "\0\0", "\n", "\r\n", "\t", "svensson\n", "svensson\0", "\ufffd", "\uffff", "%"], ids=repr
+)
+async def test_what_no_record_holds_is_not_found(wired, text):
+    query = "query($text: String) { bookingCustomers(search: $text) { nodes { id } totalCount } }"
+    body = await wired.execute(query, {"text": text})
+    assert body == {"data": {"bookingCustomers": {"nodes": [], "totalCount": 0}}}
+
+
 def encoded(*parts):
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
