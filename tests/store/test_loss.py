@@ -17,7 +17,6 @@ from app.store.engine import open_store
 from app.store.records import Record, Statement, StoreUnavailableError, UniqueConflictError, Write, until
 from tests.patience import given_time
 
-
 DELETE = "DELETE FROM test_thing WHERE id = $1"
 
 

@@ -161,7 +161,7 @@ async def test_every_page_and_count_is_by_index(listed, url):
             for selection in selections
         ]
     if url.startswith("sqlite"):
-        for sql, *values in queries:
+        for sql, *_ in queries:
             plan = [row[3] for row in await execute(url, "EXPLAIN QUERY PLAN " + sql.replace("?", "1"))]
             assert any("test_listed_" in line and "=?" in line for line in plan)
             assert not any(line.startswith("SCAN test_listed") for line in plan)
