@@ -17,6 +17,8 @@ from tests.forks import Fork, fork
 from tests.switch import SETTING
 
 ROOT = Path(__file__).parent.parent
+# Seconds: only a process that hangs takes so long, on any machine.
+PATIENCE = 600
 _URL = re.compile(r"http://[^/\s]+:[0-9]+")
 
 
@@ -72,15 +74,15 @@ def program(folder: Path, *arguments: str, anew: bool = False, **settings: str) 
         yield Program(process, url, printed)
     finally:
         process.terminate()
-        process.wait(60)
-        drain.join(10)
+        process.wait(PATIENCE)
+        drain.join(PATIENCE)
         lines.close()
 
 
 def run(folder: Path, *arguments: str, anew: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
     """The program to its end."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        ended = _start(anew, folder, arguments, settings, out.fileno(), err.fileno()).wait(60)
+        ended = _start(anew, folder, arguments, settings, out.fileno(), err.fileno()).wait(PATIENCE)
         for file in (out, err):
             file.seek(0)
         return subprocess.CompletedProcess(arguments, ended, out.read(), err.read())

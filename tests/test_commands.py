@@ -13,7 +13,7 @@ import pytest
 from app.__main__ import COMMANDS, main
 from app.apis import APIS
 from app.config import SettingsError, read_settings
-from tests.processes import ROOT, program, run
+from tests.processes import PATIENCE, ROOT, program, run
 from tests.readme_tables import fields
 
 # A setting that cannot be used, and what the one line must name.
@@ -146,7 +146,7 @@ def test_every_help_text_spells_names_as_they_are(capsys):
 def test_sigterm_ends_it_in_order(tmp_path, command):
     with program(tmp_path, *command, anew=True) as started:
         started.process.send_signal(signal.SIGTERM)
-        assert started.process.wait(30) == 0
+        assert started.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_several_workers_serve_one_store(tmp_path):
         answer = httpx.post(f"{gateway.url}/graphql", json={"query": "{ __typename }"})
         assert answer.json() == {"data": {"__typename": "Query"}}
         gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.process.wait(60) == 0
+        assert gateway.process.wait(PATIENCE) == 0
 
 
 def test_every_line_of_the_log_is_json_and_no_query_is_in_it(tmp_path):
@@ -168,7 +168,7 @@ def test_every_line_of_the_log_is_json_and_no_query_is_in_it(tmp_path):
             )
             httpx.get(f"{gateway.url}/health/live?name=Jansenius")
         gateway.process.send_signal(signal.SIGTERM)
-        gateway.process.wait(60)
+        gateway.process.wait(PATIENCE)
     lines = [json.loads(line) for line in gateway.output().splitlines()]
     assert "Jansenius" not in gateway.output()
     assert {line["logger"] for line in lines} == {

@@ -10,7 +10,7 @@ import pytest
 
 from app.apis import APIS
 from app.apis.bokamera import jsv
-from tests.processes import program
+from tests.processes import PATIENCE, program
 from tests.test_contract import example_of, operation, record_type, whole
 
 SAMPLES = Path(__file__).parent / "apis"
@@ -70,7 +70,7 @@ def test_the_pages_bodies_update_the_first_content_and_survive_a_kill(tmp_path):
             assert "errors" not in answer
             updated[mutation] = answer["data"][mutation][name]
         gateway.process.kill()
-        gateway.process.wait(60)
+        gateway.process.wait(PATIENCE)
     with program(tmp_path) as gateway:
         for mutation, record in updated.items():
             name, kind = record_type(mutation)

@@ -18,7 +18,7 @@ from graphql import parse, validate
 from app.apis import APIS
 from app.apis.basecone.examples import SUPPLIER_INPUT
 from tests.harness import schema_of
-from tests.processes import ROOT, environment, program
+from tests.processes import PATIENCE, ROOT, environment, program
 from tests.readme_tables import ENV_EXAMPLE, PAGES, README, env_example, filled, generated
 
 TEXT = "\n".join(page.read_text() for page in PAGES)
@@ -94,7 +94,7 @@ def check(command, expected, url):
         shlex.split(command.replace("http://127.0.0.1:8000", url)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 0, ended

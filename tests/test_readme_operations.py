@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from email.message import Message
 from types import SimpleNamespace
 
@@ -23,7 +22,7 @@ from app.config import check_settings, parse_settings
 from app.gateway_settings import GatewaySettings
 from app.journal.hashes import Hashes
 from app.telemetry.lines import Line
-from tests.processes import program, run
+from tests.processes import PATIENCE, program, run
 from tests.telemetry.running import CUSTOMER, update
 from tests.test_readme import EXPORT, TEXT, check, marked, transcripts
 
@@ -71,9 +70,8 @@ def test_a_token_is_rotated_as_the_page_says_without_a_restart(tmp_path):
         assert (status(gateway, old), status(gateway, new)) == (200, 401)
         variables = {**os.environ, "NEW_TOKEN": new, "GATEWAY_PID": str(gateway.process.pid)}
         subprocess.run(["bash", "-euc", marked("callers: rotation")], cwd=tmp_path, env=variables, check=True)
-        deadline = time.monotonic() + 60
         while status(gateway, new) != 200:
-            assert time.monotonic() < deadline, gateway.output()
+            assert gateway.process.poll() is None, gateway.output()
         assert status(gateway, old) == 200
 
 
@@ -97,7 +95,7 @@ def test_the_log_line_is_one_that_is_written(tmp_path):
             wrong = update("Anna Bakery BV", input={"vatCode": {"code": "NL99"}})
             httpx.post(f"{gateway.url}/graphql", json=wrong, headers=headers)
             gateway.process.send_signal(signal.SIGTERM)
-            gateway.process.wait(60)
+            gateway.process.wait(PATIENCE)
     lines = [json.loads(line) for line in gateway.output().splitlines()]
     (line,) = [line for line in lines if line["logger"] == shown["logger"]]
     assert list(line) == list(shown)
@@ -140,7 +138,7 @@ def test_an_undocumented_answer_is_listed_as_the_readme_shows(tmp_path, sandboxe
     with program(tmp_path, **sandboxed) as gateway:
         httpx.post(f"{gateway.url}/graphql", json=update(), headers={"x-simulate": "html-500"})
         gateway.process.send_signal(signal.SIGTERM)
-        gateway.process.wait(60)
+        gateway.process.wait(PATIENCE)
     ended = run(tmp_path, *arguments, **sandboxed)
     moment = re.compile(r"2\d{3}-\d\d-\d\d(T\d\d:\d\d:\d\d\+00:00)?")
     assert moment.sub("when", ended.stdout).rstrip() == moment.sub("when", answer).rstrip()

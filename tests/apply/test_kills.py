@@ -92,8 +92,8 @@ async def test_a_gateway_that_is_killed_and_comes_back_sends_no_row_twice(tmp_pa
     async with sandbox.serving() as served:
         settings = served | {
             "GATEWAY_PORT": str(port),
-            "GATEWAY_REQUEST_SECONDS": "5",
-            "GATEWAY_BACKEND_SECONDS": "2",
+            "GATEWAY_REQUEST_SECONDS": "25",
+            "GATEWAY_BACKEND_SECONDS": "10",
             "GATEWAY_JOURNAL_SECONDS": "1",
         }
         command = Command(tmp_path, f"http://127.0.0.1:{port}/graphql")

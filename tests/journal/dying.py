@@ -56,11 +56,12 @@ async def main(point, settings, document, variables, key):
     if point in kinds:
         journal.__class__ = kinds[point]
     if point == "DuringClosing":
-        await asyncio.sleep(120)  # the keeper comes to it
+        await asyncio.Event().wait()  # the keeper comes to it
     engine = Engine(build_schema(APIS))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    call = CallContext("killed", deadline=asyncio.get_running_loop().time() + 1, idempotency_key=key)
+    deadline = asyncio.get_running_loop().time() + float(settings["GATEWAY_BACKEND_SECONDS"])
+    call = CallContext("killed", deadline=deadline, idempotency_key=key)
     context = Context(call, backends.by_name, recorder=backends.recorder)
     result = await engine.execute(GraphQLRequest(document, variables), context)
     sys.stdout.write(json.dumps(result.body()) + "\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import socket
@@ -11,6 +13,10 @@ import pytest
 
 from app.__main__ import main
 from tests.processes import program, run
+from tests.resilience.load import Connection
+from tests.resilience.neighbour import rest_settings
+from tests.resilience.test_sequences import Held
+from tests.upstream.bad_server import BadServer, answer
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
 UPDATE = {
@@ -112,16 +118,30 @@ def test_a_store_that_cannot_be_opened_ends_the_start_only_where_the_journal_is_
     assert "no journal is kept" in gateway.output()
 
 
-@pytest.mark.slow
-def test_a_caller_that_has_gone_is_noted(tmp_path, listed):
-    """Its connection is closed as soon as the request is sent: the update is made, and nobody hears of it."""
+async def abandoned(folder):
+    """An update whose caller's connection is closed while the backend is at it."""
     body = json.dumps(UPDATE).encode()
     head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    with program(tmp_path, GATEWAY_JOURNAL_SECONDS="1") as gateway:
-        host, port = gateway.url.removeprefix("http://").split(":")
-        for _ in range(60):
+    held = Held(answer(204))
+    async with BadServer(held) as server:
+        settings = rest_settings(dict.fromkeys(("basecone", "bokamera"), server.url))
+        with program(folder, **settings) as gateway:
+            host, port = gateway.url.removeprefix("http://").split(":")
             with socket.create_connection((host, int(port))) as connection:
                 connection.sendall(head.encode() + body)
+                await held.arrived.wait()
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # ends with a reset
+            # The gateway has seen that end once a later connection is answered.
+            with contextlib.closing(Connection(host, int(port))) as later:
+                assert (await later.get("/health/live"))[0] == 200
+            held.release.set()
+            gateway.process.terminate()
+            assert await asyncio.to_thread(gateway.process.wait, 600) == 0
+
+
+@pytest.mark.slow
+def test_a_caller_that_has_gone_is_noted(tmp_path, listed):
+    """The update is made, and nobody hears of it."""
+    asyncio.run(abandoned(tmp_path))
     printed = [json.loads(line) for line in listed("--json")]
-    assert any(entry["callerGone"] for entry in printed)
+    assert [(entry["outcome"], entry["callerGone"]) for entry in printed] == [("APPLIED", True)]

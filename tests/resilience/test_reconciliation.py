@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from tests.harness import serving
 from tests.patience import given_time
-from tests.resilience.neighbour import AFTER, BEFORE, applied, gatewayed, request
+from tests.resilience.neighbour import AFTER, BEFORE, Gatewayed, applied, gatewayed, request
 from tests.resilience.test_sequences import Held
 from tests.upstream import faults
 from tests.upstream.bad_server import Script, answer, says, status
 
-T = TypeVar("T")
 LOST = says(b"", then="reset")
-# The gateway's own limits, in seconds: before them only the caller's can end what hangs.
-PATIENT = {"GATEWAY_REQUEST_SECONDS": "200", "GATEWAY_BACKEND_SECONDS": "100"}
-PATIENCE = 50
 KEY = "ba5e0000-0000-4000-8000-000000000001"
 COMPANY = "ba000000-0000-4000-8000-000000000001"
 EQUALS = "equals what was sent; whether the rest of the update happened is not known"
@@ -116,33 +113,48 @@ async def judge(case: Case, folder: Path, settings: dict[str, str]) -> None:
     assert error["extensions"]["readBack"] == told.get(case.says, "MISSING")
 
 
-async def ended(answer: Awaitable[T]) -> T:
-    """`answer`, or a failure where it comes from the gateway's own limits."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await answer
-    except TimeoutError:
-        pytest.fail("the caller's time did not end it")
+HANG = says(b"", then="hang")
+
+
+@contextlib.asynccontextmanager
+async def hanging(folder: Path, seconds: float, **more: Any) -> AsyncIterator[tuple[Gatewayed, dict[str, str]]]:
+    """A gateway whose writes hang, and the headers of a caller with so many seconds, which alone end them."""
+    folder /= str(seconds)
+    folder.mkdir()
+    own = {"GATEWAY_REQUEST_SECONDS": str(100 * seconds), "GATEWAY_BACKEND_SECONDS": str(50 * seconds)}
+    async with gatewayed(folder, HANG, settings=own, **more) as gateway:
+        try:
+            async with asyncio.timeout(25 * seconds):
+                yield gateway, {"x-request-timeout": f"{1000 * seconds:.0f}"}
+        except TimeoutError:
+            pytest.fail("the caller's time did not end it")
 
 
 @pytest.mark.parametrize("api", ["basecone", "bokamera"])
 async def test_time_for_the_read_back_is_kept_from_the_callers_own(api: str, tmp_path: Path):
     """The write hangs until its part of the caller's time is over; the rest suffices to read what became of it."""
-    async with gatewayed(tmp_path, says(b"", then="hang"), delivered=True, settings=PATIENT) as gateway:
-        error = await ended(gateway.error(api, skip=True, headers={"x-request-timeout": "4000"}))
-        # It may still be on its way, so that nothing is proven.
-        assert (error["extensions"]["outcome"], error["extensions"]["readBack"]) == ("UNKNOWN", "SAME")
-        assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
+
+    async def within(seconds: float) -> None:
+        async with hanging(tmp_path, seconds, delivered=True) as (gateway, headers):
+            error = await gateway.error(api, skip=True, headers=headers)
+            # It may still be on its way, so that nothing is proven.
+            assert (error["extensions"]["outcome"], error["extensions"]["readBack"]) == ("UNKNOWN", "SAME")
+            assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
+
+    await given_time(within, 4)
 
 
 async def test_a_caller_gets_an_answer_in_the_time_it_set(tmp_path: Path):
     """Both the write and the read-back hang."""
-    hang = says(b"", then="hang")
-    async with gatewayed(tmp_path, hang, get=hang, settings=PATIENT) as gateway:
-        error = await ended(gateway.error("basecone", headers={"x-request-timeout": "2000"}))
-        assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
-    assert (error["extensions"]["code"], error["extensions"]["outcome"]) == ("BACKEND_TIMEOUT", "UNKNOWN")
-    assert UNREAD in error["message"]
+
+    async def within(seconds: float) -> None:
+        async with hanging(tmp_path, seconds, get=HANG) as (gateway, headers):
+            error = await gateway.error("basecone", headers=headers)
+            assert (gateway.server.puts, gateway.neighbour.reads) == (1, 1)
+        assert (error["extensions"]["code"], error["extensions"]["outcome"]) == ("BACKEND_TIMEOUT", "UNKNOWN")
+        assert UNREAD in error["message"]
+
+    await given_time(within, 2)
 
 
 async def test_all_mutations_of_a_document_share_its_time(tmp_path: Path):
@@ -150,15 +162,17 @@ async def test_all_mutations_of_a_document_share_its_time(tmp_path: Path):
     both = """mutation($id: UUID!, $input: UpdateCustomerInput!) {
       a: updateCustomer(id: $id, input: $input) { customer { name } }
       b: updateCustomer(id: $id, input: $input) { customer { name } } }"""
-    hang = says(b"", then="hang")
-    async with gatewayed(tmp_path, hang, get=hang, settings=PATIENT) as gateway:
-        given = request("basecone")["variables"]
-        body = {"query": both, "variables": {"id": given["id"], "input": given["input"]}}
-        headers = {"x-request-timeout": "2000"}
-        told = (await ended(gateway.client.post("/graphql", json=body, headers=headers))).json()
-        assert gateway.server.puts == 1
-    outcomes = {error["path"][0]: error["extensions"]["outcome"] for error in told["errors"]}
-    assert outcomes == {"a": "UNKNOWN", "b": "NOT_APPLIED"}
+    given = request("basecone")["variables"]
+    body = {"query": both, "variables": {"id": given["id"], "input": given["input"]}}
+
+    async def within(seconds: float) -> None:
+        async with hanging(tmp_path, seconds, get=HANG) as (gateway, headers):
+            told = (await gateway.client.post("/graphql", json=body, headers=headers)).json()
+            assert gateway.server.puts == 1
+        outcomes = {error["path"][0]: error["extensions"]["outcome"] for error in told["errors"]}
+        assert outcomes == {"a": "UNKNOWN", "b": "NOT_APPLIED"}
+
+    await given_time(within, 2)
 
 
 async def test_a_client_that_goes_away_does_not_abort_the_put(tmp_path: Path):

@@ -40,7 +40,7 @@ async def test_of_four_processes_with_one_revision_one_wins(url, tmp_path: Path)
     """In 1,000 tries, over the same store."""
     async with contextlib.AsyncExitStack() as stack:
         started = [stack.enter_context(program(tmp_path, GATEWAY_STORE_URL=url)) for _ in range(4)]
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=60))
+        http = await stack.enter_async_context(httpx.AsyncClient())
 
         async def asked(number: int, body):
             answer = (await http.post(f"{started[number % 4].url}/graphql", json=body)).json()

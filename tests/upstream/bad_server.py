@@ -147,8 +147,16 @@ def in_turn(*scripts: Script) -> Script:
     return script
 
 
+_RESERVED: list[socket.socket] = []
+
+
 def unused_port() -> int:
-    """A port of the loopback that nothing listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port of the loopback that nothing listens on, and that is given to nobody else: who is told it may listen there.
+
+    That takes SO_REUSEADDR on both sides, which asyncio and the program set.
+    """
+    reserved = socket.socket()
+    _RESERVED.append(reserved)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return int(reserved.getsockname()[1])
