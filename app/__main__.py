@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -47,7 +49,29 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if sys.stdout is None or sys.stderr is None:  # closed, such as by `>&-`: nobody wants to read it
+        nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open as a standard stream does
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     options = _parser().parse_args(arguments)
+    code = 1
+    try:
+        code = _run(options)
+        sys.stdout.flush()
+    except OSError as error:
+        if options.command in {None, "serve", "sandbox"}:
+            raise
+        if not isinstance(error, BrokenPipeError):  # whoever reads, such as `head`, has enough
+            sys.stderr.write(f"python -m app {options.command}: {error.strerror or error}\n")
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # what is still buffered goes nowhere, without a word at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # What was applied is applied, read or not.
+        return code if options.command == "apply" else 1
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
     command = options.command or "serve"
     if command != "serve":
         gc.enable()

@@ -79,6 +79,23 @@ def program(folder: Path, *arguments: str, anew: bool = False, **settings: str) 
         lines.close()
 
 
+UNREAD = ("full", "broken")
+
+
+@contextlib.contextmanager
+def unread(stream: str) -> Iterator[int]:
+    """A standard output that nobody reads: on a full disk, or a pipe whose reader is gone."""
+    if stream == "full":
+        out = os.open("/dev/full", os.O_WRONLY)
+    else:
+        ours, out = os.pipe()
+        os.close(ours)
+    try:
+        yield out
+    finally:
+        os.close(out)
+
+
 def run(folder: Path, *arguments: str, anew: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
     """The program to its end."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:

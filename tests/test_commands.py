@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import socket
+import subprocess
+import sys
+import tempfile
 
 import httpx
 import pytest
@@ -13,7 +17,9 @@ import pytest
 from app.__main__ import COMMANDS, main
 from app.apis import APIS
 from app.config import SettingsError, read_settings
-from tests.processes import PATIENCE, ROOT, program, run
+from tests.forks import fork
+from tests.harness import fill
+from tests.processes import PATIENCE, ROOT, UNREAD, environment, program, run, unread
 from tests.readme_tables import fields
 
 # A setting that cannot be used, and what the one line must name.
@@ -97,6 +103,26 @@ def test_help_version_and_schema_answer(tmp_path):
     assert run(tmp_path, "--version").returncode == 0
     assert run(tmp_path, "schema", anew=True).stdout == (ROOT / "schema.graphql").read_text()
     assert run(tmp_path, "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("stream", UNREAD)
+async def test_a_command_whose_reader_is_gone_ends_in_order(tmp_path, stream):
+    """A full disk, and `| head` that has enough."""
+    await fill(tmp_path / "gateway.db")
+    for command in ("schema", "typescript", "journal", "check"):
+        with unread(stream) as out, tempfile.TemporaryFile("w+") as errors:
+            ended = fork(tmp_path, [command], environment({}), out, errors.fileno()).wait(60)
+            errors.seek(0)
+            said = errors.read()
+        expected = f"python -m app {command}: No space left on device\n" if stream == "full" else ""
+        assert (said, ended) == (expected, 1), command
+
+
+async def test_a_closed_output_is_nobodys_loss(tmp_path):
+    await fill(tmp_path / "gateway.db")
+    order = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "app", "journal"]
+    ended = await asyncio.create_subprocess_exec(*order, cwd=tmp_path, env=environment({}), stderr=subprocess.PIPE)
+    assert (await ended.communicate(), ended.returncode) == ((None, b""), 0)
 
 
 WORDS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shlex
 import sys
@@ -61,7 +62,9 @@ def apply(options: Namespace, schema: GraphQLSchema) -> int:
         _say(stopped)
     nothing_sent = stopped is not None and not run.began
     if not nothing_sent or options.resume:
-        _summary(list(results), len(rows), options, path)
+        # Who reads the summary may be gone. The results and the exit code say the same.
+        with contextlib.suppress(OSError, SystemExit):  # rich's, for a broken pipe
+            _summary(list(results), len(rows), options, path)
     if nothing_sent:
         return _WRONG
     return _DONE if sum(result.outcome in _GOOD for result in results) == len(rows) else _NOT_ALL

@@ -174,6 +174,8 @@ class GraphQLEndpoint(Endpoint):
             if incoming.task is None:
                 self._demand_room()  # the caller's check and the body both took time
             call = self._callers.call(incoming)
+            if call.idempotency_key is not None and isinstance(requests, list):
+                self._engine.refuse_several(requests)
         except RequestError as error:
             return self._not_executed(error, media, incoming.identifier)
         execution = self._executed(incoming, requests, call, caller, media)

@@ -25,6 +25,7 @@ from app.graphql.limits import DocumentLimits
 from app.graphql.lists import any_long, refuse_long
 from app.graphql.persisted import PersistedDocuments
 from app.graphql.request_errors import (
+    IDEMPOTENCY_KEY_NOT_SINGLE,
     MUTATION_OVER_GET,
     OPERATION_NOT_FOUND,
     ROUTER_NOT_TRUSTED,
@@ -39,7 +40,7 @@ from app.graphql.variables import null_errors, variable_errors
 from app.updates.bulk import AT_ONCE, Rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from app.graphql.context import Context
     from app.graphql.schema import Schema
@@ -162,6 +163,21 @@ class Engine:
                 errors, mutation=operation.mutation, request_id=context.call.request_id, item_at=context.item_at
             )
         return result
+
+    def refuse_several(self, requests: Sequence[GraphQLRequest]) -> None:
+        """Raises RequestError for a batch of several updates: the header `idempotency-key` stands for one."""
+        count = 0
+        for request in requests:
+            try:
+                source = self.persisted.source(request.query, request.extensions, request.document_id)
+                document = self.documents.get(source)
+                operation = document.operation(request.operation_name)
+            except RequestError:
+                count += 1  # an update, for all that is known
+            else:
+                count += self._root_fields.count_updates(document, operation, request.variables)
+        if count > 1:
+            raise request_error(IDEMPOTENCY_KEY_NOT_SINGLE)
 
     def _chosen(self, request: GraphQLRequest, context: Context, result: Result) -> tuple[Document, Operation]:
         """The document, operation and variables to run. Raises RequestError."""

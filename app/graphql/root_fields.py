@@ -104,10 +104,16 @@ class RootFields:
 
     def refuse_several(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
         """The header `idempotency-key` stands for one update. Raises RequestError for several, and for a bulk."""
-        nodes, _ = self._nodes(document, operation, values)
-        updates = [node.name.value for node in nodes.values() if node.name.value in self._mutations]
+        updates = self._updates(document, operation, values)
         if len(updates) > 1 or not self._bulks.isdisjoint(updates):
             raise request_error(IDEMPOTENCY_KEY_NOT_SINGLE)
+
+    def count_updates(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> int:
+        return len(self._updates(document, operation, values)) if operation.mutation else 0
+
+    def _updates(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> list[str]:
+        nodes, _ = self._nodes(document, operation, values)
+        return [node.name.value for node in nodes.values() if node.name.value in self._mutations]
 
     def _nodes(
         self,

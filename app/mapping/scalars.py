@@ -25,6 +25,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-
 _CANONICAL = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 100
+_EXACT = decimal.Context(prec=decimal.MAX_PREC)  # the usual one rounds to 28 digits
 # The form that every reader of ISO-8601 understands (RFC 3339), with all digits of a fraction.
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 # ServiceStack's stock JSON date: milliseconds since 1970 and an offset. https://docs.servicestack.net/json-format
@@ -56,6 +57,11 @@ def parse_decimal(value: Any) -> decimal.Decimal:
         return _plain(decimal.Decimal(text))
     except decimal.InvalidOperation as error:
         raise ValueError("not a Decimal: the exponent is out of range") from error
+
+
+def normalised(number: decimal.Decimal) -> decimal.Decimal:
+    """The same number without the zeros at its end: all other digits stay, however many they are."""
+    return number.normalize(_EXACT)
 
 
 def _plain(number: decimal.Decimal) -> decimal.Decimal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from strawberry import UNSET
 
 from app.mapping.members import members
+from app.mapping.scalars import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +116,7 @@ def _leaf(value: Any) -> Any:
     if type(value) is str:
         return value or None
     if isinstance(value, decimal.Decimal):
-        return str(value.normalize())
+        return str(normalised(value))
     return None if isinstance(value, list | dict) and not value else value
 
 

@@ -90,6 +90,8 @@ def replaced(cls: type, sent: Any, read: Any, data: Any, *, aside: Collection[st
     sent_members, names = _folded(sent), counterparts(read)
     # A {code} object may be read as its plain code.
     read_members = _folded(data if isinstance(data, dict) else {"code": data})
+    if isinstance(data, dict) and len(read_members) != len(data):
+        return False  # a member stands twice, in two spellings: another reader would use the other one
     return sent_members.keys() <= names.keys() and all(
         _replaced(
             member,

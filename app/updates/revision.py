@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,12 +12,13 @@ import strawberry
 
 from app.json_codec import encode_json
 from app.mapping.members import members
-from app.mapping.scalars import DateTime
+from app.mapping.scalars import DateTime, normalised
 from app.mapping.scalars import Decimal as DecimalScalar
 
 REVISION = "revision"
 _VERSION = "v1:"
 _DIGEST_BYTES = 16
+_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 def revision_of(record: Any, without: Collection[str] = ()) -> str:
@@ -49,10 +50,17 @@ def _value(value: Any, scalar: Any, without: Collection[str]) -> Any:
     if hasattr(type(value), "__strawberry_definition__"):
         return state_of(value, without)
     if scalar is DecimalScalar:
-        return format(Decimal(value).normalize() or Decimal(0), "f")
+        return format(normalised(Decimal(value)) or Decimal(0), "f")
     if scalar is DateTime:
-        return datetime.fromisoformat(value).astimezone(UTC).isoformat()
+        return _moment(datetime.fromisoformat(value))
     return value
+
+
+def _moment(moment: datetime) -> str:
+    try:
+        return moment.astimezone(UTC).isoformat()
+    except OverflowError:  # in UTC its year is 0 or 10000, such as that of .NET's least DateTime east of Greenwich
+        return str((moment - _FIRST) // timedelta(microseconds=1))
 
 
 def revision_field(*without: str) -> Any:

@@ -11,6 +11,8 @@ import json
 import re
 import ssl
 import stat
+import subprocess
+import sys
 
 import pytest
 import trustme
@@ -23,7 +25,7 @@ from tests.apply.running import SUPPLIERS, CountingSandbox, gateway
 from tests.apply.test_run import reply, results
 from tests.edge.test_authentication import AUDIENCE, ISSUER, KEY, jwks, signed
 from tests.harness import schema_of
-from tests.processes import ROOT
+from tests.processes import ROOT, UNREAD, environment, unread
 from tests.upstream.bad_server import BadServer
 
 PAGE = ROOT / ".github/docs/bulk.md"
@@ -95,6 +97,21 @@ async def test_a_file_is_applied_corrected_and_gone_on_with(tmp_path, command):
         code, out, _ = await command(url, None, *again.split()[11:])
         assert (code, out) == (0, "3 rows: 3 APPLIED\nEach row's result is in file.csv.results.ndjson\n")
     assert len({line["key"] for line in kept(command.folder)}) == 3
+
+
+@pytest.mark.parametrize("stream", UNREAD)
+async def test_a_summary_that_nobody_reads_changes_no_exit_code(tmp_path, stream):
+    """What was applied is applied: by the code, and by the file of results."""
+    (tmp_path / "file.csv").write_text(GOOD)
+    async with CountingSandbox(tmp_path).serving() as settings, gateway(tmp_path, **settings) as url:
+        order = [sys.executable, "-m", "app", "apply", "file.csv", "--url", url, "--mutation", "patchSupplier"]
+        with unread(stream) as out:
+            ended = await asyncio.create_subprocess_exec(
+                *order, cwd=tmp_path, env=environment({}), stdout=out, stderr=subprocess.PIPE
+            )
+            _, said = await ended.communicate()
+    assert (ended.returncode, [one["outcome"] for one in kept(tmp_path)]) == (0, ["APPLIED"] * 2)
+    assert b"Traceback" not in said
 
 
 async def test_every_put_is_sent_once_and_none_in_a_dry_run(tmp_path, command):

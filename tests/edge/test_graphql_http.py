@@ -257,6 +257,34 @@ async def test_a_batch_is_answered_in_order_up_to_its_limit():
         assert (await http.post("/graphql", json=[OK, 1])).status_code == 400
 
 
+CHANGE = {"query": UPDATE, "variables": {"input": {"title": "a"}}}
+SKIPPED = f'mutation($skip: Boolean!) {{ updateNote(id: "{FIRST}", input: {{title: "a"}}) @skip(if: $skip) {{ note {{ title }} }} }}'
+UNDER_ONE_KEY = {
+    "two updates": ([CHANGE, CHANGE], False),
+    "two updates beside a query": ([CHANGE, OK, CHANGE], False),
+    "an update and what cannot be read": ([CHANGE, {"query": "{"}], False),
+    "an update and a hash that is not known": ([CHANGE, HASH], False),
+    "one update": ([CHANGE], True),
+    "one update beside queries": ([OK, CHANGE, OK], True),
+    "an update that is left out": ([{"query": SKIPPED, "variables": {"skip": True}}, CHANGE], True),
+    "queries": ([OK, OK], True),
+}
+
+
+@pytest.mark.parametrize("case", UNDER_ONE_KEY)
+async def test_an_idempotency_key_stands_for_one_update_of_a_batch(case):
+    batch, is_run = UNDER_ONE_KEY[case]
+    notebook = LocalNotebook()
+    async with client(EdgeSettings(max_batch=3), notebook=notebook) as http:
+        answer = await http.post("/graphql", json=batch, headers={"idempotency-key": "k"})
+    if is_run:
+        assert (answer.status_code, len(answer.json())) == (200, len(batch))
+        assert len(notebook.calls) == batch.count(CHANGE)
+    else:
+        assert answer.json()["errors"][0]["extensions"]["reason"] == "IDEMPOTENCY_KEY_NOT_SINGLE"
+        assert not notebook.calls
+
+
 async def test_the_digits_of_a_decimal_survive_json():
     variables = b'{"input": {"title": "a", "tags": [{"name": "b", "weight": 0.10}]}, "pages": 1.0}'
     query = UPDATE.replace("{ title }", "{ weight }")

@@ -67,6 +67,21 @@ def test_exactly_what_was_sent_is_proof_unless_another_system_was_asked(resource
 
 
 @pytest.mark.parametrize(("resource", "member"), OPTIONAL)
+def test_a_member_that_stands_twice_proves_nothing(resource, member):
+    """Another reader may take the other spelling, which says that a member that was left out is there."""
+    body = {name: value for name, value in body_of(resource).items() if name != member.name}
+    read = read_of(body_of(resource))
+    for spelled in (member.graphql_name, member.graphql_name.upper()):
+        data = {
+            **read,
+            member.graphql_name: None,
+            member.graphql_name.upper(): None,
+            spelled: read[member.graphql_name],
+        }
+        assert proof(resource, body, data) == "DIFFERS"
+
+
+@pytest.mark.parametrize(("resource", "member"), OPTIONAL)
 def test_a_member_that_was_left_out_and_still_has_a_value_is_a_difference(resource, member):
     body = {name: value for name, value in body_of(resource).items() if name != member.name}
     expected = "WHOLE" if (resource, member.name) == (CUSTOMERS, "code") else "DIFFERS"
