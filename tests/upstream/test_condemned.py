@@ -13,19 +13,8 @@ from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import undocumented
 from app.upstream.settings import Limits
 from app.upstream.tokens import TokenSource
-from app.upstream.transport import Transport
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, Exchange, answer, in_turn, status
-
-
-def over_httpx(name: str, url: str) -> Upstream:
-    upstream = Upstream(name, url)
-    upstream._transport = Transport(name, url, Limits(), None, None)
-    return upstream
-
-
-ENGINES = {"direct": Upstream, "httpx": over_httpx}
-pytestmark = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 
 
 def get(record: str) -> BackendRequest:
@@ -72,10 +61,10 @@ KEPT = {
 
 
 @pytest.mark.parametrize("case", [*CONDEMNED, *KEPT])
-async def test_the_fate_of_a_connection_is_decided_by_its_answer(engine, case):
+async def test_the_fate_of_a_connection_is_decided_by_its_answer(case):
     data, judge = (CONDEMNED | KEPT)[case]
     async with BadServer(in_turn(status(200, b"a"), lambda at: at.send(data), status(200, b"b"))) as server:
-        async with engine("x", server.url) as upstream:
+        async with Upstream("x", server.url) as upstream:
             await upstream.send(get("a"), CallContext("r"), of_record("a"))
             if case == "the record":
                 await upstream.send(get("a"), CallContext("r"), judge)
@@ -100,9 +89,9 @@ class Late:
         await exchange.send(answer(200, exchange.target[1:].encode()))
 
 
-async def test_no_call_gets_the_answer_of_the_one_before(engine):
+async def test_no_call_gets_the_answer_of_the_one_before():
     """Whatever the one says that met the surplus answer, all later ones are their own."""
-    async with BadServer(Late()) as server, engine("x", server.url) as upstream:
+    async with BadServer(Late()) as server, Upstream("x", server.url) as upstream:
         await upstream.send(get("a"), CallContext("r"), of_record("a"))
         with pytest.raises(GatewayError):
             await upstream.send(get("b"), CallContext("r"), of_record("b"))
@@ -111,14 +100,14 @@ async def test_no_call_gets_the_answer_of_the_one_before(engine):
         assert server.connections == 2
 
 
-async def test_what_arrives_at_an_idle_connection_ends_it(engine):
+async def test_what_arrives_at_an_idle_connection_ends_it():
     connections: list[Exchange] = []
 
     async def script(exchange: Exchange) -> None:
         connections.append(exchange)
         await exchange.send(answer(200, exchange.target[1:].encode()))
 
-    async with BadServer(script) as server, engine("x", server.url) as upstream:
+    async with BadServer(script) as server, Upstream("x", server.url) as upstream:
         records = "abcd"
         await asyncio.gather(*(upstream.send(get(record), CallContext("r"), of_record(record)) for record in records))
         for exchange in connections[:3]:
@@ -130,7 +119,7 @@ async def test_what_arrives_at_an_idle_connection_ends_it(engine):
     assert server.connections > 1
 
 
-async def test_with_a_condemned_connection_its_idle_siblings_go(engine):
+async def test_with_a_condemned_connection_its_idle_siblings_go():
     arrived, opened = asyncio.Semaphore(0), asyncio.Event()
 
     async def script(exchange: Exchange) -> None:
@@ -138,7 +127,7 @@ async def test_with_a_condemned_connection_its_idle_siblings_go(engine):
         await opened.wait()
         await exchange.send(answer(200, b"other" if exchange.target == "/bad" else exchange.target[1:].encode()))
 
-    async with BadServer(script) as server, engine("x", server.url) as upstream:
+    async with BadServer(script) as server, Upstream("x", server.url) as upstream:
         calls = [
             asyncio.create_task(upstream.send(get(record), CallContext("r"), of_record(record))) for record in "abcd"
         ]
@@ -150,11 +139,10 @@ async def test_with_a_condemned_connection_its_idle_siblings_go(engine):
         with pytest.raises(GatewayError):
             await upstream.send(get("bad"), CallContext("r"), of_record("bad"))
         await asyncio.gather(*(upstream.send(get(record), CallContext("r"), of_record(record)) for record in "abc"))
-        # httpx looks at idle connections before it uses one; of our own none is kept.
-        assert server.connections > 4 if engine is Upstream else server.connections >= 4
+        assert server.connections > 4
 
 
-async def test_a_write_without_its_caller_is_judged_too(engine):
+async def test_a_write_without_its_caller_is_judged_too():
     arrived, opened = asyncio.Semaphore(0), asyncio.Event()
 
     async def waits(exchange: Exchange) -> None:
@@ -163,7 +151,7 @@ async def test_a_write_without_its_caller_is_judged_too(engine):
         await exchange.send(answer(302))
 
     async with BadServer(in_turn(status(200, b"a"), waits, status(200, b"b"))) as server:
-        async with engine("x", server.url) as upstream:
+        async with Upstream("x", server.url) as upstream:
             await upstream.send(get("a"), CallContext("r"), of_record("a"))
             caller = asyncio.create_task(
                 upstream.send(BackendRequest("PUT", "/x", body=b"{}"), CallContext("r"), of_record("a"))
@@ -179,7 +167,7 @@ async def test_a_write_without_its_caller_is_judged_too(engine):
         assert (server.connections, server.puts) == (2, 1)
 
 
-async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing(engine):
+async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing():
     arrived, opened = asyncio.Semaphore(0), asyncio.Event()
 
     async def waits(exchange: Exchange) -> None:
@@ -188,10 +176,7 @@ async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing(engi
         await exchange.send(answer(200, b"a"))
 
     async with BadServer(waits) as server:
-        upstream = Upstream("x", server.url, Limits(max_connections=1))
-        if engine is not Upstream:
-            upstream._transport = Transport("x", server.url, Limits(max_connections=1), None, None)
-        async with upstream:
+        async with Upstream("x", server.url, Limits(max_connections=1)) as upstream:
             first = asyncio.create_task(upstream.send(get("a"), CallContext("r"), of_record("a")))
             await arrived.acquire()
             second = asyncio.create_task(upstream.send(BackendRequest("PUT", "/x", body=b"{}"), CallContext("r")))
@@ -206,14 +191,14 @@ async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing(engi
         assert server.puts == 0
 
 
-async def test_the_observer_is_told_the_status_of_a_judged_answer(engine):
+async def test_the_observer_is_told_the_status_of_a_judged_answer():
     heard = []
 
     class Observer:
         def on_call(self, *told) -> None:
             heard.append(told[:4])
 
-    async with BadServer(status(302)) as server, engine("x", server.url) as upstream:
+    async with BadServer(status(302)) as server, Upstream("x", server.url) as upstream:
         upstream.observer = Observer()
         with pytest.raises(GatewayError):
             await upstream.send(get("a"), CallContext("r"), of_record("a"))
@@ -221,11 +206,11 @@ async def test_the_observer_is_told_the_status_of_a_judged_answer(engine):
 
 
 @pytest.mark.parametrize("data", [answer(200, b"<html>"), answer(200, b"{}"), answer(302), answer(202, b"{}")])
-async def test_the_token_endpoints_connections_too(engine, data):
+async def test_the_token_endpoints_connections_too(data):
     token = answer(200, b'{"access_token": "t", "expires_in": 0}')
     script = in_turn(lambda at: at.send(token), lambda at: at.send(data), lambda at: at.send(token))
     async with BadServer(script) as server, TokenSource(f"{server.url}/token", "c", "u", "p") as source:
-        source._upstream = engine("x", server.url)
+        source._upstream = Upstream("x", server.url)
         for _ in range(3):
             with pytest.raises(GatewayError):
                 await source.bearer(CallContext("r"))
