@@ -13,7 +13,7 @@ from typing import Any
 
 from strawberry import UNSET
 
-from app.mapping.members import Member, members
+from app.mapping.members import members
 
 _numbers = count()
 
@@ -37,14 +37,10 @@ class FunctionSource:
     def add_object(self, cls: type, values: Mapping[str, str]) -> None:
         """Ends the function with an object of a plain dataclass; `values` are names by attribute.
 
-        The object is created without `__init__`, which costs three times as much: a plain default is also the class's
-        attribute. An attribute without default is not selected, as in `{ vatCode { __typename } }`, and nobody reads
-        it.
+        The object is created without `__init__`, which costs three times as much. An attribute without a value has its
+        default, which is also the class's; one without a default is not selected, and nobody reads it.
         """
-        rest = {}
-        for item in fields(cls):
-            if item.name not in values and (item.default is MISSING or item.name not in cls.__dict__):
-                rest[item.name] = "None" if item.default_factory is MISSING else f"{self.value(item.default_factory)}()"
+        rest = {item.name: "None" for item in fields(cls) if item.name not in values and item.name not in cls.__dict__}
         self.add(f"made = {self.value(cls.__new__)}({self.value(cls)})")
         self.add(*(f"made.{name(key)} = {value}" for key, value in {**values, **rest}.items()), "return made")
 
@@ -81,45 +77,26 @@ def input_writer(cls: type, writer_of: Callable[[type], Any]) -> Callable[[Any],
 
 def projection(
     cls: type,
-    parts: Iterable[tuple[Member, Member, Callable[[Any], Any] | None]],
+    parts: Mapping[str, tuple[str, Callable[[Any], Any] | None, bool]],
     more: Collection[str],
+    absent: type[Exception],
 ) -> Callable[..., Any]:
     """Projects an input object to an object of `cls` with the attributes `more` and those of `parts`.
 
-    A part is the record's member, the input's member, and the projection below both. That is None for a scalar, and
-    where something is selected that no such input has. The function returns None where the input leaves a part out.
+    A part is the input's attribute, the projection below both or None, and whether it is a list. The function raises
+    `absent` where the input leaves a part out.
     """
-    source = FunctionSource("value", *more)
-    unset = source.value(UNSET)
+    source = FunctionSource("value", *map(name, more))
+    unset, raised = source.value(UNSET), source.value(absent)
     values = {attribute: attribute for attribute in more}
-    for record_member, input_member, below in parts:
-        item = values[record_member.attribute] = f"v{len(values)}"
-        source.add(f"{item} = value.{name(input_member.attribute)}", f"if {item} is {unset}:", "    return None")
-        if record_member.nested is None:
-            continue
-        if below is None:
-            # null and [] need no nested fields.
-            source.add(f"if {item}{'' if record_member.is_list else ' is not None'}:", "    return None")
-            continue
-        project = source.value(below)
-        source.add(f"if {item} is not None:")
-        if record_member.is_list:
-            # Compares identities: `in` would ask each part whether it equals None, which costs as much as the object.
-            source.add("parts = []", f"for part in {item}:", depth=2)
-            source.add("if part is not None:", f"    part = {project}(part)", depth=3)
-            source.add("    if part is None:", "        return None", "parts.append(part)", depth=3)
-            source.add(f"{item} = parts", depth=2)
-        else:
-            source.add(f"{item} = {project}({item})", f"if {item} is None:", "    return None", depth=2)
+    for attribute, (input_attribute, below, is_list) in parts.items():
+        item = values[attribute] = f"v{len(values)}"
+        source.add(f"{item} = value.{name(input_attribute)}", f"if {item} is {unset}:", f"    raise {raised}")
+        if below is not None:
+            project = source.value(below)
+            projected = f"[part and {project}(part) for part in {item}]" if is_list else f"{project}({item})"
+            source.add(f"if {item} is not None:", f"    {item} = {projected}")
     source.add_object(cls, values)
-    function: Callable[..., Any] = source.function()
-    return function
-
-
-def maker(cls: type, *attributes: str) -> Callable[..., Any]:
-    """Creates an object of a dataclass from the values of some attributes, in their order."""
-    source = FunctionSource(*map(name, attributes))
-    source.add_object(cls, {attribute: attribute for attribute in attributes})
     function: Callable[..., Any] = source.function()
     return function
 
@@ -161,25 +138,21 @@ def input_reader(
 
 
 def object_completion(
-    cls: type, members: Iterable[tuple[str, str | None, Any, Collection[type]]], fallback: type[Exception]
+    cls: type, members: Iterable[tuple[str, str, Callable[[Any], Any], type | None]], fallback: type[Exception]
 ) -> Callable[[Any], Any]:
     """Completes an object into a dict of the answer. Raises `fallback` for a value of another class.
 
-    A member is its key, its attribute, the function that completes it, and the types whose values are complete already.
-    Without an attribute the third is a constant.
+    A member is its key, its attribute, the function that completes it, and a type whose values are complete already.
     """
-    source = FunctionSource("value")
+    source = FunctionSource("value", "_run=None", "_place=None")
     source.add(f"if type(value) is not {source.value(cls)}:")
     source.add("if value is None:", "    return None", f"raise {source.value(fallback)}", depth=2)
     items = []
-    for key, attribute, complete, as_it_is in members:
-        item = source.value(complete)
-        if attribute is not None:
-            read, completed = f"value.{name(attribute)}", f"{item}({{}})"
-            item = completed.format(read)
-            for kind in set(as_it_is) - {type(None)}:
-                null = " or item is None" if type(None) in as_it_is else ""
-                item = f"item if type(item := {read}) is {source.value(kind)}{null} else {completed.format('item')}"
+    for key, attribute, complete, exact in members:
+        read, completed = f"value.{name(attribute)}", f"{source.value(complete)}({{}})"
+        item = completed.format(read)
+        if exact is not None:
+            item = f"item if type(item := {read}) is {source.value(exact)} else {completed.format('item')}"
         items.append(f"{source.value(key)}: {item}")
     source.add("return {" + ", ".join(items) + "}")
     completion: Callable[[Any], Any] = source.function()

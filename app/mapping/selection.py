@@ -5,9 +5,8 @@ Knows no vendor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from graphql import (
@@ -25,9 +24,12 @@ from app.mapping.generated import projection
 from app.mapping.members import attributes_of, members, members_of
 
 T = TypeVar("T")
-# Turns an input into the object that it describes; None where it cannot.
+# Turns an input, and further attributes, into the object that they describe. Raises _UndescribedError.
 _Plan = Callable[..., Any]
-_Names = tuple[tuple[str, "_Names"], ...]
+
+
+class _UndescribedError(Exception):
+    """Something is selected that the input leaves out."""
 
 
 @dataclass(slots=True)
@@ -38,12 +40,8 @@ class Selected:
     """
 
     fields: dict[str, Selected] = field(default_factory=dict)
-    plans: dict[tuple[type, type], _Plan | None] = field(default_factory=dict, repr=False)
+    plans: dict[tuple[type, type], _Plan] = field(default_factory=dict, repr=False, compare=False)
     key: str = field(default="", compare=False)
-
-    def names(self) -> _Names:
-        """The fields as a hashable value."""
-        return tuple((name, below.names()) for name, below in self.fields.items())
 
 
 def selected(
@@ -100,39 +98,39 @@ def selection_of(info: GraphQLResolveInfo[Any]) -> Selected:
 def described(cls: type[T], value: Any, below: Selected, **more: Any) -> T | None:
     """The selected part of a record of class `cls` that the input `value` and the attributes `more` describe.
 
-    None where something is selected that the input leaves out. Whatever is not selected has its default.
+    None where something is selected that the input leaves out.
     """
     key = (cls, type(value))
-    plan = below.plans.get(key, _UNPLANNED)
-    if plan is _UNPLANNED:
-        plan = below.plans[key] = _plan(cls, type(value), below.names(), tuple(more))  # type: ignore[arg-type]  # a class is hashable
-    return None if plan is None else plan(value, **more)
+    plan = below.plans.get(key)
+    if plan is None:
+        plan = below.plans[key] = _plan(cls, type(value), below, tuple(more))
+    try:
+        return plan(value, **more)  # type: ignore[no-any-return]
+    except _UndescribedError:
+        return None
 
 
-_UNPLANNED: Any = object()
-# graphql-core creates the selection anew each time; its plan is cached here.
-_PLANS = 512
-
-
-@lru_cache(_PLANS)
-def _plan(cls: type, input_cls: type, below: _Names, more: tuple[str, ...]) -> _Plan | None:
-    """None where something is selected that no such input has."""
+def _plan(cls: type, input_cls: type, below: Selected, more: Collection[str]) -> _Plan:
     attributes = attributes_of(cls)
     record_members = {member.attribute: member for member in members(cls)}
     input_members = members_of(input_cls).folded
-    parts = {}
-    for field_name, further in below:
-        attribute = attributes.get(field_name)
+    parts: dict[str, tuple[str, _Plan | None, bool]] = {}
+    for field_name, further in below.fields.items():
+        attribute = attributes.get(field_name, "")
         if field_name == "__typename" or attribute in more or attribute in parts:
             continue
-        field = record_members.get(attribute or "")
+        field = record_members.get(attribute)
         argument = input_members.get(field.folded) if field is not None else None
         if field is None or argument is None:
-            return None
+            return _undescribed
         if (field.is_list, field.scalar) != (argument.is_list, argument.scalar):
             raise TypeError(f"{input_cls.__name__}.{argument.attribute} is no {cls.__name__}.{field.attribute}")
         nested = None
         if field.nested is not None and argument.nested is not None:
             nested = _plan(field.nested, argument.nested, further, ())
-        parts[attribute] = (field, argument, nested)
-    return projection(cls, parts.values(), more)
+        parts[attribute] = (argument.attribute, nested, field.is_list)
+    return projection(cls, parts, more, _UndescribedError)
+
+
+def _undescribed(_value: Any, **_more: Any) -> Any:
+    raise _UndescribedError

@@ -11,7 +11,6 @@ from strawberry import UNSET, Info
 from strawberry.utils.str_converters import capitalize_first
 
 from app.errors import GatewayFailure
-from app.mapping.generated import maker
 from app.mapping.selection import Selected, selection_of
 from app.updates.bulk_fields import bulk_field, bulk_payload
 from app.updates.change import Change
@@ -117,7 +116,7 @@ def _list(listing: Listing) -> Any:
 
 
 def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: bool) -> Any:
-    response = maker(payload, snake(resource.name), "replayed")
+    record_member = snake(resource.name)
 
     async def answered(info: Info, context: Any, change: Change, selected: Selected) -> Any:
         if change.patches or change.dry_run or change.expected_revision is not None:
@@ -131,7 +130,7 @@ def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: 
         record, replayed = await update(resource, info, change, selected, key=context.call.idempotency_key)
         if isinstance(record, Exception) and as_data(record) and selects_errors(selected):
             raise record
-        return response(record, replayed)
+        return payload(**{record_member: record}, replayed=replayed)
 
     async def change(info: Info, **arguments: Any) -> Any:
         change = change_of(patches, **arguments)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import is_non_null_type
 from graphql.error import located_error
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.errors import INTERNAL, GatewayError, GatewayErrors
 from app.graphql.compiled.executions import Execution
@@ -22,48 +22,38 @@ if TYPE_CHECKING:
 
     from app.graphql.compiled.outputs import Outputs
 
-Pure = Callable[[Any], Any]
-Running = Callable[[Any, Run, Place], Any]
-
 
 class Completion(Struct):
-    """Completes a value: by `pure`, or by `running` where resolvers stand below it.
+    """Completes a value with `complete(value, run, place)`. Where nothing below it `resolves`, the value is enough.
 
-    A value of one of the types `as_it_is` is complete already. `nullable` is `pure` where that may return null.
+    A value of the type `exact` is complete already.
     """
 
-    pure: Pure | None = None
-    running: Running | None = None
-    as_it_is: frozenset[type] = frozenset()
-    nullable: Pure | None = None
-
-    def complete(self, value: Any, run: Run, place: Place) -> Any:
-        if self.pure is not None:
-            return self.pure(value)
-        assert self.running is not None
-        return self.running(value, run, place)
+    complete: Callable[..., Any]
+    resolves: bool = False
+    exact: type | None = None
 
 
 class Member(Struct):
-    """A field of a selected object: by attribute, by resolver, or its type's name."""
+    """A field of a selected object that is one of its attributes."""
 
     key: str
-    attribute: str | None = None
-    completion: Completion = field(default_factory=Completion)
-    resolved: Resolved | None = None
-    constant: str | None = None
+    attribute: str
+    completion: Completion
+
+    @property
+    def resolves(self) -> bool:
+        return self.completion.resolves
 
     def complete(self, above: Any, run: Run, place: Place) -> Any:
         """The field of the object `above`, or a coroutine that returns it."""
-        if self.resolved is not None:
-            return self.resolved.start(above, run, place)
-        if self.attribute is None:
-            return self.constant
         return self.completion.complete(getattr(above, self.attribute), run, place)
 
 
 class Resolved:
     """A field with a resolver."""
+
+    resolves = True
 
     def __init__(
         self,
@@ -109,7 +99,7 @@ class Resolved:
                 values[name] = value
         return values
 
-    def start(self, source: Any, run: Run, place: Place) -> Any:
+    def complete(self, source: Any, run: Run, place: Place) -> Any:
         # Removed from the run: they get an `info`, which refers to the run, and that would be a cycle.
         values = run.arguments.pop(self.key) if place[0] is None else self.read(run.variables)
         try:

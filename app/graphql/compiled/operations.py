@@ -26,7 +26,7 @@ from graphql.utilities import coerce_input_value
 from msgspec import Struct
 
 from app.graphql.compiled.executions import Execution
-from app.graphql.compiled.fields import Member
+from app.graphql.compiled.fields import Member, Resolved
 from app.graphql.compiled.inputs import ABSENT, FallbackError, Inputs, NotCompiledError, RawVariables, Reader
 from app.graphql.compiled.outputs import Outputs, gathered
 from app.graphql.compiled.running import Run, is_awaitable
@@ -59,7 +59,8 @@ class Compiled(Struct):
 
     mutation: bool
     root: str
-    members: list[Member]
+    members: Sequence[Member | Resolved]
+    resolved: Sequence[Resolved]
     checks: list[tuple[str, Any]]
     never_null: tuple[str, ...]
     defaulted: frozenset[str]
@@ -75,7 +76,7 @@ class Compiled(Struct):
                 raise FallbackError
             if name not in variables and is_non_null_type(type_) and name not in self.defaulted:
                 raise FallbackError
-        return {member.key: member.resolved.read(variables) for member in self.members if member.resolved is not None}
+        return {item.key: item.read(variables) for item in self.resolved}
 
     async def run(self, run: Run) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -186,15 +187,17 @@ class CompiledOperations:
         )
         collected = collect_fields(self._schema, outputs.fragments, chosen, root, node, hide_suggestions=True)
         members = outputs.members(root, collected.grouped_field_set)
-        if any(member.attribute is not None for member in members):
+        resolved = [member for member in members if isinstance(member, Resolved)]
+        if any(isinstance(member, Member) and member.attribute != "__class__" for member in members):
             raise NotCompiledError(Execution.RESOLVER)
-        read = {name for member in members if member.resolved for name in member.resolved.variables}
+        read = {name for member in resolved for name in member.variables}
         if any(isinstance(definitions[name].default_value, NullValueNode) for name in operation.never_null):
             raise NotCompiledError(Execution.LITERAL)
         return Compiled(
             operation.mutation,
             root.name,
             members,
+            resolved,
             [
                 (name, type_from_ast(self._schema, item.type))
                 for name, item in definitions.items()

@@ -7,7 +7,7 @@ in the order of the document and awaited together, and their errors come in the 
 from __future__ import annotations
 
 from asyncio import gather
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -27,7 +27,7 @@ from msgspec import Struct
 from strawberry.types.cast import get_strawberry_type_cast
 
 from app.graphql.compiled.executions import Execution
-from app.graphql.compiled.fields import Completion, Member, Pure, Resolved, Running
+from app.graphql.compiled.fields import Completion, Member, Resolved
 from app.graphql.compiled.inputs import FallbackError, Inputs, NotCompiledError
 from app.graphql.compiled.running import Place, Run, is_awaitable
 from app.mapping.generated import object_completion
@@ -54,13 +54,13 @@ class Outputs(Struct):
     fragment_definitions: Mapping[str, FragmentDefinitionNode]
     variables: VariableValues
 
-    def members(self, type_: GraphQLObjectType, grouped: Grouped) -> list[Member]:
+    def members(self, type_: GraphQLObjectType, grouped: Grouped) -> list[Member | Resolved]:
         return [self._member(type_, key, details) for key, details in grouped.items()]
 
-    def _member(self, type_: GraphQLObjectType, key: str, details: list[FieldDetails]) -> Member:
+    def _member(self, type_: GraphQLObjectType, key: str, details: list[FieldDetails]) -> Member | Resolved:
         name = details[0].node.name.value
         if name == "__typename":
-            return Member(key, constant=type_.name)
+            return Member(key, "__class__", Completion(lambda *_: type_.name))
         if name.startswith("__"):
             raise NotCompiledError(Execution.INTROSPECTION)
         definition = type_.fields[name]
@@ -72,8 +72,8 @@ class Outputs(Struct):
         if declared.is_basic_field:
             if scope is not None or self.config.default_resolver is not getattr:
                 raise NotCompiledError(Execution.RESOLVER)
-            return Member(key, attribute=declared.python_name, completion=completion)
-        resolved = Resolved(
+            return Member(key, declared.python_name, completion)
+        return Resolved(
             key=key,
             parent=type_,
             definition=definition,
@@ -82,7 +82,6 @@ class Outputs(Struct):
             completion=completion,
             scope=scope,
         )
-        return Member(key, resolved=resolved)
 
     def _completion(self, type_: Any, details: list[FieldDetails]) -> Completion:
         if is_non_null_type(type_):
@@ -90,8 +89,7 @@ class Outputs(Struct):
         if is_list_type(type_):
             return _list(self._completion(type_.of_type, details))
         if is_leaf_type(type_):
-            exact = _EXACT.get(type_.name)
-            return Completion(_leaf(type_), as_it_is=frozenset() if exact is None else frozenset({exact, type(None)}))
+            return _leaf(type_)
         if is_object_type(type_):
             return self._object(type_, details)
         if is_union_type(type_):
@@ -107,17 +105,10 @@ class Outputs(Struct):
         if collected.new_defer_usages:
             raise NotCompiledError(Execution.DEFERRED)
         members = self.members(type_, collected.grouped_field_set)
-        if any(member.resolved or member.completion.running for member in members):
-            return Completion(running=_running_object(_class_of(type_), type_.name, members))
-        parts = [
-            (
-                member.key,
-                member.attribute,
-                member.constant if member.attribute is None else member.completion.pure,
-                member.completion.as_it_is,
-            )
-            for member in members
-        ]
+        plain = [member for member in members if isinstance(member, Member) and not member.resolves]
+        if len(plain) < len(members):
+            return Completion(_resolving_object(_class_of(type_), type_.name, members), resolves=True)
+        parts = [(item.key, item.attribute, item.completion.complete, item.completion.exact) for item in plain]
         return Completion(object_completion(_class_of(type_), parts, FallbackError))
 
 
@@ -133,11 +124,11 @@ def _class_of(type_: GraphQLObjectType) -> type:
     return origin
 
 
-def _leaf(type_: Any) -> Pure:
+def _leaf(type_: Any) -> Completion:
     exact = _EXACT.get(type_.name)
     serialize = type_.coerce_output_value
 
-    def leaf(value: Any) -> Any:
+    def leaf(value: Any, _run: Any = None, _place: Any = None) -> Any:
         if type(value) is exact or value is None:
             return value
         # A scalar must not make text of an exception or of an awaitable.
@@ -148,10 +139,10 @@ def _leaf(type_: Any) -> Pure:
             raise FallbackError
         return completed
 
-    return leaf
+    return Completion(leaf, exact=exact)
 
 
-def _running_object(class_: type, name: str, members: Sequence[Member]) -> Running:
+def _resolving_object(class_: type, name: str, members: Sequence[Member | Resolved]) -> Callable[..., Any]:
     def complete(value: Any, run: Run, place: Place) -> Any:
         if type(value) is not class_:
             if value is None:
@@ -191,46 +182,35 @@ async def _awaited(results: Any, waiting: Sequence[Any]) -> Any:
 
 
 def _required(inner: Completion) -> Completion:
-    complete: Any = inner.pure or inner.running
+    complete = inner.complete
 
-    def required(value: Any, *place: Any) -> Any:
-        completed = complete(value, *place)
+    def required(value: Any, run: Any = None, place: Any = None) -> Any:
+        completed = complete(value, run, place)
         if completed is None:
             raise FallbackError
         return completed
 
-    if inner.pure is None:
-        return Completion(running=required)
-    return Completion(required, as_it_is=inner.as_it_is - {type(None)}, nullable=inner.pure)
+    return Completion(required, inner.resolves, inner.exact)
 
 
 def _list(item: Completion) -> Completion:
-    """Completes a list. The errors of null items are looked for only where the list holds a null."""
-    complete, required = item.nullable or item.pure, item.nullable is not None
+    complete = item.complete
 
-    def pure_list(value: Any) -> Any:
-        if type(value) is list:
-            parts = [complete(part) for part in value]  # type: ignore[misc]  # it is pure
-            if required and None in parts:
-                raise FallbackError
-            return parts
-        if value is None:
-            return None
-        raise FallbackError
-
-    def running_list(value: Any, run: Run, place: Place) -> Any:
-        if value is None:
-            return None
+    def complete_list(value: Any, run: Any = None, place: Any = None) -> Any:
         if type(value) is not list:
+            if value is None:
+                return None
             raise FallbackError
-        parts = ((index, item.complete(part, run, (place, index, None))) for index, part in enumerate(value))
+        if not item.resolves:
+            return [complete(part) for part in value]
+        parts = ((index, complete(part, run, (place, index, None))) for index, part in enumerate(value))
         return gathered([None] * len(value), parts, run)
 
-    return Completion(running=running_list) if complete is None else Completion(pure_list)
+    return Completion(complete_list, item.resolves)
 
 
 def _union(by_class: Mapping[type, Completion]) -> Completion:
-    def running(value: Any, run: Any, place: Place) -> Any:
+    def complete(value: Any, run: Any = None, place: Any = None) -> Any:
         if value is None:
             return None
         completion = by_class.get(type(value))
@@ -238,6 +218,4 @@ def _union(by_class: Mapping[type, Completion]) -> Completion:
             raise FallbackError
         return completion.complete(value, run, place)
 
-    if any(completion.pure is None for completion in by_class.values()):
-        return Completion(running=running)
-    return Completion(lambda value: running(value, None, (None, "", None)))
+    return Completion(complete, any(completion.resolves for completion in by_class.values()))
