@@ -6,7 +6,6 @@ A value of its JSON that is refused is named by its place.
 import asyncio
 import json
 import re
-import sys
 import zlib
 from collections.abc import AsyncIterable, Iterator, Mapping
 from types import MappingProxyType
@@ -92,16 +91,15 @@ async def from_body(
     if compressed:
         body = _decompressed(body, settings)
     content = decode(body)
-    commas = body.count(b",")
     if not isinstance(content, list):
-        return _request(content, headers, commas)
+        return _request(content, headers)
     if not settings.max_batch:
         raise request_error(BATCH_NOT_ALLOWED)
     if not content:
         raise request_error(REQUEST_MALFORMED, "The batch is empty.")
     if len(content) > settings.max_batch:
         raise request_error(BATCH_TOO_LARGE, f"At most {settings.max_batch} operations are answered in one request.")
-    return [_request(item, headers, commas) for item in content]
+    return [_request(item, headers) for item in content]
 
 
 async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], settings: EdgeSettings) -> bytes:
@@ -159,9 +157,7 @@ def _decompressed(body: bytes, settings: EdgeSettings) -> bytes:
     raise request_error(REQUEST_MALFORMED, f"The compressed request body has more than {_GZIP_MEMBERS} parts.")
 
 
-def _request(
-    content: Any, headers: Mapping[str, str], commas: int = sys.maxsize, *, read_only: bool = False
-) -> GraphQLRequest:
+def _request(content: Any, headers: Mapping[str, str], *, read_only: bool = False) -> GraphQLRequest:
     if type(content) is not dict:
         raise request_error(REQUEST_MALFORMED, "A GraphQL request is a JSON object with the member query.")
     query = _member(content, "query", str, "a string")
@@ -177,7 +173,6 @@ def _request(
         document_id,
         read_only,
         asks_for_trace(headers.get(TRACE_HEADER)),
-        commas,
     )
 
 

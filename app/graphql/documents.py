@@ -29,7 +29,7 @@ from graphql.validation import ValidationContext
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 
 from app.graphql.limits import RULES, DocumentLimits, DocumentSize
-from app.graphql.lists import has_long_literal
+from app.graphql.lists import refuse_long
 from app.graphql.request_errors import (
     DOCUMENT_INVALID,
     DOCUMENT_TOO_DEEP,
@@ -102,10 +102,7 @@ class Document:
 
     ast: DocumentNode
     operations: Mapping[str | None, Operation]
-
-    @cached_property
-    def fragments(self) -> Mapping[str, FragmentDefinitionNode]:
-        return {item.name.value: item for item in self.ast.definitions if isinstance(item, FragmentDefinitionNode)}
+    fragments: Mapping[str, FragmentDefinitionNode]
 
     def operation(self, name: str | None) -> Operation:
         """The operation to run; an empty name counts as none. Raises RequestError."""
@@ -189,14 +186,15 @@ class Documents:
         if errors:
             raise RequestError([_validation_error(ast, error) for error in errors])
         context = ValidationContext(self._schema, ast, TypeInfo(self._schema), lambda _: None)
-        long_literals = has_long_literal(ast, self._limits.max_list)
+        fragments = {item.name.value: item for item in ast.definitions if isinstance(item, FragmentDefinitionNode)}
         operations = {}
         for node in ast.definitions:
             if isinstance(node, OperationDefinitionNode):
                 name, roots = node.name.value if node.name else None, size.root_names(node)
                 fields, never_null = _root_fields(node, roots), _never_null(context, node)
-                operations[name] = Operation(node, name, node.operation, roots, fields, never_null, long_literals)
-        return Document(ast, operations)
+                long, _ = refuse_long(self._schema, fragments, node, {}, self._limits.max_list)
+                operations[name] = Operation(node, name, node.operation, roots, fields, never_null, bool(long))
+        return Document(ast, operations, fragments)
 
 
 def _root_fields(operation: OperationDefinitionNode, names: frozenset[str]) -> dict[str, str]:

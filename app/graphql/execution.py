@@ -5,7 +5,6 @@ A compiled executor can stand in front of graphql-core: it needs `Documents`, an
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from app.graphql.compiled.running import build
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import error_as_data, format_errors, with_items
 from app.graphql.limits import DocumentLimits
-from app.graphql.lists import any_long, refuse_long
+from app.graphql.lists import refuse_long
 from app.graphql.persisted import PersistedDocuments
 from app.graphql.request_errors import (
     IDEMPOTENCY_KEY_NOT_SINGLE,
@@ -49,10 +48,7 @@ _FEDERATION = frozenset({"_service", "_entities"})
 
 
 class GraphQLRequest(Struct):
-    """A well-formed GraphQL request. `query` may be absent if `extensions` or `document_id` name a persisted one.
-
-    `commas` counts the commas of its JSON, if they were counted: no list in it has more members than they separate.
-    """
+    """A well-formed GraphQL request. `query` may be absent if `extensions` or `document_id` name a persisted one."""
 
     query: str | None
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -61,7 +57,6 @@ class GraphQLRequest(Struct):
     document_id: str | None = None
     read_only: bool = False
     traced: bool = False
-    commas: int = sys.maxsize
 
 
 class Result(Struct):
@@ -119,28 +114,18 @@ class Engine:
         self.rooms = Rooms(notes.begin, bulk_concurrency)
         self._absent = tuple(kind for kind in OperationType if self._graphql.get_root_type(kind) is None)
         self._router_secret_set = router_secret_set
-        self._compiled = CompiledOperations(schema) if compiled else None
+        self._compiled = CompiledOperations(schema, limits.max_list) if compiled else None
 
     async def execute(self, request: GraphQLRequest, context: Context) -> Result:
         """Never raises for anything that a client can cause: refusals come in the result."""
         result = Result()
-        executed: Executed | ExecutionResult | None = None
         try:
             document, operation = self._chosen(request, context, result)
             self._root_fields.refuse_records(document, operation, request.variables)
             context.max_page = self._max_page
             request = self._bounded(document, operation, request, context)
             trace = FederatedTrace() if request.traced and context.trusted_router else None
-            if trace is not None:
-                result.execution = Execution.TRACED
-            elif self._compiled is None:
-                result.execution = Execution.SWITCHED_OFF
-            else:
-                result.execution, executed = await self._compiled.execute(
-                    document, operation, request.variables, context
-                )
-            if executed is None:
-                executed = await self._by_graphql_core(document, operation, request, context, trace)
+            executed = await self._executed(document, operation, request, context, trace, result)
             if self._root_fields.holds_list(operation):
                 refuse_large(executed.data)
         except RequestError as error:
@@ -199,20 +184,39 @@ class Engine:
     def _bounded(
         self, document: Document, operation: Operation, request: GraphQLRequest, context: Context
     ) -> GraphQLRequest:
-        """The variables without the lists that are too long, whose fields are refused."""
-        items: frozenset[str] = frozenset()
-        if self._root_fields.holds_bulk(operation):
-            context.rooms = self.rooms
-            context.too_long, variables, items = self._root_fields.refuse_items(document, operation, request.variables)
-            request = replace(request, variables=variables)
-        long = operation.long_literals or (
-            request.commas >= self._max_list and any_long(request.variables, self._max_list, items)
-        )
-        if not long:
+        """The variables without the items of bulks that are too many, whose fields are refused."""
+        if not self._root_fields.holds_bulk(operation):
             return request
-        too_long, variables = refuse_long(self._graphql, document, operation.node, request.variables, self._max_list)
-        context.too_long = too_long | context.too_long
+        context.rooms = self.rooms
+        context.too_long, variables = self._root_fields.refuse_items(document, operation, request.variables)
         return replace(request, variables=variables)
+
+    async def _executed(
+        self,
+        document: Document,
+        operation: Operation,
+        request: GraphQLRequest,
+        context: Context,
+        trace: FederatedTrace | None,
+        result: Result,
+    ) -> Executed | ExecutionResult:
+        """Runs it compiled where that is possible. Raises RequestError."""
+        compiled = self._compiled if trace is None else None
+        result.execution = Execution.SWITCHED_OFF if trace is None else Execution.TRACED
+        executed = None
+        if compiled is not None and not operation.long_literals:
+            result.execution, executed = await compiled.execute(document, operation, request.variables, context)
+        if executed is not None:
+            return executed
+        # A compiled operation takes no list that is too long. The field of one is refused, and its variables emptied.
+        too_long, variables = refuse_long(
+            self._graphql, document.fragments, operation.node, request.variables, self._max_list
+        )
+        context.too_long = too_long | context.too_long
+        request = replace(request, variables=variables)
+        if compiled is not None and context.too_long:
+            result.execution, executed = await compiled.execute(document, operation, variables, context)
+        return executed or await self._by_graphql_core(document, operation, request, context, trace)
 
     async def _by_graphql_core(
         self,

@@ -24,11 +24,10 @@ from app.errors import LIST_TOO_LONG, GatewayError
 from app.graphql.variables import values_below, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from graphql import DocumentNode, FragmentDefinitionNode, OperationDefinitionNode, SelectionSetNode
+    from graphql import FragmentDefinitionNode, OperationDefinitionNode, SelectionSetNode
 
-    from app.graphql.documents import Document
     from app.graphql.variables import Place
 
 # `app.graphql.root_fields` counts these.
@@ -36,49 +35,9 @@ REPRESENTATIONS = "representations"
 ITEMS = "items"
 
 
-def any_long(variables: Mapping[Any, Any], limit: int, items: Collection[str] = ()) -> bool:
-    """Whether anything inside the variables' values, of whatever type, has more than `limit` members.
-
-    `items` are variables with the items of a bulk, whose own number is counted elsewhere.
-    """
-    for name, value in variables.items():
-        kind = type(value)
-        if kind is list and name in items:
-            if any_long(dict(enumerate(value)), limit):
-                return True
-        elif (kind is dict or kind is list) and _has_long(value, limit):
-            return True
-    return False
-
-
-def _has_long(value: Any, limit: int) -> bool:
-    if len(value) > limit:
-        return True
-    for item in value.values() if type(value) is dict else value:
-        kind = type(item)
-        if (kind is dict or kind is list) and _has_long(item, limit):
-            return True
-    return False
-
-
-def has_long_literal(ast: DocumentNode, limit: int) -> bool:
-    """A list of a document needs a token for each member."""
-    if ast.token_count <= limit:
-        return False
-    pending: list[Any] = [ast]
-    while pending:
-        node = pending.pop()
-        if _is_long(node, limit):
-            return True
-        for key in node.keys:
-            child = getattr(node, key, None)
-            pending += child if isinstance(child, list | tuple) else [child] if hasattr(child, "keys") else []
-    return False
-
-
 def refuse_long(
     schema: GraphQLSchema,
-    document: Document,
+    fragments: Mapping[str, FragmentDefinitionNode],
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     limit: int,
@@ -105,7 +64,7 @@ def refuse_long(
             inner, emptied[name] = _without_long(variables[name], type_, limit, counted=counted)
         return None if inner is None else _error((*place, *inner), limit)
 
-    for field in _root_fields(operation.selection_set, document.fragments, set()):
+    for field in _root_fields(operation.selection_set, fragments, set()):
         key = (field.alias or field.name).value
         for place, node in values_of(field):
             if key not in errors and (error := too_long(node, place)) is not None:

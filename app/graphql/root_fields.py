@@ -84,23 +84,20 @@ class RootFields:
 
     def refuse_items(
         self, document: Document, operation: Operation, variables: Mapping[str, Any]
-    ) -> tuple[dict[str, GatewayError], Mapping[str, Any], frozenset[str]]:
-        """The errors by response key, the variables without excess items, the names of those that hold items.
-
-        Items that are too many cost nothing more.
-        """
+    ) -> tuple[dict[str, GatewayError], Mapping[str, Any]]:
+        """The errors by response key, and the variables without excess items: these cost nothing more."""
         nodes, _ = self._nodes(document, operation, variables, {"Boolean"})
         values = {key: _value(node, ITEMS) for key, node in nodes.items() if node.name.value in self._bulks}
         count = sum(_length(value, operation, variables) for value in values.values())
-        named = frozenset(value.name.value for value in values.values() if isinstance(value, VariableNode))
         most = self._max_bulk
         if count <= most:
-            return {}, variables, named
+            return {}, variables
+        named = {value.name.value for value in values.values() if isinstance(value, VariableNode)}
         text = f"A request has at most {most} items in all its bulk fields; this one has {count}. None was sent."
         emptied = {
             name: [] if name in named and isinstance(value, list) else value for name, value in variables.items()
         }
-        return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, emptied, named
+        return {key: GatewayError(TOO_MANY_ITEMS, text, input_path=(ITEMS,)) for key in values}, emptied
 
     def refuse_several(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
         """The header `idempotency-key` stands for one update. Raises RequestError for several, and for a bulk."""

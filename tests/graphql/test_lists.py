@@ -9,7 +9,6 @@ import pytest
 from app.errors import GatewayError, GatewayErrors
 from app.graphql.execution import Engine
 from app.graphql.limits import DocumentLimits
-from app.graphql.lists import any_long
 from tests.graphql.asking import ask, schema
 from tests.graphql.notebook import FIRST, TAG_REFUSED, LocalNotebook
 from tests.harness import Gateway
@@ -107,12 +106,6 @@ async def test_a_fault_of_a_type_stays_a_request_error():
         assert set(asked.reasons) == {"VARIABLE_INVALID"}
         assert len(asked.errors) <= 20
         assert asked.result.data is None
-
-
-def test_a_long_value_is_found_at_any_depth():
-    assert not any_long({"a": [[1] * 200] * 200, "b": {"c": {"d": [None]}}, "e": "x" * 999, "f": None}, 200)
-    for value in ([0] * 201, [[0] * 201], {"a": [{"b": [0] * 201}]}, dict.fromkeys(range(201))):
-        assert any_long({"a": value}, 200)
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -8,6 +8,7 @@ graphql-core says what is wrong with it.
 from __future__ import annotations
 
 import decimal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from enum import Enum
@@ -41,6 +42,7 @@ from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOpt
 from strawberry.types.lazy_type import LazyType
 
 from app.graphql.compiled.executions import Execution
+from app.graphql.lists import ITEMS, REPRESENTATIONS
 from app.graphql.variables import values_below
 from app.json_codec import JsonNumber
 from app.mapping.generated import input_reader
@@ -87,13 +89,14 @@ class Argument(NamedTuple):
 class Inputs(Struct):
     """The readers of one operation's inputs. `used` has the variables of the last arguments.
 
-    `object_readers` are the schema's: they are the same for every operation.
+    `object_readers` are the schema's: they are the same for every operation. `max_list` bounds lists and maps.
     """
 
     schema: GraphQLSchema
     config: StrawberryConfig
     variables: Mapping[str, VariableDefinitionNode]
     object_readers: dict[tuple[str, Any, bool], Reader]
+    max_list: int
     used: set[str] = field(default_factory=set)
     _open: list[str] = field(default_factory=list)
 
@@ -110,7 +113,7 @@ class Inputs(Struct):
             if not (default is Undefined or isinstance(default, _UNCHANGEABLE)):
                 raise NotCompiledError(Execution.INPUT_DEFAULT)
             missing = ABSENT if default is Undefined else default
-            read = self._reader(definition.type, item.type)
+            read = self._reader(definition.type, item.type, counted=name not in {ITEMS, REPRESENTATIONS})
             source = self._json(literals[name], definition.type) if name in literals else _nothing
             if name in literals and not any(isinstance(part, VariableNode) for _, part in values_below(literals[name])):
                 try:
@@ -160,8 +163,8 @@ class Inputs(Struct):
 
         return json
 
-    def _reader(self, type_: Any, declared: Any) -> Reader:
-        """Reads JSON as the GraphQL type `type_`, declared as `declared` in Python."""
+    def _reader(self, type_: Any, declared: Any, *, counted: bool = True) -> Reader:
+        """Reads JSON as the GraphQL type `type_`, declared as `declared` in Python. `counted` bounds a list."""
         null = not is_non_null_type(type_)
         type_ = get_nullable_type(type_)
         while isinstance(declared, StrawberryOptional | LazyType):
@@ -171,10 +174,11 @@ class Inputs(Struct):
         if is_input_object_type(type_):
             return self._object_reader(type_, declared, null=null)
         if not is_list_type(type_):
-            return _leaf_reader(type_, null=null)
+            return _leaf_reader(type_, self.max_list, null=null)
         if not isinstance(declared, StrawberryList):
             raise NotCompiledError(Execution.INPUT_TYPE)
-        return _list_reader(self._reader(type_.of_type, declared.of_type), null=null)
+        most = self.max_list if counted else sys.maxsize
+        return _list_reader(self._reader(type_.of_type, declared.of_type), most, null=null)
 
     def _object_reader(self, type_: GraphQLInputObjectType, declared: Any, *, null: bool) -> Reader:
         key = (type_.name, declared, null)
@@ -237,10 +241,10 @@ def _plain_json(node: ValueNode) -> Any:
     return int(node.value)
 
 
-def _list_reader(read: Reader, *, null: bool) -> Reader:
+def _list_reader(read: Reader, most: int, *, null: bool) -> Reader:
     def read_list(raw: Any) -> list[Any] | None:
         # One value may stand for a list of one; graphql-core knows when.
-        if type(raw) is not list:
+        if type(raw) is not list or len(raw) > most:
             if raw is None and null:
                 return None
             raise FallbackError
@@ -249,7 +253,7 @@ def _list_reader(read: Reader, *, null: bool) -> Reader:
     return read_list
 
 
-def _leaf_reader(type_: Any, *, null: bool) -> Reader:
+def _leaf_reader(type_: Any, most: int, *, null: bool) -> Reader:
     if not is_leaf_type(type_) or type_.name == "GlobalID":
         raise NotCompiledError(Execution.INPUT_TYPE)
     coerce = type_.coerce_input_value
@@ -263,7 +267,7 @@ def _leaf_reader(type_: Any, *, null: bool) -> Reader:
             value = coerce(raw)
         except Exception as error:
             raise FallbackError from error
-        if value is Undefined:
+        if value is Undefined or (type(value) is dict and len(value) > most):
             raise FallbackError
         return value
 

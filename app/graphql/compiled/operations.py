@@ -106,9 +106,10 @@ class _Conditions(Visitor):
 class CompiledOperations:
     """Compiles and runs the operations of a schema. Keeps nothing of a request."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, max_list: int) -> None:
         self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's only handle on the graphql-core schema
         self._config = schema.config
+        self._max_list = max_list
         self._object_readers: dict[tuple[str, Any, bool], Reader] = {}
         self._whole = not (schema.extensions or schema.exception_handlers)
 
@@ -175,7 +176,7 @@ class CompiledOperations:
         definitions = {item.variable.name.value: item for item in node.variable_definitions or ()}
         chosen: Any = get_variable_values(self._schema, [definitions[name] for name in choice], dict(choice))
         assert isinstance(chosen, VariableValues)
-        inputs = Inputs(self._schema, self._config, definitions, self._object_readers)
+        inputs = Inputs(self._schema, self._config, definitions, self._object_readers, self._max_list)
         outputs = Outputs(
             self._schema,
             self._config,
