@@ -6,10 +6,12 @@ import { chromium } from "playwright-core";
 const [address, endpoint, variables, key] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
+  timeout: 600_000,
   args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
 });
 try {
   const page = await browser.newPage();
+  page.setDefaultTimeout(600_000);
   const network = await page.context().newCDPSession(page);
   const requests = new Map();
   const of = (id) => requests.get(id) ?? requests.set(id, {}).get(id);

@@ -19,8 +19,10 @@ const BULK = `mutation {
 }`;
 let losing = false; // whether the connection to the gateway is lost
 
+const PATIENCE = 600_000; // milliseconds, on a machine that stands still, too
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  timeout: PATIENCE,
   args: [
     "--no-sandbox",
     "--disable-gpu",
@@ -33,6 +35,14 @@ const browser = await chromium.launch({
 });
 try {
   const context = await browser.newContext({ colorScheme, viewport: { width, height: width < 760 ? 844 : 860 } });
+  context.setDefaultTimeout(PATIENCE);
+  // The page itself waits for its files a few seconds; only where none will come is that to end.
+  if (process.env.NETWORK !== "silent") {
+    await context.addInitScript((patience) => {
+      const { setTimeout } = window;
+      window.setTimeout = (then, wait, ...given) => setTimeout(then, wait >= 4000 ? patience : wait, ...given);
+    }, PATIENCE);
+  }
   await context.route("**/*", (route) => {
     const url = new URL(route.request().url());
     if (losing && route.request().method() === "POST") return route.abort("connectionreset");
@@ -68,6 +78,7 @@ async function graphiql(page) {
   const listed = page.locator(".prepared li > button");
   const status = page.locator("#status");
   await listed.first().waitFor();
+  await ready();
   seen.tabs = await tabs.allTextContents(); // GraphiQL shows none where there is but one
   seen.first = await page.evaluate(() => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.getValue());
   seen.listed = await listed.evaluateAll((buttons) => buttons.map((button) => button.firstChild.textContent));
@@ -83,7 +94,7 @@ async function graphiql(page) {
   }
   // A tab that came back without its headers would do something else than it says.
   await page.reload({ waitUntil: "domcontentloaded" });
-  await page.waitForSelector(".graphiql-container");
+  await ready();
   seen.afterReload = await run(names.at(-1));
   losing = true;
   await choose(names.at(-1));
@@ -93,6 +104,14 @@ async function graphiql(page) {
   await page.screenshot({ path: `${pictures}/graphiql-${colorScheme}-lost.png` });
   losing = false;
   seen.complaints = seen.complaints.filter((text) => !text.includes("ERR_CONNECTION_RESET"));
+
+  /** The editors come a moment after what is around them. */
+  async function ready() {
+    await page.waitForFunction(() => {
+      const editors = [...document.querySelectorAll(".graphiql-editor, .graphiql-query-editor, .result-window")];
+      return editors.length > 2 && editors.every((editor) => editor.querySelector(".CodeMirror")?.CodeMirror);
+    });
+  }
 
   async function choose(name) {
     await page.locator(".prepared li > button", { hasText: new RegExp(`^${name.replace(/[()]/g, "\\$&")}`) }).first().click();

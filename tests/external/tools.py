@@ -49,7 +49,7 @@ class Tools:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
             check=False,
         )
         assert fails or ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
@@ -103,7 +103,7 @@ def serving(folder: Path, tree: Path = ROOT, **settings: str) -> Iterator[str]:
         yield line[1]
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(600)
 
 
 def snippet(name: str) -> str:
