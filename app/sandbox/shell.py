@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from starlette.routing import Route
 from app.call import CallContext
 from app.errors import GatewayError, GatewayFailure, refusal
 from app.json_codec import decode_json, encode_json
-from app.mapping.scalars import parse_uuid
+from app.mapping.scalars import UUID, parse_uuid
 from app.mapping.wire import Wire
 from app.sandbox.faults import fault_of
 from app.store.records import Store
@@ -24,6 +24,7 @@ from app.updates.resource import Backend, Options, Resource, UpdateRequest
 from app.upstream.messages import BackendResponse
 
 _MAX_BODY = 1024 * 1024
+_LAST_OFFSET = 2**31 - 1
 _ID = "{id}"
 _JSON = {"content-type": "application/json; charset=utf-8"}
 
@@ -73,9 +74,10 @@ class Sandbox(Struct, frozen=True, kw_only=True):
 
     `headers` carry credentials, and every request has them. `decode` reads a body; it raises ValueError. `bind` turns
     it into the body and the options of an update. `shown` is the data of a read's answer, and `write` writes that
-    answer. `list_request` reads a list's request, and `shown_page` is the data of its answer. `render` answers a
-    refusal, `failed` a store that failed. `unreadable` refuses a body, `bad_id` an invalid id by the name of its
-    parameter. `suffixes` of a path choose a format.
+    answer. A list has `take` records, or as many as the query says, up to `most`; `list_options` are further members of
+    its request, from the query, and `shown_page` is the data of its answer. `render` answers a refusal, `failed` a
+    store that failed. `unreadable` refuses a body, `bad_id` an invalid id in the path, or in the query by the name of
+    its parameter, and `bad_argument` an invalid id in a list's query. `suffixes` of a path choose a format.
     """
 
     api: str
@@ -91,7 +93,10 @@ class Sandbox(Struct, frozen=True, kw_only=True):
     bad_id: Callable[[Resource, str, str], GatewayFailure] = _unknown
     suffixes: Sequence[str] = ()
     listings: Sequence[Listing] = ()
-    list_request: Callable[[Request, Listing], ListRequest] = lambda _request, listing: ListRequest(listing, {}, 0)
+    take: int = 0
+    most: int = 0
+    list_options: Callable[[Mapping[str, str]], Mapping[str, Any]] = lambda _query: {}
+    bad_argument: Callable[[str, str], Exception] = lambda _name, _text: _UnreadableError()
     shown_page: Callable[[Request, ListRequest, ListPage], Any] = lambda _request, _list_request, page: page.items
 
     def over(self, rules: Callable[[Store], Rules]) -> Callable[[Any, Store], Sequence[Route]]:
@@ -100,8 +105,7 @@ class Sandbox(Struct, frozen=True, kw_only=True):
 
     def routes(self, backend: Backend) -> list[Route]:
         """The routes are those to which the resources send their own requests."""
-        lists = {listing.get(ListRequest(listing, {}, 0))[0]: listing for listing in self.listings}
-        pages = {path: partial(self._page, backend, listing) for path, listing in lists.items()}
+        pages = {listing.path: partial(self._page, backend, listing) for listing in self.listings}
         routes = []
         for resource in self.resources:
             path, query = resource.get(_ID, {})
@@ -124,8 +128,31 @@ class Sandbox(Struct, frozen=True, kw_only=True):
         return [path, *(path + suffix for suffix in self.suffixes)]
 
     async def _page(self, backend: Backend, listing: Listing, request: Request, call: CallContext) -> BackendResponse:
-        list_request = self.list_request(request, listing)
+        list_request = self._list_request(listing, query_of(request))
         return self.write(request, self.shown_page(request, list_request, await backend.page(list_request, call=call)))
+
+    def _list_request(self, listing: Listing, query: Mapping[str, str]) -> ListRequest:
+        """The request that the listing would have built into this query."""
+        arguments = {}
+        for argument in listing.arguments:
+            name = listing.parameters[argument.name]
+            text = query.get(name.casefold())
+            is_id = argument.type in {UUID, UUID | None}
+            if text is None or (is_id and not text):
+                continue
+            try:
+                arguments[argument.name] = parse_uuid(text) if is_id else text
+            except ValueError as error:
+                raise self.bad_argument(name, text) from error
+        offset, limit = (query.get(name.casefold()) for name in listing.page)
+        return ListRequest(
+            listing,
+            arguments,
+            limit=_whole_number(limit, self.take, self.most),
+            offset=_whole_number(offset, 0, _LAST_OFFSET),
+            counts=True,
+            **self.list_options(query),
+        )
 
     async def _update(
         self, backend: Backend, resource: Resource, request: Request, call: CallContext
@@ -196,7 +223,7 @@ async def _either(name: str, read: _Handler, page: _Handler, request: Request, c
     return await (read if name.casefold() in query_of(request) else page)(request, call)
 
 
-def whole_number(text: str | None, otherwise: int, most: int) -> int:
+def _whole_number(text: str | None, otherwise: int, most: int) -> int:
     """A count in a query. An invalid one counts as absent."""
     if text is None or not (text.isascii() and text.isdigit()):
         return otherwise

@@ -15,7 +15,7 @@ is written here, once:
 | roots.py, fields.py, connections.py, user_errors.py | the fields of the schema, made from the resources |
 | bulk.py, bulk_fields.py | many updates in one field, each of them the single one |
 | preview.py, revision.py | a dry run; the revision that tells one state of a record from another |
-| recording.py, evidence.py | the journal's steps, and what it keeps as evidence |
+| recording.py | the journal's steps |
 
 A vendor's quirk is a function that its `Resource` passes: `refused`, `body`, `pick`, `proves`, `check`, `completed`.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -51,7 +51,8 @@ class ListPage(Struct, frozen=True):
 class Listing(Struct, frozen=True, kw_only=True, eq=False):
     """One root field of the schema that lists records.
 
-    `name` is the field's name, `noun` its records'. `get` builds the path and query of a request. If the vendor
+    `name` is the field's name, `noun` its records'. A request goes to `path`; `parameters` are the vendor's names of
+    the arguments, `page` those of the offset and the limit, and `further` gives the rest of the query. If the vendor
     `says_total`, a request asks for no record beyond the page. `refused` gives the error of an unsuccessful answer.
     `body` gives the data of a success. `items` finds the list and the total in it, None where there is none. An item
     has its id under one of `id_members`, the schema under `id_name`. `members` are the GraphQL names that an item has;
@@ -66,7 +67,8 @@ class Listing(Struct, frozen=True, kw_only=True, eq=False):
     description: str
     record: type
     id_members: Sequence[str]
-    get: Callable[[ListRequest], Target]
+    path: str
+    page: tuple[str, str]
     refused: Callable[[BackendResponse], GatewayFailure]
     items: Callable[[Any], tuple[Any, Any]]
     body: Callable[[BackendResponse], Any] = body_of_json
@@ -77,6 +79,13 @@ class Listing(Struct, frozen=True, kw_only=True, eq=False):
     prepare: Callable[[Wire], Wire] = lambda item: item
     shown: Callable[[Wire], bool] = lambda _item: True
     arguments: Sequence[Argument] = ()
+    parameters: Mapping[str, str] = {}
+    further: Callable[[ListRequest], Sequence[tuple[str, str]]] = lambda _request: ()
+
+    def target(self, request: ListRequest) -> Target:
+        arguments = ((self.parameters[name], str(value)) for name, value in request.arguments.items())
+        page = zip(self.page, (str(request.offset), str(record_limit(request))), strict=True)
+        return self.path, (*arguments, *self.further(request), *page)
 
 
 def id_of(listing: Listing, item: Any) -> str | None:

@@ -1,20 +1,30 @@
-"""Whether a record that was read back proves an update. Pure. In doubt it proves nothing.
+"""Whether a record that was read back proves an update. Pure, and knows no vendor. In doubt it proves nothing.
 
-Empty text, an empty list, null and absent are equal here: a member without a value.
+Request and record are compared as values by path, such as `address.city`; a list is one value. Empty text, an empty
+list, null and absent are equal: no value. The journal keeps only a digest of the sent values, for use after a crash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
+from strawberry import UNSET
 
-from app.mapping.members import Member, members
+from app.mapping.members import members
+from app.mapping.scalars import normalised
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.mapping.wire import Wire
+    from app.updates.resource import Resource, UpdateRequest
+
+# A member that cannot be read has the exception that stands for it.
+Values = dict[str, Any]
 
 
 class Proof(Enum):
@@ -26,7 +36,7 @@ class Proof(Enum):
 
 
 class Read(Struct, frozen=True):
-    """A record that was read back: as the schema has it, and as the vendor wrote it.
+    """A record that was read back: as the schema has it, objects without a value left out; and as the vendor wrote it.
 
     `begun` is the gateway's time, in seconds since 1970, before the update was sent. `ahead` is how many seconds the
     backend's clock is ahead of it at most; None where that is not known.
@@ -38,6 +48,55 @@ class Read(Struct, frozen=True):
     ahead: float | None
 
 
+def compared(request: UpdateRequest, read: Read) -> Proof:
+    """What a record proves of an update if the read shows every member of it."""
+    resource = request.resource
+    shown = shown_values(resource, read.record)
+    if _left_over(request, read.data) or not _equal(sent_values(request), shown):
+        return Proof.DIFFERS
+    return Proof.WHOLE if resource.evident(request) and resource.since(read) else Proof.SAME
+
+
+def agrees(cls: type, sent: Wire, read: Any) -> bool:
+    """Whether the members of a request, or of a part of it with the input class `cls`, are equal in a record."""
+    return _equal(_merged(_along(_parts(cls), sent, {})), _merged(_along(_parts(cls), read, {})))
+
+
+def evidence_of(request: UpdateRequest) -> Values | None:
+    """The values that prove the request after a crash; None where they would not prove it."""
+    resource = request.resource
+    if not resource.evident(request):
+        return None
+    values = sent_values(request)
+    if not resource.replaces and (not values or any(isinstance(value, list) for value in values.values())):
+        return None  # a merged list shows in no single member
+    return values
+
+
+def sent_values(request: UpdateRequest) -> Values:
+    """What a read would show of the request after it was applied."""
+    resource, parts = request.resource, _parts(request.resource.input)
+    if not resource.replaces:
+        return _merged(_along(parts, request.body, {}))
+    values = _along(parts, request.body, dict(parts.blank))
+    for path in resource.kept_members:
+        if values[path] is None:
+            del values[path]
+    return values
+
+
+def shown_values(resource: Resource, record: Any) -> Values:
+    """The same of a record, under every path that a request can have."""
+    parts = _parts(resource.input)
+    values = _along(parts, record, dict(parts.blank))
+    return values if resource.replaces else _merged(values)
+
+
+def sent_fields(input_: Any) -> tuple[str, ...]:
+    """GraphQL names of the input's members that are set."""
+    return tuple([item.graphql_name for item in members(type(input_)) if getattr(input_, item.attribute) is not UNSET])
+
+
 def readable(value: Any) -> Any:
     """The value of a member. Raises the exception that stands for one that could not be read."""
     if isinstance(value, Exception):
@@ -45,76 +104,124 @@ def readable(value: Any) -> Any:
     return value
 
 
-def is_empty(value: Any) -> bool:
-    """Whether a value, as it was sent or read, is empty."""
-    value = readable(value)
+def _equal(values: Values, shown: Values) -> bool:
+    """Raises the exception of a sent member that cannot be read."""
+    return all(value == readable(shown.get(path)) for path, value in values.items())
+
+
+def _left_over(request: UpdateRequest, data: Wire) -> bool:
+    """Whether a member that a replacing request left out may have a value, of which the schema may know nothing."""
+    resource = request.resource
+    if not resource.replaces:
+        return False
+    left_out = {
+        item.folded
+        for item in members(resource.input)
+        if _is_empty(request.body.get(item.name)) and item.graphql_name not in resource.kept_members
+    }
+    return stands_twice(data) or any(
+        name.casefold() in left_out and not _is_empty(value) for name, value in data.items()
+    )
+
+
+def stands_twice(data: Any) -> bool:
+    """Whether a member stands twice in a vendor's data, in two spellings: another reader would use the other one."""
+    if isinstance(data, list):
+        return any(map(stands_twice, data))
+    if not isinstance(data, dict):
+        return False
+    return len({name.casefold() for name in data}) != len(data) or any(map(stands_twice, data.values()))
+
+
+def _is_empty(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(is_empty(item) for item in value.values())
-    if hasattr(type(value), "__strawberry_definition__"):
-        return all(is_empty(getattr(value, member.attribute)) for member in members(type(value)))
+        return all(map(_is_empty, value.values()))
     return value is None or value in ("", [])
 
 
-def counterparts(read: Any) -> dict[str, str]:
-    """The attributes of a record, or of a part of it, by their names at the wire without regard to case."""
-    return {member.folded: member.attribute for member in members(type(read))}
+def without_empty(data: Any) -> Any:
+    """A vendor's data without objects that hold no value: these count as absent, whatever the schema requires."""
+    if isinstance(data, list):
+        return [without_empty(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    kept = {name: item for name, item in data.items() if not isinstance(item, dict) or not _is_empty(item)}
+    return {name: without_empty(item) for name, item in kept.items()}
 
 
-def agrees(sent: Any, read: Any) -> bool:
-    """Whether every member of a request, or of a part of it, is equal in the record."""
-    read = readable(read)
-    if is_empty(sent):
-        return is_empty(read)
-    if isinstance(sent, list):
-        return isinstance(read, list) and len(sent) == len(read) and all(map(agrees, sent, read))
-    if not isinstance(sent, dict) or not hasattr(type(read), "__strawberry_definition__"):
-        return bool(sent == read)
-    names = counterparts(read)
-    return all(
-        name.casefold() in names and agrees(value, getattr(read, names[name.casefold()]))
-        for name, value in sent.items()
-    )
+class _Part(NamedTuple):
+    """A member of an input type. `below` are those of an object, or of a list's items."""
+
+    path: str
+    below: _Parts | None
+    of_list: bool
 
 
-def replaced(cls: type, sent: Any, read: Any, data: Any, *, aside: Collection[str] = ()) -> bool:
-    """Whether a record is the result of a replacing request: equal where sent, without a value elsewhere.
+class _Parts(Struct, frozen=True, eq=False):
+    """The members of an input type by the vendor's names, and in folded case; and no value for every path."""
 
-    `cls` is the input class. `read` and `data` are the same record, as the schema has it and as the vendor wrote it.
-    Members `aside`, by their GraphQL names, count only where they were sent.
-    """
-    if is_empty(sent) or is_empty(data):
-        return is_empty(sent) and is_empty(data)
-    read = readable(read)
-    if not isinstance(sent, dict) or not hasattr(type(read), "__strawberry_definition__"):
-        return False
-    sent_members, names = _folded(sent), counterparts(read)
-    # A {code} object may be read as its plain code.
-    read_members = _folded(data if isinstance(data, dict) else {"code": data})
-    if isinstance(data, dict) and len(read_members) != len(data):
-        return False  # a member stands twice, in two spellings: another reader would use the other one
-    return sent_members.keys() <= names.keys() and all(
-        _replaced(
-            member,
-            sent_members.get(member.folded),
-            getattr(read, names[member.folded], None),
-            read_members.get(member.folded),
-        )
-        for member in members(cls)
-        if member.folded in sent_members or member.graphql_name not in aside
-    )
+    by_name: Mapping[str, _Part]
+    by_folded: Mapping[str, _Part]
+    blank: Values
 
 
-def _folded(data: Wire) -> Wire:
-    return {name.casefold(): value for name, value in data.items()}
+@cache
+def _parts(input_: type, above: str = "") -> _Parts:
+    by_name = {}
+    blank: Values = {}
+    for item in members(input_):
+        path = above + item.folded
+        below = None if item.nested is None else _parts(item.nested, "" if item.is_list else path + ".")
+        by_name[item.name] = _Part(path, below, item.is_list and below is not None)
+        blank |= {path: None} if below is None or item.is_list else below.blank
+    return _Parts(by_name, {name.casefold(): part for name, part in by_name.items()}, blank)
 
 
-def _replaced(member: Member, sent: Any, read: Any, data: Any) -> bool:
-    if is_empty(sent) or (is_empty(data) and not readable(read)):
-        return is_empty(sent) and is_empty(data)
-    if member.nested is None:
-        return agrees(sent, read)
-    if not member.is_list:
-        return replaced(member.nested, sent, read, data)
-    if not isinstance(readable(read), list) or len(sent) != len(read):
-        return False
-    return all(replaced(member.nested, *parts) for parts in zip(sent, read, data, strict=True))
+def _along(parts: _Parts, value: Any, values: Values) -> Values:
+    """Puts the members that a vendor's object or a record has into `values`."""
+    by_name: Mapping[str, _Part] = parts.by_name
+    items: Any = ()
+    if type(value) is dict:
+        items = value.items()
+    elif isinstance(value, Exception):
+        values |= dict.fromkeys(parts.blank, value)
+    elif value is not None:
+        by_name = parts.by_folded
+        named = _attributes(type(value))  # type: ignore[arg-type]  # a class is hashable
+        items = [(folded, getattr(value, attribute)) for folded, attribute in named]
+    for name, item in items:
+        if name not in by_name:
+            continue
+        path, below, of_list = by_name[name]
+        if below is None:
+            values[path] = (item or None) if type(item) is str else _leaf(item)
+        elif of_list:
+            values[path] = _list(below, item)
+        else:
+            _along(below, item, values)
+    return values
+
+
+@cache
+def _attributes(record: type) -> list[tuple[str, str]]:
+    return [(item.folded, item.attribute) for item in members(record)]
+
+
+def _list(parts: _Parts, items: Any) -> Any:
+    if not items or isinstance(items, Exception):
+        return items or None
+    read = [{path: value for path, value in _along(parts, item, {}).items() if value is not None} for item in items]
+    unread = [value for item in read for value in item.values() if isinstance(value, Exception)]
+    return unread[0] if unread else read
+
+
+def _leaf(value: Any) -> Any:
+    """Compares decimals by value: `1.50` equals `1.5`."""
+    if isinstance(value, decimal.Decimal):
+        return str(normalised(value))
+    return None if isinstance(value, str | list | dict) and not value else value
+
+
+def _merged(values: Values) -> Values:
+    """False equals a member that was never set."""
+    return {path: None if value is False else value for path, value in values.items()}

@@ -29,8 +29,7 @@ from app.errors import (
 from app.journal.entries import Entry
 from app.journal.journal import Journal
 from app.mapping.wire import Wire, record_from_wire
-from app.updates.evidence import observed
-from app.updates.proof import Proof, Read
+from app.updates.proof import Proof, Read, readable, shown_values, stands_twice, without_empty
 from app.updates.resource import Backend, Options, Resource, UpdateRequest
 
 log = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ async def reconcile(
         raise _with_read_back(error, ReadBack.SAME, _STILL_SENDING) from error
     if proof is Proof.SAME:
         raise _with_read_back(error, ReadBack.SAME) from error
-    return read.record
+    return record_of(request.resource, request.id, read.data)
 
 
 async def _read_whole(
@@ -119,7 +118,12 @@ async def _read_whole(
     if data is None:
         return None
     data = await resource.completed(data, backend, call)
-    return Read(record_of(resource, record_id, data), data, begun, backend.clock_ahead)
+    return read_of(resource, record_id, data, begun, backend.clock_ahead)
+
+
+def read_of(resource: Resource, record_id: str, data: Wire, begun: float, ahead: float | None) -> Read:
+    clear = data if stands_twice(data) else without_empty(data)
+    return Read(record_of(resource, record_id, clear), data, begun, ahead)
 
 
 def timed_out(error: GatewayError) -> bool:
@@ -159,6 +163,9 @@ class Closing:
             raise several.errors[0] from several
         if read is None:
             return False, ReadBack.MISSING.value
-        if not self._journal.hashes.agrees(proof, observed(resource, read.record)):
+        shown = shown_values(resource, read.record)
+        for member in proof.members:
+            readable(shown.get(member))
+        if not self._journal.hashes.agrees(proof, shown):
             return False, ReadBack.DIFFERS.value
         return proof.whole and resource.since(read), ReadBack.SAME.value

@@ -35,7 +35,7 @@ from app.journal.keys import KeyTakenError, earlier, key_of
 from app.store.entry_table import begun_of, entry_id, now
 from app.store.records import Statement, until
 from app.updates.change import Change
-from app.updates.evidence import evidence_of, sent_fields
+from app.updates.proof import evidence_of, sent_fields
 from app.updates.reading import timed_out
 from app.updates.resource import Resource, UpdateRequest
 from app.upstream.identity import identity

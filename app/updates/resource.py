@@ -14,7 +14,7 @@ from app.errors import DocumentedError, GatewayFailure
 from app.mapping.wire import Wire
 from app.updates.expression import merged_members
 from app.updates.judging import body_of_json, only_record
-from app.updates.proof import Proof, Read, agrees
+from app.updates.proof import Proof, Read, compared
 from app.updates.table import ErrorTable
 from app.upstream.messages import BackendRequest, BackendResponse
 
@@ -124,10 +124,6 @@ async def _unchanged(read: Wire, _backend: Backend, _call: CallContext) -> Wire:
     return read
 
 
-def _never_whole(request: UpdateRequest, read: Read) -> Proof:
-    return Proof.SAME if agrees(request.body, read.record) else Proof.DIFFERS
-
-
 class Resource(Struct, frozen=True, kw_only=True, eq=False):
     """One kind of record of an API: how it is read, and how it is updated.
 
@@ -140,10 +136,11 @@ class Resource(Struct, frozen=True, kw_only=True, eq=False):
     finds the requested record in the data of a read. One of `marks` tells a record from another object; () asks for
     none. A read is cached for `kept_seconds`, by credential, if `keeps` says so.
 
-    Proof: `completed` adds to a read what a request names and the read does not, such as the code for an id. `proves`
-    says what a record that was read back proves of an update: nothing, unless the API says so. After a crash only
-    digests of the sent members are known. `evident` says whether they can prove the update: all members are equal, none
-    is left over where an update `replaces` the record (except `kept_members`), and the record changed `since`.
+    Proof: `completed` adds to a read what a request names and the read does not, such as the code for an id. A record
+    that was read back proves an update if all members are equal, none is left over where an update `replaces` the
+    record (except `kept_members`), the record changed `since`, and the update is `evident`: a read shows all of it,
+    which nothing is unless the API says so. `proves` decides instead where that does not suffice; after a crash only
+    digests of the sent members are known.
 
     `check` raises for an input that the request cannot express. `patch` says how the record is patched, where an update
     replaces it. `no_state` names members that do not count for a revision. `after` gives the record's members before
@@ -175,7 +172,7 @@ class Resource(Struct, frozen=True, kw_only=True, eq=False):
     updated_status: int = 200
     check: Callable[[Any], None] = lambda _input: None
     completed: Callable[[Wire, Backend, CallContext], Awaitable[Wire]] = _unchanged
-    proves: Callable[[UpdateRequest, Read], Proof] = _never_whole
+    proves: Callable[[UpdateRequest, Read], Proof] = compared
     evident: Callable[[UpdateRequest], bool] = lambda _request: False
     since: Callable[[Read], bool] = lambda _read: True
     replaces: bool = False

@@ -181,7 +181,7 @@ class RestBackend:
 
     async def page(self, request: ListRequest, *, call: CallContext) -> ListPage:
         credentials, token = await self.credentials.headers(call)
-        path, query = request.listing.get(request)
+        path, query = request.listing.target(request)
         sent = BackendRequest("GET", path, query, {**self._read_headers, **credentials})
         return await self._send(sent, call, token, partial(judge_page, request))
 

@@ -9,7 +9,7 @@ import pytest
 from app.apis.basecone import API as BASECONE
 from app.apis.bokamera import API as BOKAMERA
 from app.journal.hashes import Hashes
-from app.updates.evidence import evidence_of, observed
+from app.updates.proof import evidence_of, shown_values
 from app.updates.reading import record_of
 from app.updates.resource import UpdateRequest
 
@@ -45,7 +45,7 @@ def agree(resource, body, read, options=SKIP):
     evidence = evidence_of(UpdateRequest(resource, ID, body, options))
     if evidence is None:
         return None
-    return HASHES.agrees(HASHES.proof(evidence, whole=True), observed(resource, record_of(resource, ID, read)))
+    return HASHES.agrees(HASHES.proof(evidence, whole=True), shown_values(resource, record_of(resource, ID, read)))
 
 
 REPLACED = {

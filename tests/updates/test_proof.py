@@ -12,8 +12,7 @@ from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
 from app.errors import GatewayError
 from app.mapping.members import members
 from app.mapping.wire import from_wire, to_wire
-from app.updates.proof import Read
-from app.updates.reading import record_of
+from app.updates.reading import read_of
 from app.updates.resource import UpdateRequest
 
 IDS = {CUSTOMERS: CUSTOMER_ID, SUPPLIERS: SUPPLIER_ID}
@@ -27,7 +26,7 @@ def body_of(resource):
     return body
 
 
-def read_of(body):
+def data_of(body):
     """A read of the record that a body makes, with all that a read has beside."""
     folded = {name.casefold(): value for name, value in body.items()}
     read = {name[0].lower() + name[1:]: value for name, value in body.items()}
@@ -38,7 +37,7 @@ def read_of(body):
 
 def proof(resource, body, data, *, skip=True):
     request = UpdateRequest(resource, IDS[resource], body, {"skip_creation_in_accounting_system": skip})
-    return resource.proves(request, Read(record_of(resource, IDS[resource], data), data, 0.0, None)).name
+    return resource.proves(request, read_of(resource, IDS[resource], data, 0.0, None)).name
 
 
 RESOURCES = [pytest.param(resource, id=resource.name) for resource in (CUSTOMERS, SUPPLIERS)]
@@ -61,8 +60,8 @@ OPTIONAL = [case for case in MEMBERS if case.values[1].graphql_name not in {"com
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_exactly_what_was_sent_is_proof_unless_another_system_was_asked(resource):
     body = body_of(resource)
-    assert proof(resource, body, read_of(body)) == "WHOLE"
-    assert proof(resource, body, read_of(body), skip=False) == "SAME"
+    assert proof(resource, body, data_of(body)) == "WHOLE"
+    assert proof(resource, body, data_of(body), skip=False) == "SAME"
     assert proof(resource, body, {}) == "DIFFERS"
 
 
@@ -70,7 +69,7 @@ def test_exactly_what_was_sent_is_proof_unless_another_system_was_asked(resource
 def test_a_member_that_stands_twice_proves_nothing(resource, member):
     """Another reader may take the other spelling, which says that a member that was left out is there."""
     body = {name: value for name, value in body_of(resource).items() if name != member.name}
-    read = read_of(body_of(resource))
+    read = data_of(body_of(resource))
     for spelled in (member.graphql_name, member.graphql_name.upper()):
         data = {
             **read,
@@ -85,9 +84,9 @@ def test_a_member_that_stands_twice_proves_nothing(resource, member):
 def test_a_member_that_was_left_out_and_still_has_a_value_is_a_difference(resource, member):
     body = {name: value for name, value in body_of(resource).items() if name != member.name}
     expected = "WHOLE" if (resource, member.name) == (CUSTOMERS, "code") else "DIFFERS"
-    assert proof(resource, body, read_of(body_of(resource))) == expected
+    assert proof(resource, body, data_of(body_of(resource))) == expected
     for nothing in (None, "", [], {}):
-        data = read_of(body_of(resource)) | {member.graphql_name: nothing}
+        data = data_of(body_of(resource)) | {member.graphql_name: nothing}
         if (type(nothing) is dict and member.nested is None) or (type(nothing) is list and not member.is_list):
             continue
         if nothing == "" and (member.nested is not None or member.graphql_name == "metadata"):
@@ -96,7 +95,7 @@ def test_a_member_that_was_left_out_and_still_has_a_value_is_a_difference(resour
             continue
         assert proof(resource, body, data) == "WHOLE"
     assert (
-        proof(resource, body, {k: v for k, v in read_of(body_of(resource)).items() if k != member.graphql_name})
+        proof(resource, body, {k: v for k, v in data_of(body_of(resource)).items() if k != member.graphql_name})
         == "WHOLE"
     )
 
@@ -117,7 +116,7 @@ def other(value):
 @pytest.mark.parametrize(("resource", "member"), MEMBERS)
 def test_any_other_value_is_a_difference(resource, member):
     body = body_of(resource)
-    data = read_of(body)
+    data = data_of(body)
     name = next(key for key in data if key.casefold() == member.folded)
     assert proof(resource, body, data | {name: other(data[name])}) == "DIFFERS"
     assert proof(resource, body, data | {name: None}) == "DIFFERS"
@@ -130,15 +129,15 @@ def test_objects_and_items_are_replaced_whole(resource, member, inner):
     part = dict(sent[member.name][0] if member.is_list else sent[member.name])
     part.pop(inner.name)
     sent[member.name] = [part] if member.is_list else part
-    assert proof(resource, sent, read_of(whole)) == "DIFFERS"
+    assert proof(resource, sent, data_of(whole)) == "DIFFERS"
     if not inner.required:
-        assert proof(resource, sent, read_of(sent)) == "WHOLE"
+        assert proof(resource, sent, data_of(sent)) == "WHOLE"
 
 
 @pytest.mark.parametrize(("resource", "member"), MEMBERS)
 def test_a_member_that_cannot_be_read_is_told_as_such(resource, member):
     body = body_of(resource)
-    data = read_of(body)
+    data = data_of(body)
     name = next(key for key in data if key.casefold() == member.folded)
     with pytest.raises(GatewayError):
         proof(resource, body, data | {name: 7.5 if name == "metadata" else [[]] if not member.is_list else 5})

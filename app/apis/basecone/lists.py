@@ -5,7 +5,7 @@ https://developers.basecone.com/ApiReference/Collections, …/CompanyCollection,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from app.apis.basecone.errors import NAME, UPDATE_CUSTOMER, UPDATE_SUPPLIER, parse, parse_ledger_list
@@ -13,8 +13,8 @@ from app.apis.basecone.list_types import CompanyDetails, GeneralLedgerDetails, V
 from app.apis.basecone.resources import CUSTOMERS, SUPPLIERS
 from app.mapping.scalars import UUID
 from app.mapping.wire import Wire
-from app.updates.listing import Listing, ListRequest, record_limit
-from app.updates.resource import Argument, Resource, Target
+from app.updates.listing import Listing, ListRequest
+from app.updates.resource import Argument, Resource
 from app.upstream.responses import member
 
 _COMPANY = Argument(
@@ -23,25 +23,15 @@ _COMPANY = Argument(
 _EXTERNAL = Argument(
     name="external_id", type=str | None, description="Only what has this id outside Basecone; left out or null, all."
 )
-# The names of parameters differ from list to list.
-_PARAMETERS = {"vatCodes": {"company_id": "companyId"}}
-_NAMES = {"company_id": "companyid", "external_id": "externalId"}
 
 
-def _get(path: str) -> Callable[[ListRequest], Target]:
-    def get(request: ListRequest) -> Target:
-        names = _NAMES | _PARAMETERS.get(request.listing.name, {})
-        query = [(names[name], str(value)) for name, value in request.arguments.items()]
-        if "modules" in request.members:
-            query.append(("fields", "modules"))
-        page = (("sort", "name"), ("offset", str(request.offset)), ("limit", str(record_limit(request))))
-        return path, (*query, *page)
-
-    return get
+def _items(plural: str, data: Any) -> tuple[Any, Any]:
+    return member(data, plural), member(member(data, "_metadata"), "total")
 
 
-def _items(plural: str) -> Callable[[Any], tuple[Any, Any]]:
-    return lambda data: (member(data, plural), member(member(data, "_metadata"), "total"))
+def _further(request: ListRequest) -> tuple[tuple[str, str], ...]:
+    by_name = ("sort", "name")
+    return (("fields", "modules"), by_name) if "modules" in request.members else (by_name,)
 
 
 def has_access(item: Wire) -> bool:
@@ -50,71 +40,65 @@ def has_access(item: Wire) -> bool:
     return value is None or str(value).strip().casefold() not in {"false", "no", "0", ""}
 
 
-def _records(resource: Resource) -> Listing:
+def _listing(name: str, *, company: str = "companyid", **members: Any) -> Listing:
+    """The list under its name. The name of the company's parameter differs from list to list."""
+    defaults: dict[str, Any] = {
+        "noun": name,
+        "path": f"/{name}",
+        "items": partial(_items, name),
+        "scope": "companies",
+        "arguments": (_COMPANY, _EXTERNAL),
+        "parameters": {_COMPANY.name: company, _EXTERNAL.name: "externalId"},
+    }
     return Listing(
-        api=NAME,
-        name=resource.scope,
-        noun=resource.scope,
+        api=NAME, name=name, page=("offset", "limit"), further=_further, says_total=True, **(defaults | members)
+    )
+
+
+def _records(resource: Resource) -> Listing:
+    return _listing(
+        resource.scope,
         scope=resource.scope,
         description=f"The {resource.scope} of a company in Basecone, by name.",
         record=resource.record,
         # The page has the second spelling for customers. Clients have seen the first.
         id_members=(resource.id_member, f"{resource.scope}Id"),
-        get=_get(f"/{resource.scope}"),
         refused=resource.error,
-        items=_items(resource.scope),
-        says_total=True,
         resource=resource,
         members={"id", "code", "name", "externalId"},
-        arguments=(_COMPANY, _EXTERNAL),
     )
 
 
-COMPANIES = Listing(
-    api=NAME,
-    name="companies",
-    noun="companies",
-    scope="companies",
+COMPANIES = _listing(
+    "companies",
     description="The Basecone companies that the calling user has access to, by name. "
     "`totalCount` is the backend's: it may count companies without access, which are not shown.",
     record=CompanyDetails,
     id_members=("companyId",),
     id_name="companyId",
-    get=_get("/companies"),
-    refused=lambda response: parse(UPDATE_CUSTOMER, response),
-    items=_items("companies"),
-    says_total=True,
+    refused=partial(parse, UPDATE_CUSTOMER),
     prepare=lambda item: {**item, "hasAccess": True},
     shown=has_access,
     arguments=(_EXTERNAL,),
 )
-VAT_CODES = Listing(
-    api=NAME,
-    name="vatCodes",
+VAT_CODES = _listing(
+    "vatCodes",
+    company="companyId",
     noun="VAT codes",
-    scope="companies",
+    path="/vatcodes",
     description="The VAT codes of a company in Basecone, by name. A code can stand in it twice: purchase and sales.",
     record=VatCodeDetails,
     id_members=("vatCodeUniqueId",),
     id_name="vatCodeUniqueId",
-    get=_get("/vatcodes"),
-    refused=lambda response: parse(UPDATE_SUPPLIER, response),
-    items=_items("vatCodes"),
-    says_total=True,
+    refused=partial(parse, UPDATE_SUPPLIER),
     arguments=(_COMPANY,),
 )
-GENERAL_LEDGERS = Listing(
-    api=NAME,
-    name="generalLedgers",
+GENERAL_LEDGERS = _listing(
+    "generalLedgers",
     noun="general ledger accounts",
-    scope="companies",
     description="The general ledger accounts of a company in Basecone, by name.",
     record=GeneralLedgerDetails,
     id_members=("id",),
-    get=_get("/generalLedgers"),
     refused=parse_ledger_list,
-    items=_items("generalLedgers"),
-    says_total=True,
-    arguments=(_COMPANY, _EXTERNAL),
 )
 LISTINGS = (COMPANIES, _records(CUSTOMERS), _records(SUPPLIERS), VAT_CODES, GENERAL_LEDGERS)

@@ -14,16 +14,11 @@ from app.apis.basecone.resources import RESOURCES
 from app.apis.basecone.seed import DEMO
 from app.errors import GatewayError, refusal
 from app.json_codec import encode_json
-from app.mapping.scalars import parse_uuid
 from app.mapping.wire import Wire
-from app.sandbox.shell import Sandbox, query_of, whole_number
-from app.updates.listing import Listing, ListPage, ListRequest
+from app.sandbox.shell import Sandbox, query_of
+from app.updates.listing import ListPage, ListRequest
 from app.updates.resource import Options, Resource
 from app.upstream.messages import BackendResponse
-
-# Assumed: the pages say that the default limit depends on the list, and show 10 and 20.
-_LIMIT = 20
-_MOST = 10_000
 
 
 def credentials_for(_url: str) -> Mapping[str, str]:
@@ -49,28 +44,6 @@ def _shown(request: Request, resource: Resource, record: Wire | None) -> Wire:
     if resource is not LEDGER:
         record["_links"] = [{"rel": "self", "href": str(request.url)}]
     return record
-
-
-def _list_request(request: Request, listing: Listing) -> ListRequest:
-    query = query_of(request)
-    arguments: dict[str, str] = {}
-    if query.get("externalid") is not None:
-        arguments["external_id"] = query["externalid"]
-    text = query.get("companyid", "")
-    if text:
-        try:
-            arguments["company_id"] = parse_uuid(text)
-        except ValueError as error:
-            raise refusal(row_of(UPDATE_SUPPLIER, "PROPERTIES_NOT_VALID")) from error
-    return ListRequest(
-        listing,
-        arguments,
-        limit=whole_number(query.get("limit"), _LIMIT, _MOST),
-        offset=whole_number(query.get("offset"), 0, 2**31 - 1),
-        members=query.get("fields", "").split(","),
-        counts=True,
-        descending=query.get("sort", "").startswith("-"),
-    )
 
 
 def _shown_page(request: Request, list_request: ListRequest, page: ListPage) -> Wire:
@@ -103,6 +76,13 @@ SANDBOX = Sandbox(
     shown=_shown,
     bad_id=_unknown,
     listings=LISTINGS,
-    list_request=_list_request,
+    # Assumed: the pages say that the default limit depends on the list, and show 10 and 20.
+    take=20,
+    most=10_000,
+    list_options=lambda query: {
+        "members": query.get("fields", "").split(","),
+        "descending": query.get("sort", "").startswith("-"),
+    },
+    bad_argument=lambda *_: refusal(row_of(UPDATE_SUPPLIER, "PROPERTIES_NOT_VALID")),
     shown_page=_shown_page,
 )

@@ -5,6 +5,7 @@ https://github.com/freestream/python-bokamera-client: a bare list, or `{Offset, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from app.apis.bokamera.envelope import parse, success_of
@@ -12,22 +13,18 @@ from app.apis.bokamera.errors import NAME
 from app.apis.bokamera.resources import BOOKING_CUSTOMERS, INCLUDED
 from app.mapping.members import members_of
 from app.mapping.scalars import UUID
-from app.updates.listing import Listing, ListRequest, record_limit
-from app.updates.resource import Argument, Target
+from app.updates.listing import Listing, ListRequest
+from app.updates.resource import Argument
 from app.upstream.responses import member
 
 _MOST_DIGITS = 10
 
 
-def _get(request: ListRequest) -> Target:
-    names = {"company_id": "CompanyId", "search": "Search"}
-    query = [(names[name], str(value)) for name, value in request.arguments.items()]
+def _flags(request: ListRequest) -> Sequence[tuple[str, str]]:
     selected = {name.casefold() for name in request.members}
     # A field that the vendor does not have is derived from the whole record.
     whole = not selected <= {member.folded for member in members_of(request.listing.record).named.values()}
-    flags = [(flag, "true") for name, flag in INCLUDED.items() if whole or name.casefold() in selected]
-    page = (("Skip", str(request.offset)), ("Take", str(record_limit(request))))
-    return "/customers", (*query, *flags, *page)
+    return [(flag, "true") for name, flag in INCLUDED.items() if whole or name.casefold() in selected]
 
 
 def _items(data: Any) -> tuple[Any, Any]:
@@ -48,7 +45,10 @@ CUSTOMER_LIST = Listing(
     "An administrator sees those of the own company; other users see themselves.",
     record=BOOKING_CUSTOMERS.record,
     id_members=("Id",),
-    get=_get,
+    path="/customers",
+    parameters={"company_id": "CompanyId", "search": "Search"},
+    further=_flags,
+    page=("Skip", "Take"),
     refused=parse,
     items=_items,
     body=success_of,

@@ -6,9 +6,10 @@ import re
 from datetime import datetime
 from typing import Any
 
+from app.apis.bokamera.types import AccessKeyInput, BookingCustomFieldInput, UpdateBookingCustomerInput
 from app.mapping.scalars import parse_datetime
 from app.mapping.wire import Wire
-from app.updates.proof import Proof, Read, counterparts, readable
+from app.updates.proof import Proof, Read, agrees, readable
 from app.upstream.responses import member
 
 # A `Date` is cut to whole seconds, and so may be the record's clock.
@@ -59,12 +60,13 @@ def shows(body: Wire, record: Any) -> bool:
     deleted = [key.get("Id") for key in body.get("AccessKeysToDelete") or []]
     values = {readable(item.id): item for item in _items(record.custom_field_values)} if sent_values else {}
     keys = {readable(item.id): item for item in _items(record.access_keys)} if sent_keys or deleted else {}
-    flat = {name: value for name, value in body.items() if not isinstance(value, list | dict)}
+    others = {name: value for name, value in body.items() if not isinstance(value, list)}
     return (
-        _equal(flat, record)
-        and _equal(body.get("InvoiceAddress") or {}, record.invoice_address)
-        and all(_equal({"Value": value}, values.get(field)) for field, value in sent_values.items())
-        and all(_equal(key, keys.get(key["Id"])) for key in sent_keys)
+        agrees(UpdateBookingCustomerInput, others, record)
+        and all(
+            agrees(BookingCustomFieldInput, {"Value": value}, values.get(field)) for field, value in sent_values.items()
+        )
+        and all(agrees(AccessKeyInput, key, keys.get(key["Id"])) for key in sent_keys)
         # If the record names no keys at all, it does not show that one of them is gone.
         and not (deleted and record.access_keys is None)
         and not any(key_id in keys for key_id in deleted)
@@ -73,18 +75,3 @@ def shows(body: Wire, record: Any) -> bool:
 
 def _items(items: Any) -> list[Any]:
     return [readable(item) for item in readable(items) or []]
-
-
-def _equal(sent: Wire, read: Any) -> bool:
-    """Whether an object of the read has the members that were sent."""
-    if not sent:
-        return True
-    if readable(read) is None:
-        return all(_same(value, None) for value in sent.values())
-    names = counterparts(read)
-    return all(_same(value, readable(getattr(read, names[name.casefold()]))) for name, value in sent.items())
-
-
-def _same(sent: Any, read: Any) -> bool:
-    # A cleared text may be absent from the read, and so may false, which is a bool's default.
-    return bool(sent == read or (sent in {"", False} and read is None))

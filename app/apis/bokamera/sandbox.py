@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import Request
@@ -20,9 +21,9 @@ from app.errors import BackendDetails, GatewayError, GatewayErrors, refusal
 from app.json_codec import decode_json
 from app.mapping.scalars import parse_uuid
 from app.mapping.wire import Wire
-from app.sandbox.shell import Sandbox, query_of, whole_number
+from app.sandbox.shell import Sandbox, query_of
 from app.store.records import Store
-from app.updates.listing import Listing, ListPage, ListRequest
+from app.updates.listing import ListPage, ListRequest
 from app.updates.local import LocalBackend
 from app.updates.resource import Options, Resource
 from app.upstream.messages import BackendResponse
@@ -36,11 +37,6 @@ def routes(_settings: BokameraSettings, store: Store, tokens: TokenEndpoint | No
     tokens = tokens or TokenEndpoint(store)
     backend = LocalBackend(NAME, BokameraRules(store, issued=tokens.user_of), store, {})
     return [*SANDBOX.routes(backend), Route("/token", tokens.endpoint, methods=["POST"])]
-
-
-# Assumed: the default and the greatest number of customers on a page.
-_TAKE = 100
-_MOST = 1000
 
 
 def _form(request: Request) -> Format:
@@ -67,12 +63,8 @@ def _bind(request: Request, _resource: Resource, data: Any) -> tuple[Any, Option
     body = bind(data)
     in_body = body.pop("CompanyId", None)
     text = query_of(request).get("companyid", "")
-    return body, {"company_id": _guid(text) if text else in_body}
-
-
-def _guid(text: str) -> str:
     try:
-        return parse_uuid(text)
+        return body, {"company_id": parse_uuid(text) if text else in_body}
     except ValueError as error:
         raise _invalid(BOOKING_CUSTOMERS, "CompanyId", text) from error
 
@@ -102,16 +94,6 @@ def _with_included_members(request: Request, record: Wire) -> Wire:
     }
 
 
-def _list_request(request: Request, listing: Listing) -> ListRequest:
-    query = query_of(request)
-    text = query.get("companyid", "")
-    arguments = {"search": query["search"]} if query.get("search") else {}
-    if text:
-        arguments["company_id"] = _guid(text)
-    take = whole_number(query.get("take"), _TAKE, _MOST)
-    return ListRequest(listing, arguments, take, whole_number(query.get("skip"), 0, 2**31 - 1), counts=True)
-
-
 def _shown_page(request: Request, list_request: ListRequest, page: ListPage) -> Wire:
     customers = [_with_included_members(request, item) for item in page.items]
     return {"Offset": list_request.offset, "Total": page.total, "Results": customers}
@@ -137,7 +119,10 @@ SANDBOX = Sandbox(
     write=lambda request, data: write(data, 200, _form(request)),
     bad_id=_invalid,
     listings=LISTINGS,
-    list_request=_list_request,
+    # Assumed: the default and the greatest number of customers on a page.
+    take=100,
+    most=1000,
+    bad_argument=partial(_invalid, BOOKING_CUSTOMERS),
     shown_page=_shown_page,
     suffixes=(".json", ".jsv"),
 )
