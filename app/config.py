@@ -27,6 +27,8 @@ from app.upstream.tls import Trust, unreadable
 PREFIX = "GATEWAY_"
 # A line of a shell file, such as `export GATEWAY_…`, that was read as NAME=value.
 _MISSPELLED = re.compile(rf"(?i)(?:export\s+|set\s+|[^A-Z0-9_])+{PREFIX}")
+# A name of ours in quotes, behind an invisible character or another shell's words, or with other signs.
+_NOT_A_NAME = re.compile(rf"(?is)(?=.*[^A-Z0-9_])(?:.*{PREFIX}|GATEWAY[.-])")
 # prometheus-client's own variable, which it reads itself.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -167,7 +169,7 @@ def _lines(path: Path, lines: TextIO) -> Iterator[tuple[str, str | None]]:
     for binding in parse_stream(lines):
         unread = binding.error or (binding.key is not None and binding.value is None)
         text = binding.original.string
-        if unread and PREFIX in text.upper():
+        if (unread and PREFIX in text.upper()) or _NOT_A_NAME.match(binding.key or ""):
             number = binding.original.line + text[: -len(text.lstrip())].count("\n")
             raise SettingsError(f"{path}: line {number} is not NAME=value")
         if binding.key is not None:

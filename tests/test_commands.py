@@ -69,6 +69,15 @@ ENV_FILES = {
     "a name alone": ("\nGATEWAY_PORT\n", ".env: line 2 is not NAME=value"),
     "a mark in front": ("\ufeffGATEWAY_PORT=x\n", "GATEWAY_PORT: "),
     "Windows line ends": ("GATEWAY_WORKERS=1\r\nGATEWAY_PORT=x\r\n", "GATEWAY_PORT: "),
+    "the assignment in quotes": ('export "GATEWAY_PORT=1"\n', ".env: line 1 is not NAME=value"),
+    "the name in quotes": ('\n"GATEWAY_PORT"="1"\n', ".env: line 2 is not NAME=value"),
+    "of PowerShell": ('$env:GATEWAY_PORT="1"\n', ".env: line 1 is not NAME=value"),
+    "as it is read by a shell": ("$GATEWAY_PORT=1\n", ".env: line 1 is not NAME=value"),
+    "behind an invisible character": ("\u200bGATEWAY_PORT=1\n", ".env: line 1 is not NAME=value"),
+    "of a file of properties": ("GATEWAY.PORT=1\n", ".env: line 1 is not NAME=value"),
+    "with another dash": ("GATEWAY-PORT=1\n", ".env: line 1 is not NAME=value"),
+    "a colon before the sign": ("GATEWAY_PORT:=1\n", ".env: line 1 is not NAME=value"),
+    "others' names": ("my.gateway=1\nMY_GATEWAY_PORT=2\nGATEWAY_PORT=x\n", "GATEWAY_PORT: "),
     "exported and quoted": ("export GATEWAY_PORT='x y' # ours\n", "GATEWAY_PORT: "),
 }
 

@@ -10,6 +10,8 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import pytest
 
 from tests.edge.serving import notebook_app, serve
 from tests.patience import given_time
-from tests.processes import PATIENCE, Program, program
+from tests.processes import PATIENCE, ROOT, Program, environment, program
 from tests.resilience.test_processes import workers_of
 from tests.server.speaking import WAYS, answers_of, get, post, spoken, update
 
@@ -40,6 +42,22 @@ async def test_sighup_never_ends_the_process(command: tuple[str, ...], tmp_path:
         async with httpx.AsyncClient(base_url=server.url) as client:
             assert (await client.get("/health/live")).status_code == (404 if command else 200)
         assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["sandbox"], ["apply", "file"]], ids="-".join)
+def test_sighup_does_not_end_a_start_either(arguments: list[str], tmp_path: Path):
+    """Loading takes seconds on a busy machine. The first library that is loaded looks; who waits at a terminal may end."""
+    (tmp_path / "starlette.py").write_text("import signal; raise SystemExit(repr(signal.getsignal(signal.SIGHUP)))")
+    started = subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        env=environment({}) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    handler = signal.SIG_DFL if arguments[:1] == ["apply"] else signal.SIG_IGN
+    assert started.stderr.strip() == repr(handler)
 
 
 @pytest.mark.slow

@@ -86,11 +86,12 @@ def is_servicestack(response: BackendResponse) -> bool:
 
 
 def success_of(response: BackendResponse) -> Any:
-    """The data of a 200 that is a success: a filled ErrorCode means failure. Raises GatewayError."""
+    """The data of a 200 that is a success: a filled ErrorCode means failure, and so do Errors. Raises GatewayError."""
     data = body_of(response)
-    code = member(member(data, "ResponseStatus"), "ErrorCode")
-    if code.strip() if isinstance(code, str) else code:
-        raise undocumented(NAME, response, code=str(code))
+    status = member(data, "ResponseStatus")
+    code = member(status, "ErrorCode")
+    if (code.strip() if isinstance(code, str) else code) or member(status, "Errors"):
+        raise undocumented(NAME, response, code=str(code or ""))
     return data
 
 

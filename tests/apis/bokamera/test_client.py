@@ -112,6 +112,7 @@ def test_another_writers_reply_is_read():
         (200, JSON, b'{"AccessKeys":[],"ResponseStatus":{}}'),
         (200, JSON, b'{"ResponseStatus":{"ErrorCode":"Oops","Message":"m"},"Firstname":"x"}'),
         (200, JSON, b'{"ResponseStatus":{"ErrorCode":7},"Firstname":"x"}'),
+        (200, JSON, b'{"ResponseStatus":{"Message":"m","Errors":[{"ErrorCode":"NotEmpty"}]},"Firstname":"x"}'),
         (200, JSON, b'{"Id":"b0000000-0000-4000-8000-000000000002","Firstname":"Other"}'),
         (200, JSON, b'{"Id":5,"Firstname":"Other"}'),
         (200, JSON, b'{"Id":[],"Firstname":"Other"}'),
