@@ -54,9 +54,11 @@ def decimal_of(digits: str) -> decimal.Decimal | float:
 
 
 def _plain_number(value: Any) -> msgspec.Raw:
-    """Writes a value that msgspec passes on, because it is not exactly a Decimal."""
+    """Writes a value that msgspec passes on, because it is not exactly a Decimal or float."""
     if isinstance(value, PlainDecimal):
         return msgspec.Raw(str(value).encode())
+    if isinstance(value, JsonNumber):
+        return msgspec.Raw(value.digits.encode())
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 

@@ -16,7 +16,7 @@ from graphql import validate_input_value
 
 from app.apply.cells import CellError, Column, column_of, finished, put, value_of
 from app.graphql.bulk_documents import Bulk
-from app.json_codec import decimal_of, encode_json
+from app.json_codec import JsonNumber, encode_json
 
 if TYPE_CHECKING:
     from graphql import GraphQLError
@@ -113,7 +113,7 @@ def _from_ndjson(text: str, bulks: Bulks, mutation: str | None) -> Iterator[Row 
         if not line.strip():
             continue
         try:
-            content = json.loads(line, parse_float=decimal_of, parse_constant=_refuse, object_pairs_hook=_members)
+            content = json.loads(line, parse_float=JsonNumber.of, parse_constant=_refuse, object_pairs_hook=_members)
         except json.JSONDecodeError as error:
             yield f"line {number}, character {error.pos + 1}: is not JSON: {error.msg}"
         except CellError as error:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from app.apis import APIS
 from app.apply.rows import FileError, read_rows
 from app.graphql.bulk_documents import bulks
+from app.json_codec import encode_json
 from tests.harness import schema_of
 
 BULKS = bulks(schema_of(tuple(APIS))._schema)
@@ -235,9 +236,26 @@ def test_a_file_of_wrong_rows_alone_is_told_shortly(tmp_path):
     assert problems[-1].startswith("… and more")
 
 
-def test_numbers_of_json_keep_their_digits(tmp_path):
-    (row,) = rows_of(tmp_path, f'{{"id": "{ID}", "patch": {{"paymentDiscount": {{"discountPercentage": 2.50}}}}}}')
-    assert str(row.item["patch"]["paymentDiscount"]["discountPercentage"]) == "2.50"
+@pytest.mark.parametrize(
+    ("member", "digits"),
+    [
+        *(("discountPercentage", digits) for digits in ("2.50", "0.10000000000000000000000001", "1e-7", "1E+2", "3")),
+        *(("paymentDays", digits) for digits in ("13", "13.0", "1e1", "130e-1")),
+    ],
+)
+def test_numbers_of_json_keep_their_digits(tmp_path, member, digits):
+    """A whole number is an Int however it is written, as the gateway reads it."""
+    line = f'{{"id":"{ID}","patch":{{"paymentDiscount":{{"{member}":{digits}}}}}}}'
+    (row,) = rows_of(tmp_path, line)
+    assert encode_json(row.item).decode() == line
+
+
+@pytest.mark.parametrize("digits", ["13.5", "1e10", "1e999"])
+def test_a_number_that_is_no_int_is_shown_as_it_stands(tmp_path, digits):
+    line = f'{{"id":"{ID}","patch":{{"paymentDiscount":{{"paymentDays":{digits}}}}}}}'
+    (problem,) = problems_of(tmp_path, line)
+    assert problem.startswith(f"line 1, {DAYS}: ")
+    assert "instance" not in problem
 
 
 def test_a_digest_is_of_the_content_alone(tmp_path):
