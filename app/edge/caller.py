@@ -78,7 +78,7 @@ class Callers:
 
     def call(self, request: EndpointRequest) -> CallContext:
         """Reads what a request needs. Raises RequestError."""
-        headers = request.headers
+        headers, most = request.headers, self._seconds
         for name in request.ambiguous - _LISTS - _IGNORED:
             raise request_error(HEADER_MALFORMED, f"The header {name} is there more than once, with different values.")
         credentials: dict[str, dict[str, str]] = {}
@@ -88,18 +88,15 @@ class Callers:
         return CallContext(
             request.identifier,
             credentials,
-            request.arrived + _seconds(headers.get(REQUEST_TIMEOUT), self._seconds),
-            self._simulated(headers.get(SIMULATE)),
+            request.arrived + (_seconds(headers[REQUEST_TIMEOUT], most) if REQUEST_TIMEOUT in headers else most),
+            self._simulated(headers[SIMULATE].strip()) if SIMULATE in headers else None,
             _trace(headers),
             headers.get(ACCEPT_LANGUAGE),
             headers.get(IDEMPOTENCY_KEY),
         )
 
-    def _simulated(self, header: str | None) -> str | None:
+    def _simulated(self, reason: str) -> str:
         """The reason that a call carries. Raises RequestError rather than let a real update happen."""
-        if header is None:
-            return None
-        reason = header.strip()
         if is_fault(reason):
             concerned, needed = set(self._modes), {"sandbox"}
         else:
@@ -121,9 +118,7 @@ def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     return {TRACE_PARENT: parent} | ({TRACE_STATE: state} if state is not None and len(state) <= _TRACE_STATE else {})
 
 
-def _seconds(header: str | None, most: float) -> float:
-    if header is None:
-        return most
+def _seconds(header: str, most: float) -> float:
     if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
         raise request_error(HEADER_MALFORMED, f"{REQUEST_TIMEOUT} is a whole number of milliseconds, at least 1.")
     return min(most, int(header) / 1000)

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,20 +57,19 @@ class Cors(CORSMiddleware):
     def preflight_response(self, request_headers: Headers) -> Response:
         # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2: a list's empty elements are ignored.
         asked = [name for part in request_headers.get(_ASKED, "").split(",") if (name := part.strip().lower())]
-        others = [(name, value) for name, value in request_headers.raw if name != _ASKED.encode()]
-        request_headers = Headers(
-            raw=[*others, (_ASKED.encode(), ", ".join(asked).encode("latin-1"))] if asked else others
-        )
+        request_headers = MutableHeaders(raw=list(request_headers.raw))
+        del request_headers[_ASKED]
+        if asked:
+            request_headers[_ASKED] = ", ".join(asked)
         response = super().preflight_response(request_headers)
         if response.status_code != 200:  # noqa: PLR2004
             origin = request_headers["origin"]
             names = ", ".join(name for name in asked if name not in self._names)
             if not self.is_allowed_origin(origin=origin):
                 self._log_refused("GATEWAY_CORS_ORIGINS", origin)
-            elif names:
-                self._log_refused("GATEWAY_CORS_HEADERS", origin, names)
             else:
-                self._log_refused("no setting (the method, or a private network)", origin)
+                setting = "GATEWAY_CORS_HEADERS" if names else "no setting (the method, or a private network)"
+                self._log_refused(setting, origin, names or None)
         return response
 
     def _log_refused(self, setting: str, origin: str, names: str | None = None) -> None:

@@ -5,9 +5,10 @@ https://graphql.github.io/graphql-over-http/draft/. Where draft and audit differ
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -17,7 +18,7 @@ from app.call import CallContext
 from app.edge.auth.authenticator import AUTHORIZATION, Authenticator, Caller
 from app.edge.caller import READ_HEADERS, REQUEST_ID, ROUTER_AUTHORIZATION, Callers, is_router, request_id
 from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
-from app.edge.incoming import from_body, from_query
+from app.edge.incoming import Body, from_body, from_query
 from app.edge.negotiation import JSON, response_media, wants_page
 from app.edge.response import GRAPHQL_STATUSES, GraphQLResponse, status_of_request_error, status_of_result
 from app.edge.settings import EdgeSettings
@@ -84,21 +85,19 @@ class GraphQLEndpoint(Endpoint):
         request, settings = HttpRequest(scope, receive), self._settings
         arrived, identifier = asyncio.get_running_loop().time(), scope["state"]["request_id"]
         incoming = EndpointRequest(None, self, *headers_of(scope["headers"], self.names), arrived, identifier)
-        headers = incoming.headers
         gets = request.method in {"GET", "HEAD"}
         shows_page = gets and settings.shows_playground and "query" not in request.query_params
         response: ASGIApp | None
         try:
-            if shows_page and wants_page(headers.get("accept")):
+            if shows_page and wants_page(incoming.headers.get("accept")):
                 response = self._page(request)
             elif request.method == "POST":
-                response = await self._response(incoming, lambda: from_body(request.stream(), headers, settings))
+                response = await self._response(incoming, request.stream())
             elif gets and settings.answers_get:
-                response = await self._response(incoming, lambda: from_query(request.query_params, headers, settings))
+                response = await self._response(incoming, request.query_params)
             else:
                 allow = "GET, POST" if settings.shows_playground or settings.answers_get else "POST"
-                error = request_error(METHOD_NOT_ALLOWED, allow=allow)
-                response = self._not_executed(error, JSON, identifier)
+                response = self._not_executed(request_error(METHOD_NOT_ALLOWED, allow=allow), JSON, identifier)
         except ClientDisconnect:
             # Nothing was executed: the body did not arrive.
             return
@@ -108,7 +107,6 @@ class GraphQLEndpoint(Endpoint):
     # Without ASGI.
 
     def takes(self, request: EndpointRequest) -> bool:
-        """Whether the layers around the endpoint have nothing to do for these headers."""
         settings, headers = self._settings, request.headers
         if settings.cors_origins:
             return False
@@ -125,8 +123,7 @@ class GraphQLEndpoint(Endpoint):
         """Runs in a task that nobody cancels: only the request belongs to the client."""
         response: GraphQLResponse | None = None
         try:
-            body = None if request.late else request.body
-            response = await self._response(request, lambda: from_body(body, request.headers, self._settings))
+            response = await self._response(request, request.body)
         except Exception:
             log.exception("unexpected failure of /graphql", extra={"request_id": request.identifier})
             response = GraphQLResponse(surprise(request.identifier), JSON, 500)
@@ -134,67 +131,57 @@ class GraphQLEndpoint(Endpoint):
             self.in_flight.discard(request.task)
             request.finish(response)
 
-    def overloaded(self, waiting: int) -> bool:
-        return len(self.in_flight) + waiting >= self._settings.max_operations
-
-    def refuse(self, request: EndpointRequest) -> None:
+    def refusal(self, request: EndpointRequest, waiting: int) -> GraphQLResponse | None:
+        if len(self.in_flight) + waiting < self._settings.max_operations:
+            return None
         media = response_media(request.headers.get("accept"))
         error = request_error(NOT_ACCEPTABLE) if media is None else _busy()
-        request.finish(self._not_executed(error, media or JSON, request.identifier))
+        return self._not_executed(error, media or JSON, request.identifier)
 
-    def give_up(self, request: EndpointRequest) -> None:
-        if request.response_complete:
-            return
+    def abandoned(self, request: EndpointRequest) -> GraphQLResponse:
         if request.more_body:
             media = response_media(request.headers.get("accept")) or JSON
-            error = request_error(BODY_TOO_SLOW, connection="close")
-            request.finish(self._not_executed(error, media, request.identifier))
-            return
+            return self._not_executed(request_error(BODY_TOO_SLOW, connection="close"), media, request.identifier)
         log_abandoned(request.identifier)
-        request.finish(GraphQLResponse(surprise(request.identifier), JSON, 500))
+        return GraphQLResponse(surprise(request.identifier), JSON, 500)
 
     # Either way.
 
-    async def _response(
-        self,
-        incoming: EndpointRequest,
-        read: Callable[[], Awaitable[GraphQLRequest | list[GraphQLRequest]]],
-    ) -> GraphQLResponse | None:
+    async def _response(self, incoming: EndpointRequest, source: Body | QueryParams) -> GraphQLResponse | None:
         """Returns None if the client was told meanwhile that its time is over."""
-        media, headers = JSON, incoming.headers
+        headers, task = incoming.headers, incoming.task
+        media = response_media(headers.get("accept"))
         try:
-            accepted = response_media(headers.get("accept"))
-            if accepted is None:
+            if media is None:
                 raise request_error(NOT_ACCEPTABLE)
-            media = accepted
-            if incoming.task is None:
+            if task is None:
                 self._demand_room()
             caller = None if self._authenticator is None else await self._caller(self._authenticator, incoming)
-            requests = await read()
-            if incoming.task is None:
+            requests: GraphQLRequest | list[GraphQLRequest]
+            if isinstance(source, QueryParams):
+                requests = from_query(source, headers, self._settings)
+            else:
+                requests = await from_body(source, headers, self._settings)
+            if task is None:
                 self._demand_room()  # the caller's check and the body both took time
             call = self._callers.call(incoming)
             if call.idempotency_key is not None and isinstance(requests, list):
                 self._engine.refuse_several(requests)
         except RequestError as error:
-            return self._not_executed(error, media, incoming.identifier)
+            return self._not_executed(error, media or JSON, incoming.identifier)
+        call.client = incoming
         execution = self._executed(incoming, requests, call, caller, media)
-        if incoming.task is not None:
-            call.client = incoming
+        if task is not None:
             return await execution
         # Runs to the end even when the client goes away: a mutation that was begun must be finished.
-        task = asyncio.create_task(execution)
-        self.in_flight.add(task)
-        task.add_done_callback(self.in_flight.discard)
+        running = asyncio.create_task(execution)
+        self.in_flight.add(running)
+        running.add_done_callback(self.in_flight.discard)
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
             incoming.response_complete = True
             raise
-
-    def _demand_room(self) -> None:
-        if self.overloaded(0):
-            raise _busy()
 
     async def _caller(self, authenticator: Authenticator, incoming: EndpointRequest) -> Caller:
         """Who calls. A task is not in flight while it waits for an issuer's keys: anyone can make it wait."""
@@ -205,6 +192,10 @@ class GraphQLEndpoint(Endpoint):
             self._demand_room()
             self.in_flight.add(task)
         return caller
+
+    def _demand_room(self) -> None:
+        if len(self.in_flight) >= self._settings.max_operations:
+            raise _busy()
 
     async def _executed(
         self,

@@ -53,9 +53,10 @@ _MAX_DEPTH = 1000  # beyond what any reader takes
 _UNREADABLE = object()  # stands for a number that Python cannot read
 
 Place = tuple[str | int, ...]
+Body = AsyncIterable[bytes] | bytes | None  # bytes have arrived and are not too large; None did not come in time
 
 
-async def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> GraphQLRequest:
+def from_query(parameters: QueryParams, headers: Mapping[str, str], settings: EdgeSettings) -> GraphQLRequest:
     """Reads the request of a GET. Raises RequestError."""
     content_type = headers.get("content-type")
     if content_type is not None and not is_json(content_type):
@@ -75,12 +76,9 @@ async def from_query(parameters: QueryParams, headers: Mapping[str, str], settin
 
 
 async def from_body(
-    body: AsyncIterable[bytes] | bytes | None, headers: Mapping[str, str], settings: EdgeSettings
+    body: Body, headers: Mapping[str, str], settings: EdgeSettings
 ) -> GraphQLRequest | list[GraphQLRequest]:
-    """Reads the request of a POST, or a list for a batch. Raises RequestError, or ClientDisconnect.
-
-    `body` as bytes has arrived and is not too large; None did not come in time.
-    """
+    """Reads the request of a POST, or a list for a batch. Raises RequestError, or ClientDisconnect."""
     if not is_json(headers.get("content-type")):
         raise request_error(UNSUPPORTED_MEDIA_TYPE)
     compressed = "content-encoding" in headers and _is_compressed(headers["content-encoding"])

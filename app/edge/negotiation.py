@@ -4,11 +4,9 @@ https://graphql.github.io/graphql-over-http/draft/ and https://www.rfc-editor.or
 """
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
-from typing import NamedTuple, TypeVar
-
-T = TypeVar("T")
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -24,19 +22,7 @@ _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 # tried again from within, so that the time grows only with the header's length.
 _PART = re.compile(r'(?s:[^,"]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))+')
 _UTF_8 = frozenset({"utf-8", "utf8"})
-_MOST = 256
-_LONGEST = 200
-
-
-def _remembered(judge: Callable[[str | None], T]) -> Callable[[str | None], T]:
-    """Caches `judge`, bounded in number and length: clients send few different headers."""
-    cached = lru_cache(_MOST)(judge)
-
-    @wraps(judge)
-    def judged(header: str | None) -> T:
-        return cached(header) if header is None or len(header) <= _LONGEST else judge(header)
-
-    return judged
+_MOST = 64  # headers that are remembered, each as long as a head may be: clients send few different ones
 
 
 class MediaRange(NamedTuple):
@@ -91,7 +77,7 @@ def _quality(ranges: Sequence[MediaRange], media: str) -> float:
     return max(matches, default=(0, 0.0))[1]
 
 
-@_remembered
+@lru_cache(_MOST)
 def response_media(header: str | None) -> str | None:
     """The media type of a GraphQL answer; None when the client accepts neither.
 
@@ -108,7 +94,7 @@ def response_media(header: str | None) -> str | None:
     return JSON if plain > 0 else None
 
 
-@_remembered
+@lru_cache(_MOST)
 def wants_page(header: str | None) -> bool:
     """Whether a browser asks for a page: it names text/html and wants it at least as much as JSON."""
     ranges = _parse_accept(header)
@@ -118,7 +104,7 @@ def wants_page(header: str | None) -> bool:
     return page > 0 and page >= max(_quality(ranges, JSON), _quality(ranges, GRAPHQL_RESPONSE))
 
 
-@_remembered
+@lru_cache(_MOST)
 def is_json(content_type: str | None) -> bool:
     """Whether a body is `application/json` in UTF-8, the only kind that is read."""
     media = parse_media(content_type or "")

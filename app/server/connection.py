@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
             self._until(now + seconds)
             return
         if self.state == BODY and isinstance(self._request, EndpointRequest):
-            self._request.late = True
+            self._request.body = None
             self._complete(self._request)
             return
         if self.state in _OVER:
@@ -207,18 +207,13 @@ class Connection(asyncio.Protocol):
         at = parser.feed(data, at)
         if self.state == HEAD and parser.head:
             self._route()
-        self._hand_over()
+        body, parser.body = parser.body, []
+        if self._request is not None:
+            for part in body:
+                self._request.feed(part)
+            if parser.whole:
+                self._complete(self._request)
         return at
-
-    def _hand_over(self) -> None:
-        """Passes on what arrived of the body, and whether it is complete."""
-        parser, request = self._parser, self._request
-        if body := parser.body:
-            parser.body = []
-            if request is not None:
-                request.feed(b"".join(body))
-        if parser.whole and request is not None:
-            self._complete(request)
 
     def _complete(self, request: EndpointRequest | AsgiRequest) -> None:
         if self.state == BODY:

@@ -32,7 +32,7 @@ class EndpointRequest(Struct, eq=False):
 
     On the short way it stands in the server's set of tasks, where an ASGI request has a task, and `task` is what the
     endpoint began. `arrived` is the event loop's time. `identifier` is the request's id. `ambiguous` are the headers
-    with different values.
+    with different values. `body` is None where it did not come in time.
     """
 
     connection: Connection | None
@@ -41,9 +41,8 @@ class EndpointRequest(Struct, eq=False):
     ambiguous: frozenset[str] | set[str]
     arrived: float
     identifier: str = ""
-    body: bytes = b""
+    body: bytes | None = b""
     more_body: bool = True
-    late: bool = False
     disconnected: bool = False
     response_complete: bool = False
     task: asyncio.Task[None] | None = None
@@ -51,7 +50,7 @@ class EndpointRequest(Struct, eq=False):
     # Called by the connection.
 
     def feed(self, data: bytes) -> None:
-        self.body += data
+        self.body = self.body + data if self.body else data
 
     def complete(self) -> None:
         self.more_body = False
@@ -74,7 +73,11 @@ class EndpointRequest(Struct, eq=False):
 
     def cancel(self, msg: object = None) -> None:  # noqa: ARG002 - as a task's
         # A task, too, would end in a later turn. The server is counting what it cancels.
-        asyncio.get_running_loop().call_soon(self.endpoint.give_up, self)
+        asyncio.get_running_loop().call_soon(self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.response_complete:
+            self.finish(self.endpoint.abandoned(self))
 
 
 def headers_of(lines: Iterable[tuple[bytes, bytes]], names: Mapping[bytes, str]) -> tuple[dict[str, str], set[str]]:
@@ -124,20 +127,16 @@ class Endpoint(ABC):
         """Starts the work. The answer is finished later."""
 
     @abstractmethod
-    def overloaded(self, waiting: int) -> bool:
-        """Whether there is too much work, counting the requests that wait to begin."""
+    def refusal(self, request: EndpointRequest, waiting: int) -> Response | None:
+        """The answer where there is too much work, counting the requests that wait to begin."""
 
     @abstractmethod
-    def refuse(self, request: EndpointRequest) -> None:
-        """Answers at once that the gateway is overloaded."""
-
-    @abstractmethod
-    def give_up(self, request: EndpointRequest) -> None:
-        """Answers a request that is still unanswered when the time to shut down is over."""
+    def abandoned(self, request: EndpointRequest) -> Response:
+        """The answer to a request that has none when the time to shut down is over."""
 
     def offer(self, request: EndpointRequest) -> None:
-        if self.overloaded(len(self._waiting)):
-            self.refuse(request)
+        if (refusal := self.refusal(request, len(self._waiting))) is not None:
+            request.finish(refusal)
         elif self._begun < self._at_once and not self._waiting:
             self._begin(request)
         else:

@@ -10,8 +10,7 @@ import httptools
 _EMPTY_LINE = b"\r\n\r\n"
 _TAIL = len(_EMPTY_LINE) - 1
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[A-Za-z0-9.:%_~-]+\])(?::[0-9]*)?")
-_OTHER_PROTOCOL = re.compile(rb" (?:RTSP|ICE)/")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[A-Za-z0-9.:%_~-]+\])(?::[0-9]*)?[ \t]*")
 _NO_REQUEST = 400, "Invalid HTTP request received."
 
 
@@ -24,26 +23,26 @@ class RefusedError(Exception):
 
 
 class RequestParser:
-    """Gives httptools no byte beyond the current request.
+    """Gives httptools heads and chunks, and no byte beyond the current request.
 
     A request ends at its length, or with an empty line (head, chunks). `head`: the head was read. `whole`: the request
-    was read. `body` is what arrived of the body and was not yet taken. `length` is what the header says.
+    was read. `body` is what arrived of the body and was not yet taken. `length` is what the header says. Values of
+    `fields` may end with white space.
     """
 
     def __init__(self, max_head_bytes: int) -> None:
         self._max_head_bytes = max_head_bytes
-        self._parser: Any = httptools.HttpRequestParser(self)
         self.reset()
 
     def reset(self) -> None:
         """Before the first byte of a request."""
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._begun = self.head = self.whole = False
-        self._size = 0
-        self._tail = b""
+        self._overhead = 0  # bytes of the head, or of chunks' lines and trailer fields since a byte of the body
+        self._tail = b""  # the end of what came
         self._line: bytes | None = b""  # the end of what came of the first line; None behind that line
         self.length: int | None = None
         self._left = 0  # bytes still to come of a body with a length
-        self._overhead = 0  # bytes of chunks' lines and trailer fields since a byte of the body
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []
         self.body: list[bytes] = []
@@ -54,39 +53,35 @@ class RequestParser:
 
     def feed(self, data: bytes, at: int) -> int:
         """Reads from `at` on and returns the position behind what it read. Raises RefusedError."""
-        end = self._end(data, at)
-        if not self.head:
-            self._size += end - at
-            if (most := self._max_head_bytes) < self._size:
-                raise RefusedError(431, f"The request's address and headers are larger than {most} bytes.")
-            self._check_protocol(data[at:end])
-            if not self._parse(data[at:end]):
-                return end
-            self._understand()
-            if self.length and end < len(data):
-                return self.feed(data, end)
-        else:
-            self._parse(data[at:end])
+        if self._left:
+            end = min(len(data), at + self._left)
             self._left -= end - at
+            self.whole = not self._left
+            self.body.append(data[at:end])
+            return end
+        had_head, end = self.head, self._end(data, at)
+        piece = data[at:end]
+        self._overhead += len(piece)
+        if had_head:
+            self._parse(piece)
+            self._overhead *= not self.body
+        if (most := self._max_head_bytes) < self._overhead:
             # Without a bound a trailer field would be collected for as long as its sender likes.
-            self._overhead = 0 if self.body or self.length is not None else self._overhead + end - at
-            if (most := self._max_head_bytes) < self._overhead:
-                raise RefusedError(431, f"The request's trailer fields are larger than {most} bytes.")
-        if self.length is not None and self.whole == bool(self._left):
-            raise RefusedError(*_NO_REQUEST)  # httptools and this class disagree where the request ends
+            what = "trailer fields" if had_head else "address and headers"
+            raise RefusedError(431, f"The request's {what} are larger than {most} bytes.")
+        if not had_head:
+            if self._line is not None:
+                # httptools reads them, too: https://www.rfc-editor.org/rfc/rfc9112#section-2.3
+                line, line_end, _ = (self._line + piece).partition(b"\n")
+                if b" RTSP/" in line or b" ICE/" in line:
+                    raise RefusedError(*_NO_REQUEST)
+                self._line = None if line_end else line[-len(b" RTSP/") :]
+            self._parse(piece)
+            if self.head:
+                self._understand()
         return end
 
-    def _check_protocol(self, piece: bytes) -> None:
-        """Refuses RTSP and ICE, which httptools reads too: https://www.rfc-editor.org/rfc/rfc9112#section-2.3."""
-        if self._line is None:
-            return
-        line, end, _ = (self._line + piece).partition(b"\n")
-        if _OTHER_PROTOCOL.search(line):
-            raise RefusedError(*_NO_REQUEST)
-        self._line = None if end else line[-len(b" RTSP/") :]
-
-    def _parse(self, piece: bytes) -> bool:
-        """Whether the head is there."""
+    def _parse(self, piece: bytes) -> None:
         try:
             try:
                 self._parser.feed_data(piece)
@@ -94,14 +89,10 @@ class RequestParser:
                 self._without_offer()
         except httptools.HttpParserError:
             raise RefusedError(*_NO_REQUEST) from None
-        if self.length is None:
-            self._tail = (self._tail + piece)[-_TAIL:]
-        return self.head
+        self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
 
     def _end(self, data: bytes, at: int) -> int:
         """The position up to which bytes surely belong to this request."""
-        if self.length is not None:
-            return min(len(data), at + self._left)
         if self._tail:
             seam = self._tail + data[at : at + _TAIL]
             if (position := seam.find(_EMPTY_LINE)) >= 0:
@@ -122,7 +113,6 @@ class RequestParser:
         lines = b"".join(b"%b: %b\r\n" % field for field in self.fields if field[0] != b"upgrade")
         head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, lines)
         self.reset()
-        self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(head)
 
     def _understand(self) -> None:
@@ -135,21 +125,18 @@ class RequestParser:
             raise RefusedError(505, "HTTP/1.1 is spoken here.")
         self.method: bytes = parser.get_method()
         self.keep_alive = self.version == "1.1" and self._persists
-        self._headers = dict(self.fields)
-        hosts, codings = self._count(b"host"), self._count(b"transfer-encoding")
+        self._headers = headers = dict(self.fields)
+        names = [] if len(headers) == len(self.fields) else [name for name, _ in self.fields]
+        host, coding = headers.get(b"host"), headers.get(b"transfer-encoding", b"chunked")
         # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-        if hosts > 1 or (not hosts and self.version == "1.1") or not _HOST.fullmatch(self._headers.get(b"host", b"")):
+        if (host is None and self.version == "1.1") or names.count(b"host") > 1 or not _HOST.fullmatch(host or b""):
             raise RefusedError(400, "A request has one Host header, with the name of a host.")
         # https://www.rfc-editor.org/rfc/rfc9112#section-6.1
-        if codings and (codings > 1 or self._headers[b"transfer-encoding"].lower() != b"chunked"):
+        if coding.rstrip().lower() != b"chunked" or names.count(b"transfer-encoding") > 1:
             raise RefusedError(501, "The only transfer coding is chunked.")
-        if (length := self._headers.get(b"content-length")) is not None:
+        if (length := headers.get(b"content-length")) is not None:
             self.length = self._left = int(length)
-
-    def _count(self, name: bytes) -> int:
-        if name not in self._headers or len(self._headers) == len(self.fields):
-            return int(name in self._headers)
-        return [field for field, _ in self.fields].count(name)
+            self.whole = not self._left
 
     def may_go_short(self, most: int) -> bool:
         """Whether this is a plain POST with a body of at most `most` bytes."""
@@ -173,7 +160,7 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head:  # otherwise it is a trailer field
-            self.fields.append((name.lower(), value.rstrip()))
+            self.fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self.head = True

@@ -82,12 +82,6 @@ def _queued_connections(listening: socket.socket) -> Iterator[socket.socket]:
             yield connection
 
 
-_BOUNDS = {
-    *("max_head_bytes", "head_seconds", "body_seconds", "answer_seconds", "keep_alive_seconds"),
-    "shutdown_delay_seconds",
-}
-
-
 class Config(uvicorn.config.Config):
     """uvicorn's configuration, and the bounds of a connection in bytes and seconds.
 
@@ -95,16 +89,16 @@ class Config(uvicorn.config.Config):
     set once the server accepts no more connections.
     """
 
-    max_head_bytes = MAX_HEAD_BYTES
-    head_seconds = HEAD_SECONDS
-    body_seconds = 60.0
-    answer_seconds = 600.0
-    keep_alive_seconds = KEEP_ALIVE_SECONDS
-    shutdown_delay_seconds = 0.0
+    max_head_bytes: int = MAX_HEAD_BYTES
+    head_seconds: float = HEAD_SECONDS
+    body_seconds: float = 60.0
+    answer_seconds: float = 600.0
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    shutdown_delay_seconds: float = 0.0
     ending = False
 
     def __init__(self, app: Any, **options: Any) -> None:
-        for name in _BOUNDS & options.keys():
+        for name in Config.__annotations__.keys() & options.keys():
             setattr(self, name, options.pop(name))
         # No web sockets: uvicorn would accept them wherever a library for them is installed. No proxy headers: nothing
         # here needs the client's address or scheme.

@@ -10,7 +10,6 @@ import sys
 import threading
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from types import FrameType
 from typing import Any
 
 from app.server.serving import ABANDONED, STARTUP_FAILED, Server, configured
@@ -77,7 +76,6 @@ class _Supervisor:
         self._worker_arguments = (app, listening, options)
         self._workers = [_Worker(*self._worker_arguments) for _ in range(workers)]
         self._listening = listening
-        self._signals: list[int] = []
         self._wakened, self._waking = socket.socketpair()
         self._served = False
 
@@ -86,40 +84,36 @@ class _Supervisor:
         self._wakened.setblocking(False)
         signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note)
-        while (code := self._look()) is None:
-            self._wait([worker.process.sentinel for worker in self._workers])
+            signal.signal(number, lambda *_: None)  # its number comes by the wakeup descriptor
+        signals = b""
+        while (code := self._look(signals)) is None:
+            signals = self._wait([worker.process.sentinel for worker in self._workers])
         # If it stayed open here, the kernel would accept connections that no worker serves.
         self._listening.close()
         for worker in self._workers:
             worker.tell(signal.SIGTERM)
         while alive := [worker.process.sentinel for worker in self._workers if worker.process.is_alive()]:
-            self._wait(alive)
-            self._pass_on()
+            self._pass_on(self._wait(alive))
         signal.set_wakeup_fd(-1)
         return ABANDONED if any(worker.process.exitcode == ABANDONED for worker in self._workers) else code
 
-    def _wait(self, sentinels: list[int]) -> None:
-        """Waits until a signal comes, a worker ends, or it is time to look."""
+    def _wait(self, sentinels: list[int]) -> bytes:
+        """Waits until a signal comes, a worker ends, or it is time to look. Returns the signals' numbers."""
         wait([self._wakened, *sentinels], _LOOK_SECONDS)
         with contextlib.suppress(BlockingIOError):
-            self._wakened.recv(4096)
+            return self._wakened.recv(4096)
+        return b""
 
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal's
-        self._signals.append(number)
-
-    def _pass_on(self) -> None:
-        while self._signals:
-            number = self._signals.pop(0)
+    def _pass_on(self, signals: bytes) -> None:
+        for number in signals:
             for worker in self._workers:
                 worker.tell(number)
 
-    def _look(self) -> int | None:
+    def _look(self, signals: bytes) -> int | None:
         """An exit code once the supervisor has to end."""
-        if signal.SIGINT in self._signals or signal.SIGTERM in self._signals:
-            self._signals.clear()
+        if signal.SIGINT in signals or signal.SIGTERM in signals:
             return 0
-        self._pass_on()
+        self._pass_on(signals)
         for index, worker in enumerate(self._workers):
             started = worker.started()
             if started is not None:

@@ -301,7 +301,6 @@ class Remembering(Endpoint):
         super().__init__(at_once=3)
         self.room = room
         self.begun: list[Any] = []
-        self.refused: list[Any] = []
 
     def takes(self, exchange: Any) -> bool:
         return exchange is not None
@@ -309,13 +308,10 @@ class Remembering(Endpoint):
     def begin(self, exchange: Any) -> None:
         self.begun.append(exchange)
 
-    def overloaded(self, waiting: int) -> bool:
-        return waiting >= self.room
+    def refusal(self, exchange: Any, waiting: int) -> Any:  # noqa: ARG002
+        return "overloaded" if waiting >= self.room else None
 
-    def refuse(self, exchange: Any) -> None:
-        self.refused.append(exchange)
-
-    def give_up(self, exchange: Any) -> None: ...
+    def abandoned(self, exchange: Any) -> Any: ...
 
 
 class Connection:
@@ -356,7 +352,8 @@ async def test_in_the_name_of_one_who_has_gone_nothing_is_begun():
 
 async def test_beyond_the_room_for_waiting_ones_are_refused_at_once():
     endpoint = Remembering(room=2)
-    exchanges = offered(endpoint, Connection(), 7)
-    assert endpoint.refused == exchanges[5:]
+    connection = Connection()
+    exchanges = offered(endpoint, connection, 7)
+    assert connection.told == [(exchange, "overloaded") for exchange in exchanges[5:]]
     await asyncio.sleep(0)
     assert endpoint.begun == exchanges[:5]

@@ -105,8 +105,8 @@ def unknown_scope(token: StaticToken, scopes: Collection[str]) -> str | None:
     return f"{unknown[0]} is no scope; there are {', '.join(sorted(scopes))}" if unknown else None
 
 
-def _read_tokens(path: Path, scopes: Collection[str]) -> list[StaticToken]:
-    """Reads the entries of a file, one a line; `#` begins a comment. Raises TokensFileError."""
+def _read_tokens(path: Path, scopes: Collection[str], fixed: Sequence[StaticToken]) -> Sequence[StaticToken]:
+    """Adds the entries of a file to the fixed tokens, one a line; `#` begins a comment. Raises TokensFileError."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -117,7 +117,7 @@ def _read_tokens(path: Path, scopes: Collection[str]) -> list[StaticToken]:
         raise TokensFileError(f"{path}: not UTF-8") from None
     if len(content) > _MAX_FILE:
         raise TokensFileError(f"{path}: larger than {_MAX_FILE} bytes")
-    tokens: list[StaticToken] = []
+    tokens = list(fixed)
     for number, line in enumerate(lines, 1):
         entry = line.partition("#")[0].strip()
         if not entry:
@@ -128,7 +128,7 @@ def _read_tokens(path: Path, scopes: Collection[str]) -> list[StaticToken]:
             raise TokensFileError(f"{path}: line {number}: {error}") from None
         if problem := unknown_scope(tokens[-1], scopes) or doubled(tokens):
             raise TokensFileError(f"{path}: line {number}: {problem}")
-    if not tokens:
+    if len(tokens) == len(fixed):
         raise TokensFileError(f"{path}: no token in it")
     return tokens
 
@@ -142,19 +142,13 @@ class StaticTokens:
         self._fixed = fixed
         self._path = path
         self._known_scopes = known_scopes
-        self.tokens = self._read()
-
-    def _read(self) -> tuple[StaticToken, ...]:
-        tokens = (*self._fixed, *(_read_tokens(self._path, self._known_scopes) if self._path is not None else ()))
-        if problem := doubled(tokens):
-            raise TokensFileError(f"{self._path}: {problem}")
-        return tokens
+        self.tokens = fixed if path is None else _read_tokens(path, known_scopes, fixed)
 
     def reload(self) -> None:
         if self._path is None:
             return
         try:
-            self.tokens = self._read()
+            self.tokens = _read_tokens(self._path, self._known_scopes, self._fixed)
             log.info("the file of callers' tokens was read again: %d tokens", len(self.tokens))
         except TokensFileError as error:
             log.error("GATEWAY_CALLER_TOKENS_FILE: %s; the former tokens stay", error)  # noqa: TRY400 - one line
