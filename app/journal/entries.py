@@ -194,23 +194,8 @@ def text_of(end: End) -> str:
 
 
 def entry_of(row: Row) -> Entry:
-    (
-        identifier,
-        request_id,
-        record_id,
-        key,
-        claim,
-        digest,
-        caller,
-        person,
-        mutation,
-        holder,
-        due,
-        _,
-        replayed,
-        *texts,
-    ) = row
-    intent_text, proof_text, end_text = texts
+    identifier, request_id, record_id, key, claim, digest, caller, person, mutation, *rest = row
+    holder, due, _, replayed, intent_text, proof_text, end_text = rest
     members: Any = _intents.decode(intent_text)
     intent = Intent(
         request_id=request_id,

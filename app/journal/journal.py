@@ -19,7 +19,7 @@ from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError,
 from app.journal.entries import End, EndError, Entry, Intent, comparable, entry_of, row_of, text_of
 from app.journal.hashes import Hashes, new_secret
 from app.journal.keys import KeyTakenError
-from app.journal.observer import Observer, SafeObserver
+from app.journal.observer import Observer, tell
 from app.store.entry_table import EntryStatements, entry_id, entry_statements, now
 from app.store.records import Statement, StoreUnavailableError
 
@@ -67,7 +67,7 @@ class Journal:
         self.hashes = hashes
         self.store = store
         self.statements = entry_statements(store.dialect)
-        self.observer = SafeObserver(observer)
+        self.observer = observer
         self.written = 0  # entries since the last count
         self._taking, self._flushing = asyncio.Lock(), asyncio.Lock()
         self._hold: Hold | None = None
@@ -152,7 +152,7 @@ class Journal:
     def replay(self, identifier: str) -> None:
         """Counts an answer from an entry."""
         self._replays[identifier] += 1
-        self.observer.replayed()
+        tell(self.observer, lambda observer: observer.replayed())
         self._write_ends_soon()
 
     async def check(self) -> None:
@@ -238,14 +238,17 @@ class Journal:
                 raise
             raise GatewayError(DEADLINE_BEFORE_SENDING, detail="the journal was not written in time") from None
         except GatewayError as error:
-            self.observer.journal_wrote(perf_counter() - started, "unavailable")
+            self._wrote(started, "unavailable")
             raise GatewayError(STORE_UNAVAILABLE, detail=str(error)) from error
         finally:
             if late is not None:
                 late.cancel()
-        self.observer.journal_wrote(perf_counter() - started, "ok")
+        self._wrote(started, "ok")
         if not recorded:
             raise KeyTakenError
+
+    def _wrote(self, started: float, result: str) -> None:
+        tell(self.observer, lambda observer: observer.journal_wrote(perf_counter() - started, result))
 
     def _unsent(self, identifier: str) -> None:
         if len(self._ends) >= _MOST_ENDS:
@@ -279,7 +282,7 @@ class Journal:
                     waiting.written.set_result(new)
                 elif new and waiting.end is None:
                     self._unsent(waiting.identifier)
-            self.observer.journal_open(len(self._live))
+            tell(self.observer, lambda observer: observer.journal_open(len(self._live)))
 
     def _not_written(self, group: Sequence[_Waiting], error: GatewayError) -> None:
         certain = isinstance(error, StoreUnavailableError) and error.certain
@@ -345,7 +348,7 @@ class Journal:
                     self._live.discard(identifier)
                     if self._ends.get(identifier) is end:
                         del self._ends[identifier]
-        self.observer.journal_open(len(self._live))
+        tell(self.observer, lambda observer: observer.journal_open(len(self._live)))
 
     def _updates(self, ends: dict[str, End], replays: Counter[str]) -> list[Statement]:
         texts = self.statements

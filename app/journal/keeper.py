@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import GATEWAY_STOPPED, GatewayError, Outcome
 from app.journal.entries import End, EndError, Entry, entry_of, text_of
+from app.journal.observer import tell
 from app.store.entry_table import STEP, first_id, now
 from app.store.records import Statement
 
@@ -100,7 +101,7 @@ class Keeper:
                 end = await self._end_of(entry)
             statement = Statement(self._journal.statements.end, [(end.outcome, text_of(end), entry.id, end.outcome)])
             await self._journal.store.execute([statement])
-            self._journal.observer.journal_closed(end.outcome)
+            tell(self._journal.observer, lambda observer: observer.journal_closed(end.outcome))
             log.warning(
                 "update %s of %s, abandoned by a process that stopped, is %s",
                 entry.id,
@@ -131,13 +132,13 @@ class Keeper:
     async def end_keys(self) -> int:
         """Forgets the owners and requests of keys whose hours are over."""
         before = first_id(now() - round(self._journal.settings.idempotency_hours * _HOUR))
-        return await self._step_by_step(lambda: (self._journal.statements.expire, (before,)))
+        return await self._step_by_step(self._journal.statements.expire, before)
 
     async def purge(self) -> int:
         """Deletes the oldest ended entries: those past their days, and those above the bound. Returns their number."""
         journal = self._journal
         before = first_id(now() - journal.settings.journal_days * _DAY)
-        deleted = await self._step_by_step(lambda: (journal.statements.purge_old, (before,)))
+        deleted = await self._step_by_step(journal.statements.purge_old, before)
         journal.written = 0
         self._entries = int((await journal.store.query(journal.statements.count))[0][0])
 
@@ -152,11 +153,10 @@ class Keeper:
             await asyncio.sleep(0 if above > _BEHIND else _STEPS_PAUSE)
         return deleted
 
-    async def _step_by_step(self, statement: Callable[[], tuple[str, tuple[str, ...]]]) -> int:
+    async def _step_by_step(self, sql: str, before: str) -> int:
         total = 0
         while True:
-            sql, values = statement()
-            count = len(await self._journal.store.execute([Statement(sql, [values], returning=True)]))
+            count = len(await self._journal.store.execute([Statement(sql, [(before,)], returning=True)]))
             total += count
             if count < STEP:
                 return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 log = logging.getLogger(__name__)
@@ -20,28 +21,10 @@ class Observer(Protocol):
     def replayed(self) -> None: ...
 
 
-class SafeObserver:
-    """Calls an observer. A failing observer does not change an update."""
-
-    def __init__(self, observer: Observer | None) -> None:
-        self._observer = observer
-
-    def journal_wrote(self, seconds: float, result: str) -> None:
-        self._tell("journal_wrote", seconds, result)
-
-    def journal_open(self, entries: int) -> None:
-        self._tell("journal_open", entries)
-
-    def journal_closed(self, outcome: str) -> None:
-        self._tell("journal_closed", outcome)
-
-    def replayed(self) -> None:
-        self._tell("replayed")
-
-    def _tell(self, what: str, *values: object) -> None:
-        if self._observer is None:
-            return
-        try:
-            getattr(self._observer, what)(*values)
-        except Exception:
-            log.exception("an observer failed; the update goes on")
+def tell(observer: Observer | None, event: Callable[[Observer], None]) -> None:
+    """A failing observer does not change an update."""
+    try:
+        if observer is not None:
+            event(observer)
+    except Exception:
+        log.exception("an observer failed; the update goes on")

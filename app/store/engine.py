@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
     from app.store.migrations import Seed
-
-
-_POSTGRES = frozenset({"postgresql", "postgres"})
-_UNKNOWN = "the store's URL must begin with sqlite:/// or postgresql://"
 
 
 class Hold(Protocol):
@@ -147,16 +141,9 @@ async def open_store(url: str, collections: Sequence[Collection], seed: Seed) ->
     parameters of https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS as far as asyncpg
     knows them. Raises StoreUnavailableError with one line that names no credential.
     """
-    scheme = url.partition("://")[0].lower()
-    if scheme == "sqlite":
-        from app.store.sqlite import SqliteStore  # noqa: PLC0415 - only the engine in use is loaded
-
-        return await SqliteStore.open(_sqlite_path(url), collections, seed)
-    if scheme in _POSTGRES:
-        from app.store.postgres import PostgresStore  # noqa: PLC0415 - only the engine in use is loaded
-
-        return await PostgresStore.open(url, collections, seed)
-    raise StoreUnavailableError(_UNKNOWN, certain=True)
+    engine, address = _engine(url)
+    store: SqlStore = await engine.open(address, collections, seed)
+    return store
 
 
 async def look_at(url: str) -> frozenset[str] | None:
@@ -164,22 +151,24 @@ async def look_at(url: str) -> frozenset[str] | None:
 
     Raises StoreUnavailableError like `open_store`, so that the caller knows whether it could be opened.
     """
-    if url.lower().startswith("sqlite:"):
-        from app.store import sqlite  # noqa: PLC0415 - only the engine in use is loaded
+    engine, address = _engine(url)
+    names: frozenset[str] | None = await engine.look(address)
+    return names
 
-        path = _sqlite_path(url)
-        if path.exists():
-            return await asyncio.to_thread(sqlite.look, path)
-        if os.access(path.parent, os.W_OK):
-            return None
-        raise StoreUnavailableError(
-            f"{path} cannot be created: no such folder, or no right to write there", certain=True
-        )
-    if url.partition("://")[0].lower() in _POSTGRES:
-        from app.store import postgres  # noqa: PLC0415 - only the engine in use is loaded
 
-        return await postgres.look(url)
-    raise StoreUnavailableError(_UNKNOWN, certain=True)
+def _engine(url: str) -> tuple[Any, Any]:
+    """The engine's class, and where its database is. Only the engine in use is loaded."""
+    match url.partition(":")[0].lower():
+        case "sqlite":
+            from app.store.sqlite import SqliteStore  # noqa: PLC0415
+
+            return SqliteStore, _sqlite_path(url)
+        case "postgresql" | "postgres":
+            from app.store.postgres import PostgresStore  # noqa: PLC0415
+
+            return PostgresStore, url
+        case _:
+            raise StoreUnavailableError("the store's URL must begin with sqlite:/// or postgresql://", certain=True)
 
 
 def _sqlite_path(url: str) -> Path:

@@ -10,7 +10,7 @@ import functools
 import os
 import secrets
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from app.store.records import (
 from app.store.tables import PreparedWrite, key, record, record_columns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 _POOL = 10  # connections of one process
 _CONNECT_TIMEOUT = 10.0  # seconds, also of waiting for a free connection
@@ -113,23 +113,15 @@ def _engine(url: str) -> AsyncEngine:
     )
 
 
-def _of_driver(error: DBAPIError) -> StoreUnavailableError:
-    # SQLAlchemy's own text would show the parameters, which are records. The driver's error is the cause.
-    return _unavailable(getattr(error.orig, "__cause__", None) or error, certain=True)
-
-
-async def look(url: str) -> frozenset[str] | None:
-    """`collections_in` of a database."""
-    engine = _engine(url)
+@contextmanager
+def _opening() -> Iterator[None]:
     try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(collections_in)
+        yield
     except DBAPIError as error:
-        raise _of_driver(error) from None
+        # SQLAlchemy's own text would show the parameters, which are records. The driver's error is the cause.
+        raise _unavailable(getattr(error.orig, "__cause__", None) or error, certain=True) from None
     except _FAILURES as error:
         raise _unavailable(error, certain=True) from None
-    finally:
-        await engine.dispose()
 
 
 async def _create(url: str, collections: Sequence[Collection], seed: Seed) -> bool:
@@ -167,7 +159,7 @@ class PostgresStore(SqlStore):
 
     @classmethod
     async def open(cls, url: str, collections: Sequence[Collection], seed: Seed) -> PostgresStore:
-        try:
+        with _opening():
             pooled = await _create(url, collections, seed)
             pool = await asyncpg.create_pool(
                 url,
@@ -179,11 +171,17 @@ class PostgresStore(SqlStore):
                 command_timeout=_COMMAND_TIMEOUT,
                 reset=_keep,
             )
-        except DBAPIError as error:
-            raise _of_driver(error) from None
-        except _FAILURES as error:
-            raise _unavailable(error, certain=True) from None
         return cls(url, pool, collections)
+
+    @staticmethod
+    async def look(url: str) -> frozenset[str] | None:
+        engine = _engine(url)
+        try:
+            with _opening():
+                async with engine.connect() as connection:
+                    return await connection.run_sync(collections_in)
+        finally:
+            await engine.dispose()
 
     async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
         """The existing records by collection and id, all as of one moment: one statement."""

@@ -7,6 +7,7 @@ cost several times the statement itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import sqlite3
@@ -34,7 +35,7 @@ from app.store.sqlite_writer import Commit, Writer, patiently, unavailable
 from app.store.tables import PreparedWrite, Statements, key, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -84,21 +85,29 @@ def _opened(path: Path, collections: Sequence[Collection], seed: Seed) -> sqlite
     return driver
 
 
-def look(path: Path) -> frozenset[str] | None:
-    """`collections_in` of a file that exists, opened for reading alone."""
+def _look(path: Path) -> frozenset[str] | None:
+    """Opens a file that exists for reading alone."""
+    if not path.exists():
+        if os.access(path.parent, os.W_OK):
+            return None
+        raise StoreUnavailableError(
+            f"{path} cannot be created: no such folder, or no right to write there", certain=True
+        )
     if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK):
         raise StoreUnavailableError(f"the SQLite database {path}: no right to write it, or its folder", certain=True)
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT),
-        poolclass=NullPool,
-    )
+    engine = create_engine("sqlite://", creator=lambda: _connect_reader(path, "ro"), poolclass=NullPool)
+    with engine.connect() as connection:
+        return collections_in(connection)
+
+
+@contextlib.contextmanager
+def _opening(path: Path) -> Iterator[None]:
     try:
-        with engine.connect() as connection:
-            return collections_in(connection)
+        yield
     except sqlite3.Error as error:
         raise unavailable(path, error, certain=True) from None
     except DBAPIError as error:
+        # SQLAlchemy's own text would show the parameters, which are records.
         raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
 
 
@@ -122,14 +131,13 @@ class SqliteStore(SqlStore):
 
     @classmethod
     async def open(cls, path: Path, collections: Sequence[Collection], seed: Seed) -> SqliteStore:
-        try:
-            writer = await asyncio.to_thread(_opened, path, collections, seed)
-        except sqlite3.Error as error:
-            raise unavailable(path, error, certain=True) from None
-        except DBAPIError as error:
-            # SQLAlchemy's own text would show the parameters, which are records.
-            raise StoreUnavailableError(f"the SQLite database {path}: {error.orig}", certain=True) from None
-        return cls(path, collections, writer)
+        with _opening(path):
+            return cls(path, collections, await asyncio.to_thread(_opened, path, collections, seed))
+
+    @staticmethod
+    async def look(path: Path) -> frozenset[str] | None:
+        with _opening(path):
+            return await asyncio.to_thread(_look, path)
 
     async def get_many(self, keys: Iterable[tuple[Collection, str]]) -> dict[tuple[Collection, str], Record]:
         """The existing records by collection and id, all as of one moment."""

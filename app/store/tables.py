@@ -96,12 +96,6 @@ def partial_index(name: str, condition: ColumnElement[bool], *columns: Column[An
     return index
 
 
-def _compiled(statement: ClauseElement, dialect: Dialect, *order: str) -> str:
-    compiled = statement.compile(dialect=dialect)
-    assert compiled.positiontup == list(order)  # type: ignore[attr-defined]  # a SQLCompiler
-    return str(compiled)
-
-
 class Statements:
     """The SQL texts of a collection for one engine. Parameters are positional, in the order of the comments.
 
@@ -118,45 +112,43 @@ class Statements:
 
     @cached_property
     def get(self) -> str:  # id
-        return self._select("key", self.table.c.id == bindparam("key"))
+        return self._select("id")
 
     @cached_property
     def find(self) -> str:  # owner, unique_value
-        return self._select("owner unique_value", self._is_owner, self._is_unique)
+        return self._select("owner", "unique_value")
 
     @cached_property
     def find_unowned(self) -> str:  # unique_value
-        return self._select("unique_value", self._is_unique, self.table.c.owner.is_(None))
+        return self._select("unique_value", unowned=True)
 
     @cached_property
     def owned(self) -> str:  # owner
-        statement = select(*record_columns(self.table)).where(self._is_owner).order_by(self.table.c.id)
-        return _compiled(statement, self._dialect, "owner")
+        return self._select("owner", ordered=True)
 
     @cached_property
     def insert(self) -> str:  # a row
-        return _compiled(self.table.insert(), self._dialect, "id", *self._written)
+        return self._compiled(self.table.insert(), *self.table.c.keys())
 
     @cached_property
     def update(self) -> str:  # a row without its id, id, expected
         columns = self.table.c
+        written: dict[str, BindParameter[Any]] = {
+            column.name: bindparam(column.name) for column in columns if column is not columns.id
+        }
         statement = self.table.update().where(columns.id == bindparam("key"), columns.version == bindparam("expected"))
-        return _compiled(statement.values(self._written), self._dialect, *self._written, "key", "expected")
+        return self._compiled(statement.values(written), *written, "key", "expected")
 
-    @property
-    def _is_owner(self) -> ColumnElement[bool]:
-        return self.table.c.owner == bindparam("owner")
+    def _select(self, *names: str, unowned: bool = False, ordered: bool = False) -> str:
+        columns = self.table.c
+        statement = select(*record_columns(self.table)).where(*(columns[name] == bindparam(name) for name in names))
+        statement = statement.where(columns.owner.is_(None)) if unowned else statement
+        return self._compiled(statement.order_by(columns.id) if ordered else statement, *names)
 
-    @property
-    def _is_unique(self) -> ColumnElement[bool]:
-        return self.table.c.unique_value == bindparam("unique_value")
-
-    @property
-    def _written(self) -> dict[str, BindParameter[Any]]:
-        return {column.name: bindparam(column.name) for column in self.table.c if column.name != "id"}
-
-    def _select(self, order: str, *conditions: ColumnElement[bool]) -> str:
-        return _compiled(select(*record_columns(self.table)).where(*conditions), self._dialect, *order.split())
+    def _compiled(self, statement: ClauseElement, *order: str) -> str:
+        compiled: Any = statement.compile(dialect=self._dialect)
+        assert compiled.positiontup == list(order)
+        return str(compiled)
 
 
 def record_columns(table: Table) -> list[Column[Any]]:
