@@ -74,11 +74,11 @@ class Results:
         """A new file with mode 0600, never over another one. Raises ResultsError."""
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except FileExistsError:
             raise ResultsError(f"{path} exists: go on with it by --resume, or name another one by --results") from None
         except OSError as error:
             raise ResultsError(f"{path} cannot be written: {error.strerror}") from None
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(path, descriptor)
 
     @classmethod

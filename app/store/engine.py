@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.store.pages import Pages
+from app.store.pages import Pages, Span
 from app.store.records import (
     Collection,
     Place,
@@ -114,7 +114,7 @@ class SqlStore(Store, ABC):
         descending: bool = False,
     ) -> list[tuple[Record, Place]]:
         table = self._statements[collection].table
-        return await self._pages.page(table, selection, limit=limit, offset=offset, after=after, descending=descending)
+        return await self._pages.page(table, selection, Span(limit, offset, after, descending))
 
     async def count(self, collection: Collection, selection: Selection) -> int:
         return await self._pages.count(self._statements[collection].table, selection)

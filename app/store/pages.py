@@ -33,6 +33,15 @@ _REMEMBERED = 1024
 _SECONDS = 2.0
 
 
+class Span(NamedTuple):
+    """At most `limit` records behind `after`, less the first `offset`."""
+
+    limit: int
+    offset: int = 0
+    after: Place | None = None
+    descending: bool = False
+
+
 class _Shape(NamedTuple):
     """The part of a query that is in its SQL text. Everything else is a parameter."""
 
@@ -46,26 +55,35 @@ class _Shape(NamedTuple):
 
 
 class Queries:
-    """The queries of one engine. Each shape is compiled once for a table."""
+    """The queries of one engine: SQL, and its parameters. Each shape is compiled once for a table."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._compiled: Callable[[Table, _Shape], tuple[str, list[str]]] = functools.cache(self._compile)
 
-    def page(
-        self, table: Table, selection: Selection, *, limit: int, offset: int, after: Place | None, descending: bool
-    ) -> tuple[str, *tuple[Any, ...]]:
-        """Rows are the columns of a record, then its sort key."""
-        shape = _shape(selection)._replace(after=after is not None, descending=descending)
-        values = _values(selection) | {"limit": limit, "offset": offset}
+    def of(self, table: Table, selection: Selection, span: Span | None) -> tuple[str, *tuple[Any, ...]]:
+        """Counts without a span. Else rows are the columns of a record, then its sort key."""
+        limit, offset, after, descending = span or Span(0)
+        shape = _Shape(
+            owner=None if selection.any_owner else selection.owner is not None,
+            search=bool(selection.search),
+            match=selection.match is not None,
+            ids=selection.ids is not None,
+            after=after is not None,
+            descending=descending,
+            counts=span is None,
+        )
+        values = {
+            "owner": None if selection.owner is None else key(selection.owner),
+            # A line end separates what a listing searches: it is in every text, and in none of its parts.
+            "search": searchable(selection.search or "").replace("\n", "\ufffe"),
+            "match": None if selection.match is None else matchable(selection.match),
+            "ids": None if selection.ids is None else json.dumps([key(item) for item in selection.ids]),
+            "limit": limit,
+            "offset": offset,
+        }
         if after is not None:
             values |= {"after_key": storable(after.sort_key), "after_id": key(storable(after.record_id))}
-        return self._query(table, shape, values)
-
-    def count(self, table: Table, selection: Selection) -> tuple[str, *tuple[Any, ...]]:
-        return self._query(table, _shape(selection)._replace(counts=True), _values(selection))
-
-    def _query(self, table: Table, shape: _Shape, values: dict[str, Any]) -> tuple[str, *tuple[Any, ...]]:
         sql, order = self._compiled(table, shape)
         return sql, *(values[name] for name in order)
 
@@ -115,28 +133,6 @@ class Queries:
         return conditions
 
 
-def _shape(selection: Selection) -> _Shape:
-    return _Shape(
-        owner=None if selection.any_owner else selection.owner is not None,
-        search=bool(selection.search),
-        match=selection.match is not None,
-        ids=selection.ids is not None,
-        after=False,
-        descending=False,
-        counts=False,
-    )
-
-
-def _values(selection: Selection) -> dict[str, Any]:
-    return {
-        "owner": None if selection.owner is None else key(selection.owner),
-        # A line end separates what a listing searches: it is in every text, and in none of its parts.
-        "search": searchable(selection.search or "").replace("\n", "\ufffe"),
-        "match": None if selection.match is None else matchable(selection.match),
-        "ids": None if selection.ids is None else json.dumps([key(item) for item in selection.ids]),
-    }
-
-
 class Pages:
     """Pages and counts of one store. A cache of two seconds serves clients that page by position.
 
@@ -161,34 +157,27 @@ class Pages:
     async def count(self, table: Table, selection: Selection) -> int:
         total = self._totals.get((table, selection))
         if total is None:
-            [row] = await self._fetch(*self.queries.count(table, selection))
+            [row] = await self._fetch(*self.queries.of(table, selection, None))
             total = int(row[0])
             if selection == Selection(selection.owner):
                 self._totals[table, selection] = total
         return total
 
-    async def page(
-        self, table: Table, selection: Selection, *, limit: int, offset: int, after: Place | None, descending: bool
-    ) -> list[tuple[Record, Place]]:
-        if after is not None or offset == 0:
-            return await self._read(table, selection, limit, offset, after, descending=descending)
-        place = self._places.get((table, selection, descending, offset))
-        if place is not None:
-            page = await self._read(table, selection, limit, 0, place, descending=descending)
-        else:
-            # Reads also the record before the page: the page begins behind its place.
-            rows = await self._read(table, selection, limit + 1, offset - 1, None, descending=descending)
-            page = rows[1:]
-            if rows:
-                self._places[table, selection, descending, offset] = rows[0][1]
-        return page
+    async def page(self, table: Table, selection: Selection, span: Span) -> list[tuple[Record, Place]]:
+        if span.after is not None or span.offset == 0:
+            return await self._read(table, selection, span)
+        position = (table, selection, span.descending, span.offset)
+        if (place := self._places.get(position)) is not None:
+            return await self._read(table, selection, span._replace(offset=0, after=place))
+        # Reads also the record before the page: the page begins behind its place.
+        rows = await self._read(table, selection, span._replace(limit=span.limit + 1, offset=span.offset - 1))
+        if rows:
+            self._places[position] = rows[0][1]
+        return rows[1:]
 
-    async def _read(
-        self, table: Table, selection: Selection, limit: int, offset: int, after: Place | None, *, descending: bool
-    ) -> list[tuple[Record, Place]]:
-        query = self.queries.page(table, selection, limit=limit, offset=offset, after=after, descending=descending)
-        rows = [(record(row), row[5]) for row in await self._fetch(*query)]
+    async def _read(self, table: Table, selection: Selection, span: Span) -> list[tuple[Record, Place]]:
+        rows = [(record(row), row[5]) for row in await self._fetch(*self.queries.of(table, selection, span))]
         page = [(item, Place(sort_key, item.id)) for item, sort_key in rows]
-        if after is None and page:
-            self._places[table, selection, descending, offset + len(page)] = page[-1][1]
+        if span.after is None and page:
+            self._places[table, selection, span.descending, span.offset + len(page)] = page[-1][1]
         return page

@@ -204,7 +204,8 @@ class PostgresStore(SqlStore):
 
     async def hold(self, name: int) -> AdvisoryHold:
         try:
-            return await AdvisoryHold.take(await _connect(self._url), name)
+            async with asyncio.timeout(_COMMAND_TIMEOUT):
+                return await AdvisoryHold.take(await _connect(self._url), name)
         except _FAILURES as error:
             raise _unavailable(error, certain=True) from None
 

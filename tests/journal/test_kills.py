@@ -25,8 +25,10 @@ from app.store.engine import open_store
 from app.store.entry_table import now
 from tests.harness import schema_of, serving
 from tests.journal.conftest import THINGS, intent
+from tests.journal.each_statement import SEED
 from tests.patience import given_time
-from tests.processes import environment
+from tests.processes import ROOT, environment
+from tests.store.conftest import OTHERS
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
 UPDATE = """mutation($id: UUID!, $input: UpdateCustomerInput!) {
@@ -260,3 +262,32 @@ async def test_a_kill_during_a_purge_leaves_whole_entries_and_the_rest_to_the_ne
     assert [entry.id for entry in await journal.page({}, 2000)] == identifiers[:-101:-1]
     await journal.aclose()
     await store.aclose()
+
+
+@pytest.mark.slow
+async def test_a_kill_between_any_two_statements_loses_nothing_acknowledged_and_leaves_no_half(tmp_path):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.journal.each_statement", tmp_path, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    lives = [json.loads(line) for line in output.splitlines()]
+    assert lives[-1][-1] == "over"
+    assert len(lives) > 50
+    for nth, acknowledged in enumerate(lives, 1):
+        store = await open_store(f"sqlite:///{tmp_path / f'{nth}.db'}", [THINGS, OTHERS], SEED)
+        journal = await Journal.open(store, JournalSettings(journal_secret="s" * 16))
+        entries = await journal.page({}, 100)
+        local = [entry for entry in entries if entry.intent.request_id.startswith("request-10")]
+        records = (await store.get_many([(THINGS, "a"), (OTHERS, "b")])).values()
+        assert {record.document["n"] for record in records} == {len(local)}
+        assert len(local) >= acknowledged.count("local")
+        assert len(entries) - len(local) in ((5,) if "begun" in acknowledged else (0, 5))
+        await Keeper(journal).close_abandoned()
+        outcomes = [entry.end.outcome for entry in await journal.page({}, 100)]
+        if "ended" in acknowledged:
+            assert sorted(outcomes) == ["APPLIED"] * 6 + ["NOT_APPLIED", "UNKNOWN"]
+        assert (await journal.by_claim("claim 3") is None) == ("NOT_APPLIED" in outcomes or len(entries) == len(local))
+        await journal.check()
+        await journal.aclose()
+        await store.aclose()

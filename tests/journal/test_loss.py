@@ -9,12 +9,13 @@ import asyncpg
 import pytest
 
 from app.errors import STORE_UNAVAILABLE, GatewayError, Outcome
-from app.journal.entries import End
+from app.journal.entries import End, Key
 from app.journal.journal import Journal
 from app.journal.keeper import Keeper
 from app.journal.settings import JournalSettings
 from app.store.engine import open_store
-from app.store.entry_table import now
+from app.store.entry_table import entry_id, now
+from app.store.records import Record, StoreUnavailableError, Write
 from tests.journal.conftest import THINGS, Watched, intent
 from tests.store.test_loss import Proxy
 
@@ -97,3 +98,61 @@ async def test_a_full_disk_refuses_until_there_is_room(tmp_path):
     assert all(identifier in begun or entry.end.outcome == "NOT_APPLIED" for identifier, entry in entries.items())
     await journal.aclose()
     await store.aclose()
+
+
+CUTS = (
+    b"INSERT INTO gateway_update_entry",
+    b"BEGIN;",
+    b"UPDATE gateway_update_entry",
+    b"COMMIT;",
+    b"DELETE FROM gateway",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delivered", [True, False])
+@pytest.mark.parametrize("cut_at", CUTS, ids=bytes.decode)
+async def test_a_connection_that_is_lost_at_any_statement_loses_no_end_and_leaves_no_open_entry(
+    behind, cut_at, delivered
+):
+    """Everything that a journal writes is under way when the connection ends, as at an end by the server."""
+    journal, proxy, _ = behind
+    store = journal.store
+    ended, freed, left = [await journal.begin(intent(n, key=Key(f"{n}", f"claim {n}", "digest"))) for n in range(3)]
+    proxy.cut_at, proxy.deliver = cut_at, delivered
+    journal.end(ended, End(at=now(), outcome="APPLIED"))
+    journal.end(freed, End(at=now(), outcome="NOT_APPLIED", frees_key=True))
+    keys = [Key(f"key {n}", f"new claim {n}", "digest") if n % 2 else None for n in range(8)]
+    entry = journal.statement(entry_id(now()), intent(100), End(at=now(), outcome="APPLIED"))
+    begun = asyncio.gather(
+        *(journal.begin(intent(10 + n, key=key)) for n, key in enumerate(keys)), return_exceptions=True
+    )
+    committed, *_ = await asyncio.gather(
+        store.commit([Write(THINGS, Record("a", {}), None)], also=[entry]),
+        journal.flush(),
+        Keeper(journal).purge(),
+        return_exceptions=True,
+    )
+    begun = {identifier for identifier in await begun if isinstance(identifier, str)}
+    proxy.cut_at = None
+    for _ in range(1000):
+        with contextlib.suppress(GatewayError):
+            await journal.check()
+            await journal.flush()
+            break
+        await asyncio.sleep(0.01)
+    entries = {entry.id: entry for entry in await journal.page({}, 100)}
+    local = [
+        entries.pop(identifier) for identifier, entry in [*entries.items()] if entry.intent.request_id == "request-100"
+    ]
+    assert len(local) == (await store.get(THINGS, "a") is not None)
+    assert local or isinstance(committed, StoreUnavailableError)
+    assert not (local and isinstance(committed, StoreUnavailableError) and committed.certain)
+    assert {identifier for identifier, entry in entries.items() if entry.end is None} == begun | {left}
+    outcomes = {identifier: entry.end.outcome for identifier, entry in entries.items() if entry.end is not None}
+    assert outcomes.pop(ended) == "APPLIED"
+    assert set(outcomes.values()) == {"NOT_APPLIED"}
+    assert freed in outcomes
+    for identifier in outcomes:
+        key = entries[identifier].intent.key
+        assert key is None or await journal.by_claim(key.claim or "none") is None

@@ -7,6 +7,7 @@ import dataclasses
 import asyncpg
 import pytest
 
+from app.store.pages import Span
 from app.store.records import Collection, Listing, Place, Record, Selection, Write
 from tests.store.test_open import execute
 
@@ -154,12 +155,8 @@ async def test_every_page_and_count_is_by_index(listed, url):
     table = listed._statements[LISTED].table
     selections = [OF_O, Selection(), Selection("o", search="x"), Selection("o", match="x"), Selection("o", ids=("1",))]
     selections.append(Selection(any_owner=True, match="x"))
-    queries = [listed._pages.queries.count(table, selection) for selection in selections]
-    for after in (None, Place("a", "1")):
-        queries += [
-            listed._pages.queries.page(table, selection, limit=5, offset=0, after=after, descending=False)
-            for selection in selections
-        ]
+    spans = [None, *(Span(5, after=after) for after in (None, Place("a", "1")))]
+    queries = [listed._pages.queries.of(table, selection, span) for span in spans for selection in selections]
     if url.startswith("sqlite"):
         for sql, *_ in queries:
             plan = [row[3] for row in await execute(url, "EXPLAIN QUERY PLAN " + sql.replace("?", "1"))]
