@@ -26,6 +26,9 @@ settings.register_profile(
 )
 settings.register_profile("anew", settings.get_profile("fixed"), derandomize=False)
 settings.load_profile("fixed")
+# The program loads these late, and constants of all that is loaded are among what is drawn.
+for late in ("app.store.postgres", "app.store.sqlite"):
+    importlib.import_module(late)
 
 # httpx gives up after five seconds by itself.
 for limit in ("connect", "read", "write", "pool"):

@@ -47,8 +47,9 @@ ALL = "customers:read customers:write suppliers:read suppliers:write booking-cus
 
 
 def claims(**changes: Any) -> dict[str, Any]:
+    """Good for a day: the tables below are made when the file is loaded, long before the last test of a slow machine."""
     now = int(time.time())
-    found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "jan@example.nl", "exp": now + 300, "iat": now, "scope": ALL}
+    found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "jan@example.nl", "exp": now + 86_400, "iat": now, "scope": ALL}
     return {name: value for name, value in {**found, **changes}.items() if value is not None}
 
 
@@ -106,7 +107,7 @@ WRONG = {
     "not a JWT": "Bearer a.b.c",
     "a token cut off": "Bearer " + signed()[:-20],
     "expired": "Bearer " + signed(exp=int(time.time()) - 60),
-    "not yet valid": "Bearer " + signed(nbf=int(time.time()) + 600),
+    "not yet valid": "Bearer " + signed(nbf=int(time.time()) + 43_200),
     "without expiry": "Bearer " + signed(exp=None),
     "signed by another key": "Bearer " + signed(OTHER),
     "an unknown key": "Bearer " + signed(header={"kid": "two"}),

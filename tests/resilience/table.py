@@ -38,8 +38,8 @@ class Fault:
     url: str | None = None
     body: int = 0
     settings: dict[str, str] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
     waits: bool = False  # until the time that a call has is over
+    hurried: bool = False  # until the caller's own time is over
 
 
 def unsent(name: str, put: Script, reason: str = "NOT_CONNECTED", **more: Any) -> Fault:
@@ -84,7 +84,8 @@ UNSENT = [
         "the caller's time is over before anything is sent",
         faults.hangs_in_tls,
         "DEADLINE_BEFORE_SENDING",
-        headers={"x-request-timeout": "200"},
+        settings={"GATEWAY_CONNECT_SECONDS": "900"},
+        hurried=True,
         **TLS,
     ),
 ]
