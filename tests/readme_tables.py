@@ -33,7 +33,7 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
 
 def default_of(field: FieldInfo) -> str:
     value = field.default
-    if value is None or value == ():
+    if value is None or value == () or field.default_factory is not None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()

@@ -96,7 +96,7 @@ def build_app(  # noqa: PLR0913 - keyword-only, one for each part that a test or
         Route("/graphql", endpoint),
         Route("/health/live", live),
         Route("/health/ready", readiness),
-        *(playground.routes if settings.shows_playground else ()),
+        *(playground.routes if settings.playground else ()),
     ]
     if metrics is not None:
         if authenticator is not None and not metrics_open:
@@ -174,7 +174,7 @@ def build_engine(schema: Schema, settings: EdgeSettings) -> Engine:
     engine = Engine(
         schema,
         limits=settings,
-        introspection=settings.answers_introspection,
+        introspection=settings.introspection,
         max_documents=settings.max_documents,
         compiled=settings.compiled,
         bulk_concurrency=settings.bulk_concurrency,

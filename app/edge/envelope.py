@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,17 +19,16 @@ from app.telemetry.lines import Line, tell
 log = logging.getLogger(__name__)
 
 # Set where the route did not set it: the playground has a policy of its own.
-SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
-REQUEST_ID_NAME = REQUEST_ID.encode()
-_READ = {REQUEST_ID_NAME: REQUEST_ID, b"host": "host"}
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+_READ = {REQUEST_ID.encode(): REQUEST_ID, b"host": "host"}
 # A probe uses the machine's address. Nothing secret is served here.
 _ANY_HOST = frozenset({"/health/live", "/health/ready"})
 
@@ -90,7 +90,11 @@ class Envelope:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = _finished(message.get("headers", ()), identifier)
+                message.setdefault("headers", [])
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = identifier
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         if self._hosts and scope["path"] not in _ANY_HOST and host_name(read.get("host", "")) not in self._hosts:
@@ -106,13 +110,6 @@ class Envelope:
             if begun:
                 raise
             await _in_json(surprise(identifier), 500)(scope, receive, wrapped)
-
-
-def _finished(headers: Iterable[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:
-    fields = [(name, value) for name, value in headers if name != REQUEST_ID_NAME]
-    present = {name for name, _ in fields}
-    missing = [item for item in SECURITY_HEADERS if item[0] not in present]
-    return [*fields, (REQUEST_ID_NAME, identifier.encode()), *missing]
 
 
 def host_name(host: str) -> str:

@@ -20,7 +20,7 @@ from app.edge.caller import READ_HEADERS, REQUEST_ID, ROUTER_AUTHORIZATION, Call
 from app.edge.envelope import host_name, log_abandoned, log_request_error, surprise
 from app.edge.incoming import Body, from_body, from_query
 from app.edge.negotiation import JSON, response_media, wants_page
-from app.edge.response import GRAPHQL_STATUSES, GraphQLResponse, status_of_request_error, status_of_result
+from app.edge.response import GRAPHQL_STATUSES, PARTIAL, GraphQLResponse, status_of_request_error
 from app.edge.settings import EdgeSettings
 from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest, Result
@@ -86,17 +86,17 @@ class GraphQLEndpoint(Endpoint):
         arrived, identifier = asyncio.get_running_loop().time(), scope["state"]["request_id"]
         incoming = EndpointRequest(None, self, *headers_of(scope["headers"], self.names), arrived, identifier)
         gets = request.method in {"GET", "HEAD"}
-        shows_page = gets and settings.shows_playground and "query" not in request.query_params
+        shows_page = gets and settings.playground and "query" not in request.query_params
         response: ASGIApp | None
         try:
             if shows_page and wants_page(incoming.headers.get("accept")):
                 response = self._page(request)
             elif request.method == "POST":
                 response = await self._response(incoming, request.stream())
-            elif gets and settings.answers_get:
+            elif gets and settings.get_queries:
                 response = await self._response(incoming, request.query_params)
             else:
-                allow = "GET, POST" if settings.shows_playground or settings.answers_get else "POST"
+                allow = "GET, POST" if settings.playground or settings.get_queries else "POST"
                 response = self._not_executed(request_error(METHOD_NOT_ALLOWED, allow=allow), JSON, identifier)
         except ClientDisconnect:
             # Nothing was executed: the body did not arrive.
@@ -223,8 +223,7 @@ class GraphQLEndpoint(Endpoint):
         (result,) = results
         if result.error is not None:
             return self._request_error(result.error, media, call.request_id)
-        status = status_of_result(self._settings.http_statuses, errors=bool(result.errors))
-        return GraphQLResponse(result.body(), media, status)
+        return GraphQLResponse(result.body(), media, PARTIAL if result.errors and self._settings.http_statuses else 200)
 
     def _request_error(self, error: RequestError, media: str, request_id: str) -> GraphQLResponse:
         status = status_of_request_error(self._settings.http_statuses, error.row, media)

@@ -14,12 +14,11 @@ https://graphql.github.io/graphql-over-http/draft/#sec-Status-Codes
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from app.edge.envelope import REQUEST_ID_NAME, SECURITY_HEADERS
+from app.edge.envelope import SECURITY_HEADERS
 from app.edge.negotiation import JSON
 from app.edge.settings import Release
 from app.errors import Code, DocumentedError
@@ -28,12 +27,8 @@ from app.json_codec import encode_json
 
 # Statuses whose answer is still GraphQL's and has the negotiated media type.
 GRAPHQL_STATUSES = frozenset({200, 294, 400, 401, 403, 422})
-_PARTIAL = 294  # RFC 9110's registry has no name for it
+PARTIAL = 294  # RFC 9110's registry has no name for it
 _CLOSE = (b"connection", b"close")
-
-
-def status_of_result(release: Release | None, *, errors: bool) -> int:
-    return _PARTIAL if errors and release else 200
 
 
 def status_of_request_error(release: Release | None, row: DocumentedError, media: str) -> int:
@@ -44,7 +39,6 @@ def status_of_request_error(release: Release | None, row: DocumentedError, media
     return 422 if status == 400 and parsed else status  # noqa: PLR2004 - the one that is divided
 
 
-@lru_cache(256)
 def _labels(media: str) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"content-type", b"%b; charset=utf-8" % media.encode("ascii")), (b"vary", b"Accept"))
 
@@ -58,9 +52,8 @@ class GraphQLResponse:
         self.body = encode_json(body)
         self.media = media
         self.status = status
-        self.headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()
-        ]
+        # Their names are written in lower case.
+        self.headers = [(name.encode(), value.encode()) for name, value in headers.items()] if headers else []
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         named = [(b"content-length", b"%d" % len(self.body)), *_labels(self.media), *self.headers]
@@ -78,19 +71,18 @@ class GraphQLResponse:
         elif not keep_alive:
             more = [*more, _CLOSE]
         lines = b"".join(b"%b: %b\r\n" % item for item in more) if more else b""
-        named = (len(self.body), REQUEST_ID_NAME, request_id.encode("latin-1"))
-        return b"%bcontent-length: %d\r\n%b: %b\r\n%b\r\n%b" % (head, *named, lines, self.body), keep_alive
+        parts = (head, len(self.body), request_id.encode(), lines, self.body)
+        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b" % parts, keep_alive
 
 
+_SECURITY = b"".join(f"{name}: {value}\r\n".encode() for name, value in SECURITY_HEADERS.items())
 _heads: dict[tuple[str, bytes], tuple[Sequence[tuple[bytes, bytes]], bytes]] = {}
 
 
 def _head(media: str, status_line: bytes, default: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The header lines that many answers share. uvicorn builds a new `default` for each second and changes none."""
-    cached = _heads.get((media, status_line))
-    if cached is not None and cached[0] is default:
-        return cached[1]
-    lines = (b"%b: %b\r\n" % item for item in (*default, *_labels(media), *SECURITY_HEADERS))
-    head = status_line + b"".join(lines)
-    _heads[media, status_line] = default, head
+    former, head = _heads.get((media, status_line), (None, b""))
+    if former is not default:
+        head = status_line + b"".join(b"%b: %b\r\n" % item for item in (*default, *_labels(media))) + _SECURITY
+        _heads[media, status_line] = default, head
     return head

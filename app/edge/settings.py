@@ -27,6 +27,10 @@ from app.updates.bulk import AT_ONCE
 Release = Literal["2026-09"]  # of GraphQL over HTTP
 
 
+def _in_development(settings: dict[str, Any]) -> bool:
+    return not settings.get("production", False)
+
+
 class EdgeSettings(DocumentLimits):
     """A field is the environment variable `GATEWAY_<FIELD>`."""
 
@@ -48,12 +52,18 @@ class EdgeSettings(DocumentLimits):
         1000,
         description="Most operations that one process runs or is about to run; further ones are refused at once.",
     )
-    get_queries: bool | None = Field(None, description="Whether GET answers queries; not set: in development.")
-    introspection: bool | None = Field(None, description="Whether introspection is answered; not set: in development.")
+    get_queries: bool = Field(
+        default_factory=_in_development, description="Whether GET answers queries; not set: in development."
+    )
+    introspection: bool = Field(
+        default_factory=_in_development, description="Whether introspection is answered; not set: in development."
+    )
     http_statuses: Release | None = Field(
         None, description="`2026-09`: 422 for request errors and 294 for data with errors, as that release says."
     )
-    playground: bool | None = Field(None, description="Whether the playground is served; not set: in development.")
+    playground: bool = Field(
+        default_factory=_in_development, description="Whether the playground is served; not set: in development."
+    )
     cors_origins: Origins = Field((), description="Origins whose pages may call, comma-separated.")
     cors_headers: HeaderNames = Field(
         (), description="Further headers that these pages may send, comma-separated; usual ones need not be named."
@@ -85,26 +95,6 @@ class EdgeSettings(DocumentLimits):
         None, description="Folder of `.graphql` files, or manifest, of known operations."
     )
     trusted_only: bool = Field(False, description="Runs nothing but the trusted documents.")
-
-    @property
-    def answers_get(self) -> bool:
-        return self._on(self.get_queries)
-
-    @property
-    def demands_preflight(self) -> bool:
-        """In development a plain GET query is answered, as the reference audit demands; such a query writes nothing."""
-        return self.production
-
-    @property
-    def answers_introspection(self) -> bool:
-        return self._on(self.introspection)
-
-    @property
-    def shows_playground(self) -> bool:
-        return self._on(self.playground)
-
-    def _on(self, switch: bool | None) -> bool:
-        return not self.production if switch is None else switch
 
 
 def _tokens(value: Any) -> Any:

@@ -112,18 +112,11 @@ class Server(uvicorn.server.Server):
 
     config: Config
     abandoned = False
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._delayed = False
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+    _delayed = False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        self._loop = asyncio.get_running_loop()
         # uvicorn would raise the signal again at its end, and the process would die by that signal.
         handlers = {signal.SIGINT: self.handle_exit, signal.SIGTERM: self.handle_exit, signal.SIGHUP: self._reload}
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -138,7 +131,7 @@ class Server(uvicorn.server.Server):
         delay = self.config.shutdown_delay_seconds
         if self.started:
             self.lifespan.state.setdefault(STOPPING, False)
-        if sig == signal.SIGTERM and delay and self.started and not self._delayed and self._loop is not None:
+        if sig == signal.SIGTERM and delay and self.started and not self._delayed:
             self._delayed = True
             self._loop.call_soon_threadsafe(self._loop.call_later, delay, super().handle_exit, sig, frame)
             return
@@ -146,7 +139,7 @@ class Server(uvicorn.server.Server):
         self.config.ending = self.started
 
     def _reload(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal's
-        if self.started and self._loop is not None:
+        if self.started:
             self._loop.call_soon_threadsafe(self._call_reload)
 
     def _call_reload(self) -> None:
