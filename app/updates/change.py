@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import Any, get_type_hints
 
 import strawberry
@@ -12,6 +11,7 @@ from strawberry import UNSET
 
 from app.call import CallContext
 from app.errors import (
+    INTERNAL,
     NULL_NOT_SUPPORTED,
     RECORD_NOT_EXPRESSIBLE,
     REVISION_MISMATCH,
@@ -26,7 +26,7 @@ from app.mapping.members import members_of
 from app.mapping.wire import Wire, WireMismatchError, arguments_of, from_wire, to_wire
 from app.redaction import cleaned
 from app.updates.expression import expressed, merged, remaining
-from app.updates.reading import record_of
+from app.updates.reading import read_data, record_of
 from app.updates.resource import Backend, Options, Patch, Resource, UpdateRequest
 from app.updates.revision import revision_of
 
@@ -79,7 +79,7 @@ def patch_type(cls: type, name: str, description: str, without: Collection[str],
 
 
 async def planned(resource: Resource, change: Change, backend: Backend, call: CallContext) -> UpdateRequest:
-    """The request that would be sent. Raises GatewayError(s): then nothing was sent."""
+    """The request that would be sent. What it raises is `unsent`."""
     patch = resource.patch if change.patches else None
     if patch is None:
         resource.check(change.input)
@@ -95,8 +95,7 @@ async def planned(resource: Resource, change: Change, backend: Backend, call: Ca
         return UpdateRequest(resource, change.id, body, change.options, change.input, revision, read=read)
     body, problems, replaced = _patched(resource, patch, read, change.input)
     if problems:
-        with _not_sent():
-            read = await resource.completed(read, backend, call)
+        read = await resource.completed(read, backend, call)
         body, problems, replaced = _patched(resource, patch, read, change.input)
     for place, problem in problems.items():
         names = [_shown(name) for name in place]
@@ -144,8 +143,7 @@ async def read_before(
     resource: Resource, record_id: str, options: Options, backend: Backend, call: CallContext
 ) -> Wire:
     """The record before the update. For an unknown id the backend gives its documented answer."""
-    with _not_sent():
-        read = await backend.read(resource, record_id, options, call=call)
+    read = await read_data(resource, backend, call, record_id, options)
     if read is None:
         raise refusal(next(iter(resource.unknown)))
     return read
@@ -153,8 +151,10 @@ async def read_before(
 
 def compare(resource: Resource, change: Change | UpdateRequest, read: Wire) -> None:
     """Raises REVISION_MISMATCH where the record has changed."""
-    with _not_sent():
+    try:
         current = revision_of(record_of(resource, change.id, read), resource.no_state)
+    except GatewayFailure as unreadable:
+        raise unsent(unreadable) from unreadable
     if current != change.expected_revision:
         raise mismatch(resource, current)
 
@@ -165,16 +165,8 @@ def mismatch(resource: Resource, current: str) -> GatewayError:
     return error
 
 
-@contextmanager
-def _not_sent() -> Iterator[None]:
-    """Marks errors of a read before an update: nothing was written."""
-    try:
-        yield
-    except GatewayFailure as failure:
-        raise each(failure, _unsent) from failure
-
-
-def _unsent(error: GatewayError) -> GatewayError:
-    path = error.input_path
-    place = ("id",) if path is not None and path[:1] == ("input",) else path
-    return error.changed(outcome=Outcome.NOT_APPLIED, input_path=place)
+def unsent(failure: Exception) -> BaseException:
+    """What a failure before an update was sent means: nothing was applied."""
+    if isinstance(failure, GatewayFailure):
+        return each(failure, lambda error: error.changed(outcome=Outcome.NOT_APPLIED))
+    return GatewayError(INTERNAL, outcome=Outcome.NOT_APPLIED, detail="the update failed before it was sent")

@@ -137,12 +137,16 @@ def named(cls: type, body: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def merged_members(read: Mapping[str, Any], request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Before and after an update that merges: the members that were sent, in the record and in the request."""
-    by_name = {str(key).casefold(): item for key, item in read.items()}
-    sent = [member for member in members(request.resource.input) if member.name in request.body]
-    before = {member.name: by_name.get(member.folded) for member in sent}
-    return named(request.resource.input, before), named(request.resource.input, request.body)
+def states(read: Mapping[str, Any], request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Before and after an update: the whole request where it replaces, otherwise the members that were sent."""
+    resource = request.resource
+    if resource.patch is not None:
+        before = expressed(resource.input, read, resource.patch.left_out)[0]
+    else:
+        by_name = {str(key).casefold(): item for key, item in read.items()}
+        sent = (member for member in members(resource.input) if member.name in request.body)
+        before = {member.name: by_name.get(member.folded) for member in sent}
+    return named(resource.input, before), named(resource.input, request.body)
 
 
 def changes(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from app.errors import GatewayError, InputPath
-from app.mapping.members import members_of
 from app.mapping.wire import arguments_of
 from app.updates.resource import UpdateRequest
 
@@ -19,8 +17,6 @@ def placed(error: GatewayError, request: UpdateRequest) -> None:
         return
     names = [str(step) for step in path]
     if request.patch is None or names[0] != "input":
-        if not in_list(type(request.input), *names[1:]):  # type: ignore[arg-type]  # a class is hashable
-            return
         arguments = {"id": request.id, "input": arguments_of(request.input, only=names[1:2])}
         error.input_path = locate(names, arguments)
         return
@@ -41,19 +37,6 @@ def _holds(value: Any, names: Sequence[str]) -> bool:
             return False
         value = value[name]
     return True
-
-
-@lru_cache(256)  # a backend may name any member
-def in_list(input_: type, *names: str) -> bool:
-    """Whether a member of an input type, named from the outside in, stands in items of a list."""
-    for name in names[:-1]:
-        member = members_of(input_).named.get(name)
-        if member is None or member.nested is None:
-            return False
-        if member.is_list:
-            return True
-        input_ = member.nested
-    return False
 
 
 def locate(path: Sequence[str], arguments: dict[str, Any]) -> InputPath:

@@ -9,9 +9,9 @@ import strawberry
 from strawberry.scalars import JSON
 
 from app.call import CallContext
-from app.errors import INTERNAL, GatewayError, GatewayFailure, Outcome, each
+from app.errors import GatewayFailure
 from app.mapping.selection import Selected
-from app.updates.change import Change, planned, read_before
+from app.updates.change import Change, planned, read_before, unsent
 from app.updates.expression import changes
 from app.updates.placing import placed
 from app.updates.reading import backend_of
@@ -44,10 +44,8 @@ async def preview(resource: Resource, info: Any, change: Change, payload: Select
     """
     try:
         return await _previewed(resource, info, change, payload)
-    except GatewayFailure as refused:
-        raise each(refused, lambda error: error.changed(outcome=Outcome.NOT_APPLIED)) from refused
-    except Exception as surprise:
-        raise GatewayError(INTERNAL, outcome=Outcome.NOT_APPLIED, detail="a dry run failed") from surprise
+    except Exception as failure:
+        raise unsent(failure) from failure
 
 
 async def _previewed(resource: Resource, info: Any, change: Change, payload: Selected) -> UpdatePreview:

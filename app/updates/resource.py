@@ -12,7 +12,7 @@ from strawberry import UNSET
 from app.call import CallContext
 from app.errors import DocumentedError, GatewayFailure
 from app.mapping.wire import Wire
-from app.updates.expression import merged_members
+from app.updates.expression import states
 from app.updates.judging import body_of_json, only_record
 from app.updates.proof import Proof, Read, compared
 from app.updates.table import ErrorTable
@@ -179,7 +179,7 @@ class Resource(Struct, frozen=True, kw_only=True, eq=False):
     kept_members: Collection[str] = ()
     patch: Patch | None = None
     no_state: Collection[str] = ()
-    after: Callable[[Wire, UpdateRequest], tuple[Mapping[str, Any], Mapping[str, Any]]] = merged_members
+    after: Callable[[Wire, UpdateRequest], tuple[Mapping[str, Any], Mapping[str, Any]]] = states
     base_path: str = ""
 
     @property

@@ -34,7 +34,7 @@ from app.journal.entries import Entry
 from app.journal.keys import KeyTakenError
 from app.mapping.selection import Selected, described
 from app.mapping.wire import to_wire
-from app.updates.change import Change, planned
+from app.updates.change import Change, planned, unsent
 from app.updates.placing import placed
 from app.updates.reading import backend_of, read_record, reconcile, record_of
 from app.updates.recording import UpdateRecording
@@ -67,23 +67,16 @@ async def update(
         if recording is not None and (entry := await recording.earlier()) is not None:
             recording.replay(entry)
             return await replayed(entry, resource, change, recording, info, payload), True
-        request = await _planned(resource, change, backend, call)
+        try:
+            request = await planned(resource, change, backend, call)
+        except Exception as failure:
+            raise unsent(failure) from failure
         try:
             record = await recorded(request, recording, backend, call)
         except KeyTakenError:
             continue  # another request was first: its entry answers
         return await answered(request, record, payload, backend, call), False
     raise GatewayError(IDEMPOTENT_REQUEST_IN_PROGRESS, retry_after=1)
-
-
-async def _planned(resource: Resource, change: Change, backend: Backend, call: CallContext) -> UpdateRequest:
-    try:
-        return await planned(resource, change, backend, call)
-    except GatewayFailure:
-        raise
-    except Exception as surprise:
-        unsent = "the update could not be planned; nothing was sent"
-        raise GatewayError(INTERNAL, outcome=Outcome.NOT_APPLIED, detail=unsent) from surprise
 
 
 async def recorded(

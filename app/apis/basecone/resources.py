@@ -6,7 +6,6 @@ https://developers.basecone.com/ApiReference/UpdateSupplier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from app.apis.basecone.errors import NAME, TABLE, UPDATE_CUSTOMER, row_of
@@ -22,8 +21,7 @@ from app.apis.basecone.types import (
 from app.call import CallContext
 from app.mapping.scalars import parse_uuid
 from app.mapping.wire import Wire
-from app.updates.expression import expressed, named
-from app.updates.resource import Argument, Backend, Options, Patch, Resource, Target, Texts, UpdateRequest
+from app.updates.resource import Argument, Backend, Options, Patch, Resource, Target, Texts
 from app.upstream.responses import member
 
 _SKIP = Argument(
@@ -71,14 +69,6 @@ def _changed(data: Wire, before: Any, after: Any) -> Wire:
     return {name: after if item is before else item for name, item in data.items()}
 
 
-def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The update replaces the record."""
-    resource = request.resource
-    assert resource.patch is not None
-    before = expressed(resource.input, read, resource.patch.left_out)[0]
-    return named(resource.input, before), named(resource.input, request.body)
-
-
 def _resource(record: type, input_: type, patch: type) -> Resource:
     name = record.__name__.lower()
     plural, mutation = f"{name}s", f"update{record.__name__}"
@@ -120,7 +110,6 @@ def _resource(record: type, input_: type, patch: type) -> Resource:
             client_members=client_members,
         ),
         no_state=("knownCode",),
-        after=_after,
         base_path="/v1",
         texts=Texts(
             query=f"A {name} as Basecone has it now; null for an unknown id.",

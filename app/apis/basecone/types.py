@@ -114,47 +114,44 @@ class PaymentDiscountInput:
     )
 
 
-@strawberry.input(description="All the information a Basecone customer is to have: what is left out is cleared.")
-class UpdateCustomerInput:
-    company: CompanyInput = _needed("company", "Company that the customer belongs to.")
-    code: str | None = _optional("code", "Code of the customer, unique in its company. Only for WKBelgium API clients.")
-    address: AddressInput | None = _optional("address", "Postal address.")
-    pay_collect_type: PayCollectInput | None = _optional("payCollectType", "How the amount is paid or collected.")
-    vat_code: VatCodeInput | None = _optional("vatCode", "Default VAT code.")
-    name: str = _needed("name", "Name of the customer.")
-    vat_number: str | None = _optional(
-        "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
-    )
-    chamber_of_commerce: str | None = _optional("chamberOfCommerce", "Number in the chamber of commerce's register.")
-    phone: str | None = _optional("phone", "Telephone number.")
-    fax: str | None = _optional("fax", "Fax number.")
-    bank_accounts: list[BankAccountInput] | None = _optional("bankAccounts", "Bank accounts, the whole list.")
-    number: str | None = _optional("Number", "Number of the customer.")
-    payment_condition: PaymentConditionInput | None = _optional("PaymentCondition", "Payment condition.")
-    email: str | None = _optional("Email", "E-mail address.")
+def _update_input(record: str) -> Any:
+    """What an update of a customer or supplier takes, in the order of the pages' examples."""
+
+    class UpdateInput:
+        company: CompanyInput = _needed("company", f"Company that the {record} belongs to.")
+        code: str | None = _optional(
+            "code",
+            f"Code of the {record}, unique in its company."
+            + (" Only for WKBelgium API clients." if record == "customer" else ""),
+        )
+        address: AddressInput | None = _optional("address", "Postal address.")
+        pay_collect_type: PayCollectInput | None = _optional("payCollectType", "How the amount is paid or collected.")
+        vat_code: VatCodeInput | None = _optional("vatCode", "Default VAT code.")
+        name: str = _needed("name", f"Name of the {record}.")
+        vat_number: str | None = _optional(
+            "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
+        )
+        chamber_of_commerce: str | None = _optional(
+            "chamberOfCommerce", "Number in the chamber of commerce's register."
+        )
+        phone: str | None = _optional("phone", "Telephone number.")
+        fax: str | None = _optional("fax", "Fax number.")
+        bank_accounts: list[BankAccountInput] | None = _optional("bankAccounts", "Bank accounts, the whole list.")
+        if record == "supplier":
+            payment_discount: PaymentDiscountInput | None = _optional("PaymentDiscount", "Discount for paying early.")
+        number: str | None = _optional("Number", f"Number of the {record}.")
+        payment_condition: PaymentConditionInput | None = _optional("PaymentCondition", "Payment condition.")
+        email: str | None = _optional("Email", "E-mail address.")
+        if record == "supplier":
+            metadata: StringMap | None = _optional("Metadata", "Free key-value pairs, the whole map.")
+
+    UpdateInput.__name__ = f"Update{record.capitalize()}Input"
+    text = f"All the information a Basecone {record} is to have: what is left out is cleared."
+    return strawberry.input(UpdateInput, description=text)
 
 
-@strawberry.input(description="All the information a Basecone supplier is to have: what is left out is cleared.")
-class UpdateSupplierInput:
-    company: CompanyInput = _needed("company", "Company that the supplier belongs to.")
-    code: str | None = _optional("code", "Code of the supplier, unique in its company.")
-    address: AddressInput | None = _optional("address", "Postal address.")
-    pay_collect_type: PayCollectInput | None = _optional("payCollectType", "How the amount is paid or collected.")
-    vat_code: VatCodeInput | None = _optional("vatCode", "Default VAT code.")
-    name: str = _needed("name", "Name of the supplier.")
-    vat_number: str | None = _optional(
-        "vatNumber", "VAT identification number. A linked accounting system may refuse it, unless it is left alone."
-    )
-    chamber_of_commerce: str | None = _optional("chamberOfCommerce", "Number in the chamber of commerce's register.")
-    phone: str | None = _optional("phone", "Telephone number.")
-    fax: str | None = _optional("fax", "Fax number.")
-    bank_accounts: list[BankAccountInput] | None = _optional("bankAccounts", "Bank accounts, the whole list.")
-    payment_discount: PaymentDiscountInput | None = _optional("PaymentDiscount", "Discount for paying early.")
-    number: str | None = _optional("Number", "Number of the supplier.")
-    payment_condition: PaymentConditionInput | None = _optional("PaymentCondition", "Payment condition.")
-    email: str | None = _optional("Email", "E-mail address.")
-    metadata: StringMap | None = _optional("Metadata", "Free key-value pairs, the whole map.")
-
+UpdateCustomerInput = _update_input("customer")
+UpdateSupplierInput = _update_input("supplier")
 
 _STAYS = "A member that is left out stays, null clears it."
 _AddressPatch = patch_type(AddressInput, "AddressPatch", f"What is to change of an address. {_STAYS}", (), {})

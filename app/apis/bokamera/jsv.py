@@ -9,7 +9,7 @@ from __future__ import annotations
 import decimal
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from app.json_codec import decimal_of, plain_decimal
@@ -135,36 +135,33 @@ class _Reader:
         result: dict[str, Any] = {}
         self.at += 1
         self._take(_SPACE)
-        if self._here() == "}":
-            self.at += 1
-            return result
-        while True:
+        for _ in self._items("}"):
             self._take(_SPACE)
             key = self._quoted() if self._here() == '"' else self._take(_BARE_KEY).strip()
             if key in result:
                 raise JsvError(f"a member stands twice before {self.at}")
             self._expect(":")
             result[key] = self.value(depth + 1, key, _BARE_IN_MAP)
-            if self._here() == "}":
-                self.at += 1
-                return result
-            self._expect(",")
+        return result
 
     def _list(self, depth: int, member: str) -> list[Any]:
         result: list[Any] = []
         self.at += 1
-        if self._here() == "]":
-            self.at += 1
-            return result
-        while True:
+        for _ in self._items("]"):
             raw = member in self._json_members and _BEGINS_JSON.match(self.text, self.at) is not None
             result.append(self._raw_json() if raw else self.value(depth + 1, "", _BARE_IN_LIST))
             if raw:
                 self._take(_SPACE)
-            if self._here() == "]":
-                self.at += 1
-                return result
-            self._expect(",")
+        return result
+
+    def _items(self, end: str) -> Iterator[None]:
+        """Stops at each item up to `end`, which is read, too."""
+        if self._here() != end:
+            yield
+            while self._here() != end:
+                self._expect(",")
+                yield
+        self.at += 1
 
     def _raw_json(self) -> Any:
         self._take(_SPACE)
