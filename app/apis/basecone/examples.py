@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,51 +14,9 @@ _example = examples_of(Path(__file__).with_name("examples.graphql"))
 
 CUSTOMER_ID = "c0000000-0000-4000-8000-000000000001"
 SUPPLIER_ID = "50000000-0000-4000-8000-000000000001"
-CUSTOMER_INPUT: dict[str, Any] = {
-    "company": {"companyId": COMPANY_A},
-    "code": "C001",
-    "address": {
-        "streetName": "Dorpsstraat",
-        "streetNumber": "13H",
-        "city": "Baarn",
-        "postalCode": "3741 AA",
-        "country": {"code": "NL"},
-    },
-    "payCollectType": {"code": "BANK"},
-    "vatCode": {"code": "NL21"},
-    "name": "Anna Bakery BV",
-    "vatNumber": "NL123456782B90",
-    "chamberOfCommerce": "12345671",
-    "phone": "+31 20 000 0001",
-    "fax": "+31 20 000 0002",
-    "bankAccounts": [
-        {
-            "default": True,
-            "externalId": "ACC-1",
-            "number": "0417164300",
-            "iban": "NL91ABNA0417164300",
-            "bicCode": "ABNANL2A",
-            "bankName": "ABN AMRO",
-            "nationalBankCode": "ABNA",
-            "country": {"code": "NL"},
-        }
-    ],
-    "number": "1001",
-    "paymentCondition": {"code": "NET30"},
-    "email": "anna@example.com",
-}
-SUPPLIER_INPUT: dict[str, Any] = {
-    **CUSTOMER_INPUT,
-    "code": "S001",
-    "name": "Flour Mill BV",
-    "paymentDiscount": {
-        "paymentDays": 13,
-        "discountPercentage": "0.00",
-        "discountCalculationMethod": "ExcludingVatWithoutDiscount",
-        "generalLedger": {"code": "4000"},
-    },
-    "metadata": {"key1": "value1", "key2": "value2"},
-}
+_INPUTS = json.loads(Path(__file__).with_name("examples.json").read_text("utf-8"))
+CUSTOMER_INPUT: dict[str, Any] = _INPUTS["customer"]
+SUPPLIER_INPUT: dict[str, Any] = CUSTOMER_INPUT | _INPUTS["supplier"]
 
 
 def _customer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,35 +13,7 @@ _example = examples_of(Path(__file__).with_name("examples.graphql"))
 
 CUSTOMER_ID = "b0000000-0000-4000-8000-000000000001"
 _WITH_ACCOUNT = "b0000000-0000-4000-8000-000000000002"
-_COMPANY_ID = "ba000000-0000-4000-8000-000000000001"
-
-
-INPUT: dict[str, Any] = {
-    "firstname": "Anna",
-    "lastname": "Svensson-Lind",
-    "phone": "+46 8 000 00 01",
-    "email": "anna.svensson@example.com",
-    "customFields": [{"id": 1, "value": "Window seat"}, {"id": 4, "value": "medium"}],
-    "accessKeys": [
-        {
-            "companyId": _COMPANY_ID,
-            "accessKeyTypeId": 1,
-            "value": "4711",
-            "customerId": CUSTOMER_ID,
-            "description": "Gym door",
-        }
-    ],
-    "accessKeysToDelete": [],
-    "subscribedToNewsletter": False,
-    "invoiceAddress": {
-        "corporateIdentityNumber": "556000-0000",
-        "invoiceAddress1": "Storgatan 1",
-        "invoiceAddress2": "c/o Svensson",
-        "invoiceCity": "Stockholm",
-        "invoicePostalCode": "111 22",
-        "invoiceCountryCode": "SE",
-    },
-}
+INPUT: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").read_text("utf-8"))
 
 
 def _update(title: str, reason: str, headers: Mapping[str, str] | None = None, **changes: Any) -> Example:

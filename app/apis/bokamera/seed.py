@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 from app.mapping.wire import Wire
 from app.store.records import Collection, Listing, Record
@@ -61,12 +62,13 @@ def bearer_of(username: str) -> str:
 
 
 def seed() -> Iterator[tuple[Collection, Record]]:
+    custom_fields = json.loads(Path(__file__).with_name("custom_fields.json").read_text("utf-8"))
     yield API_KEYS, Record(digest(API_KEY), {"Active": True})
     for username, company in ((ADMINISTRATOR, COMPANY_1), (USER, None)):
         yield USERS, Record(username, {"PasswordSha256": digest(PASSWORD), "AdministratorOf": company})
         yield BEARERS, Record(digest(bearer_of(username)), {"User": username})
     for company, name in ((COMPANY_1, "Booking Company One"), (COMPANY_2, "Booking Company Two")):
-        yield COMPANIES, Record(company, {"Name": name, "CustomFields": _custom_fields(), "AccessKeyTypeIds": [1, 2]})
+        yield COMPANIES, Record(company, {"Name": name, "CustomFields": custom_fields, "AccessKeyTypeIds": [1, 2]})
     for number, person in enumerate(_PEOPLE, 1):
         yield _customer(number, *person)
     # More customers than one page, made by rule. They have no account and no access key.
@@ -116,47 +118,3 @@ def _customer(
         },
     }
     return CUSTOMERS, Record(customer_id, document, owner=company)
-
-
-def _custom_fields() -> list[Wire]:
-    return [
-        _custom_field(
-            1,
-            "Note",
-            "What should we know about you?",
-            IsMandatory=True,
-            MandatoryErrorMessage="Please tell us what we should know about you.",
-        ),
-        _custom_field(2, "Nickname", "What may we call you?", MaxLength=20),
-        _custom_field(
-            3,
-            "Pin",
-            "Which four digits open your locker?",
-            RegEx="^[0-9]{4}$",
-            RegExErrorMessage="The pin must be four digits.",
-        ),
-        _custom_field(
-            4,
-            "Shirt size",
-            "Which size do you wear?",
-            DataType="DropDown",
-            Values=[{"Value": size} for size in ("small", "medium", "large")],
-        ),
-    ]
-
-
-def _custom_field(number: int, name: str, description: str, **members: Any) -> Wire:
-    defaults = {
-        "Id": number,
-        "Column": f"TextField{number}",
-        "Name": name,
-        "Description": description,
-        "Width": 200,
-        "DataType": "TextBox",
-        "DefaultValue": "",
-        "IsMandatory": False,
-        "MaxLength": 0,
-        "MultipleLineText": False,
-        "Values": [],
-    }
-    return defaults | members

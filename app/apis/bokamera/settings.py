@@ -69,13 +69,11 @@ def _names(settings: list[str]) -> str:
 
 def _token_source(settings: BokameraSettings, upstream: Upstream) -> TokenSource | None:
     """OpenID Connect, the password grant: https://github.com/bokamera/api-examples."""
-    if (
-        settings.token_url is None
-        or settings.client_id is None
-        or settings.username is None
-        or settings.password is None
-    ):
+    if settings.token_url is None:
         return None
+    assert settings.client_id is not None
+    assert settings.username is not None
+    assert settings.password is not None
     from app.upstream.tokens import TokenSource  # noqa: PLC0415 - as below
 
     return TokenSource(
