@@ -5,7 +5,7 @@ Read and request differ in shape. A member that a request cannot express is repo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from strawberry import UNSET
 
 from app.mapping.members import Member, members, members_of
 from app.mapping.readers import STRICT
+from app.mapping.scalars import Decimal as DecimalScalar
 from app.mapping.wire import Wire, to_wire
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def remaining(problems: Problems, replaced: Collection[tuple[str, ...]]) -> Prob
 
 
 def named(cls: type, body: Mapping[str, Any]) -> dict[str, Any]:
-    """A request of the input class `cls` under GraphQL names; decimals as text."""
+    """A request of the input class `cls` under GraphQL names; every number of the scalar Decimal is one."""
     result = {}
     for member in members(cls):
         if member.name not in body:
@@ -133,7 +134,8 @@ def named(cls: type, body: Mapping[str, Any]) -> dict[str, Any]:
         if nested is not None and item is not None:
             parts = [named(nested, part) for part in (item if member.is_list else [item])]
             item = parts if member.is_list else parts[0]
-        result[member.graphql_name] = str(item) if isinstance(item, Decimal) else item
+        is_whole = member.scalar is DecimalScalar and type(item) is int
+        result[member.graphql_name] = Decimal(item) if is_whole else item
     return result
 
 
@@ -152,15 +154,24 @@ def states(read: Mapping[str, Any], request: UpdateRequest) -> tuple[Mapping[str
 def changes(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """The differences between two states: path, before, after. Objects are compared by member, lists as a whole.
 
-    Null equals absent; so do an empty list and an object without any value.
+    Null equals absent, also within a list; so do an empty list and an object without any value. Decimals are compared
+    by value and shown as text.
     """
     if _says_nothing(before) and _says_nothing(after):
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in dict.fromkeys([*after, *before]):
             yield from changes(before.get(name), after.get(name), (*path, name))
-    elif before != after:
-        yield path, before, after
+    elif _plain(before, Decimal) != _plain(after, Decimal):
+        yield path, _plain(before, str), _plain(after, str)
+
+
+def _plain(value: Any, decimal: Callable[[Decimal], Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item, decimal) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_plain(item, decimal) for item in value]
+    return decimal(value) if isinstance(value, Decimal) else value
 
 
 def _says_nothing(value: Any) -> bool:

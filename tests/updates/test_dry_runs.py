@@ -214,3 +214,44 @@ async def test_what_a_dry_run_cannot_read_was_not_applied(wired, mutation, ledge
     finally:
         recorder.inner = inner
     assert [(fault["outcome"], fault["retrySafe"]) for fault in told["userErrors"]] == [("NOT_APPLIED", False)]
+
+
+ACCOUNT = {"default": True, "iban": "NL91ABNA0417164300"}
+# What the record is patched with, what it is patched with again, and what that would change, or nothing.
+SAME_AGAIN = {
+    "a whole number": (0, "0", None),
+    "a number's text": ("0.00", 0, None),
+    "zeros at the end": ("1.50", "1.5", None),
+    "an exponent": (100, "1e2", None),
+    "another number": (0, "0.10", ("0", "0.10")),
+    "no number": (1, None, ("1", None)),
+    "a first number": (None, 1, (None, "1")),
+}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("wiring", WIRINGS)
+@pytest.mark.parametrize("case", SAME_AGAIN)
+async def test_a_number_changes_where_its_value_does_and_is_shown_as_text(wired, wiring, case):
+    """As the scalar Decimal is answered, whether the backend wrote a whole number or not."""
+    before, after, change = SAME_AGAIN[case]
+    wires = wired[wiring]
+
+    def values(percentage):
+        return {"paymentDiscount": {"paymentDays": 3, "discountPercentage": percentage}}
+
+    assert not (await asked(wires, "patchSupplier", values(before), dry_run=False))["userErrors"]
+    changes = (await asked(wires, "patchSupplier", values(after)))["preview"]["changes"]
+    place = ["paymentDiscount", "discountPercentage"]
+    assert changes == ([] if change is None else [{"path": place, "before": change[0], "after": change[1]}])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("wiring", WIRINGS)
+async def test_a_null_within_a_list_is_as_absent(wired, wiring):
+    wires = wired[wiring]
+    assert not (await asked(wires, "patchCustomer", {"bankAccounts": [ACCOUNT]}, dry_run=False))["userErrors"]
+    for account, changed in (({"number": None}, False), ({"country": None}, False), ({"number": "1"}, True)):
+        changes = (await asked(wires, "patchCustomer", {"bankAccounts": [ACCOUNT | account]}))["preview"]["changes"]
+        assert [one["path"] for one in changes] == [["bankAccounts"]] * changed
+        assert all(one["after"] == [ACCOUNT | account] for one in changes)
