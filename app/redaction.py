@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -61,7 +61,17 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 _SHORTEST_SECRET = 8
+_GUID = re.compile(r"(?i)[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
 _NO_SECRETS = frozenset({"accept", "content-type", "x-simulate"})
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """How a service may write a credential: base64 without its padding, a GUID with or without dashes."""
+    unpadded = secret.rstrip("=")
+    yield unpadded if len(unpadded) >= _SHORTEST_SECRET else secret
+    if _GUID.fullmatch(secret):
+        digits = secret.replace("-", "")
+        yield from {digits, f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"} - {secret}
 
 
 def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
@@ -80,7 +90,8 @@ def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
                 secrets += base64.b64decode(rest[0], validate=True).decode().partition(":")[::2]
             except ValueError:
                 continue
-    return tuple(sorted((item for item in secrets if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
+    long = (item for item in secrets if len(item) >= _SHORTEST_SECRET)
+    return tuple(sorted((text for item in long for text in _spellings(item)), key=len, reverse=True))
 
 
 def cleaned(text: str, secrets: Sequence[str] = ()) -> str:
@@ -111,7 +122,8 @@ class Redaction:
     """Removes credentials from a text: by their form, and the settings' own wherever they stand."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        longest_first = sorted({secret for secret in secrets if len(secret) >= _LEAST}, key=len, reverse=True)
+        spelled = {text for secret in secrets if len(secret) >= _LEAST for text in _spellings(secret)}
+        longest_first = sorted(spelled, key=len, reverse=True)
         self._own_secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def needless(self, values: Collection[Any]) -> bool:

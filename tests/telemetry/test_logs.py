@@ -219,6 +219,7 @@ CREDENTIAL_FORMS = {
     "refresh_token=ey.123&x=1": "ey.123",
     "postgresql://gateway:hunter22@database/x": "hunter22",
     "the key configured-secret was refused": "configured-secret",
+    "the key c0f10000000040008000000000000001 was refused": "c0f10000000040008000000000000001",
     "ApiAccessKey=00000000-1111-2222": "00000000-1111-2222",
 }
 
@@ -229,7 +230,7 @@ def test_credentials_are_taken_out_by_their_form(text: str, form: str):
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     formatter = logs.JsonFormatter if form == "json" else logs.TextFormatter
-    handler.setFormatter(formatter(Redaction(["configured-secret"])))
+    handler.setFormatter(formatter(Redaction(["configured-secret", "c0f10000-0000-4000-8000-000000000001"])))
     try:
         raise RuntimeError(text)
     except RuntimeError:
