@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 import tests.bytecode  # noqa: F401 - before what it is for
 from tests.harness import WAYS, WIRINGS, Gateway
@@ -26,9 +27,13 @@ settings.register_profile(
 )
 settings.register_profile("anew", settings.get_profile("fixed"), derandomize=False)
 settings.load_profile("fixed")
-# The program loads these late, and constants of all that is loaded are among what is drawn.
-for late in ("app.store.postgres", "app.store.sqlite"):
-    importlib.import_module(late)
+
+# Constants of whatever program is loaded are among what hypothesis draws: each change of the program, and of the order
+# of the tests, would draw anew.
+_of_the_program = getattr(providers, "_get_local_constants", None)  # private: without it, so be it
+providers._get_local_constants = lambda: (
+    providers._local_constants if settings.default.derandomize else _of_the_program()
+)
 
 # httpx gives up after five seconds by itself.
 for limit in ("connect", "read", "write", "pool"):

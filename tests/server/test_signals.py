@@ -48,14 +48,18 @@ async def test_sighup_never_ends_the_process(command: tuple[str, ...], tmp_path:
 def test_sighup_does_not_end_a_start_either(arguments: list[str], tmp_path: Path):
     """Loading takes seconds on a busy machine. The first library that is loaded looks; who waits at a terminal may end."""
     (tmp_path / "starlette.py").write_text("import signal; raise SystemExit(repr(signal.getsignal(signal.SIGHUP)))")
-    started = subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        env=environment({}) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` a program inherits that it is ignored
+    try:
+        started = subprocess.run(
+            [sys.executable, "-m", "app", *arguments],
+            env=environment({}) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
     handler = signal.SIG_DFL if arguments[:1] == ["apply"] else signal.SIG_IGN
     assert started.stderr.strip() == repr(handler)
 
