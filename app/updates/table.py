@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from app.redaction import cleaned
 from app.upstream.messages import BackendResponse
 from app.upstream.responses import code_member, log_body, parsed, retry_after, text_member, undocumented
 
+_NO_SPACE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _CELLS: Mapping[str, Callable[[str], Any]] = {
     "http_status": int,
     "code": Code,
@@ -34,8 +36,8 @@ def rows_of(file: Path, **shared: Any) -> tuple[DocumentedError, ...]:
 
 
 def normalised(text: str) -> str:
-    """Texts match without case, white space and a closing full stop."""
-    return "".join(text.casefold().split()).removesuffix(".")
+    """Texts match without case, white space, what takes no space at all, and a closing full stop."""
+    return _NO_SPACE.sub("", "".join(text.casefold().split())).removesuffix(".")
 
 
 class ErrorTable:
@@ -88,4 +90,4 @@ class ErrorTable:
 
 
 def _folded(vendor_code: str | None) -> str:
-    return (vendor_code or "").casefold()
+    return normalised(vendor_code or "")

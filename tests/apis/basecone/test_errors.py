@@ -40,13 +40,20 @@ def test_a_rendered_row_is_recognised_as_that_row(resource, row):
     assert error.outcome is Outcome.NOT_APPLIED
 
 
+SPACES = [" ", "  ", "\t", "\r\n", "\u00a0", "\u3000", "\u2028", " \u200b", "\u2060 ", " \u00ad"]
+EDGES = ["", " ", "\n", "\ufeff", "\u200b", "\u202a"]
+
+
 @given(data=st.data(), case=st.sampled_from([p.values for p in EACH_ROW if p.values[1].text]))
 def test_texts_match_whatever_their_case_white_space_and_full_stop(data, case):
     resource, row = case
     words = row.text.removesuffix(".").split()
-    text = data.draw(st.sampled_from(["", " ", "\n"])) + data.draw(st.sampled_from([" ", "  ", "\t"])).join(words)
-    text = data.draw(st.sampled_from([text, text.upper(), text.lower()])) + data.draw(st.sampled_from(["", ".", " ."]))
-    assert TABLE.recognise(resource.mutation, row.http_status, row.vendor_code.upper(), text) is row
+    text = data.draw(st.sampled_from(EDGES)) + data.draw(st.sampled_from(SPACES)).join(words)
+    text = data.draw(st.sampled_from([text, text.upper(), text.lower()])) + data.draw(
+        st.sampled_from(["", ".", " .", ".\u200b"])
+    )
+    code = data.draw(st.sampled_from(EDGES)) + row.vendor_code.upper() + data.draw(st.sampled_from(EDGES))
+    assert TABLE.recognise(resource.mutation, row.http_status, code, text) is row
 
 
 def test_only_concurrent_request_may_be_sent_again():
