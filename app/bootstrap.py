@@ -7,16 +7,16 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import Mount
 
 from app.apis import APIS
-from app.apis.api import Api, ApiSettings
+from app.apis.api import Api
 from app.config import Settings, SettingsError, authenticates, check_settings, is_loopback_host, known_scopes
 from app.edge.application import build_app
 from app.edge.auth.authenticator import Entrance, KeysUnavailableError, TokensFileError
@@ -72,29 +72,17 @@ class Backends:
         self._readiness: list[Readiness] = []
         self._opening = asyncio.Lock()
 
-    def settings_of(self, api: Api) -> ApiSettings:
-        return self.settings.apis[api.name]
-
     async def open(self) -> None:
         """Raises StoreUnavailableError where a store that is in use cannot be opened."""
-        if any(self.settings_of(api).mode == "local" for api in self.apis):
-            self.store = await open_store_for(self.settings, self.apis)
-            self._stack.push_async_callback(self.store.aclose)
         for api in self.apis:
-            settings = self.settings_of(api)
+            settings = self.settings.apis[api.name]
             if settings.mode == "rest":
-                upstream = self._upstream(api.name, settings.url)
-                self._stack.push_async_callback(upstream.aclose)
-                self.upstreams[api.name] = upstream
-                backend = api.rest(settings, upstream)
+                backend = api.rest(settings, self._upstream(api.name, settings.url))
             else:
-                assert self.store is not None
-                backend = api.local(settings, self._observed(self.store))
+                backend = api.local(settings, await self._records())
             if hasattr(backend, "aclose"):
                 self._stack.push_async_callback(backend.aclose)
             self.by_name[api.name] = backend
-        if self.store is not None:
-            self._readiness.append(Readiness("store", self.store.try_writing))
         if self.settings.gateway.journal is not False:
             await self._open_journal()
 
@@ -117,6 +105,15 @@ class Backends:
         self._stack.push_async_callback(keeper.aclose)
         keeper.start()
 
+    async def _records(self) -> SqlStore:
+        """The store of the local backends, with its uses measured."""
+        if self.store is None:
+            self.store = await open_store_for(self.settings, self.apis)
+            self._stack.push_async_callback(self.store.aclose)
+            self._readiness.append(Readiness("store", self.store.try_writing))
+        telemetry = self.telemetry
+        return self.store if telemetry is None else observed(self.store, telemetry.metrics, telemetry.traces)
+
     def _upstream(self, name: str, url: str) -> Upstream:
         from app.upstream.upstream import Upstream  # noqa: PLC0415 - loaded where the mode is rest
 
@@ -124,11 +121,9 @@ class Backends:
         observer = None if telemetry is None else telemetry.operations
         traces = None if telemetry is None else telemetry.traces
         limits, transport = limits_of(self.settings), self._transports.get(name)
-        return Upstream(name, url, limits, transport, observer=observer, tracer=traces)
-
-    def _observed(self, store: SqlStore) -> SqlStore:
-        telemetry = self.telemetry
-        return store if telemetry is None else observed(store, telemetry.metrics, telemetry.traces)
+        upstream = self.upstreams[name] = Upstream(name, url, limits, transport, observer=observer, tracer=traces)
+        self._stack.push_async_callback(upstream.aclose)
+        return upstream
 
     async def any_store(self) -> SqlStore:
         """The store for the journal and undocumented answers. Without a local backend it is opened for them alone."""
@@ -219,7 +214,10 @@ def create_app(
             metrics=telemetry.exposition,
             settings=edge_settings(settings.gateway),
             rest_hosts={name: urlsplit(api.url).netloc for name, api in settings.apis.items() if api.mode == "rest"},
-            simulated={api.name: _simulation(settings.apis[api.name]) for api in apis},
+            simulated={
+                name: own.mode if own.mode == "local" else "sandbox" if own.sandbox else "refused"
+                for name, own in settings.apis.items()
+            },
             ready=backends.ready,
             authenticator=entrance.authenticator,
             recorder=backends.recorder,
@@ -296,12 +294,6 @@ def entrance_of(settings: Settings, apis: Sequence[Api], transport: MakeTranspor
         raise SettingsError(f"GATEWAY_JWT_KEY_FILE: {error}") from error
 
 
-def _simulation(settings: ApiSettings) -> Literal["local", "sandbox", "refused"]:
-    if settings.mode == "local":
-        return "local"
-    return "sandbox" if settings.sandbox else "refused"
-
-
 def create_sandbox(
     settings: Settings, apis: Sequence[Api] = APIS, store: SqlStore | None = None, traces: Traces | None = None
 ) -> Starlette:
@@ -313,7 +305,10 @@ def create_sandbox(
         opened = store or await open_store_for(settings, apis)
         try:
             records = opened if traced is None else observed(opened, traces=traced)
-            app.router.routes.extend(sandbox_routes(settings, apis, records))
+            # The longest path first, so that an API at the root does not hide one below it.
+            for api in sorted(apis, key=lambda api: len(api.sandbox_path), reverse=True):
+                routes = list(api.sandbox(settings.apis[api.name], records))
+                app.router.routes += [Mount(api.sandbox_path, routes=routes)] if api.sandbox_path else routes
             yield
         finally:
             if traced is not None:
@@ -324,13 +319,3 @@ def create_sandbox(
     sandbox = Starlette(lifespan=lifespan)
     _trace_requests(sandbox, traced)
     return sandbox
-
-
-def sandbox_routes(settings: Settings, apis: Sequence[Api], store: SqlStore) -> list[BaseRoute]:
-    # The longest path first, so that an API at the root does not hide one below it.
-    ordered = sorted(apis, key=lambda api: len(api.sandbox_path), reverse=True)
-    routes: list[BaseRoute] = []
-    for api in ordered:
-        own = list(api.sandbox(settings.apis[api.name], store))
-        routes += [Mount(api.sandbox_path, routes=own)] if api.sandbox_path else own
-    return routes

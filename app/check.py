@@ -38,7 +38,6 @@ _MOST_SKEW = 30.0
 _LEAST_SECRET = 16
 _WIDTH = len("warning") + 2
 _NOBODY = "00000000-0000-0000-0000-000000000000"
-_TRACES = ("GATEWAY_TRACES",)
 _OF_TRACES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
 
@@ -84,7 +83,7 @@ async def findings(
     try:
         settings = read_settings(apis, environment, env_file)
         check_settings(settings, apis)
-        create_app(_without_traces(settings), apis, schema=schema)
+        create_app(replace(settings, traces=False, metrics_folder=None), apis, schema=schema)
     except SettingsError as error:
         return [_of_problem(problem) for problem in error.problems]
     results = [Finding("settings", "ok", "known and well formed"), _address(settings), await _store(settings, apis)]
@@ -93,10 +92,6 @@ async def findings(
     for api in apis:
         results += await _backend(settings, api, (transports or {}).get(api.name), skews)
     return [*results, _clock(skews), await _callers(settings, apis, transports), _router(settings), *_traces(settings)]
-
-
-def _without_traces(settings: Settings) -> Settings:
-    return replace(settings, traces=False, metrics_folder=None)
 
 
 def _of_problem(problem: str) -> Finding:
@@ -137,7 +132,10 @@ async def _backend(
     backend = api.rest(own, upstream)
     try:
         probed = await _probed(api, backend, upstream)
-        return [probed, await _rights(api, backend)] if probed.state == "ok" else [probed]
+        if probed.state != "ok":
+            return [probed]
+        rights = await rights_of(api, backend, CallContext("check"))
+        return [probed, Finding(f"{api.name} rights", "ok" if rights.complete else "warning", str(rights))]
     finally:
         if upstream.skew is not None:
             skews[api.name] = upstream.skew
@@ -161,11 +159,6 @@ async def _probed(api: Api, backend: Any, upstream: _Watched) -> Finding:
     if upstream.response is None or not api.recognises(upstream.response):
         return Finding(api.name, "failed", f"what answers there is not {api.title}", _named(api, ("url",)))
     return Finding(api.name, "ok", "reachable, credentials accepted")
-
-
-async def _rights(api: Api, backend: Any) -> Finding:
-    rights = await rights_of(api, backend, CallContext("check"))
-    return Finding(f"{api.name} rights", "ok" if rights.complete else "warning", str(rights))
 
 
 def _failure(api: Api, error: GatewayError, response: BackendResponse | None) -> Finding:
@@ -223,8 +216,9 @@ def _traces(settings: Settings) -> Iterator[Finding]:
     if all(_installed(name) for name in _OF_TRACES):
         yield Finding("traces", "ok", "exported as the variables OTEL_… say; whether they arrive was not tried")
     else:
-        state: Literal["failed", "warning"] = "failed" if settings.gateway.traces else "warning"
-        yield Finding("traces", state, "OpenTelemetry is not installed; install the extra `traces`", _TRACES)
+        state: State = "failed" if settings.gateway.traces else "warning"
+        text = "OpenTelemetry is not installed; install the extra `traces`"
+        yield Finding("traces", state, text, ("GATEWAY_TRACES",))
 
 
 def _installed(name: str) -> bool:

@@ -226,7 +226,9 @@ def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
     gateway = settings.gateway
     if gateway.trusted_only and gateway.trusted_documents is None:
         yield "GATEWAY_TRUSTED_ONLY: needs GATEWAY_TRUSTED_DOCUMENTS"
-    yield from _tls_problems(settings)
+    calls = gateway.jwt_jwks_url or any(own.mode == "rest" for own in settings.apis.values())
+    for name in unreadable(settings.trust, calls=bool(calls)):
+        yield f"{name}: no certificate authority can be read from it"
     yield from gateway.problems()
     yield from _of_signed_tokens(gateway)
     yield from _sandbox_problems(settings, apis)
@@ -252,12 +254,6 @@ def _problems(settings: Settings, apis: Sequence[Api]) -> Iterator[str]:
             f"{', '.join(holders)}; set GATEWAY_CALLER_TOKENS or GATEWAY_JWT_ISSUER so that callers are authenticated, "
             "or listen on 127.0.0.1"
         )
-
-
-def _tls_problems(settings: Settings) -> Iterator[str]:
-    calls = settings.gateway.jwt_jwks_url or any(own.mode == "rest" for own in settings.apis.values())
-    for name in unreadable(settings.trust, calls=bool(calls)):
-        yield f"{name}: no certificate authority can be read from it"
 
 
 def _of_signed_tokens(gateway: GatewaySettings) -> Iterator[str]:

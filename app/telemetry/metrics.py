@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -50,22 +50,6 @@ Errors = tuple[tuple[str, str, str], ...]
 _LIVE_FILE = re.compile(r"gauge_live\w*_([0-9]+)\.db")
 
 
-class Documents(Protocol):
-    """The document cache's counters."""
-
-    hits: int
-    misses: int
-
-    def __len__(self) -> int: ...
-
-
-class Circuit(Protocol):
-    """A service with a breaker."""
-
-    @property
-    def breaker_state(self) -> str: ...
-
-
 class Metrics:
     """One set of metrics. `fields` are the schema's root fields, `reasons` all reasons of errors.
 
@@ -84,8 +68,8 @@ class Metrics:
         self._fields = frozenset(fields)
         self._reasons = frozenset(reasons)
         self._backends = frozenset(backends)
-        self._circuits: Mapping[str, Circuit] = {}
-        self._documents: Documents | None = None
+        self._upstreams: Mapping[str, Any] = {}
+        self._documents: Any = None
         self._counted = [0, 0, 0]
         self._states: dict[str, str] = {}
         self._running = 0
@@ -144,9 +128,9 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
 
-    def watch(self, circuits: Mapping[str, Circuit], documents: Documents | None = None) -> None:
-        """Adds objects whose state is read when the metrics are requested."""
-        self._circuits = circuits
+    def watch(self, upstreams: Mapping[str, Any], documents: Any = None) -> None:
+        """Adds objects whose state is read when the metrics are requested: each breaker's, the document cache's."""
+        self._upstreams = upstreams
         self._documents = self._documents if documents is None else documents  # an empty cache is false
         self._look()
 
@@ -238,8 +222,8 @@ class Metrics:
     def _look(self) -> None:
         """Reads what others count: when the metrics are shown, and with several workers after each operation."""
         self.in_flight.set(self._running)
-        for name, circuit in self._circuits.items():
-            current = circuit.breaker_state
+        for name, upstream in self._upstreams.items():
+            current = upstream.breaker_state
             if self._states.get(name) != current:
                 self._states[name] = current
                 for state in _BREAKER_STATES:

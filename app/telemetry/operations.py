@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from graphql import FieldNode, OperationDefinitionNode, ValueNode
+from graphql import FieldNode, ValueNode
 
 from app import notes
 from app.call import CallContext
-from app.errors import INTERNAL, GatewayError, Outcome
+from app.errors import INTERNAL, Outcome
 from app.notes import BackendCall, Notes
 from app.telemetry.drift import Drift
 from app.telemetry.lines import Line, tell
@@ -38,59 +38,21 @@ _MUTATION = "mutation"
 R = TypeVar("R", bound="Result")
 
 
-class GraphQLRequest(Protocol):
-    @property
-    def variables(self) -> Mapping[str, Any]: ...
-
-
-class Item(Protocol):
-    """An item of a bulk that has ended. `noted` are its notes, `sent` is the input from its caller.
-
-    `seconds` is None where it was not begun.
-    """
-
-    change: Any
-    preview: Any
-    errors: Sequence[GatewayError]
-    noted: Any
-    seconds: float | None
-
-    @property
-    def sent(self) -> Any: ...
-    @property
-    def outcome(self) -> Outcome: ...
-
-
-class Bulk(Protocol):
-    """`mutation` is the field of a single update."""
-
-    @property
-    def mutation(self) -> str: ...
-    @property
-    def backend(self) -> str: ...
-    @property
-    def items(self) -> Sequence[Item]: ...
-
-
 class Context(Protocol):
+    """`bulks` are those that have run: each has the field of its single update, its backend, and its items."""
+
     call: CallContext
     caller: str | None
 
     @property
-    def bulks(self) -> Mapping[str, Bulk]: ...
+    def bulks(self) -> Mapping[str, Any]: ...
 
-    def item_at(self, path: Sequence[str | int] | None) -> Item | None: ...
-
-
-class Operation(Protocol):
-    node: OperationDefinitionNode
-    name: str | None
-    root_fields: Mapping[str, str]
-    summary: tuple[Any, ...]
-    telemetry: dict[Any, Any]
+    def item_at(self, path: Sequence[str | int] | None) -> Any: ...
 
 
 class Result(Protocol):
+    """What GraphQL says of an operation that ended; `operation` is None for a request that never was one."""
+
     error: Any
     operation: Any
     previews: list[str | int]
@@ -118,11 +80,7 @@ class Operations:
     """Called for every operation and every call to a backend. `owners` names the API of a root field."""
 
     def __init__(
-        self,
-        metrics: Metrics,
-        owners: Mapping[str, str],
-        drift: Drift | None = None,
-        traces: Traces | None = None,
+        self, metrics: Metrics, owners: Mapping[str, str], drift: Drift | None = None, traces: Traces | None = None
     ) -> None:
         self.metrics = metrics
         self._owners = owners
@@ -140,7 +98,7 @@ class Operations:
         except Exception:
             log.exception("a refusal could not be counted; its answer stands")
 
-    async def operation(self, request: GraphQLRequest, context: Context, execution: Coroutine[Any, Any, R]) -> R:
+    async def operation(self, request: Any, context: Context, execution: Coroutine[Any, Any, R]) -> R:
         noted = notes.begin(context.call.request_id)
         self.metrics.begun()
         started = perf_counter()
@@ -158,7 +116,7 @@ class Operations:
         finally:
             self.metrics.ended()
 
-    def _ended(self, request: GraphQLRequest, context: Context, result: Result, noted: Notes, seconds: float) -> None:
+    def _ended(self, request: Any, context: Context, result: Result, noted: Notes, seconds: float) -> None:
         errors: Sequence[dict[str, Any]] = result.all_errors
         if context.bulks:
             errors = self._items_ended(context, result, errors)
@@ -211,7 +169,7 @@ class Operations:
         return own
 
     def _item_ended(
-        self, context: Context, bulk: Bulk, item: Item, below: Sequence[dict[str, Any]], log_fields: _LogFields
+        self, context: Context, bulk: Any, item: Any, below: Sequence[dict[str, Any]], log_fields: _LogFields
     ) -> None:
         extensions = [item_error.extensions for item_error in item.errors] or [error["extensions"] for error in below]
         noted = item.noted or notes.Notes()  # an item that was not begun has none
@@ -240,9 +198,7 @@ class Operations:
         noted: Notes,
         seconds: float,
     ) -> None:
-        surprised = False
-        for error in extensions:
-            surprised = surprised or error["reason"] == INTERNAL.reason
+        surprised = INTERNAL.reason in [error["reason"] for error in extensions]
         level = logging.ERROR if surprised else logging.INFO
         if not log.isEnabledFor(level):
             return
@@ -278,7 +234,7 @@ class Operations:
         message = _FAILED if surprised else _REFUSED if extensions else _ANSWERED
         tell(log, level, message, line)
 
-    def _log_fields(self, operation: Operation | None) -> _LogFields:
+    def _log_fields(self, operation: Any) -> _LogFields:
         if operation is None:
             return _NO_LOG_FIELDS
         cached: _LogFields | None = operation.telemetry.get(_LogFields)
@@ -340,7 +296,7 @@ def _outcomes(kind: str | None, extensions: Sequence[Mapping[str, Any]], preview
     return [item["outcome"] for item in extensions if "outcome" in item] + [PREVIEWED for _ in previews]
 
 
-def _outcomes_of(bulks: Iterable[Bulk]) -> Iterator[str]:
+def _outcomes_of(bulks: Iterable[Any]) -> Iterator[str]:
     for bulk in bulks:
         for item in bulk.items:
             yield item.outcome if item.preview is None else PREVIEWED

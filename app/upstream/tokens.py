@@ -96,9 +96,9 @@ class TokenSource:
         self._refusal_pause = refusal_pause
         self._clock = clock
         parts = urlsplit(token_url)
-        self._path = token_url.removeprefix(f"{parts.scheme}://{parts.netloc}")
-        name = "token endpoint" if backend is None else f"token endpoint of {backend}"
         base_url = f"{parts.scheme}://{parts.netloc}"
+        self._path = token_url.removeprefix(base_url)
+        name = "token endpoint" if backend is None else f"token endpoint of {backend}"
         self._upstream = Upstream(name, base_url, limits, transport, observer=observer)
         self._tokens: _Tokens | None = None
         self._renewal: asyncio.Task[GatewayError | None] | None = None

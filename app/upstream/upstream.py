@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, TypeVar, overload
 
 from msgspec import Struct
 
-from app.call import CallContext, Recording
+from app.call import CallContext
 from app.errors import (
     ANSWER_TIMED_OUT,
     ANSWER_TOO_LARGE,
@@ -125,12 +125,8 @@ class Upstream:
         self._pauses = Pauses(name, self.limits, clock)
         self._jitter = jitter
         self._sleep = sleep
-        self._in_flight = 0
+        self.in_flight = 0
         self._writes: set[asyncio.Task[None]] = set()
-
-    @property
-    def in_flight(self) -> int:
-        return self._in_flight
 
     @property
     def breaker_state(self) -> BreakerState:
@@ -187,7 +183,12 @@ class Upstream:
             sending.reason = "CANCELLED"
             raise
         finally:
-            self._observe(request.method, sending.status, sending.reason, time.perf_counter() - started)
+            if self.observer is not None:
+                seconds = time.perf_counter() - started
+                try:
+                    self.observer.on_call(self.name, request.method, sending.status, sending.reason, seconds)
+                except Exception:
+                    log.exception("an observer failed; the call's result stands")
 
     async def _send(self, sending: _Sending) -> Any:
         call = sending.call
@@ -202,7 +203,14 @@ class Upstream:
                 raise self._refusal(DEADLINE_BEFORE_SENDING)
         sending.permit = self._admitted(call)
         if call.recording is not None and not safe:
-            now = await self._recorded(call.recording, sending)
+            try:
+                await call.recording.sending(sending.end)
+                now = _now()
+                if now >= sending.end:
+                    raise self._refusal(DEADLINE_BEFORE_SENDING)  # noqa: TRY301 - as what `sending` raises
+            except BaseException:
+                self._ended(sending, failed=None)
+                raise
         sending.patience = now + self.limits.breaker_patience if shortened else now
         try:
             return await self._run(sending)
@@ -276,22 +284,6 @@ class Upstream:
         await self._sleep(wait)
         return True
 
-    async def _recorded(self, recording: Recording, sending: _Sending) -> float:
-        """Records the write before its first byte leaves.
-
-        Returns the time then. Raises GatewayError: nothing was sent.
-        """
-        try:
-            await recording.sending(sending.end)
-        except BaseException:
-            self._ended(sending, failed=None)
-            raise
-        now = _now()
-        if now >= sending.end:
-            self._ended(sending, failed=None)
-            raise self._refusal(DEADLINE_BEFORE_SENDING)
-        return now
-
     def _identity(self, call: CallContext) -> str:
         return identity(call.credentials.get(self.name, {}))
 
@@ -299,12 +291,12 @@ class Upstream:
         """Counts the call in, or refuses it at once: nothing queues here."""
         if self._pauses and (remaining := self._pauses.remaining(self._identity(call))) > 0:
             raise self._refusal(BACKEND_PAUSED, remaining)
-        if self._in_flight >= self.limits.max_in_flight:
+        if self.in_flight >= self.limits.max_in_flight:
             raise self._refusal(OVERLOADED, 1)
         permit = self._breaker.enter()
         if isinstance(permit, int):
             raise self._refusal(BREAKER_OPEN, permit)
-        self._in_flight += 1
+        self.in_flight += 1
         return permit
 
     def answered(self, response: BackendResponse, call: CallContext) -> bool:
@@ -315,17 +307,9 @@ class Upstream:
         return response.status >= _SERVER_ERROR
 
     def _ended(self, sending: _Sending, *, failed: bool | None) -> None:
-        self._in_flight -= 1
+        self.in_flight -= 1
         self._breaker.leave(sending.permit, failed=failed)
 
     def _refusal(self, row: DocumentedError, seconds: float | None = None) -> GatewayError:
         wait = None if seconds is None else max(1, -int(-seconds // 1))
         return GatewayError(row, backend=BackendDetails(self.name), retry_after=wait)
-
-    def _observe(self, method: str, status: int | None, reason: str | None, seconds: float) -> None:
-        if self.observer is None:
-            return
-        try:
-            self.observer.on_call(self.name, method, status, reason, seconds)
-        except Exception:
-            log.exception("an observer failed; the call's result stands")
