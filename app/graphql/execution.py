@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from app import notes
 from app.graphql.answer_size import refuse_large, without_excess
-from app.graphql.compiled import CompiledOperations, Executed, Execution
+from app.graphql.compiled import CompiledOperations, Execution
 from app.graphql.compiled.running import build
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.formatting import error_as_data, format_errors, with_items
@@ -139,7 +139,7 @@ class Engine:
         if context.errors_as_data:
             request_id = context.call.request_id
             result.errors_as_data = [error_as_data(error, path, request_id) for path, error in context.errors_as_data]
-        errors = executed.errors
+        errors: Any = executed.errors
         if context.bulks:
             excess = without_excess(result.data or {}, context.bulks)
             errors = with_items([*(errors or ()), *excess], context.bulks, result.data)
@@ -199,7 +199,7 @@ class Engine:
         context: Context,
         trace: FederatedTrace | None,
         result: Result,
-    ) -> Executed | ExecutionResult:
+    ) -> ExecutionResult:
         """Runs it compiled where that is possible. Raises RequestError."""
         compiled = self._compiled if trace is None else None
         result.execution = Execution.SWITCHED_OFF if trace is None else Execution.TRACED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     ListValueNode,
@@ -25,8 +26,6 @@ from app.graphql.request_errors import IDEMPOTENCY_KEY_NOT_SINGLE, TOO_MANY_RECO
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from graphql import FieldNode
 
     from app.graphql.documents import Document, Operation
 
@@ -101,6 +100,9 @@ class RootFields:
 
     def refuse_several(self, document: Document, operation: Operation, values: Mapping[str, Any]) -> None:
         """The header `idempotency-key` stands for one update. Raises RequestError for several, and for a bulk."""
+        first, *others = operation.node.selection_set.selections
+        if isinstance(first, FieldNode) and not others and not self.holds_bulk(operation):
+            return
         updates = self._updates(document, operation, values)
         if len(updates) > 1 or not self._bulks.isdisjoint(updates):
             raise request_error(IDEMPOTENCY_KEY_NOT_SINGLE)

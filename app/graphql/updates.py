@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import strawberry
 from strawberry import ID, UNSET, Info
 
-from app.errors import PAGE_SIZE_INVALID, GatewayError
+from app.errors import GatewayError
 from app.graphql.request_errors import JOURNAL_NOT_AVAILABLE, JOURNAL_NOT_OPEN, SCOPE_MISSING
 from app.mapping.scalars import UUID, DateTime
+from app.mapping.selection import selection_of
 from app.store.entry_table import first_id
-from app.updates.connections import AFTER, DEFAULT_PAGE, FIRST, Cursors, PageInfo, Start, object_type
+from app.updates.connections import AFTER, DEFAULT_PAGE, FIRST, Cursors, PageInfo, object_type, page_of
 from app.updates.fields import REQUIRED, named, options, parameter, root_field
 from app.updates.resource import Argument
 from app.updates.user_errors import ErrorEnums
@@ -119,28 +120,16 @@ def updates_query(enums: ErrorEnums) -> type:
     async def updates(info: Info, first: int = DEFAULT_PAGE, after: str | None = UNSET, **arguments: Any) -> Any:
         context = info.context
         journal, own = journal_of(context), own_only(context)
-        if not 0 <= first <= context.max_page:
-            raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
         plain = {name: getattr(value, "value", value) for name, value in options(arguments).items()}
         filters = {**own, **_filters(plain)}
         cursors = Cursors("updates", plain)
-        start = cursors.read(None if after is UNSET else after)
+        start = cursors.start(context, first, None if after is UNSET else after)
         behind = filters if start.after is None else {**filters, "after": start.after[1]}
         entries = await journal.page(behind, first + 1)
-        edges = [
-            edge(cursor=cursors.written(Start(start.offset + number, ("", entry.id))), node=present(entry))
-            for number, entry in enumerate(entries[:first], 1)
-        ]
-        page = connection(
-            edges=edges,
-            nodes=[item.node for item in edges],
-            page_info=PageInfo(
-                has_next_page=len(entries) > first,
-                has_previous_page=start.offset > 0,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        more, shown = len(entries) > first, entries[:first]
+        selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
+        places, records = [("", entry.id) for entry in shown], [present(entry) for entry in shown]
+        page = page_of((connection, edge), cursors, start, selected, places, records, more=more)
         page.filters = filters
         return page
 

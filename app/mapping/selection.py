@@ -78,13 +78,9 @@ def _select(
 
 
 def included(node: SelectionNode, variables: VariableValues) -> bool:
-    if not node.directives:
-        return True
-    skip = get_directive_values(GraphQLSkipDirective, node, variables)
-    if skip and skip["if"]:
-        return False
-    include = get_directive_values(GraphQLIncludeDirective, node, variables)
-    return include is None or bool(include["if"])
+    skip = get_directive_values(GraphQLSkipDirective, node, variables) or {"if": False}
+    include = get_directive_values(GraphQLIncludeDirective, node, variables) or {"if": True}
+    return bool(include["if"] and not skip["if"])
 
 
 def selection_of(info: GraphQLResolveInfo[Any]) -> Selected:

@@ -11,20 +11,8 @@ from typing import Any, TypeVar
 from strawberry import UNSET
 
 from app.mapping.generated import input_writer
-from app.mapping.members import Member, members, members_of, wire
+from app.mapping.members import Member, members, members_of
 from app.mapping.readers import Reader
-
-__all__ = [
-    "Wire",
-    "WireMismatchError",
-    "arguments_of",
-    "from_wire",
-    "members",
-    "record_from_wire",
-    "request_reader",
-    "to_wire",
-    "wire",
-]
 
 T = TypeVar("T")
 Wire = dict[str, Any]

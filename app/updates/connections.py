@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Annotated, Any, NamedTuple
 
@@ -28,7 +29,7 @@ from app.errors import (
 )
 from app.json_codec import decode_json
 from app.mapping.members import members_of
-from app.mapping.selection import selection_of
+from app.mapping.selection import Selected, selection_of
 from app.mapping.wire import from_wire
 from app.updates.listing import Listing, ListPage, ListRequest, Place, id_of
 from app.updates.reading import backend_of, read_record
@@ -102,12 +103,10 @@ def object_type(name: str, description: str, /, **fields: Any) -> Any:
 
 async def connection(listing: Listing, info: Any, first: int, after: str | None, arguments: Options) -> Any:
     """The page as its connection. Raises GatewayError(s); invalid arguments are refused before any call."""
-    context = info.context
-    if not 0 <= first <= context.max_page:
-        raise GatewayError(PAGE_SIZE_INVALID, f"first must be from 0 to {context.max_page}.", input_path=("first",))
-    cursors = Cursors(listing.name, arguments)
-    start = cursors.read(after)
-    below = selection_of(info._raw_info).fields  # noqa: SLF001 - Strawberry's Info hides the fragments
+    context, cursors = info.context, Cursors(listing.name, arguments)
+    start = cursors.start(context, first, after)
+    selected = selection_of(info._raw_info)  # noqa: SLF001 - Strawberry's Info hides the fragments
+    below = selected.fields
     node = below["edges"].fields.get("node") if "edges" in below else None
     chosen = {name for part in (below.get("nodes"), node) if part is not None for name in part.fields}
     chosen.discard("__typename")
@@ -123,31 +122,46 @@ async def connection(listing: Listing, info: Any, first: int, after: str | None,
         records = [_record(listing, item) for item in page.items]
     else:
         records = await _whole(listing, page, backend, context)
-    return _connection(listing, cursors, start, page, records)
-
-
-def _connection(listing: Listing, cursors: Cursors, start: Start, page: ListPage, records: list[Any]) -> Any:
-    cls, edge = connection_types(listing)
-    written = [
-        cursors.written(Start(start.offset + number, place))
-        for number, place in enumerate(page.places or [None] * len(page.items), 1)
-    ]
     # Some received items are not shown, but the next page begins behind all of them.
     shown = [
-        edge(cursor=cursor, node=record)
-        for cursor, record, item in zip(written, records, page.items, strict=True)
-        if not isinstance(item, dict) or listing.shown(item)
+        record if not isinstance(item, dict) or listing.shown(item) else None
+        for record, item in zip(records, page.items, strict=True)
     ]
-    return cls(
-        edges=shown,
-        nodes=[item.node for item in shown],
+    places: Sequence[Place | None] = page.places or [None] * len(shown)
+    types = connection_types(listing)
+    return page_of(types, cursors, start, selected, places, shown, more=page.more, total_count=page.total)
+
+
+def page_of(
+    types: tuple[Any, Any],
+    cursors: Cursors,
+    start: Start,
+    selected: Selected,
+    places: Sequence[Place | None],
+    records: Sequence[Any],
+    *,
+    more: bool,
+    **further: Any,
+) -> Any:
+    """A connection, of the types of a connection and its edge. A record that is None is not shown."""
+    connection, edge = types
+
+    def cursor(number: int) -> str:
+        return cursors.written(Start(start.offset + number + 1, places[number]))
+
+    shown = [number for number, record in enumerate(records) if record is not None]
+    # Cursors cost as much as the records of a list: only those that are selected are made.
+    edges = shown if "edges" in selected.fields else ()
+    return connection(
+        edges=[edge(cursor=cursor(number), node=records[number]) for number in edges],
+        nodes=[records[number] for number in shown],
         page_info=PageInfo(
-            has_next_page=page.more,
+            has_next_page=more,
             has_previous_page=start.offset > 0,
-            start_cursor=shown[0].cursor if shown else None,
-            end_cursor=written[-1] if written else None,
+            start_cursor=cursor(shown[0]) if shown else None,
+            end_cursor=cursor(len(records) - 1) if records else None,
         ),
-        total_count=page.total,
+        **further,
     )
 
 
@@ -228,6 +242,13 @@ class Cursors:
     def written(self, start: Start) -> str:
         data = [*self._head, start.offset, *(start.after or ())]
         return base64.urlsafe_b64encode(json.dumps(data, separators=(",", ":")).encode()).decode().rstrip("=")
+
+    def start(self, context: Any, first: int, after: str | None) -> Start:
+        """Where a page of `first` records begins. Raises GatewayError."""
+        if not 0 <= first <= context.max_page:
+            text = f"first must be from 0 to {context.max_page}."
+            raise GatewayError(PAGE_SIZE_INVALID, text, input_path=("first",))
+        return self.read(after)
 
     def read(self, cursor: str | None) -> Start:
         """Raises GatewayError for a cursor that this field did not issue for these arguments."""

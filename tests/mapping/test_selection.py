@@ -23,9 +23,9 @@ from app.apis.basecone.types import (
 )
 from app.apis.bokamera.types import UpdateBookingCustomerInput
 from app.mapping.generated import FunctionSource, name
-from app.mapping.members import attributes_of
+from app.mapping.members import attributes_of, members
 from app.mapping.selection import Selected, described, selected
-from app.mapping.wire import from_wire, members, to_wire
+from app.mapping.wire import from_wire, to_wire
 
 TEXT = st.text(max_size=3)
 LEAVES: dict[type, st.SearchStrategy[Any]] = {str: TEXT, bool: st.booleans()}

@@ -11,9 +11,10 @@ import strawberry
 from app.apis.basecone.types import UpdateCustomerInput
 from app.apis.bokamera import jsv
 from app.json_codec import JsonNumber, decode_json, encode_json
+from app.mapping.members import members, wire
 from app.mapping.readers import LENIENT, STRICT
 from app.mapping.scalars import parse_decimal
-from app.mapping.wire import WireMismatchError, from_wire, members, request_reader, wire
+from app.mapping.wire import WireMismatchError, from_wire, request_reader
 from app.upstream.responses import parsed
 
 

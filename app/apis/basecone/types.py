@@ -14,8 +14,8 @@ from strawberry import UNSET
 
 from app.apis.basecone.errors import NAME
 from app.apis.basecone.ledgers import ledger_code
+from app.mapping.members import wire
 from app.mapping.scalars import UUID, Decimal, StringMap
-from app.mapping.wire import wire
 from app.updates.change import REPLACED, patch_type
 from app.updates.reading import backend_of
 from app.updates.revision import revision_field

@@ -11,8 +11,9 @@ import strawberry
 from strawberry import UNSET
 
 from app.errors import NULL_NOT_SUPPORTED, VALUE_NOT_SUPPORTED, GatewayError, GatewayErrors, InputPath
+from app.mapping.members import wire
 from app.mapping.scalars import UUID, DateTime
-from app.mapping.wire import arguments_of, wire
+from app.mapping.wire import arguments_of
 from app.updates.revision import revision_field
 
 # The company's field definitions are not part of a customer.

@@ -5,6 +5,6 @@ the resolvers' results, so that no update is sent twice.
 """
 
 from app.graphql.compiled.executions import Execution
-from app.graphql.compiled.operations import CompiledOperations, Executed
+from app.graphql.compiled.operations import CompiledOperations
 
-__all__ = ["CompiledOperations", "Executed", "Execution"]
+__all__ = ["CompiledOperations", "Execution"]

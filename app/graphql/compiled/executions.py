@@ -18,13 +18,10 @@ class Execution(StrEnum):
     LITERAL = "literal"
     VARIABLE_IN_SCALAR = "variable_in_scalar"
     MANY_CONDITIONS = "many_conditions"
-    DEFERRED = "deferred"
-    OPERATION = "operation"
     # Because of the schema.
     INPUT_TYPE = "input_type"
     INPUT_DEFAULT = "input_default"
     RECURSIVE_INPUT = "recursive_input"
-    ARGUMENTS = "arguments"
     RESOLVER = "resolver"
     ABSTRACT_TYPE = "abstract_type"
     # Because of a fault of ours, or the switch.

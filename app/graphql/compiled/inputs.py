@@ -98,14 +98,12 @@ class Inputs(Struct):
     object_readers: dict[tuple[str, Any, bool], Reader]
     max_list: int
     used: set[str] = field(default_factory=set)
-    _open: list[str] = field(default_factory=list)
+    open_types: list[str] = field(default_factory=list)
 
     def arguments(self, field_def: GraphQLField, node: FieldNode, declared: Any) -> list[Argument]:
         self.used = set()
         literals = {item.name.value: item.value for item in node.arguments or ()}
         named = {self.config.name_converter.from_argument(item): item for item in declared.arguments}
-        if named.keys() != field_def.args.keys():
-            raise NotCompiledError(Execution.ARGUMENTS)
         arguments = []
         for name, item in named.items():
             definition = field_def.args[name]
@@ -184,24 +182,16 @@ class Inputs(Struct):
         key = (type_.name, declared, null)
         if key in self.object_readers:
             return self.object_readers[key]
-        if type_.name in self._open:
-            raise NotCompiledError(Execution.RECURSIVE_INPUT)
-        definition = getattr(declared, "__strawberry_definition__", None)
-        if (
-            definition is None
-            or not definition.is_input
-            or definition.from_input is not None
-            or type_.is_one_of
-            or type_.out_type is not GraphQLInputObjectType.out_type
-        ):
+        if type_.is_one_of:
             raise NotCompiledError(Execution.INPUT_TYPE)
-        self._open.append(type_.name)
+        if type_.name in self.open_types:
+            raise NotCompiledError(Execution.RECURSIVE_INPUT)
+        self.open_types.append(type_.name)
+        definition = declared.__strawberry_definition__
         members = []
         for item in definition.fields:
             name = self.config.name_converter.from_field(item)
             member = type_.fields[name]
-            if member.out_name is not None:
-                raise NotCompiledError(Execution.INPUT_TYPE)
             default = coerce_default_value(member)
             if default is Undefined:
                 default = None if item.default_value is MISSING else item.default_value
@@ -212,9 +202,7 @@ class Inputs(Struct):
             members.append(
                 (name, item.python_name, read, exact, MISSING if is_required_input_field(member) else default)
             )
-        if {name for name, *_ in members} != type_.fields.keys():
-            raise NotCompiledError(Execution.INPUT_TYPE)
-        self._open.pop()
+        self.open_types.pop()
         reader = self.object_readers[key] = input_reader(declared, members, nullable=null, fallback=FallbackError)
         return reader
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from graphql import (
     DirectiveNode,
     NullValueNode,
-    OperationType,
     VariableNode,
     Visitor,
     is_non_null_type,
     type_from_ast,
     visit,
 )
+from graphql.execution import ExecutionResult
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import Undefined
@@ -34,24 +34,16 @@ from app.graphql.compiled.running import Run, is_awaitable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from graphql import DocumentNode, GraphQLError, GraphQLSchema
+    from graphql import DocumentNode, GraphQLSchema
 
     from app.graphql.context import Context
     from app.graphql.documents import Document, Operation
-    from app.graphql.formatting import FieldError
     from app.graphql.schema import Schema
 
 log = logging.getLogger(__name__)
 
 # Sixteen booleans make 65,536 choices. If a client sends more than these, graphql-core runs its operation.
 MAX_CHOICES = 16
-
-
-class Executed(Struct):
-    """The result of an operation."""
-
-    data: dict[str, Any] | None
-    errors: Sequence[GraphQLError | FieldError]
 
 
 class Compiled(Struct):
@@ -111,11 +103,10 @@ class CompiledOperations:
         self._config = schema.config
         self._max_list = max_list
         self._object_readers: dict[tuple[str, Any, bool], Reader] = {}
-        self._whole = not (schema.extensions or schema.exception_handlers)
 
     async def execute(
         self, document: Document, operation: Operation, variables: Mapping[str, Any], context: Context
-    ) -> tuple[Execution, Executed | None]:
+    ) -> tuple[Execution, ExecutionResult | None]:
         """The result is None where graphql-core has to run the operation. Then no resolver was called."""
         try:
             compiled = self._compiled(document, operation, variables)
@@ -128,9 +119,9 @@ class CompiledOperations:
         try:
             data = await compiled.run(run)
         except Exception:  # noqa: BLE001 - graphql-core tells what it is, over the same results
-            executed = await run.completed_by_core()
-            return Execution.COMPLETED, Executed(executed.data, executed.errors or ())
-        return Execution.COMPILED, Executed(data, run.errors)
+            return Execution.COMPLETED, await run.completed_by_core()
+        errors: Any = run.errors  # a field's error has the read parts of a GraphQLError
+        return Execution.COMPILED, ExecutionResult(data, errors)
 
     def _compiled(self, document: Document, operation: Operation, variables: RawVariables) -> Compiled:
         by_choice = operation.compiled
@@ -169,8 +160,6 @@ class CompiledOperations:
 
     def _compile(self, document: Document, operation: Operation, choice: Mapping[str, bool]) -> Compiled:
         node = operation.node
-        if not self._whole or operation.kind is OperationType.SUBSCRIPTION or node.directives:
-            raise NotCompiledError(Execution.OPERATION)
         root = self._schema.get_root_type(operation.kind)
         assert root is not None
         definitions = {item.variable.name.value: item for item in node.variable_definitions or ()}

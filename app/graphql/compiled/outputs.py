@@ -70,8 +70,6 @@ class Outputs(Struct):
             raise NotCompiledError(Execution.RESOLVER)
         completion = self._completion(definition.type, details)
         if declared.is_basic_field:
-            if scope is not None or self.config.default_resolver is not getattr:
-                raise NotCompiledError(Execution.RESOLVER)
             return Member(key, declared.python_name, completion)
         return Resolved(
             key=key,
@@ -102,8 +100,6 @@ class Outputs(Struct):
         collected = collect_subfields(
             self.schema, self.fragments, self.variables, self.operation, type_, details, hide_suggestions=True
         )
-        if collected.new_defer_usages:
-            raise NotCompiledError(Execution.DEFERRED)
         members = self.members(type_, collected.grouped_field_set)
         plain = [member for member in members if isinstance(member, Member) and not member.resolves]
         if len(plain) < len(members):

@@ -13,7 +13,7 @@ from app.apis.bokamera.errors import FIELD_EMAIL_INVALID, FIELD_EMPTY, ROWS
 from app.apis.bokamera.types import UpdateBookingCustomerInput
 from app.errors import GatewayError, GatewayErrors, Outcome, refusal
 from app.json_codec import encode_json
-from app.mapping.wire import members
+from app.mapping.members import members
 from app.upstream.messages import BackendResponse
 
 SAMPLES = Path(__file__).parent / "samples" / "update-customer"

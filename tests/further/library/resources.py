@@ -6,8 +6,8 @@ import strawberry
 from strawberry import UNSET
 
 from app.apis.library.errors import BOOK_NOT_FOUND, MUTATION, NAME, TABLE
+from app.mapping.members import wire
 from app.mapping.scalars import UUID
-from app.mapping.wire import wire
 from app.updates.resource import Resource, Texts
 
 
