@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import strawberry
+from graphql.pyutils import camel_to_snake
 from strawberry import UNSET, Info
 from strawberry.utils.str_converters import capitalize_first
 
@@ -17,7 +18,7 @@ from app.mapping.scalars import UUID
 from app.mapping.selection import Selected, selection_of
 from app.updates.bulk import Bulk, BulkRun, Item, refuse_repeated
 from app.updates.connections import object_type
-from app.updates.fields import REQUIRED, change_of, named, root_field, snake, update_arguments, update_text
+from app.updates.fields import REQUIRED, change_of, named, root_field, update_arguments, update_text
 from app.updates.preview import UpdatePreview, preview
 from app.updates.resource import Argument, Resource, plural
 from app.updates.run import update
@@ -73,7 +74,7 @@ def bulk_payload(resource: Resource, errors: UserErrors) -> tuple[Any, Any]:
             bool,
             "True where the item's idempotency key was used before: this is what became of that update.",
         ),
-        snake(resource.name): (resource.record | None, resource.texts.record),
+        camel_to_snake(resource.name): (resource.record | None, resource.texts.record),
         "preview": (UpdatePreview | None, "With `dryRun`: what would be sent and what would change. Otherwise null."),
         "user_errors": (list[errors.type], _USER_ERRORS),  # type: ignore[name-defined]
     }
@@ -108,7 +109,7 @@ def bulk_field(resource: Resource, types: tuple[Any, Any], errors: UserErrors, *
     payload, result = types
     mutation = resource.mutations[patches]
     arguments = [item for item in update_arguments(resource, patches=patches) if item.name != "dry_run"]
-    record, read_scope = snake(resource.name), f"{resource.scope}:read"
+    record, read_scope = camel_to_snake(resource.name), f"{resource.scope}:read"
 
     def item_of(index: int, written: Any, *, dry_run: bool) -> Item:
         arguments = dict(vars(written))

@@ -152,7 +152,7 @@ async def read_before(
 def compare(resource: Resource, change: Change | UpdateRequest, read: Wire) -> None:
     """Raises REVISION_MISMATCH where the record has changed."""
     try:
-        current = revision_of(record_of(resource, change.id, read), resource.no_state)
+        current = revision_of(record_of(resource, change.id, read))
     except GatewayFailure as unreadable:
         raise unsent(unreadable) from unreadable
     if current != change.expected_revision:

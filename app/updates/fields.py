@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
@@ -97,7 +96,3 @@ def named(name: str, annotation: Any, default: Any = REQUIRED) -> inspect.Parame
 
 def options(arguments: Mapping[str, Any]) -> Options:
     return {name: value for name, value in arguments.items() if value is not None and value is not UNSET}
-
-
-def snake(name: str) -> str:
-    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()

@@ -68,7 +68,7 @@ def evidence_of(request: UpdateRequest) -> Values | None:
     if not resource.evident(request):
         return None
     values = sent_values(request)
-    if not resource.replaces and (not values or any(isinstance(value, list) for value in values.values())):
+    if resource.patch is None and (not values or any(isinstance(value, list) for value in values.values())):
         return None  # a merged list shows in no single member
     return values
 
@@ -76,10 +76,10 @@ def evidence_of(request: UpdateRequest) -> Values | None:
 def sent_values(request: UpdateRequest) -> Values:
     """What a read would show of the request after it was applied."""
     resource, parts = request.resource, _parts(request.resource.input)
-    if not resource.replaces:
+    if resource.patch is None:
         return _merged(_along(parts, request.body, {}))
     values = _along(parts, request.body, dict(parts.blank))
-    for path in resource.kept_members:
+    for path in resource.patch.client_members:
         if values[path] is None:
             del values[path]
     return values
@@ -89,7 +89,7 @@ def shown_values(resource: Resource, record: Any) -> Values:
     """The same of a record, under every path that a request can have."""
     parts = _parts(resource.input)
     values = _along(parts, record, dict(parts.blank))
-    return values if resource.replaces else _merged(values)
+    return _merged(values) if resource.patch is None else values
 
 
 def sent_fields(input_: Any) -> tuple[str, ...]:
@@ -111,13 +111,13 @@ def _equal(values: Values, shown: Values) -> bool:
 
 def _left_over(request: UpdateRequest, data: Wire) -> bool:
     """Whether a member that a replacing request left out may have a value, of which the schema may know nothing."""
-    resource = request.resource
-    if not resource.replaces:
+    patch = request.resource.patch
+    if patch is None:
         return False
     left_out = {
         item.folded
-        for item in members(resource.input)
-        if _is_empty(request.body.get(item.name)) and item.graphql_name not in resource.kept_members
+        for item in members(request.resource.input)
+        if _is_empty(request.body.get(item.name)) and item.graphql_name not in patch.client_members
     }
     return stands_twice(data) or any(
         name.casefold() in left_out and not _is_empty(value) for name, value in data.items()

@@ -56,7 +56,7 @@ class Patch(Struct, frozen=True, kw_only=True):
     """How a record is patched, if the API's PUT replaces.
 
     `left_out` names, case folded, members of a read that no request has. `client_members` are members of a request that
-    only some clients may send.
+    only some clients may send: an update that does not send them leaves them as they are.
     """
 
     mutation: str
@@ -137,14 +137,14 @@ class Resource(Struct, frozen=True, kw_only=True, eq=False):
     none. A read is cached for `kept_seconds`, by credential, if `keeps` says so.
 
     Proof: `completed` adds to a read what a request names and the read does not, such as the code for an id. A record
-    that was read back proves an update if all members are equal, none is left over where an update `replaces` the
-    record (except `kept_members`), the record changed `since`, and the update is `evident`: a read shows all of it,
-    which nothing is unless the API says so. `proves` decides instead where that does not suffice; after a crash only
-    digests of the sent members are known.
+    that was read back proves an update if all members are equal, none is left over where an update replaces the record,
+    the record changed `since`, and the update is `evident`: a read shows all of it, which nothing is unless the API
+    says so. `proves` decides instead where that does not suffice; after a crash only digests of the sent members are
+    known.
 
     `check` raises for an input that the request cannot express. `patch` says how the record is patched, where an update
-    replaces it. `no_state` names members that do not count for a revision. `after` gives the record's members before
-    and after an update, under GraphQL names, from a read. `base_path` is the path of the vendor's base URL.
+    replaces it. `after` gives the record's members before and after an update, under GraphQL names, from a read.
+    `base_path` is the path of the vendor's base URL.
     """
 
     api: str
@@ -175,10 +175,7 @@ class Resource(Struct, frozen=True, kw_only=True, eq=False):
     proves: Callable[[UpdateRequest, Read], Proof] = compared
     evident: Callable[[UpdateRequest], bool] = lambda _request: False
     since: Callable[[Read], bool] = lambda _read: True
-    replaces: bool = False
-    kept_members: Collection[str] = ()
     patch: Patch | None = None
-    no_state: Collection[str] = ()
     after: Callable[[Wire, UpdateRequest], tuple[Mapping[str, Any], Mapping[str, Any]]] = states
     base_path: str = ""
 

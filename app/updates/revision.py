@@ -21,34 +21,34 @@ _DIGEST_BYTES = 16
 _FIRST = datetime.min.replace(tzinfo=UTC)
 
 
-def revision_of(record: Any, without: Collection[str] = ()) -> str:
-    """The revision of a whole read. `without` names members, by GraphQL names, that do not count for the state.
+def revision_of(record: Any) -> str:
+    """The revision of a whole read. Raises the exception that stands for a member that cannot be read."""
+    return _VERSION + hashlib.blake2b(encode_json(state_of(record)), digest_size=_DIGEST_BYTES).hexdigest()
 
-    Raises the exception that stands for a member that cannot be read.
+
+def state_of(value: Any) -> dict[str, Any]:
+    """The members of a record, or of a part of it, that have a value, by GraphQL names. Raises like `revision_of`.
+
+    A class names in `no_state` those of its members that do not count for the state.
     """
-    content = state_of(record, without)
-    return _VERSION + hashlib.blake2b(encode_json(content), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def state_of(value: Any, without: Collection[str]) -> dict[str, Any]:
-    """The members of a record, or of a part of it, that have a value, by GraphQL names. Raises like `revision_of`."""
     result: dict[str, Any] = {}
+    without: Collection[str] = getattr(type(value), "no_state", ())
     for member in members(type(value)):
         item = getattr(value, member.attribute)
         if item is not None and member.graphql_name not in without:
-            result[member.graphql_name] = _value(item, member.scalar, without)
+            result[member.graphql_name] = _value(item, member.scalar)
     return dict(sorted(result.items()))
 
 
-def _value(value: Any, scalar: Any, without: Collection[str]) -> Any:
+def _value(value: Any, scalar: Any) -> Any:
     if isinstance(value, Exception):
         raise value  # two states that cannot be read are not comparable
     if isinstance(value, list):
-        return [_value(item, scalar, without) for item in value]
+        return [_value(item, scalar) for item in value]
     if isinstance(value, dict):
         return dict(sorted(value.items()))
     if hasattr(type(value), "__strawberry_definition__"):
-        return state_of(value, without)
+        return state_of(value)
     if scalar is DecimalScalar:
         return format(normalised(Decimal(value)) or Decimal(0), "f")
     if scalar is DateTime:
@@ -63,14 +63,13 @@ def _moment(moment: datetime) -> str:
         return str((moment - _FIRST) // timedelta(microseconds=1))
 
 
-def revision_field(*without: str) -> Any:
-    """The field `revision` of a record; `without` as for `revision_of`."""
-
-    def revision(self: Any) -> str:
-        return revision_of(self, without)
-
+def revision_field() -> Any:
     return strawberry.field(
-        resolver=revision,
+        resolver=_revision,
         description="Changes whenever the record does. Sent back as `expectedRevision`, it keeps an update from "
         "writing over what somebody else changed meanwhile.",
     )
+
+
+def _revision(self: Any) -> str:
+    return revision_of(self)

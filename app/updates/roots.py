@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import strawberry
+from graphql.pyutils import camel_to_snake
 from strawberry import UNSET, Info
 from strawberry.utils.str_converters import capitalize_first
 
@@ -22,7 +23,6 @@ from app.updates.fields import (
     options,
     parameter,
     root_field,
-    snake,
     update_arguments,
     update_text,
 )
@@ -63,8 +63,8 @@ def roots_of(*resources: Resource, listings: Sequence[Listing] = ()) -> Roots:
         query=lambda: _root(
             "Query",
             {
-                **{snake(item.name): _query(item) for item in resources},
-                **{snake(item.name): _list(item) for item in listings},
+                **{camel_to_snake(item.name): _query(item) for item in resources},
+                **{camel_to_snake(item.name): _list(item) for item in listings},
             },
         ),
         mutation=lambda errors: _root("Mutation", _mutations(resources, errors)),
@@ -85,8 +85,8 @@ def _mutations(resources: Sequence[Resource], errors: UserErrors) -> dict[str, A
         payload, payload_of_many = _payload(resource, errors), bulk_payload(resource, errors)
         for mutation, bulk in zip(resource.mutations, resource.bulks, strict=True):
             patches = mutation != resource.mutation
-            fields[snake(mutation)] = _mutation(resource, payload, errors, patches=patches)
-            fields[snake(bulk)] = bulk_field(resource, payload_of_many, errors, patches=patches)
+            fields[camel_to_snake(mutation)] = _mutation(resource, payload, errors, patches=patches)
+            fields[camel_to_snake(bulk)] = bulk_field(resource, payload_of_many, errors, patches=patches)
     return fields
 
 
@@ -116,7 +116,7 @@ def _list(listing: Listing) -> Any:
 
 
 def _mutation(resource: Resource, payload: Any, errors: UserErrors, *, patches: bool) -> Any:
-    record_member = snake(resource.name)
+    record_member = camel_to_snake(resource.name)
 
     async def answered(info: Info, context: Any, change: Change, selected: Selected) -> Any:
         if change.patches or change.dry_run or change.expected_revision is not None:
@@ -155,7 +155,7 @@ def _payload(resource: Resource, errors: UserErrors) -> Any:
     """The mutation's own type. An exception in the record's place is the error of that field."""
     texts = resource.texts
     members: dict[str, Any] = {
-        snake(resource.name): (resource.record | None, texts.record, {"default": None}),
+        camel_to_snake(resource.name): (resource.record | None, texts.record, {"default": None}),
         "user_errors": (list[errors.type], _USER_ERRORS, {"default_factory": list}),  # type: ignore[name-defined]
         "replayed": (bool, _REPLAYED, {"default": False}),
         "preview": (UpdatePreview | None, _PREVIEW, {"default": None}),

@@ -98,8 +98,6 @@ def _resource(record: type, input_: type, patch: type) -> Resource:
         completed=_with_ledger_code,
         # A read does not show what the accounting system did with the record.
         evident=lambda request: bool(request.options.get(_SKIP.name)),
-        replaces=True,
-        kept_members=client_members,
         patch=Patch(
             mutation=f"patch{record.__name__}",
             input=patch,
@@ -109,7 +107,6 @@ def _resource(record: type, input_: type, patch: type) -> Resource:
             left_out=_LEFT_OUT,
             client_members=client_members,
         ),
-        no_state=("knownCode",),
         base_path="/v1",
         texts=Texts(
             query=f"A {name} as Basecone has it now; null for an unknown id.",

@@ -215,6 +215,7 @@ class GeneralLedger:
     general_ledger_id: UUID | None = _read("Id of the account; the read of a record names accounts by id.")
     known_code: strawberry.Private[str | None] = dataclasses.field(default=None, metadata=wire("code"))
     derived_from: ClassVar[Mapping[str, str]] = {"code": "known_code"}
+    no_state = ("knownCode",)
 
     @strawberry.field(description="Code of the account, looked up by its id where the record holds only that.")
     async def code(self, info: strawberry.Info) -> str | None:
@@ -274,7 +275,7 @@ class Relation:
     payment_condition: PaymentCondition | None = _read("Payment condition.")
     email: str | None = _read("E-mail address.")
     metadata: StringMap | None = _read("Free key-value pairs.")
-    revision: str = revision_field("knownCode")
+    revision: str = revision_field()
 
 
 @strawberry.federation.type(keys=["id"], description="A customer of a company in Basecone.")

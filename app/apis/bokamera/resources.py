@@ -11,7 +11,7 @@ from typing import Any
 from app.apis.bokamera.envelope import parse, success_of
 from app.apis.bokamera.errors import BOOKING_CUSTOMER_NOT_FOUND, MUTATION, NAME, TABLE
 from app.apis.bokamera.proof import proves, updated_since
-from app.apis.bokamera.types import NO_STATE, BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
+from app.apis.bokamera.types import BookingCustomer, UpdateBookingCustomerInput, refuse_inexpressible
 from app.mapping.members import members
 from app.mapping.scalars import UUID
 from app.mapping.wire import Wire
@@ -78,7 +78,7 @@ def _after(read: Wire, request: UpdateRequest) -> tuple[Mapping[str, Any], Mappi
     sent = named(UpdateBookingCustomerInput, request.body)
     chosen = {item.folded for item in members(BookingCustomer) if item.graphql_name in _CHANGED}
     part = {name: item for name, item in read.items() if name.casefold() in chosen}
-    state = state_of(record_of(request.resource, request.id, part), ())
+    state = state_of(record_of(request.resource, request.id, part))
     before = {name: state.get(name) for name in _CHANGED}
     after = {**before, **{name: sent[name] for name in sent.keys() & before.keys()}}
     after["invoiceAddress"] = {**(before["invoiceAddress"] or {}), **(sent.get("invoiceAddress") or {})} or None
@@ -129,7 +129,6 @@ BOOKING_CUSTOMERS = Resource(
         ),
     ),
     check=refuse_inexpressible,
-    no_state=NO_STATE,
     after=_after,
     proves=lambda request, read: proves(request.body, read),
     evident=lambda _: True,

@@ -16,8 +16,6 @@ from app.mapping.scalars import UUID, DateTime
 from app.mapping.wire import arguments_of
 from app.updates.revision import revision_field
 
-# The company's field definitions are not part of a customer.
-NO_STATE = ("customFields",)
 _MERGED = " Left out, it stays as it is; an empty text clears it; null is refused."
 _KEPT = " Left out, nothing of it changes; null is refused."
 _PART = " Null is refused."
@@ -193,7 +191,8 @@ class BookingCustomer:
     created: DateTime | None = _read("When the customer was created.")
     subscribed_to_newsletter: bool | None = _read("Whether the customer receives the newsletter.")
     invoice_address: InvoiceAddress | None = _read("Where invoices to the customer go.")
-    revision: str = revision_field(*NO_STATE)
+    revision: str = revision_field()
+    no_state = ("customFields",)  # the company's field definitions are not part of a customer
 
 
 def refuse_inexpressible(value: UpdateBookingCustomerInput) -> None:
