@@ -214,8 +214,9 @@ class Journal:
     # Intents
 
     def _write_soon(self, waiting: _Waiting) -> None:
-        if self._closed:
-            raise StoreUnavailableError("the journal is closed", certain=True)
+        if self._closed or len(self._waiting) >= _MOST_ENDS:
+            cause = "is closed" if self._closed else "has too many updates to write"
+            raise StoreUnavailableError(f"the journal {cause}", certain=True)
         self._waiting.append(waiting)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_intents())

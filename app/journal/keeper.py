@@ -147,6 +147,7 @@ class Keeper:
             count = len(await journal.store.execute([step]))
             if not count:
                 log.warning("the journal has more entries than its bound, all of them open or with keys that hold")
+                self._entries = 0  # not counted again before the interval is over
                 break
             self._entries -= count
             deleted += count

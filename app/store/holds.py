@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import glob
 import os
 from pathlib import Path
 from typing import Any
 
 from app.store.records import StoreUnavailableError
+
+_TRIES = 100  # each other process may disturb one
 
 
 def _file(database: Path, name: int) -> Path:
@@ -28,17 +31,25 @@ class FileHold:
 
     @classmethod
     def take(cls, database: Path, name: int) -> FileHold:
+        """Also removes the files of all holders that are gone: each process that was killed left one."""
         path = _file(database, name)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(descriptor)
-                raise
+            for file in database.parent.glob(f"{glob.escape(database.name)}-holder-*"):
+                with contextlib.suppress(StoreUnavailableError, ValueError):
+                    cls.is_held(database, int(file.name.rpartition("-")[2], 16))
+            for _ in range(_TRIES):
+                with contextlib.ExitStack() as stack:
+                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                    stack.callback(os.close, descriptor)
+                    # Another process may have removed the file before it was locked.
+                    with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        if os.path.samestat(os.fstat(descriptor), path.stat()):
+                            stack.pop_all()
+                            return cls(path, descriptor)
         except OSError as error:
             raise StoreUnavailableError(f"{path} cannot be locked: {error.strerror}", certain=True) from None
-        return cls(path, descriptor)
+        raise StoreUnavailableError(f"{path} cannot be locked: it has another holder", certain=True)
 
     @staticmethod
     def is_held(database: Path, name: int) -> bool:

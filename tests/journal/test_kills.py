@@ -289,5 +289,6 @@ async def test_a_kill_between_any_two_statements_loses_nothing_acknowledged_and_
             assert sorted(outcomes) == ["APPLIED"] * 6 + ["NOT_APPLIED", "UNKNOWN"]
         assert (await journal.by_claim("claim 3") is None) == ("NOT_APPLIED" in outcomes or len(entries) == len(local))
         await journal.check()
+        assert len([*tmp_path.glob(f"{nth}.db-holder-*")]) == 1
         await journal.aclose()
         await store.aclose()

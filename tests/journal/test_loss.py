@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 
 import asyncpg
 import pytest
@@ -96,6 +97,32 @@ async def test_a_full_disk_refuses_until_there_is_room(tmp_path):
     entries = {entry.id: entry for entry in await journal.page({}, 2000)}
     assert set(begun) <= entries.keys()
     assert all(identifier in begun or entry.end.outcome == "NOT_APPLIED" for identifier, entry in entries.items())
+    await journal.aclose()
+    await store.aclose()
+
+
+async def test_what_waits_for_a_locked_file_has_a_bound(tmp_path):
+    """Refusals by the local rules are recorded later; reads go on while another program holds the writer's lock."""
+    store = await open_store(f"sqlite:///{tmp_path}/store.db", [THINGS], ())
+    journal = await Journal.open(store, JournalSettings(journal_secret="s" * 16), Watched())
+    end = End(at=now(), outcome="NOT_APPLIED")
+    foreign = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    unrecorded = []
+    for number in range(12_000):
+        try:
+            await journal.record(entry_id(now()), intent(number), end)
+        except StoreUnavailableError as error:
+            unrecorded.append(error)
+    assert [error.certain for error in unrecorded] == [True] * 2_000
+    with pytest.raises(GatewayError) as caught:
+        await journal.begin(intent(1))
+    assert (caught.value.row, caught.value.outcome) == (STORE_UNAVAILABLE, Outcome.NOT_APPLIED)
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    while await journal.total({"NOT_APPLIED": None}) < 10_000:
+        await asyncio.sleep(0.01)
+    await journal.begin(intent(2))
     await journal.aclose()
     await store.aclose()
 

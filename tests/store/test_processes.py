@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.store.engine import open_store
-from app.store.records import Collection
+from app.store.records import Collection, StoreUnavailableError
 
 ROOT = Path(__file__).parents[2]
 LEFT, RIGHT = Collection("test_left"), Collection("test_right")
@@ -112,3 +112,34 @@ async def test_a_thousand_concurrent_updates_of_one_record(url):
     final = await store.get(LEFT, "one")
     await store.aclose()
     assert [final.version, final.document] == max(winners, key=lambda winner: winner[0])
+
+
+async def test_the_files_of_holders_that_are_gone_do_not_pile_up(tmp_path, things):
+    """Each process that was killed left one. Names that are no holder's are left alone."""
+    store, other = [await open_store(f"sqlite:///{tmp_path}/store.db", [things], ()) for _ in range(2)]
+    strange = {"store.db-holder-", "store.db-holder-of-keys", "other.db-holder-0000000000000001"}
+    for name in (*strange, *(f"store.db-holder-{number:016x}" for number in range(1, 50))):
+        (tmp_path / name).touch()
+    living = await other.hold(100)
+    own = await store.hold(101)
+    holders = {path.name for path in tmp_path.glob("*-holder-*")}
+    assert holders == strange | {f"store.db-holder-{number:016x}" for number in (100, 101)}
+    with pytest.raises(StoreUnavailableError, match="it has another holder"):
+        await store.hold(100)
+    for hold in (living, own):
+        await hold.release()
+    await asyncio.gather(store.aclose(), other.aclose())
+
+
+async def test_who_takes_a_lock_while_others_remove_files_has_it(tmp_path, things):
+    stores = [await open_store(f"sqlite:///{tmp_path}/store.db", [things], ()) for _ in range(4)]
+
+    async def holds(store, number):
+        hold = await store.hold(number)
+        assert await store.held(number)
+        await hold.release()
+        assert not await store.held(number)
+
+    await asyncio.gather(*(holds(store, 1000 * n + number) for n, store in enumerate(stores) for number in range(25)))
+    assert not [*tmp_path.glob("*-holder-*")]
+    await asyncio.gather(*(store.aclose() for store in stores))
