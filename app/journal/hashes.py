@@ -7,7 +7,6 @@ account. Only somebody with the secret and a `sub` can find what that person cha
 from __future__ import annotations
 
 import functools
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -67,7 +66,3 @@ class Hashes:
 
 # Sorts members at every depth: JSON objects are equal in any order.
 _canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
-
-
-def new_secret() -> str:
-    return hashlib.sha256(secrets.token_bytes(32)).hexdigest()

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 
 from app.errors import DEADLINE_BEFORE_SENDING, STORE_UNAVAILABLE, GatewayError, Outcome
 from app.journal.entries import End, EndError, Entry, Intent, comparable, entry_of, row_of, text_of
-from app.journal.hashes import Hashes, new_secret
+from app.journal.hashes import Hashes
 from app.journal.keys import KeyTakenError
 from app.journal.observer import Observer, tell
 from app.store.entry_table import EntryStatements, entry_id, entry_statements, now
@@ -382,7 +382,7 @@ def _values(filters: dict[str, object], order: Sequence[str]) -> list[object]:
 async def _kept_secret(store: SqlStore, statements: EntryStatements) -> str:
     """The store's own secret, created once by the first of several processes."""
     if not await store.query(statements.secret, "journal"):
-        await store.execute([Statement(statements.make_secret, [("journal", new_secret())])])
+        await store.execute([Statement(statements.make_secret, [("journal", secrets.token_hex(32))])])
         log.warning(
             # Nothing may follow the setting's name: the log would take it for the setting's value.
             "what keys the journal's hashes is kept in the store, and so in a dump of it: no GATEWAY_JOURNAL_SECRET"

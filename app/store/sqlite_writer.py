@@ -106,13 +106,7 @@ class Writer(threading.Thread):
         self._connection.close()
 
     def _outcomes(self, batch: list[Commit]) -> list[list[Row] | Exception]:
-        try:
-            return self._transaction(batch)
-        except StoreUnavailableError as error:
-            return [StoreUnavailableError(str(error), certain=error.certain) for _ in batch]
-
-    def _transaction(self, batch: list[Commit]) -> list[list[Row] | Exception]:
-        """One result for each of `batch`: rows, or its own conflict. Raises StoreUnavailableError for all of them."""
+        """One result for each of `batch`: rows, its own conflict, or that the store is unavailable for all of them."""
         certain = True
         try:
             self.check_file()
@@ -120,13 +114,12 @@ class Writer(threading.Thread):
             outcomes = [self._begin(commit) for commit in batch]
             certain = False  # a failed fsync may leave a valid commit in the log
             self._connection.execute("COMMIT")
-        except StoreUnavailableError:
-            raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to each of the batch
             if self._connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
-            raise unavailable(self._path, error, certain=certain) from error
+            own = error if isinstance(error, StoreUnavailableError) else unavailable(self._path, error, certain=certain)
+            return [StoreUnavailableError(str(own), certain=own.certain) for _ in batch]
         return outcomes
 
     def _begin_transaction(self) -> None:
