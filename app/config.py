@@ -183,6 +183,8 @@ def _validated(model: type[S], prefix: str, values: Mapping[str, Any], problems:
     except ValidationError as error:
         wrong = set()
         for problem in error.errors(include_input=False, include_url=False, include_context=False):
+            if problem["type"] == "default_factory_not_called":
+                continue  # it says only that another setting is wrong
             name = "_".join(str(part) for part in problem["loc"][:1])
             wrong.add(name)
             problems.append(f"{prefix}{name.upper() or '*'}: {in_words(problem)}")
