@@ -19,7 +19,7 @@ _TEXT = f"The answer would be larger than {MAX_BYTES >> 20} MB; ask for fewer re
 
 def refuse_large(data: Any) -> None:
     """Raises RequestError for a query's answer that is too large."""
-    if _size(data, MAX_BYTES) > MAX_BYTES:
+    if _size(data or {}, MAX_BYTES) > MAX_BYTES:
         raise request_error(TOO_MANY_RECORDS, _TEXT)
 
 
@@ -40,16 +40,17 @@ def without_excess(data: Mapping[str, Any], bulks: Mapping[str, Bulk]) -> list[F
 
 
 def _size(value: Any, most: int) -> int:
-    """About the bytes of a JSON value, counted until they are more than `most`."""
+    """About the bytes of a JSON object or list, counted until they are more than `most`."""
     size, pending = 0, [value]
     while pending and size <= most:
         part = pending.pop()
-        if isinstance(part, str):
-            size += len(part)
-        elif isinstance(part, dict):
+        if isinstance(part, dict):
             size += sum(map(len, part))
-            pending += part.values()
-        elif isinstance(part, list):
-            pending += part
-        size += 4
+            part = part.values()
+        size += 4 * len(part)
+        for item in part:
+            if isinstance(item, str):
+                size += len(item)
+            elif isinstance(item, dict | list):
+                pending.append(item)
     return size

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from inspect import isawaitable, signature
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLSchema, get_nullable_type, is_leaf_type
@@ -32,12 +31,14 @@ MAX_LOOK_UPS = 32
 
 
 class Entity(Struct, frozen=True):
-    """How an entity is looked up: its key members with their GraphQL types, under their GraphQL and Python names."""
+    """How an entity is looked up: its key members with their GraphQL types, under their GraphQL and Python names.
+
+    `resolve(info=…)` takes the key's members.
+    """
 
     name: str
     keys: tuple[tuple[str, str, Any], ...]
-    resolve: Callable[..., Any]
-    takes_info: bool
+    resolve: Callable[..., Awaitable[Any]]
 
 
 def entities_of(schema: GraphQLSchema, definitions: Sequence[Any], names: NameConverter) -> dict[str, Entity]:
@@ -59,9 +60,7 @@ def entities_of(schema: GraphQLSchema, definitions: Sequence[Any], names: NameCo
                 raise TypeError(f"entity {definition.name}: the key {name} is not a scalar field")
             python_name = next(field.python_name for field in definition.fields if names.from_field(field) == name)
             members.append((name, python_name, leaf))
-        entities[definition.name] = Entity(
-            definition.name, tuple(members), resolve, "info" in signature(resolve).parameters
-        )
+        entities[definition.name] = Entity(definition.name, tuple(members), resolve)
     return entities
 
 
@@ -94,12 +93,9 @@ def _identify(entities: Mapping[str, Entity], representation: Any) -> tuple[Enti
 
 
 async def _look_up(entity: Entity, values: tuple[Any, ...], info: Any) -> Any:
-    arguments: dict[str, Any] = {python: value for (_, python, _), value in zip(entity.keys, values, strict=True)}
-    if entity.takes_info:
-        arguments["info"] = info
+    arguments = {python_name: value for (_, python_name, _), value in zip(entity.keys, values, strict=True)}
     async with info.context.look_ups:
-        result = entity.resolve(**arguments)
-        return await result if isawaitable(result) else result
+        return await entity.resolve(info=info, **arguments)
 
 
 async def resolve_entities(

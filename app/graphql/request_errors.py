@@ -23,7 +23,9 @@ def _row(code: Code, status: int, reason: str, text: str, outcome: Outcome | Non
 
 _misfit = partial(_row, Code.GRAPHQL_VALIDATION_FAILED, 400)
 _bad_value = partial(_row, Code.BAD_USER_INPUT, 400)
-_bad_request = partial(_row, Code.BAD_REQUEST, 400)
+_http = partial(_row, Code.BAD_REQUEST)
+_bad_request = partial(_http, 400)
+_unavailable = partial(_row, Code.BACKEND_UNAVAILABLE, 503)
 
 # The document. Names of the codes as in Apollo Server: https://www.apollographql.com/docs/apollo-server/data/errors
 DOCUMENT_UNPARSABLE = _row(
@@ -64,9 +66,7 @@ ROUTER_NOT_TRUSTED = _row(
 CALLER_UNAUTHENTICATED = _row(
     Code.UNAUTHENTICATED, 401, "CALLER_UNAUTHENTICATED", "The request needs a valid bearer token for this gateway."
 )
-CALLER_KEYS_UNAVAILABLE = _row(
-    Code.BACKEND_UNAVAILABLE, 503, "CALLER_KEYS_UNAVAILABLE", "Callers cannot be authenticated at the moment."
-)
+CALLER_KEYS_UNAVAILABLE = _unavailable("CALLER_KEYS_UNAVAILABLE", "Callers cannot be authenticated at the moment.")
 SCOPE_MISSING = _row(Code.FORBIDDEN, 403, "SCOPE_MISSING", "The bearer token does not allow this.", Outcome.NOT_APPLIED)
 # Persisted documents: https://www.apollographql.com/docs/apollo-server/performance/apq. Clients compare the messages.
 PERSISTED_QUERY_NOT_FOUND = _row(
@@ -83,22 +83,17 @@ DOCUMENT_NOT_TRUSTED = _bad_request(
     "DOCUMENT_NOT_TRUSTED", "Only known operations are run here, and this one is not known."
 )
 # HTTP: https://graphql.github.io/graphql-over-http/draft/
-METHOD_NOT_ALLOWED = _row(Code.BAD_REQUEST, 405, "METHOD_NOT_ALLOWED", "This address does not answer this HTTP method.")
-MUTATION_OVER_GET = _row(Code.BAD_REQUEST, 405, "MUTATION_OVER_GET", "A mutation needs POST; GET answers queries only.")
-PATH_NOT_FOUND = _row(Code.BAD_REQUEST, 404, "PATH_NOT_FOUND", "There is nothing at this address.")
-NOT_ACCEPTABLE = _row(
-    Code.BAD_REQUEST,
-    406,
-    "NOT_ACCEPTABLE",
-    "Accept allows neither application/graphql-response+json nor application/json.",
+METHOD_NOT_ALLOWED = _http(405, "METHOD_NOT_ALLOWED", "This address does not answer this HTTP method.")
+MUTATION_OVER_GET = _http(405, "MUTATION_OVER_GET", "A mutation needs POST; GET answers queries only.")
+PATH_NOT_FOUND = _http(404, "PATH_NOT_FOUND", "There is nothing at this address.")
+NOT_ACCEPTABLE = _http(
+    406, "NOT_ACCEPTABLE", "Accept allows neither application/graphql-response+json nor application/json."
 )
-BODY_TOO_LARGE = _row(Code.BAD_REQUEST, 413, "BODY_TOO_LARGE", "The request body is larger than the gateway reads.")
-BODY_TOO_SLOW = _row(Code.BAD_REQUEST, 408, "BODY_TOO_SLOW", "The request body did not arrive in time.")
-UNSUPPORTED_MEDIA_TYPE = _row(
-    Code.BAD_REQUEST, 415, "UNSUPPORTED_MEDIA_TYPE", "The request needs the Content-Type application/json."
-)
-UNSUPPORTED_CONTENT_ENCODING = _row(
-    Code.BAD_REQUEST, 415, "UNSUPPORTED_CONTENT_ENCODING", "A request body may be compressed with gzip alone."
+BODY_TOO_LARGE = _http(413, "BODY_TOO_LARGE", "The request body is larger than the gateway reads.")
+BODY_TOO_SLOW = _http(408, "BODY_TOO_SLOW", "The request body did not arrive in time.")
+UNSUPPORTED_MEDIA_TYPE = _http(415, "UNSUPPORTED_MEDIA_TYPE", "The request needs the Content-Type application/json.")
+UNSUPPORTED_CONTENT_ENCODING = _http(
+    415, "UNSUPPORTED_CONTENT_ENCODING", "A request body may be compressed with gzip alone."
 )
 JSON_MALFORMED = _bad_request("JSON_MALFORMED", "The request body is not JSON.")
 REQUEST_MALFORMED = _bad_request("REQUEST_MALFORMED", "The request is not a GraphQL request.")
@@ -108,14 +103,11 @@ PREFLIGHT_REQUIRED = _bad_request(
     "PREFLIGHT_REQUIRED",
     "A GET request needs the header Apollo-Require-Preflight or GraphQL-Require-Preflight, against forged requests.",
 )
-GATEWAY_OVERLOADED = _row(
-    Code.BACKEND_UNAVAILABLE,
-    503,
-    "GATEWAY_OVERLOADED",
-    "The gateway runs as many operations as it can; nothing was done.",
+GATEWAY_OVERLOADED = _unavailable(
+    "GATEWAY_OVERLOADED", "The gateway runs as many operations as it can; nothing was done."
 )
 HEADER_MALFORMED = _bad_request("HEADER_MALFORMED", "A request header cannot be understood.")
-JOURNAL_NOT_AVAILABLE = _row(Code.BACKEND_UNAVAILABLE, 503, "JOURNAL_NOT_AVAILABLE", "This gateway keeps no journal.")
+JOURNAL_NOT_AVAILABLE = _unavailable("JOURNAL_NOT_AVAILABLE", "This gateway keeps no journal.")
 JOURNAL_NOT_OPEN = _row(
     Code.FORBIDDEN,
     403,
@@ -126,8 +118,7 @@ IDEMPOTENCY_KEY_NOT_SINGLE = _bad_request(
     "IDEMPOTENCY_KEY_NOT_SINGLE",
     "The header idempotency-key is for an operation with one update; nothing was executed.",
 )
-HOST_NOT_ALLOWED = _row(
-    Code.BAD_REQUEST,
+HOST_NOT_ALLOWED = _http(
     421,
     "HOST_NOT_ALLOWED",
     "The gateway does not answer for this host name; GATEWAY_ALLOWED_HOSTS lists those it does.",

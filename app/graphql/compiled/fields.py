@@ -83,7 +83,7 @@ class Resolved:
         self._call = resolver.wrapped_func
         if not callable(self._call):
             raise NotCompiledError(Execution.RESOLVER)
-        self._reports_lists = nodes[0].name.value == "_entities" or tells_long_lists(self._call)
+        self._reports_lists = tells_long_lists(self._call)
         self._takes_source = resolver.self_parameter is not None
         source_parameters = (resolver.parent_parameter, resolver.root_parameter)
         self._source_names = tuple(parameter.name for parameter in source_parameters if parameter is not None)
