@@ -75,6 +75,8 @@ async def test_first_next_and_last_page(wired, name):
     assert beyond["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": True, "startCursor": None, "endCursor": None}
     middle = await page(wired, name, first=3, after=cursors[9])
     assert middle["nodes"] == shown[10:13]
+    bare = await page(wired, name, "nodes { __typename }", first=3, after=cursors[9])
+    assert bare["pageInfo"] == middle["pageInfo"]
 
 
 @pytest.mark.parametrize("first", [0, 1, 100])

@@ -167,10 +167,14 @@ SEVERAL = [
         "mutation($id: UUID!, $input: UpdateCustomerInput!) { a: updateCustomer(id: $id, input: $input) { replayed } "
         "...F } fragment F on Mutation { b: updateCustomer(id: $id, input: $input) { replayed } }"
     ),
+    (
+        "mutation($id: UUID!, $input: UpdateCustomerInput!) { ...F } fragment F on Mutation "
+        "{ a: updateCustomer(id: $id, input: $input) { replayed } b: updateCustomer(id: $id, input: $input) { replayed } }"
+    ),
 ]
 
 
-@pytest.mark.parametrize("document", SEVERAL, ids=["fields", "fragment"])
+@pytest.mark.parametrize("document", SEVERAL, ids=["fields", "fragment", "in a fragment"])
 async def test_a_key_for_several_updates_is_refused_whole(local_gateway, document):
     body = await local_gateway.execute(document, customer(), key="k")
     assert "data" not in body
