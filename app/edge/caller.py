@@ -29,9 +29,14 @@ READ_HEADERS = (
     *(TRACE_HEADER, TRACE_PARENT, TRACE_STATE, *PREFLIGHT_HEADERS),
 )
 
-_LISTS = frozenset({"accept", ACCEPT_LANGUAGE, "content-encoding", TRACE_STATE})
-# Where they are malformed, the request does without them; `authorization` and `host` have checks of their own.
-_IGNORED = frozenset({"authorization", "host", REQUEST_ID, TRACE_HEADER, TRACE_PARENT, *PREFLIGHT_HEADERS})
+# May have several values: they are lists, a malformed one is ignored, or there is a check of their own.
+_AMBIGUOUS = frozenset(
+    {
+        *("accept", ACCEPT_LANGUAGE, "content-encoding", TRACE_STATE),
+        *(REQUEST_ID, TRACE_HEADER, TRACE_PARENT, *PREFLIGHT_HEADERS),
+        *("authorization", "host"),
+    }
+)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -79,7 +84,7 @@ class Callers:
     def call(self, request: EndpointRequest) -> CallContext:
         """Reads what a request needs. Raises RequestError."""
         headers, most = request.headers, self._seconds
-        for name in request.ambiguous - _LISTS - _IGNORED:
+        for name in request.ambiguous - _AMBIGUOUS:
             raise request_error(HEADER_MALFORMED, f"The header {name} is there more than once, with different values.")
         credentials: dict[str, dict[str, str]] = {}
         for name, api, backend in self.headers:

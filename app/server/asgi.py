@@ -43,7 +43,7 @@ def scope_of(parser: RequestParser, version: str, state: Mapping[str, Any]) -> d
         target = httptools.parse_url(parser.url)
     except httptools.HttpParserInvalidURLError:
         raise RefusedError(400, "The request's address is malformed.") from None
-    fields = parser.fields
+    fields = [(name, value.rstrip()) for name, value in parser.fields]
     if target.host:
         # An address with a host wins: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
         authority = target.host if target.port is None else b"%b:%d" % (target.host, target.port)

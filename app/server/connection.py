@@ -237,7 +237,9 @@ class Connection(asyncio.Protocol):
         self.state = BODY
         self.keep_alive = parser.keep_alive and not self._config.ending
         if endpoint is not None and parser.url == endpoint.path and parser.may_go_short(endpoint.most):
-            request = EndpointRequest(self, endpoint, *headers_of(parser.fields, endpoint.names), self._arrived)
+            request = EndpointRequest(
+                self, endpoint, *headers_of(parser.fields, endpoint.names, parser.headers), self._arrived
+            )
             if endpoint.takes(request):
                 self._request = request
                 self._body_seconds = endpoint.body_seconds

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Few: libuv accepts one new connection in a turn, and a turn with these takes two milliseconds.
 _AT_ONCE = 8
+_NONE: AbstractSet[str] = frozenset()
 
 
 class Response(Protocol):
@@ -38,7 +40,7 @@ class EndpointRequest(Struct, eq=False):
     connection: Connection | None
     endpoint: Endpoint
     headers: Mapping[str, str]
-    ambiguous: frozenset[str] | set[str]
+    ambiguous: AbstractSet[str]
     arrived: float
     identifier: str = ""
     body: bytes | None = b""
@@ -80,17 +82,22 @@ class EndpointRequest(Struct, eq=False):
             self.finish(self.endpoint.abandoned(self))
 
 
-def headers_of(lines: Iterable[tuple[bytes, bytes]], names: Mapping[bytes, str]) -> tuple[dict[str, str], set[str]]:
+def headers_of(
+    lines: Sequence[tuple[bytes, bytes]], names: Mapping[bytes, str], last: Mapping[bytes, bytes] | None = None
+) -> tuple[dict[str, str], AbstractSet[str]]:
     """Returns the headers in `names`, which are in lower case, and which of them have different values.
 
     Such values are joined to a list: https://www.rfc-editor.org/rfc/rfc9110#section-5.3. For a header that is no list
-    they are malformed. Headers that are not named are never decoded.
+    they are malformed. Headers that are not named are never decoded. `last` has the last value of each header.
     """
+    last = dict(lines) if last is None else last
+    if len(last) == len(lines):
+        return {names[name]: last[name].rstrip().decode("latin-1") for name in names.keys() & last.keys()}, _NONE
     headers: dict[str, str] = {}
     ambiguous: set[str] = set()
     for name, value in lines:
         if name in names:
-            key, text = names[name], value.decode("latin-1")
+            key, text = names[name], value.rstrip().decode("latin-1")
             if key in headers and headers[key] != text:
                 ambiguous.add(key)
                 text = f"{headers[key]}, {text}"

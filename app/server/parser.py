@@ -125,7 +125,7 @@ class RequestParser:
             raise RefusedError(505, "HTTP/1.1 is spoken here.")
         self.method: bytes = parser.get_method()
         self.keep_alive = self.version == "1.1" and self._persists
-        self._headers = headers = dict(self.fields)
+        self.headers = headers = dict(self.fields)  # the last value of each
         names = [] if len(headers) == len(self.fields) else [name for name, _ in self.fields]
         host, coding = headers.get(b"host"), headers.get(b"transfer-encoding", b"chunked")
         # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
@@ -145,7 +145,7 @@ class RequestParser:
             and self.length <= most
             and self.method == b"POST"
             and self.version == "1.1"
-            and b"expect" not in self._headers
+            and b"expect" not in self.headers
         )
 
     # Called by httptools.

@@ -115,6 +115,31 @@ async def test_no_update_runs_on_a_header_with_several_values(way):
                 assert not {call.request_id for call in notebook.seen} & set(values)
 
 
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_white_space_around_a_value_is_no_part_of_it(way):
+    """https://www.rfc-editor.org/rfc/rfc9110#section-5.5"""
+    notebook = LocalNotebook()
+    values = {
+        "x-request-id": "one",
+        "x-request-timeout": "5000",
+        "x-notebook-authorization": "Basic a",
+        "router-authorization": "s3cret",
+        "idempotency-key": "a",
+        "traceparent": f"00-{'1' * 32}-{'2' * 16}-01",
+    }
+    lines = [f"{name}: \t {value} \t ".encode() for name, value in values.items()]
+    repeated = [*lines, b"x-request-id: one", b"idempotency-key:a\t"]
+    async with serve(notebook_app(EdgeSettings(router_secret="s3cret"), notebook), http=way) as (address, _):
+        answers = [answers_of(await spoken(address, post(update("new"), *sent))) for sent in (lines, repeated)]
+        ((status, _),) = answers_of(await spoken(address, post(b'{"query": "{ _service { sdl } }"}', *lines)))
+    assert [[answered for answered, _ in each] for each in answers] == [[200], [200]]
+    assert status == 200
+    for call in notebook.seen:
+        assert (call.request_id, call.idempotency_key) == ("one", "a")
+        assert call.credentials == {"notebook": {"authorization": "Basic a"}}
+        assert call.trace_headers == {"traceparent": values["traceparent"]}
+
+
 async def test_a_header_with_one_value_in_two_lines_counts_once():
     notebook = LocalNotebook()
     same = {"x-request-id": "one", "x-request-timeout": "5000", "x-notebook-authorization": "Basic a"}
