@@ -36,6 +36,7 @@ from app.telemetry.processes import VERSION
 
 log = logging.getLogger("app")
 
+_STANDARD_ERROR = 2
 _DESCRIPTION = (
     "A GraphQL gateway in front of REST update APIs. Settings are environment variables GATEWAY_…, or a .env file."
 )
@@ -52,8 +53,12 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout is None or sys.stderr is None:  # closed, such as by `>&-`: nobody wants to read it
-        nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open as a standard stream does
-        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+        # No file or socket of ours may get the number of a standard stream: whatever prints would write into it.
+        while (number := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+            pass
+        os.close(number)
+        sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115 - as Python opens it
+        sys.stderr = sys.stderr or open(_STANDARD_ERROR, "w")  # noqa: SIM115 - as above
     options = _parser().parse_args(arguments)
     code = 1
     try:
@@ -64,9 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         if not isinstance(error, BrokenPipeError):  # whoever reads, such as `head`, has enough
             sys.stderr.write(f"python -m app {options.command}: {error.strerror or error}\n")
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # what is still buffered goes nowhere, without a word at the exit
+        # What is still buffered goes nowhere, without a word at the exit.
+        with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         # What was applied is applied, read or not.
         return code if options.command == "apply" else 1

@@ -134,6 +134,22 @@ async def test_a_closed_output_is_nobodys_loss(tmp_path):
     assert (await ended.communicate(), ended.returncode) == ((None, b""), 0)
 
 
+@pytest.mark.parametrize(("closed", "numbers"), [("2>&-", {"2"}), ("<&- >&- 2>&-", {"0", "1", "2"})])
+def test_no_file_of_ours_gets_the_number_of_a_stream_that_is_closed(tmp_path, closed, numbers):
+    """Whatever prints, a library in C too, would write into the store or to a client."""
+    code = """import contextlib, json, os, pathlib
+from app.__main__ import main
+with contextlib.suppress(SystemExit):
+    main(["--version"])
+seen = {number: os.readlink(f"/proc/self/fd/{number}") for number in range(3)}
+pathlib.Path("seen").write_text(json.dumps([seen, os.open("seen", os.O_CREAT)]))"""
+    shell = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code]
+    subprocess.run(shell, cwd=tmp_path, env=environment({}), stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    seen, next_number = json.loads((tmp_path / "seen").read_text())
+    assert {seen[number] for number in numbers} == {"/dev/null"}
+    assert next_number > 2
+
+
 WORDS = {
     "GATEWAY_PORT=x": "GATEWAY_PORT: must be a whole number",
     "GATEWAY_PORT=-1": "GATEWAY_PORT: must be greater than or equal to 0",
