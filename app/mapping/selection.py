@@ -5,8 +5,9 @@ Knows no vendor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from graphql import (
@@ -26,6 +27,9 @@ from app.mapping.members import attributes_of, members, members_of
 T = TypeVar("T")
 # Turns an input, and further attributes, into the object that they describe. Raises _UndescribedError.
 _Plan = Callable[..., Any]
+_Names = tuple[tuple[str, "_Names"], ...]
+# graphql-core creates the selection anew each time; its plan is cached here.
+_PLANS = 512
 
 
 class _UndescribedError(Exception):
@@ -42,6 +46,10 @@ class Selected:
     fields: dict[str, Selected] = field(default_factory=dict)
     plans: dict[tuple[type, type], _Plan] = field(default_factory=dict, repr=False, compare=False)
     key: str = field(default="", compare=False)
+
+    def names(self) -> _Names:
+        """The fields as a hashable value."""
+        return tuple((name, below.names()) for name, below in self.fields.items())
 
 
 def selected(
@@ -78,6 +86,8 @@ def _select(
 
 
 def included(node: SelectionNode, variables: VariableValues) -> bool:
+    if not node.directives:
+        return True
     skip = get_directive_values(GraphQLSkipDirective, node, variables) or {"if": False}
     include = get_directive_values(GraphQLIncludeDirective, node, variables) or {"if": True}
     return bool(include["if"] and not skip["if"])
@@ -99,19 +109,20 @@ def described(cls: type[T], value: Any, below: Selected, **more: Any) -> T | Non
     key = (cls, type(value))
     plan = below.plans.get(key)
     if plan is None:
-        plan = below.plans[key] = _plan(cls, type(value), below, tuple(more))
+        plan = below.plans[key] = _plan(cls, type(value), below.names(), tuple(more))  # type: ignore[arg-type]  # a class is hashable
     try:
         return plan(value, **more)  # type: ignore[no-any-return]
     except _UndescribedError:
         return None
 
 
-def _plan(cls: type, input_cls: type, below: Selected, more: Collection[str]) -> _Plan:
+@lru_cache(_PLANS)
+def _plan(cls: type, input_cls: type, below: _Names, more: tuple[str, ...]) -> _Plan:
     attributes = attributes_of(cls)
     record_members = {member.attribute: member for member in members(cls)}
     input_members = members_of(input_cls).folded
     parts: dict[str, tuple[str, _Plan | None, bool]] = {}
-    for field_name, further in below.fields.items():
+    for field_name, further in below:
         attribute = attributes.get(field_name, "")
         if field_name == "__typename" or attribute in more or attribute in parts:
             continue
