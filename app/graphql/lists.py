@@ -107,21 +107,21 @@ def _without_long(value: Any, type_: Any, limit: int, *, counted: bool = True) -
 
     Coercion reports an unknown member. `counted` False ignores the length of the value itself.
     """
+    if not isinstance(value, dict | list):
+        return None, value
     type_ = get_nullable_type(type_)
     while is_list_type(type_) and not isinstance(value, list):
         # One member stands for a list of one: https://spec.graphql.org/October2021/#sec-List.Input-Coercion
         type_ = get_nullable_type(type_.of_type)
     if is_input_object_type(type_):
-        if not isinstance(value, dict):
+        if isinstance(value, list):
             return None, value
         members = {name: type_.fields[name].type for name in value if name in type_.fields}
-    elif isinstance(value, dict | list):
+    else:
         if counted and len(value) > limit:
             return (), type(value)()
         inner = type_.of_type if is_list_type(type_) else None
         members = dict.fromkeys(value if isinstance(value, dict) else range(len(value)), inner)
-    else:
-        return None, value
     first: Place | None = None
     emptied: Any = value.copy()
     for name, member in members.items():
