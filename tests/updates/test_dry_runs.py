@@ -81,34 +81,35 @@ async def written(wires):
     return versions, entries, sum(transport.count("PUT") for transport in wires.transports.values())
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("wiring", WIRINGS)
-async def test_nothing_is_written_sent_recorded_or_told_of_a_credential(wired, wiring):
-    wires = wired[wiring]
+async def test_nothing_is_written_sent_recorded_or_told_of_a_credential(wiring, tmp_path):
+    """Over a store of its own, where nobody has made these changes before."""
     pair = b"d0000000-0000-4000-8000-000000000001:d1000000-0000-4000-8000-000000000001"
     basic = base64.b64encode(pair).decode()
     callers = {
         "basecone": {"authorization": f"Basic {basic}"},
         "bokamera": {"authorization": "Bearer demo-administrator"},
     }
-    before = await written(wires)
-    for mutation in MUTATIONS:
-        for credentials in (None, callers):
-            told = await asked(wires, mutation, credentials=credentials)
-            assert (told["userErrors"], told[MUTATIONS[mutation][0]]) == ([], None)
-            assert told["preview"]["method"] == "PUT"
-            assert told["preview"]["changes"]
-            shown = repr(told).casefold()
-            for secret in (
-                basic,
-                "d1000000",
-                "demo-administrator",
-                "e0000000-0000-4000-8000-000000000001",
-                "authorization",
-                "127.0.0.1",
-            ):
-                assert secret.casefold() not in shown
-    assert await written(wires) == before
+    async with gateway(wiring, tmp_path) as wires:
+        wires.folder = tmp_path
+        before = await written(wires)
+        for mutation in MUTATIONS:
+            for credentials in (None, callers):
+                told = await asked(wires, mutation, credentials=credentials)
+                assert (told["userErrors"], told[MUTATIONS[mutation][0]]) == ([], None)
+                assert told["preview"]["method"] == "PUT"
+                assert told["preview"]["changes"]
+                shown = repr(told).casefold()
+                for secret in (
+                    basic,
+                    "d1000000",
+                    "demo-administrator",
+                    "e0000000-0000-4000-8000-000000000001",
+                    "authorization",
+                    "127.0.0.1",
+                ):
+                    assert secret.casefold() not in shown
+        assert await written(wires) == before
 
 
 @pytest.mark.asyncio(loop_scope="module")
