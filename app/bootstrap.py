@@ -39,8 +39,9 @@ from app.updates.recording import Recorder
 from app.upstream.settings import Limits
 
 if TYPE_CHECKING:
+    import httpx
+
     from app.telemetry.traces import Traces
-    from app.upstream.transport import MakeTransport
     from app.upstream.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Backends:
         self,
         settings: Settings,
         apis: Sequence[Api] = APIS,
-        transports: Mapping[str, MakeTransport] | None = None,
+        transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self.settings = settings
         self.apis = apis
@@ -284,7 +285,7 @@ class Telemetry:
             await asyncio.to_thread(self.traces.shutdown)
 
 
-def entrance_of(settings: Settings, apis: Sequence[Api], transport: MakeTransport | None = None) -> Entrance:
+def entrance_of(settings: Settings, apis: Sequence[Api], transport: httpx.AsyncBaseTransport | None = None) -> Entrance:
     """Who may call. Raises SettingsError for an unusable file of keys or tokens."""
     try:
         return Entrance(settings.gateway, known_scopes(apis), limits_of(settings), transport)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 from urllib.parse import urlsplit
 
 from app.apis.api import Api
@@ -28,8 +28,10 @@ from app.store.engine import look_at, open_store
 from app.store.records import Record, StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, as_row, as_sample, listed
 from app.upstream.messages import BackendRequest, BackendResponse
-from app.upstream.transport import MakeTransport
 from app.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ async def findings(
     apis: Sequence[Api],
     environment: Mapping[str, str] | None = None,
     env_file: Path | None = Path(".env"),
-    transports: Mapping[str, MakeTransport] | None = None,
+    transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
     schema: Schema | None = None,
 ) -> list[Finding]:
     """All findings, in the order of the table. `schema` is that of the APIs, where it is built already."""
@@ -123,7 +125,7 @@ async def _store(settings: Settings, apis: Sequence[Api]) -> Finding:
 
 
 async def _backend(
-    settings: Settings, api: Api, transport: MakeTransport | None, skews: dict[str, float]
+    settings: Settings, api: Api, transport: httpx.AsyncBaseTransport | None, skews: dict[str, float]
 ) -> list[Finding]:
     own = settings.apis[api.name]
     if own.mode == "local":
@@ -189,7 +191,9 @@ def _clock(skews: Mapping[str, float]) -> Finding:
     )
 
 
-async def _callers(settings: Settings, apis: Sequence[Api], transports: Mapping[str, MakeTransport] | None) -> Finding:
+async def _callers(
+    settings: Settings, apis: Sequence[Api], transports: Mapping[str, httpx.AsyncBaseTransport] | None
+) -> Finding:
     gateway = settings.gateway
     if not authenticates(gateway):
         if is_loopback(f"http://{gateway.host}"):

@@ -34,7 +34,6 @@ from app.graphql.schema import Schema, build_schema
 from app.json_codec import JsonNumber
 from app.server.serving import Config
 from app.store.engine import SqlStore
-from tests.standin import each_over
 from tests.switch import COMPILED
 
 # How the operations of this process were run; none where they were refused before.
@@ -195,7 +194,7 @@ async def gateway(
             transports = {api.name: Recorder(httpx.AsyncHTTPTransport(verify=_TLS)) for api in apis}
         journal = {"GATEWAY_STORE_URL": f"sqlite:///{folder / 'journal.db'}"}
         await fill(folder / "journal.db", ())
-        backends = Backends(_rest_settings(apis, url, journal | dict(extra or {})), apis, each_over(transports))
+        backends = Backends(_rest_settings(apis, url, journal | dict(extra or {})), apis, transports)
         await stack.enter_async_context(_opened(backends))
         yield Gateway(wiring, backends, engine_of(tuple(apis)), store, transports)
 

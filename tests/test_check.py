@@ -30,7 +30,6 @@ from app.config import parse_settings
 from tests.harness import fill, schema_of, serving
 from tests.processes import environment
 from tests.readme_tables import fields
-from tests.standin import each_over
 from tests.telemetry.running import running, update
 
 
@@ -92,9 +91,7 @@ async def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 async def found_in(environment: Mapping[str, str], **transports: httpx.AsyncBaseTransport) -> dict[str, Finding]:
-    return {
-        item.subject: item for item in await findings(APIS, environment, None, each_over(transports), schema_of(APIS))
-    }
+    return {item.subject: item for item in await findings(APIS, environment, None, transports, schema_of(APIS))}
 
 
 def named(found: Mapping[str, Finding], state: str = "failed") -> set[str]:
@@ -345,7 +342,6 @@ class Nothing:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Nothing())
 from app.__main__ import main
-from tests.standin import each_over
 sys.exit(main(sys.argv[1:]))
 """
     platform, own = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, {"GATEWAY_TRACES": "true"}

@@ -9,7 +9,6 @@ import httpx
 from app.apis import APIS
 from app.bootstrap import Backends, create_app
 from app.config import parse_settings
-from tests.standin import over
 from tests.test_contract import example_of, operation
 
 SETTINGS = {
@@ -57,7 +56,7 @@ class Backend:
 async def test_two_hundred_callers_at_a_time_each_send_their_own():
     backend = Backend()
     settings = parse_settings(APIS, SETTINGS)
-    transport = over(httpx.MockTransport(backend))
+    transport = httpx.MockTransport(backend)
     backends = Backends(settings, APIS, {api.name: transport for api in APIS})
     app = create_app(settings, APIS, backends)
     variables = {mutation: example_of(api, mutation) for api in APIS for mutation in OWN if mutation in api.mutations}

@@ -14,7 +14,7 @@ import select
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from app.errors import ANSWER_TOO_LARGE, ANSWER_UNREADABLE, CONNECTION_LOST, NOT_CONNECTED
+from app.errors import ANSWER_TOO_LARGE, ANSWER_UNREADABLE, CONNECTION_LOST
 from app.upstream.chunks import ChunkReader
 from app.upstream.failures import ExchangeError
 from app.upstream.heads import Head, HeadReader
@@ -224,20 +224,6 @@ class Connection(asyncio.Protocol):
             self._fail(ExchangeError(ANSWER_TOO_LARGE, _TOO_LARGE))
         else:
             self.pieces.append(piece)
-
-
-class ProxyConnection(Connection):
-    """A connection to a proxy until CONNECT is answered: the head of the answer is all of it (RFC 9110, 9.3.6)."""
-
-    async def open_tunnel(self, request: bytes, end: float) -> None:
-        """Raises ExchangeError where the proxy refuses, breaks off, or says nothing until `end`."""
-        self.send(request, 0)
-        await self.ended(end)
-        if not self.finished() or self.status is None or self.status // 100 != 2:  # noqa: PLR2004 - the class of RFC 9110
-            raise self.error or ExchangeError(NOT_CONNECTED, f"the proxy answered CONNECT with status {self.status}")
-
-    def _begin_body(self, head: Head) -> None:
-        self.status, self.complete = head.status, True
 
 
 def _lost(error: Exception) -> ExchangeError:

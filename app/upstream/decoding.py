@@ -1,12 +1,19 @@
-"""Undoes a body's content coding, in bounded memory and time. Pure."""
+"""What arrived as an answer: undoes its body's content coding, in bounded memory and time. Pure."""
 
 from __future__ import annotations
 
+import logging
 import zlib
+from collections.abc import Mapping
 
 from app.errors import ANSWER_TOO_LARGE, ANSWER_UNREADABLE
-from app.upstream.failures import ExchangeError
+from app.upstream.failures import ExchangeError, not_whole
+from app.upstream.messages import BackendResponse
 
+log = logging.getLogger(__name__)
+
+_NO_CONTENT = 204
+_LEAST_REFUSAL = 400
 _GZIP = 16 + zlib.MAX_WBITS
 _MAX_MEMBERS = 100  # members of a gzip body: each costs a copy of the rest
 
@@ -42,3 +49,31 @@ def decoded(body: bytes, coding: str, limit: int) -> bytes:
         if body and raw:
             raise ExchangeError(ANSWER_UNREADABLE, "data after the end of the deflate stream")
     raise ExchangeError(ANSWER_TOO_LARGE, "the body has too many members")
+
+
+def response_of(
+    name: str,
+    status: int | None,
+    headers: Mapping[str, str],
+    body: bytes,
+    limit: int,
+    error: Exception | None,
+    *,
+    complete: bool,
+    left: bool | None = True,
+) -> BackendResponse:
+    """The answer. The status of a refusal or failure counts without its body. Raises GatewayError.
+
+    `error` is what broke; None if the time was over.
+    """
+    if status is not None and complete:
+        try:
+            # A 204 has no body, whatever its head says.
+            coding = "" if status == _NO_CONTENT else headers.get("content-encoding", "")
+            return BackendResponse(status, headers, decoded(body, coding, limit))
+        except ExchangeError as failure:
+            body, error = b"", failure
+    if status is None or status < _LEAST_REFUSAL:
+        raise not_whole(name, status, error, left=left)
+    log.info("an answer of status %d broke off: %r", status, error)
+    return BackendResponse(status, headers, body, complete=False)

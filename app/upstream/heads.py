@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from app.call import CallContext
-from app.errors import CONNECTION_LOST, CREDENTIALS_MALFORMED, BackendDetails, GatewayError
-from app.upstream.failures import ExchangeError
+from app.errors import CONNECTION_LOST
+from app.upstream.failures import ExchangeError, malformed
 
 _MAX_BYTES = 100 * 1024  # a head with all interim responses before it, as in httpcore
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
@@ -168,8 +168,7 @@ def header_lines(service: str, headers: tuple[tuple[str, str], ...]) -> str:
     for name, value in headers:
         known = _sendable_name(name)
         if not known or not _is_value(value):
-            detail = f"the header {name if known else 'with a malformed name'} cannot be sent"
-            raise GatewayError(CREDENTIALS_MALFORMED, backend=BackendDetails(service), detail=detail)
+            raise malformed(service, name if known else "with a malformed name")
         lines += f"{known}: {value.strip(_BLANK)}\r\n"
     return lines
 

@@ -10,25 +10,17 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohappyeyeballs
 
 from app.errors import NO_FREE_CONNECTION, NOT_CONNECTED
-from app.upstream.connection import Connection, ProxyConnection
+from app.upstream.connection import Connection
 from app.upstream.failures import ExchangeError
 from app.upstream.settings import Limits
 
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5
 _ADDRESSES_IN_TIME = 8  # addresses that are tried within a shorter connect time-out
-
-
-class Tunnel(NamedTuple):
-    """How a service is reached behind a proxy: the proxy is sent `request`, then TLS is spoken with `host` itself."""
-
-    request: bytes
-    host: str
-    tls: ssl.SSLContext
 
 
 class Pool:
@@ -41,16 +33,12 @@ class Pool:
         tls: ssl.SSLContext | None,
         limits: Limits,
         resolve: Callable[[str, int], Awaitable[Any]] | None = None,
-        tunnel: Tunnel | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._tls = tls
         self._limits = limits
         self._resolve = resolve or _addresses
-        self._tunnel = tunnel
-        # TCP, TLS, a proxy's answer and TLS inside its tunnel may each take as long as a connection.
-        self._connect_seconds = limits.connect_seconds * (1 + (tls is not None) + 2 * (tunnel is not None))
         self._worked: Any = None
         self._failed: Any = None
         self._idle: list[Connection] = []
@@ -99,15 +87,15 @@ class Pool:
             raise
 
     async def _connected(self) -> Connection:
+        seconds = self._limits.connect_seconds * (2 if self._tls is not None else 1)
         try:
-            async with asyncio.timeout(self._connect_seconds):
+            async with asyncio.timeout(seconds):
                 return await self._connect_anywhere()
         except BaseException as error:
             self._make_room()
             if isinstance(error, TimeoutError):
                 raise ExchangeError(NOT_CONNECTED, "connecting took too long") from error
-            # RuntimeError: uvloop's, of a socket. ExchangeError: of a proxy's answer.
-            if isinstance(error, OSError | RuntimeError | EOFError | ExchangeError):
+            if isinstance(error, OSError | RuntimeError | EOFError):  # RuntimeError: uvloop's, of a socket
                 raise ExchangeError(NOT_CONNECTED, str(error) or type(error).__name__) from error
             raise
 
@@ -121,8 +109,8 @@ class Pool:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             address = connected.getpeername()
             self._worked, self._failed = None, address  # until TLS has worked, too
-            transport, connection = await asyncio.get_running_loop().create_connection(
-                lambda: (Connection if self._tunnel is None else ProxyConnection)(self.forget),
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(self.forget),
                 sock=connected,
                 ssl=self._tls,
                 server_hostname=self._host if self._tls is not None else None,
@@ -130,25 +118,7 @@ class Pool:
         except BaseException:
             connected.close()
             raise
-        if isinstance(connection, ProxyConnection):
-            connection = await self._through(transport, connection)
         self._worked, self._failed = address, None
-        return connection
-
-    async def _through(self, transport: asyncio.Transport, proxy: ProxyConnection) -> Connection:
-        """Has the proxy open its tunnel. What fails here is between the gateway and its proxy: no request has left."""
-        assert self._tunnel is not None
-        loop = asyncio.get_running_loop()
-        try:
-            await proxy.open_tunnel(self._tunnel.request, loop.time() + self._connect_seconds)
-            connection = Connection(self.forget)
-            connection.connection_made(transport)  # for bytes that come before the next line ends
-            tls = await loop.start_tls(transport, connection, self._tunnel.tls, server_hostname=self._tunnel.host)
-            assert tls is not None
-            connection.connection_made(tls)
-        except BaseException:
-            transport.abort()
-            raise
         return connection
 
     def release(self, connection: Connection, *, reuse: bool) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from app.call import CallContext
@@ -34,8 +34,10 @@ from app.redaction import cleaned
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import parsed, retry_after, text_member
 from app.upstream.settings import Limits
-from app.upstream.transport import MakeTransport
 from app.upstream.upstream import Observer, Upstream
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class TokenSource:
         client_id: str,
         username: str,
         password: str,
-        transport: MakeTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         limits: Limits | None = None,
         *,
         client_secret: str | None = None,

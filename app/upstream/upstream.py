@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
 from msgspec import Struct
 
@@ -23,7 +23,6 @@ from app.errors import (
     BREAKER_OPEN,
     CONNECTION_LOST,
     DEADLINE_BEFORE_SENDING,
-    NO_FREE_CONNECTION,
     NOT_CONNECTED,
     OVERLOADED,
     REDIRECTED,
@@ -34,12 +33,15 @@ from app.errors import (
     GatewayFailure,
 )
 from app.upstream.breaker import Breaker, BreakerState, Pauses, Permit
-from app.upstream.failures import OutOfTimeError
+from app.upstream.direct import DirectTransport
+from app.upstream.failures import PASSING, OutOfTimeError
 from app.upstream.identity import GATEWAY, identity
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import retry_after
 from app.upstream.settings import Limits
-from app.upstream.transport import MakeTransport, Transport
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,6 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVER_ERROR = 500
 _TOO_MANY = 429
 _UNAVAILABLE = 503
-# Nothing left, and the next attempt may find a free connection or a service that listens again.
-_PASSING = frozenset({NOT_CONNECTED, NO_FREE_CONNECTION})
 # These answers prove, or suggest, that the connection is out of step.
 _CONDEMNED = frozenset({ANSWER_UNREADABLE, UNEXPECTED_SUCCESS, REDIRECTED})
 # A full pool is our own load, and a refused call never reached the service: neither counts as its failure.
@@ -96,8 +96,7 @@ class Tracer(Protocol):
 class Upstream:
     """A remote service under one base URL. Use as an async context manager, or `aclose` it.
 
-    `transport` makes what replaces the network. It, `clock`, `jitter` (from a ceiling to a wait, both seconds) and
-    `sleep` can be replaced by tests.
+    `clock`, `jitter` (from a ceiling to a wait, both seconds) and `sleep` can be replaced by tests.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, one for each replaceable part
@@ -105,7 +104,7 @@ class Upstream:
         name: str,
         base_url: str,
         limits: Limits | None = None,
-        transport: MakeTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         *,
         tls: ssl.SSLContext | None = None,
         observer: Observer | None = None,
@@ -119,8 +118,14 @@ class Upstream:
         self.limits = limits or Limits()
         self.observer = observer
         self._tracer = tracer
-        self.transport = transport
-        self._transport = (transport or Transport)(name, self.base_url, self.limits, tls)
+        self.transport = transport  # replaces the network; None: the real one
+        self._transport: Any
+        if transport is None and self.limits.proxy_url is None:
+            self._transport = DirectTransport(name, self.base_url, self.limits, tls)
+        else:
+            from app.upstream.transport import Transport  # noqa: PLC0415 - loads httpx's transports
+
+            self._transport = Transport(name, self.base_url, self.limits, transport, tls)
         self._breaker = Breaker(name, self.limits, clock)
         self._pauses = Pauses(name, self.limits, clock)
         self._jitter = jitter
@@ -249,7 +254,7 @@ class Upstream:
                 reuse = not any(error.row in _CONDEMNED for error in failure.errors)
                 raise
             finally:
-                attempt.release(reuse=reuse)
+                await attempt.release(end, reuse=reuse)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -276,7 +281,7 @@ class Upstream:
 
     async def _may_try_again(self, error: GatewayError, attempts: int, end: float) -> bool:
         """Waits with full jitter, after a failure that certainly sent nothing. False where there is no time for it."""
-        if error.row not in _PASSING or attempts > self.limits.connect_retries:
+        if error.row not in PASSING or attempts > self.limits.connect_retries:
             return False
         wait = self._jitter(min(self.limits.backoff * 2 ** (attempts - 1), self.limits.max_backoff))
         if _now() + wait >= end:

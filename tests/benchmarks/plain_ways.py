@@ -23,13 +23,12 @@ from app.call import CallContext
 from app.config import read_settings
 from app.graphql.context import Context
 from app.graphql.schema import build_schema
-from tests.standin import each_over
 
 
 def strawberry_app() -> Starlette:
     settings = read_settings(APIS, env_file=None)
     transports = {api.name: httpx.AsyncHTTPTransport() for api in APIS if settings.apis[api.name].mode == "rest"}
-    backends = Backends(settings, APIS, each_over(transports))
+    backends = Backends(settings, APIS, transports)
 
     class View(GraphQL):  # type: ignore[type-arg]
         async def get_context(self, *_: Any, **__: Any) -> Context:

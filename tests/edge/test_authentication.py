@@ -34,7 +34,6 @@ from app.graphql.request_errors import RequestError
 from app.graphql.schema import build_schema
 from app.redaction import Redaction
 from tests.edge.serving import notebook_app, serve
-from tests.standin import over
 from tests.telemetry.running import BOOKING_CUSTOMER, CUSTOMER, SUPPLIER, running, update
 
 ISSUER, AUDIENCE = "https://issuer.example", "gateway"
@@ -548,7 +547,7 @@ async def test_the_jwks_url_of_the_settings_is_fetched():
         "GATEWAY_JWT_AUDIENCE": AUDIENCE,
         "GATEWAY_JWT_JWKS_URL": "https://issuer.example/realm/keys",
     }
-    callers = entrance_of(parse_settings(APIS, given), APIS, over(httpx.MockTransport(answer)))
+    callers = entrance_of(parse_settings(APIS, given), APIS, httpx.MockTransport(answer))
     assert callers.authenticator is not None
     assert (await callers.authenticator.caller(f"Bearer {signed()}")).scopes
     assert [str(request.url) for request in seen] == ["https://issuer.example/realm/keys"]

@@ -26,7 +26,6 @@ from app.journal.keeper import Keeper
 from app.updates.reading import Closing
 from tests.exploring import repeated
 from tests.harness import check_error, schema_of
-from tests.standin import over
 from tests.store.test_open import execute
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
@@ -118,7 +117,7 @@ class World:
             "GATEWAY_BREAKER_FAILURES": "20",
             "GATEWAY_JOURNAL_SECRET": "s" * 16,
         }
-        backends = Backends(parse_settings(APIS, values), APIS, {api.name: over(self.backend) for api in APIS})
+        backends = Backends(parse_settings(APIS, values), APIS, {api.name: self.backend for api in APIS})
         await backends.open()
         self.gateways[number] = backends
 

@@ -15,7 +15,6 @@ from app.apis import APIS
 from app.bootstrap import Backends, create_app, create_sandbox
 from app.config import Settings, parse_settings
 from tests.harness import Recorder, fill, schema_of, share_inputs
-from tests.standin import each_over
 from tests.switch import SETTING
 
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
@@ -78,10 +77,7 @@ async def running(
         if settings.gateway.store_url == f"sqlite:///{folder / 'gateway.db'}" and settings.gateway.journal is not False:
             await fill(folder / "gateway.db", () if rest else APIS)
         app = create_app(
-            settings,
-            backends=Backends(settings, transports=each_over(transports)),
-            schema=schema_of(tuple(APIS)),
-            **parts,
+            settings, backends=Backends(settings, transports=transports), schema=schema_of(tuple(APIS)), **parts
         )
         share_inputs(app, tuple(APIS))
         await stack.enter_async_context(app.router.lifespan_context(app))

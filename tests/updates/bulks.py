@@ -22,7 +22,6 @@ from app.bootstrap import Backends, create_app, create_sandbox
 from app.config import parse_settings
 from app.telemetry import logs
 from tests.harness import fill, schema_of, serving
-from tests.standin import each_over
 from tests.switch import SETTING
 
 # What differs from one request to the next.
@@ -141,7 +140,7 @@ async def served(
                 url = await stack.enter_async_context(serving(sandbox))
             variables = pointed_at(url) | variables
         settings = parse_settings(APIS, variables)
-        backends = Backends(settings, transports=each_over(transports))
+        backends = Backends(settings, transports=transports)
         app = create_app(settings, backends=backends, schema=schema_of(tuple(APIS)))
         await stack.enter_async_context(app.router.lifespan_context(app))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000")

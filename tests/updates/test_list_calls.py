@@ -17,7 +17,6 @@ from app.graphql.context import Context
 from app.graphql.execution import Engine, GraphQLRequest
 from tests.harness import check_error, gateway, schema_of
 from tests.patience import given_time
-from tests.standin import over
 from tests.updates.test_lists import A, operation
 
 NAMES = "customers(companyId: $companyId, first: 40) { nodes { id code name } }"
@@ -70,7 +69,7 @@ async def asking(answers, extra=()):
             **dict(extra),
         },
     )
-    backends = Backends(settings, APIS, {api.name: over(vendor) for api in APIS})
+    backends = Backends(settings, APIS, {api.name: vendor for api in APIS})
     await backends.open()
     engine = Engine(schema_of(tuple(APIS)))
 

@@ -28,7 +28,6 @@ from app.mapping.members import members
 from app.store.records import Record, UniqueConflictError, Write
 from app.updates.expression import expressed
 from tests.harness import WIRINGS, gateway, schema_of
-from tests.standin import over
 
 # Of each member of a patch: a value, how the record shows it, and the place of its one part for a merge.
 VALUES = {
@@ -329,7 +328,7 @@ async def test_a_record_that_an_update_cannot_say_is_not_patched_unless_the_patc
                "GATEWAY_BASECONE_CLIENT_IDENTIFIER": "i", "GATEWAY_BASECONE_API_ACCESS_KEY": "k",
                "GATEWAY_BOKAMERA_MODE": "rest", "GATEWAY_BOKAMERA_URL": "http://127.0.0.1:9"},
     )  # fmt: skip
-    backends = Backends(configured, APIS, {"basecone": over(httpx.MockTransport(service))})
+    backends = Backends(configured, APIS, {"basecone": httpx.MockTransport(service)})
     await backends.open()
     call = CallContext("test-request")
     engine = Engine(schema_of(APIS))

@@ -20,7 +20,6 @@ from app.json_codec import encode_json
 from app.updates.resource import UpdateRequest
 from app.updates.run import recorded
 from app.upstream.upstream import Upstream
-from tests.standin import over
 
 ID = "c0000000-0000-4000-8000-000000000001"
 CALLER = {"basecone": {"authorization": "Basic caller"}, "bokamera": {"x-api-key": "caller"}}
@@ -36,7 +35,7 @@ CASES = {
 async def test_a_refusal_is_in_no_cycle_of_references(name):
     resource, body = CASES[name]
     answer = httpx.MockTransport(lambda _: httpx.Response(400, content=encode_json(body)))
-    upstream = Upstream(resource.api, "https://backend.test", transport=over(answer))
+    upstream = Upstream(resource.api, "https://backend.test", transport=answer)
     build, settings = {
         "basecone": (basecone, BaseconeSettings(mode="rest")),
         "bokamera": (bokamera, BokameraSettings(mode="rest")),

@@ -13,8 +13,19 @@ from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import undocumented
 from app.upstream.settings import Limits
 from app.upstream.tokens import TokenSource
+from app.upstream.transport import Transport
 from app.upstream.upstream import Upstream
 from tests.upstream.bad_server import BadServer, Exchange, answer, in_turn, status
+
+
+def over_httpx(name: str, url: str) -> Upstream:
+    upstream = Upstream(name, url)
+    upstream._transport = Transport(name, url, Limits(), None, None)
+    return upstream
+
+
+ENGINES = {"direct": Upstream, "httpx": over_httpx}
+pytestmark = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 
 
 def get(record: str) -> BackendRequest:
@@ -61,10 +72,10 @@ KEPT = {
 
 
 @pytest.mark.parametrize("case", [*CONDEMNED, *KEPT])
-async def test_the_fate_of_a_connection_is_decided_by_its_answer(case):
+async def test_the_fate_of_a_connection_is_decided_by_its_answer(engine, case):
     data, judge = (CONDEMNED | KEPT)[case]
     async with BadServer(in_turn(status(200, b"a"), lambda at: at.send(data), status(200, b"b"))) as server:
-        async with Upstream("x", server.url) as upstream:
+        async with engine("x", server.url) as upstream:
             await upstream.send(get("a"), CallContext("r"), of_record("a"))
             if case == "the record":
                 await upstream.send(get("a"), CallContext("r"), judge)
@@ -89,9 +100,9 @@ class Late:
         await exchange.send(answer(200, exchange.target[1:].encode()))
 
 
-async def test_no_call_gets_the_answer_of_the_one_before():
+async def test_no_call_gets_the_answer_of_the_one_before(engine):
     """Whatever the one says that met the surplus answer, all later ones are their own."""
-    async with BadServer(Late()) as server, Upstream("x", server.url) as upstream:
+    async with BadServer(Late()) as server, engine("x", server.url) as upstream:
         await upstream.send(get("a"), CallContext("r"), of_record("a"))
         with pytest.raises(GatewayError):
             await upstream.send(get("b"), CallContext("r"), of_record("b"))
@@ -100,14 +111,14 @@ async def test_no_call_gets_the_answer_of_the_one_before():
         assert server.connections == 2
 
 
-async def test_what_arrives_at_an_idle_connection_ends_it():
+async def test_what_arrives_at_an_idle_connection_ends_it(engine):
     connections: list[Exchange] = []
 
     async def script(exchange: Exchange) -> None:
         connections.append(exchange)
         await exchange.send(answer(200, exchange.target[1:].encode()))
 
-    async with BadServer(script) as server, Upstream("x", server.url) as upstream:
+    async with BadServer(script) as server, engine("x", server.url) as upstream:
         records = "abcd"
         await asyncio.gather(*(upstream.send(get(record), CallContext("r"), of_record(record)) for record in records))
         for exchange in connections[:3]:
@@ -119,7 +130,7 @@ async def test_what_arrives_at_an_idle_connection_ends_it():
     assert server.connections > 1
 
 
-async def test_with_a_condemned_connection_its_idle_siblings_go():
+async def test_with_a_condemned_connection_its_idle_siblings_go(engine):
     arrived, opened = asyncio.Semaphore(0), asyncio.Event()
 
     async def script(exchange: Exchange) -> None:
@@ -127,7 +138,7 @@ async def test_with_a_condemned_connection_its_idle_siblings_go():
         await opened.wait()
         await exchange.send(answer(200, b"other" if exchange.target == "/bad" else exchange.target[1:].encode()))
 
-    async with BadServer(script) as server, Upstream("x", server.url) as upstream:
+    async with BadServer(script) as server, engine("x", server.url) as upstream:
         calls = [
             asyncio.create_task(upstream.send(get(record), CallContext("r"), of_record(record))) for record in "abcd"
         ]
@@ -139,10 +150,11 @@ async def test_with_a_condemned_connection_its_idle_siblings_go():
         with pytest.raises(GatewayError):
             await upstream.send(get("bad"), CallContext("r"), of_record("bad"))
         await asyncio.gather(*(upstream.send(get(record), CallContext("r"), of_record(record)) for record in "abc"))
-        assert server.connections > 4
+        # httpx looks at idle connections before it uses one; of our own none is kept.
+        assert server.connections > 4 if engine is Upstream else server.connections >= 4
 
 
-async def test_a_write_without_its_caller_is_judged_too():
+async def test_a_write_without_its_caller_is_judged_too(engine):
     arrived, opened = asyncio.Semaphore(0), asyncio.Event()
 
     async def waits(exchange: Exchange) -> None:
@@ -151,7 +163,7 @@ async def test_a_write_without_its_caller_is_judged_too():
         await exchange.send(answer(302))
 
     async with BadServer(in_turn(status(200, b"a"), waits, status(200, b"b"))) as server:
-        async with Upstream("x", server.url) as upstream:
+        async with engine("x", server.url) as upstream:
             await upstream.send(get("a"), CallContext("r"), of_record("a"))
             caller = asyncio.create_task(
                 upstream.send(BackendRequest("PUT", "/x", body=b"{}"), CallContext("r"), of_record("a"))
@@ -167,7 +179,7 @@ async def test_a_write_without_its_caller_is_judged_too():
         assert (server.connections, server.puts) == (2, 1)
 
 
-async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing():
+async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing(engine):
     arrived, opened = asyncio.Semaphore(0), asyncio.Event()
 
     async def waits(exchange: Exchange) -> None:
@@ -176,7 +188,10 @@ async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing():
         await exchange.send(answer(200, b"a"))
 
     async with BadServer(waits) as server:
-        async with Upstream("x", server.url, Limits(max_connections=1)) as upstream:
+        upstream = Upstream("x", server.url, Limits(max_connections=1))
+        if engine is not Upstream:
+            upstream._transport = Transport("x", server.url, Limits(max_connections=1), None, None)
+        async with upstream:
             first = asyncio.create_task(upstream.send(get("a"), CallContext("r"), of_record("a")))
             await arrived.acquire()
             second = asyncio.create_task(upstream.send(BackendRequest("PUT", "/x", body=b"{}"), CallContext("r")))
@@ -191,14 +206,14 @@ async def test_a_caller_that_is_gone_before_anything_was_sent_sends_nothing():
         assert server.puts == 0
 
 
-async def test_the_observer_is_told_the_status_of_a_judged_answer():
+async def test_the_observer_is_told_the_status_of_a_judged_answer(engine):
     heard = []
 
     class Observer:
         def on_call(self, *told) -> None:
             heard.append(told[:4])
 
-    async with BadServer(status(302)) as server, Upstream("x", server.url) as upstream:
+    async with BadServer(status(302)) as server, engine("x", server.url) as upstream:
         upstream.observer = Observer()
         with pytest.raises(GatewayError):
             await upstream.send(get("a"), CallContext("r"), of_record("a"))
@@ -206,11 +221,11 @@ async def test_the_observer_is_told_the_status_of_a_judged_answer():
 
 
 @pytest.mark.parametrize("data", [answer(200, b"<html>"), answer(200, b"{}"), answer(302), answer(202, b"{}")])
-async def test_the_token_endpoints_connections_too(data):
+async def test_the_token_endpoints_connections_too(engine, data):
     token = answer(200, b'{"access_token": "t", "expires_in": 0}')
     script = in_turn(lambda at: at.send(token), lambda at: at.send(data), lambda at: at.send(token))
     async with BadServer(script) as server, TokenSource(f"{server.url}/token", "c", "u", "p") as source:
-        source._upstream = Upstream("x", server.url)
+        source._upstream = engine("x", server.url)
         for _ in range(3):
             with pytest.raises(GatewayError):
                 await source.bearer(CallContext("r"))

@@ -200,6 +200,11 @@ def judged(result: BackendResponse | GatewayError, expected: errors.DocumentedEr
     return result.status if isinstance(expected, int) else undocumented("x", result)
 
 
+def as_met_here(fault: Fault) -> Fault:
+    """The other transport's table puts a function of its own here."""
+    return fault
+
+
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -207,6 +212,7 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 @pytest.mark.parametrize("fault", UNSENT + SENT, ids=lambda fault: fault.id)
 def test_each_fault_is_told_truthfully(fault: Fault, loop: str):
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        fault = as_met_here(fault)
         if fault.limits is SHORT:
             runner.run(
                 given_time(

@@ -8,7 +8,6 @@ import contextlib
 import logging
 
 import pytest
-from pydantic import SecretStr
 
 from app.apis import APIS
 from app.bootstrap import limits_of
@@ -17,10 +16,8 @@ from app.config import SettingsError, parse_settings
 from app.errors import CONNECTION_LOST, NOT_CONNECTED, GatewayError, Outcome
 from app.upstream.messages import BackendRequest
 from app.upstream.settings import Limits
-from app.upstream.tls import Trust
 from app.upstream.upstream import Upstream
-from tests.patience import given_time
-from tests.upstream import faults, test_faults
+from tests.upstream import faults
 from tests.upstream.bad_server import BadServer, says, status, unused_port
 
 CALL = CallContext("r")
@@ -41,8 +38,6 @@ async def relays(exchange) -> None:
                 await sink.drain()
         if sink.can_write_eof():
             sink.write_eof()
-        else:  # TLS has no half of a connection
-            sink.close()
 
     try:
         await asyncio.gather(pump(exchange.reader, writer), pump(reader, exchange.writer))
@@ -63,14 +58,10 @@ async def test_plain_http_is_asked_of_the_proxy_by_its_whole_address():
     assert (proxy.puts, proxy.connections) == (3, 1)
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_tls_goes_through_a_tunnel_and_the_proxy_sees_no_credential(scheme, tmp_path):
+async def test_tls_goes_through_a_tunnel_and_the_proxy_sees_no_credential(tmp_path):
     server_tls, client_tls = faults.certificate(tmp_path)
-    proxy_tls = server_tls if scheme == "https" else None
-    async with BadServer(status(204), tls=server_tls) as backend, BadServer(relays, tls=proxy_tls) as proxy:
-        limits = through(proxy, f"user:{PASSWORD}@").model_copy(
-            update={"trust": Trust(further=tmp_path / "bad-server.pem")}
-        )
+    async with BadServer(status(204), tls=server_tls) as backend, BadServer(relays) as proxy:
+        limits = through(proxy, f"user:{PASSWORD}@")
         async with Upstream("x", backend.url, limits, tls=client_tls) as upstream:
             for _ in range(3):
                 assert (await upstream.send(PUT, CALL)).status == 204
@@ -81,45 +72,6 @@ async def test_tls_goes_through_a_tunnel_and_the_proxy_sees_no_credential(scheme
     assert tunnel.headers["proxy-authorization"] == f"Basic {pair}"
     assert backend.puts == 3
     assert all("proxy-authorization" not in exchange.headers for exchange in backend.requests)
-
-
-class Forwarded(Upstream):
-    """The table's server is the proxy, which answers for the service."""
-
-    def __init__(self, name, url, limits):
-        proxy = url.replace("https", "http") if url.startswith("http") and url.isascii() else "http://127.0.0.1:9"
-        super().__init__(name, url, limits.model_copy(update={"proxy_url": SecretStr(proxy)}))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", test_faults.UNSENT + test_faults.SENT, ids=lambda fault: fault.id)
-def test_each_fault_is_told_as_without_a_proxy(fault, monkeypatch):
-    monkeypatch.setattr(test_faults, "Upstream", Forwarded)
-    test_faults.test_each_fault_is_told_truthfully(fault, "asyncio")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "loop"), [("http", "asyncio"), ("http", "uvloop"), ("https", "uvloop")])
-@pytest.mark.parametrize("fault", test_faults.SENT, ids=lambda fault: fault.id)
-def test_each_fault_behind_a_tunnel_is_told_as_without_one(fault, scheme, loop, monkeypatch, tmp_path):
-    server_tls, client_tls = faults.certificate(tmp_path)
-    proxy_tls = {"http": None, "https": server_tls}[scheme]
-    trust = Trust(further=tmp_path / "bad-server.pem")
-
-    @contextlib.asynccontextmanager
-    async def address(fault):
-        server = BadServer(fault.server, raw=fault.raw, eager=fault.eager, tls=server_tls)
-        async with server, BadServer(relays, tls=proxy_tls) as proxy:
-            changes = {"proxy_url": SecretStr(proxy.url), "trust": trust}
-
-            def tunnelled(name, url, limits):
-                return Upstream(name, url, limits.model_copy(update=changes), tls=client_tls)
-
-            monkeypatch.setattr(test_faults, "Upstream", tunnelled)
-            yield server.url, server
-
-    monkeypatch.setattr(test_faults, "address", address)
-    test_faults.test_each_fault_is_told_truthfully(fault, loop)
 
 
 UNSENT = {
@@ -140,35 +92,6 @@ async def test_before_the_tunnel_stands_nothing_has_left(case):
             await upstream.send(PUT, CALL)
     assert (caught.value.row, caught.value.outcome) == (NOT_CONNECTED, Outcome.NOT_APPLIED)
     assert proxy.puts == 0
-
-
-@pytest.mark.parametrize("behind", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"])
-async def test_a_proxy_that_answers_and_then_says_nothing_is_given_up_unsent(behind):
-    """Whatever stands behind the answer to CONNECT is not the service's TLS."""
-    script = says(b"HTTP/1.1 200 OK\r\n\r\n" + behind, then="hang")
-
-    async def within(seconds: float) -> None:
-        async with BadServer(script) as proxy:
-            limits = through(proxy).model_copy(update={"connect_seconds": seconds})
-            async with Upstream("x", "https://backend.test", limits) as upstream:
-                with pytest.raises(GatewayError) as caught:
-                    await upstream.send(PUT, CALL)
-        assert (caught.value.row, caught.value.outcome) == (NOT_CONNECTED, Outcome.NOT_APPLIED)
-        assert [exchange.method for exchange in proxy.requests] == ["CONNECT"]
-
-    await given_time(within, 0.1)
-
-
-async def test_a_proxys_user_is_percent_decoded_and_an_address_of_version_6_stands_in_brackets():
-    async with (
-        BadServer(status(502)) as proxy,
-        Upstream("x", "https://[::1]/v1", through(proxy, "a%40b:c%3Ad@")) as upstream,
-    ):
-        with pytest.raises(GatewayError):
-            await upstream.send(PUT, CALL)
-    (asked,) = proxy.requests
-    assert (asked.target, asked.headers["host"]) == ("[::1]:443", "[::1]:443")
-    assert base64.b64decode(asked.headers["proxy-authorization"].removeprefix("Basic ")) == b"a@b:c:d"
 
 
 async def test_a_proxy_that_is_away_is_not_applied():

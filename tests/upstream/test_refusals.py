@@ -20,7 +20,6 @@ from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.responses import retry_after
 from app.upstream.settings import Limits
 from app.upstream.upstream import Upstream
-from tests.standin import over
 
 PUT = BackendRequest("PUT", "/x", body=b"{}")
 CALL = CallContext("request-1")
@@ -61,7 +60,7 @@ class Service:
             await self.arrived.acquire()
 
     def upstream(self, limits: Limits | None = None, clock: Clock | None = None) -> Upstream:
-        return Upstream("x", "http://x", limits, over(httpx.MockTransport(self)), clock=clock or Clock())
+        return Upstream("x", "http://x", limits, httpx.MockTransport(self), clock=clock or Clock())
 
 
 async def result(upstream: Upstream, call: CallContext = CALL) -> int | GatewayError:

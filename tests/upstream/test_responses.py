@@ -16,7 +16,6 @@ from app.redaction import cleaned
 from app.upstream.messages import BackendRequest, BackendResponse, secrets_of
 from app.upstream.responses import member, message_of, parsed, text_member, undocumented
 from app.upstream.upstream import Upstream
-from tests.standin import over
 
 HOSTS = [
     "api.basecone.com",
@@ -92,7 +91,7 @@ ECHOES = {
 async def test_credentials_that_an_answer_repeats_reach_neither_client_nor_log(text, headers, caplog):
     caplog.set_level("DEBUG")
     answers = httpx.MockTransport(lambda _: httpx.Response(400, json={"message": text, "code": text}))
-    async with Upstream("x", "https://backend.test", transport=over(answers)) as upstream:
+    async with Upstream("x", "https://backend.test", transport=answers) as upstream:
         answer = await upstream.send(
             BackendRequest("GET", "/", headers={"accept": "application/json", **headers}), CallContext("r")
         )

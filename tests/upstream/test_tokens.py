@@ -14,7 +14,6 @@ from app.call import CallContext
 from app.errors import Code, GatewayError, Outcome
 from app.upstream.settings import Limits
 from app.upstream.tokens import TokenSource
-from tests.standin import over
 from tests.upstream.bad_server import BadServer, answer, says, status, unused_port
 
 CALL = CallContext("request-1")
@@ -63,7 +62,7 @@ class Endpoint:
 
     def source(self, **options) -> TokenSource:
         url = "http://identity.test/realms/r/protocol/openid-connect/token"
-        transport = over(httpx.MockTransport(self))
+        transport = httpx.MockTransport(self)
         return TokenSource(url, "client", USER, PASSWORD, transport, NO_RETRY, clock=self.clock, **options)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tracemalloc
 
+import httpx
 import pytest
 
 from app import errors
 from app.call import CallContext
-from app.errors import Code, GatewayError, Outcome
+from app.errors import GatewayError, Outcome
 from app.upstream.failures import ExchangeError, failed
 from app.upstream.messages import BackendRequest
 from app.upstream.pool import Pool
 from app.upstream.settings import Limits
+from app.upstream.transport import FAILURES, row_of
 from app.upstream.upstream import Upstream
 from tests.patience import given_time
 from tests.upstream.bad_server import BadServer, answer, in_turn, says, status, unused_port
@@ -60,6 +63,26 @@ class Recorder:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+
+
+def test_every_failure_of_httpx_has_a_row():
+    classes = {value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)}
+    pending = set(classes)
+    while pending:
+        more = set(pending.pop().__subclasses__()) - classes
+        classes |= more
+        pending |= more
+    ours = {kind for kind in classes if kind.__module__.startswith("httpx")}
+    rows = {kind: row_of(kind) for kind in ours}
+    assert None not in rows.values()
+    unsent = {kind.__name__ for kind, row in rows.items() if row.outcome is Outcome.NOT_APPLIED}
+    assert unsent == {"PoolTimeout", "ConnectTimeout", "ConnectError", "ProxyError"}
+    shadowed = [
+        (late, early)
+        for early, late in itertools.combinations([kind for kind, _ in FAILURES], 2)
+        if issubclass(late, early)
+    ]
+    assert shadowed == []
 
 
 async def test_only_certainly_unsent_failures_are_tried_again_with_growing_full_jitter():
@@ -341,9 +364,49 @@ async def test_the_observer_hears_of_every_call_and_cannot_spoil_one():
     assert all(told[4] >= 0 for told in heard)
 
 
-BROKEN = [
-    row for row in errors.OWN_ROWS if row.code in {Code.BACKEND_UNAVAILABLE, Code.BACKEND_ERROR, Code.BACKEND_TIMEOUT}
-]
+async def test_another_transport_is_judged_by_its_failures_alone():
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise {"/a": httpx.ConnectError, "/b": httpx.ReadError, "/c": KeyError}[request.url.path]("x")
+
+    limits = Limits(connect_retries=0)
+    async with Upstream("x", "http://x", limits, httpx.MockTransport(handler)) as upstream:
+        rows = [(await error_of(upstream, BackendRequest("PUT", path))).row for path in ("/a", "/b", "/c")]
+    assert rows == [errors.NOT_CONNECTED, errors.CONNECTION_LOST, errors.INTERNAL]
+
+
+class Stream(httpx.AsyncByteStream):
+    """A body that is complete, on a connection whose end goes wrong."""
+
+    def __init__(self, end) -> None:
+        self._end = end
+
+    async def __aiter__(self):
+        yield b"{}"
+
+    async def aclose(self) -> None:
+        await self._end()
+
+
+async def fails() -> None:
+    raise httpx.ReadError("x")
+
+
+@pytest.mark.parametrize("end", [fails, lambda: asyncio.Event().wait()], ids=["fails", "hangs"])
+async def test_an_answer_that_was_complete_stands_whatever_closing_does(end):
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Stream(end)))
+
+    async def within(seconds: float) -> None:
+        async with Upstream("x", "http://x", Limits(backend_seconds=seconds), transport) as upstream:
+            try:
+                answered = await upstream.send(PUT, CALL)
+            except GatewayError as error:
+                raise AssertionError from error
+        assert (answered.status, answered.body, answered.complete) == (200, b"{}", True)
+
+    await given_time(within, 0.1)
+
+
+BROKEN = [*(row for _, row in FAILURES), errors.ANSWER_TOO_LARGE]
 
 
 @pytest.mark.parametrize("error", [*(ExchangeError(row) for row in BROKEN), KeyError()])

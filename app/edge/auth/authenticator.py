@@ -22,10 +22,11 @@ from app.graphql.request_errors import (
 )
 
 if TYPE_CHECKING:
+    import httpx
+
     from app.edge.auth.issuer import Issuer, SignedTokens
     from app.edge.settings import AuthSettings
     from app.upstream.settings import Limits
-    from app.upstream.transport import MakeTransport
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +208,7 @@ class Entrance:
         settings: AuthSettings,
         known_scopes: Collection[str] = (),
         limits: Limits | None = None,
-        transport: MakeTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.static = StaticTokens(settings.caller_tokens, settings.caller_tokens_file, known_scopes)
         self.issuer: Issuer | None = None

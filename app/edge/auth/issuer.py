@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cachetools import TTLCache
@@ -27,8 +27,10 @@ from app.edge.auth.authenticator import Caller, KeysUnavailableError, TokenRefus
 from app.edge.settings import AuthSettings
 from app.upstream.messages import BackendRequest, BackendResponse
 from app.upstream.settings import Limits
-from app.upstream.transport import MakeTransport
 from app.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -289,7 +291,9 @@ def _name(claims: Mapping[str, Any]) -> str:
 class Issuer(SignedTokens):
     """Checks signed tokens with the keys that the settings name. Raises KeysUnavailableError."""
 
-    def __init__(self, settings: AuthSettings, limits: Limits | None, transport: MakeTransport | None) -> None:
+    def __init__(
+        self, settings: AuthSettings, limits: Limits | None, transport: httpx.AsyncBaseTransport | None
+    ) -> None:
         self._upstream: Upstream | None = None
         if settings.jwt_jwks_url is not None:
             keys: FixedKeys | FetchedKeys = FetchedKeys(self._fetch)

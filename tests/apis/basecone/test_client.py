@@ -21,7 +21,6 @@ from app.mapping.wire import from_wire, to_wire
 from app.upstream.messages import BackendResponse
 from app.upstream.upstream import Upstream
 from tests.apis.basecone.asking import Basecone, judged_read, judged_update, request_of
-from tests.standin import over
 
 CUSTOMER, SUPPLIER = RESOURCES
 
@@ -111,7 +110,7 @@ def rest(answer, **settings):
         seen.append(request)
         return answer(request)
 
-    upstream = Upstream("basecone", "https://backend.test/v1", transport=over(httpx.MockTransport(handle)))
+    upstream = Upstream("basecone", "https://backend.test/v1", transport=httpx.MockTransport(handle))
     return Basecone(BaseconeSettings(mode="rest", sandbox=True, **settings), upstream), seen
 
 
@@ -171,7 +170,7 @@ async def test_a_failure_is_simulated_by_a_sandbox_alone(reason):
     seen = []
     transport = httpx.MockTransport(lambda request: seen.append(request) or httpx.Response(204))
     backend = Basecone(
-        BaseconeSettings(mode="rest", **OWN), Upstream("basecone", "https://backend.test", transport=over(transport))
+        BaseconeSettings(mode="rest", **OWN), Upstream("basecone", "https://backend.test", transport=transport)
     )
     with pytest.raises(GatewayError) as caught:
         await backend.update(CUSTOMER, ID, {}, skip=True, call=CallContext("r", simulate=reason))

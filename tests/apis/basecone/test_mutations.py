@@ -19,7 +19,6 @@ from app.graphql.execution import Engine, GraphQLRequest
 from app.upstream.upstream import Upstream
 from tests.harness import Gateway, Recorder, _decode, check_error, schema_of
 from tests.harness import gateway as open_gateway
-from tests.standin import over
 from tests.switch import COMPILED
 
 OWN = BaseconeSettings(mode="rest", client_identifier="client", api_access_key="key")
@@ -32,7 +31,7 @@ class Backend:
     def __init__(self, answers):
         self.recorder = Recorder(httpx.MockTransport(self._answer))
         self.answers = answers
-        self.backend = rest(OWN, Upstream("basecone", "https://backend.test/v1", transport=over(self.recorder)))
+        self.backend = rest(OWN, Upstream("basecone", "https://backend.test/v1", transport=self.recorder))
         self.engine = Engine(schema_of(APIS), compiled=COMPILED)
 
     def _answer(self, request):

@@ -22,7 +22,6 @@ from app.upstream.messages import BackendResponse
 from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import Bokamera, booking_customer, judged_read, judged_update, request_of
-from tests.standin import over
 
 SAMPLES = Path(__file__).parent / "samples"
 ID = "b0000000-0000-4000-8000-000000000001"
@@ -32,7 +31,7 @@ JSV = {"content-type": "text/jsv"}
 
 
 def built(company, body, form, headers=None):
-    upstream = Upstream("bokamera", "http://bokamera.invalid", transport=over(httpx.MockTransport(lambda _: saved())))
+    upstream = Upstream("bokamera", "http://bokamera.invalid", transport=httpx.MockTransport(lambda _: saved()))
     backend = rest(BokameraSettings(mode="rest", format=form), upstream)
     return backend.built(request_of(ID, company, body), headers or {"x-api-key": "k"})
 
@@ -198,7 +197,7 @@ class Service:
         return self.answers.pop(0)
 
     def backend(self, tokens=None, **settings):
-        upstream = Upstream("bokamera", "http://bokamera.invalid", transport=over(httpx.MockTransport(self)))
+        upstream = Upstream("bokamera", "http://bokamera.invalid", transport=httpx.MockTransport(self))
         return Bokamera.rest(BokameraSettings(mode="rest", sandbox=True, **settings), upstream, tokens)
 
 
@@ -246,7 +245,7 @@ async def test_a_401_drops_the_token_and_the_put_is_not_sent_again():
     def endpoint(_):
         return httpx.Response(200, json={"access_token": next(issued), "expires_in": 300})
 
-    tokens = TokenSource("http://id.invalid/token", "c", "u", "p", transport=over(httpx.MockTransport(endpoint)))
+    tokens = TokenSource("http://id.invalid/token", "c", "u", "p", transport=httpx.MockTransport(endpoint))
     service = Service(httpx.Response(401), saved())
     backend = service.backend(tokens, api_key="own")
     with pytest.raises(GatewayError) as caught:
@@ -262,7 +261,7 @@ async def test_a_callers_bearer_asks_for_no_token():
     def endpoint(_):
         raise AssertionError("asked")
 
-    tokens = TokenSource("http://id.invalid/token", "c", "u", "p", transport=over(httpx.MockTransport(endpoint)))
+    tokens = TokenSource("http://id.invalid/token", "c", "u", "p", transport=httpx.MockTransport(endpoint))
     service = Service(httpx.Response(401))
     backend = service.backend(tokens)
     with pytest.raises(GatewayError):
@@ -354,9 +353,7 @@ async def test_a_refusal_of_the_action_is_no_word_against_the_token():
         "c",
         "u",
         "p",
-        transport=over(
-            httpx.MockTransport(lambda _: httpx.Response(200, json={"access_token": "only", "expires_in": 300}))
-        ),
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json={"access_token": "only", "expires_in": 300})),
     )
     body = {"ResponseStatus": {"ErrorCode": "Forbidden", "Message": "Current user is not allowed."}}
     service = Service(httpx.Response(401, json=body), saved())

@@ -22,7 +22,6 @@ from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import booking_customer
 from tests.harness import gateway as open_gateway
 from tests.harness import schema_of
-from tests.standin import over
 from tests.switch import COMPILED
 
 NO_ACCOUNT, WITH_ACCOUNT, ELSEWHERE, UNKNOWN = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 9))
@@ -402,7 +401,7 @@ class Service:
 @pytest.mark.parametrize(("firstname", "errors"), [("Anna", 0), ("Other", 2)])
 async def test_several_faults_of_a_failed_service_are_proven_wrong_or_stay_unknown(firstname, errors):
     service = Service(firstname)
-    upstream = Upstream("bokamera", "http://bokamera.invalid", transport=over(httpx.MockTransport(service)))
+    upstream = Upstream("bokamera", "http://bokamera.invalid", transport=httpx.MockTransport(service))
     backend = rest(BokameraSettings(mode="rest", api_key="k"), upstream)
     query = (
         f'mutation {{ updateBookingCustomer(id: "{NO_ACCOUNT}", input: {{firstname: "Anna"}})'

@@ -23,7 +23,6 @@ from app.upstream.tokens import TokenSource
 from app.upstream.upstream import Upstream
 from tests.apis.bokamera.asking import Bokamera
 from tests.harness import fill
-from tests.standin import over
 
 ID = "b0000000-0000-4000-8000-000000000001"
 COMPANY_2 = "ba000000-0000-4000-8000-000000000002"
@@ -304,7 +303,7 @@ def test_scalars_that_do_not_fit_are_ignored_as_servicestack_does():
 
 
 async def test_two_hundred_updates_with_an_expired_token_ask_for_one_token(sandbox, clock):
-    transport = over(httpx.ASGITransport(Starlette(routes=list(sandbox.routes))))
+    transport = httpx.ASGITransport(Starlette(routes=list(sandbox.routes)))
     tokens = TokenSource(
         "http://sandbox.invalid/token", CLIENT_ID, "administrator", "demo", transport=transport, margin=0, clock=clock
     )
