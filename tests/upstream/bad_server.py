@@ -11,6 +11,7 @@ await the connection's next request, `close` or `reset` to end it. `raw=True` ca
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import socket
 import struct
@@ -147,16 +148,13 @@ def in_turn(*scripts: Script) -> Script:
     return script
 
 
-_RESERVED: list[socket.socket] = []
-
-
 def unused_port() -> int:
     """A port of the loopback that nothing listens on, and that is given to nobody else: who is told it may listen there.
 
     That takes SO_REUSEADDR on both sides, which asyncio and the program set.
     """
     reserved = socket.socket()
-    _RESERVED.append(reserved)
+    atexit.register(reserved.close)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind(("127.0.0.1", 0))
     return int(reserved.getsockname()[1])
