@@ -21,8 +21,9 @@ import pytest
 
 from app.apis.basecone.seed import CUSTOMERS
 from app.store.engine import open_store
+from tests.patience import given_time
 from tests.processes import PATIENCE, program
-from tests.resilience.load import COLLECTIONS, Connection, Ledger, Load, body_of, marks_of
+from tests.resilience.load import COLLECTIONS, Connection, Ledger, Load, LostError, body_of, marks_of
 from tests.resilience.neighbour import CUSTOMER, rest_settings
 from tests.resilience.neighbour import request as neighbour_request
 from tests.upstream.bad_server import BadServer, answer, says, status
@@ -134,7 +135,10 @@ async def test_a_thousand_concurrent_updates_of_one_record_over_four_gateways(
     postgres_url: str,
     tmp_path: Path,
 ):
-    """Winners and conflicts are all there is, each winner counted once by the store, and one of them is the record."""
+    """Winners and those that were refused for certain are all there is: a conflict, or on a slow machine no free connection.
+
+    Each winner is counted once by the store, and one of them is the record.
+    """
     record = ("updateCustomer", CUSTOMER)
     async with contextlib.AsyncExitStack() as stack:
         gateways = [stack.enter_context(program(tmp_path, GATEWAY_STORE_URL=postgres_url)) for _ in range(4)]
@@ -151,9 +155,8 @@ async def test_a_thousand_concurrent_updates_of_one_record_over_four_gateways(
         )
     winners = [mark for mark, answer in zip(marks, told, strict=True) if "errors" not in answer]
     errors = [answer["errors"][0]["extensions"] for answer in told if "errors" in answer]
-    assert {(error["reason"], error["outcome"], error["retry"]["safe"]) for error in errors} <= {
-        ("CONCURRENT_REQUEST", "NOT_APPLIED", True)
-    }
+    assert {(error["outcome"], error["retry"]["safe"]) for error in errors} <= {("NOT_APPLIED", True)}
+    assert {error["reason"] for error in errors} <= {"CONCURRENT_REQUEST", "STORE_UNAVAILABLE"}
     assert len(winners) + len(errors) == 1000
     store = await open_store(postgres_url, COLLECTIONS, ())
     final = await store.get(CUSTOMERS, CUSTOMER)
@@ -180,8 +183,19 @@ def hanging(request: pytest.FixtureRequest) -> tuple[str, str | None]:
 async def test_a_shutdown_that_abandons_an_operation_says_so_in_the_grace_time(
     hanging: tuple[str, str | None], tmp_path: Path
 ):
-    hangs, url = hanging
-    settings = {"GATEWAY_SHUTDOWN_SECONDS": "2", **PATIENT}
+    """Each attempt has a longer grace time: a machine that stood still to its end has the worker killed without a word."""
+
+    async def within(seconds: float) -> None:
+        try:
+            await abandoned(*hanging, tmp_path, seconds)
+        except LostError as error:
+            raise AssertionError from error
+
+    await given_time(within, 2)
+
+
+async def abandoned(hangs: str, url: str | None, tmp_path: Path, seconds: float) -> None:
+    settings = {"GATEWAY_SHUTDOWN_SECONDS": str(seconds), **PATIENT}
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(BadServer(says(b"", then="hang")))
         if hangs == "backend with two workers":
