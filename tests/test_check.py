@@ -398,7 +398,7 @@ def test_undocumented_answers_are_listed_as_rows(tmp_path: Path, monkeypatch: py
     asyncio.run(_meet(tmp_path))
     out = io.StringIO()
     undocumented(APIS, out, as_json=False)
-    assert 'vendor_code="sanctioned"' in out.getvalue()
+    assert ",sanctioned," in out.getvalue()
     out = io.StringIO()
     undocumented(APIS, out, as_json=True)
     (entry,) = json.loads(out.getvalue())

@@ -30,7 +30,7 @@ READ_HEADERS = (
 )
 
 # May have several values: they are lists, a malformed one is ignored, or there is a check of their own.
-_AMBIGUOUS = frozenset(
+_REPEATABLE = frozenset(
     {
         *("accept", ACCEPT_LANGUAGE, "content-encoding", TRACE_STATE),
         *(REQUEST_ID, TRACE_HEADER, TRACE_PARENT, *PREFLIGHT_HEADERS),
@@ -84,7 +84,7 @@ class Callers:
     def call(self, request: EndpointRequest) -> CallContext:
         """Reads what a request needs. Raises RequestError."""
         headers, most = request.headers, self._seconds
-        for name in request.ambiguous - _AMBIGUOUS:
+        for name in request.ambiguous - _REPEATABLE:
             raise request_error(HEADER_MALFORMED, f"The header {name} is there more than once, with different values.")
         credentials: dict[str, dict[str, str]] = {}
         for name, api, backend in self.headers:

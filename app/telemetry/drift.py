@@ -7,7 +7,9 @@ quoted or is a number. A separate task writes: it never makes an operation wait,
 from __future__ import annotations
 
 import asyncio
+import csv
 import hashlib
+import io
 import json
 import logging
 import re
@@ -156,31 +158,25 @@ async def listed(store: Store, backends: Iterable[str]) -> list[Record]:
 
 
 def as_row(record: Record) -> str:
-    """A row for the API's `errors.py`; a developer names the reason and the source."""
+    """A line for `errors.csv`, below the names of its columns; a developer names the reason and the source."""
     shape = record.document
     if shape.get("others"):
         return f"# {shape['count']} further answers of {shape['backend']}, of more shapes than are kept"
-    code = shape["code"]
     row = family(shape["status"])
-    reason = re.sub(r"[^A-Z0-9]+", "_", (code or shape["text"] or row.reason).upper()).strip("_")[:60]
-    outcome = "" if row.outcome is None else f"\n    outcome=Outcome.{row.outcome.name},"
-    return (
-        f"# met {shape['count']} x between {shape['first']} and {shape['last']}; {_GAP} stands for a value\n"
-        "DocumentedError(\n"
-        f'    reason="{reason}",\n'
-        f"    code=Code.{row.code.name},\n"
-        f"    backend={_literal(shape['backend'])},\n"
-        f"    http_status={shape['status']},\n"
-        f"    vendor_code={_literal(code)},\n"
-        f"    text={_literal(shape['text'])},\n"
-        f"    mutations=({', '.join(map(_literal, shape['fields']))},),{outcome}\n"
-        f'    source="not documented; met {shape["first"][:10]}",\n'
-        "),"
-    )
-
-
-def _literal(value: str | None) -> str:
-    return "None" if value is None else json.dumps(value, ensure_ascii=False)
+    cells = {
+        "reason": re.sub(r"[^A-Z0-9]+", "_", (shape["code"] or shape["text"] or row.reason).upper()).strip("_")[:60],
+        "http_status": shape["status"],
+        "vendor_code": shape["code"],
+        "text": shape["text"],
+        "code": row.code.value,
+        "outcome": row.outcome and row.outcome.value,
+        "mutations": " ".join(shape["fields"]),
+        "source": f"not documented; met {shape['first'][:10]}",
+    }
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows((cells.keys(), cells.values()))
+    met = f"# met {shape['count']} x between {shape['first']} and {shape['last']}; {_GAP} stands for a value"
+    return f"{met}\n{lines.getvalue().rstrip()}"
 
 
 def as_sample(record: Record) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.errors import Code, DocumentedError, GatewayError, refusal
+from app.errors import Code, DocumentedError, GatewayError, Outcome, refusal
 from app.redaction import cleaned
 from app.upstream.messages import BackendResponse
 from app.upstream.responses import code_member, log_body, parsed, retry_after, text_member, undocumented
@@ -17,6 +17,7 @@ _NO_SPACE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _CELLS: Mapping[str, Callable[[str], Any]] = {
     "http_status": int,
     "code": Code,
+    "outcome": Outcome,
     "input_path": lambda cell: tuple(cell.split(".")),
     "mutations": lambda cell: tuple(cell.split()),
     **dict.fromkeys(("any_text", "retry_safe", "of_reads"), {"true": True}.__getitem__),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from hypothesis import strategies as st
 from app.apis import APIS
 from app.bootstrap import open_store_for
 from app.config import parse_settings
-from app.errors import Undocumented
+from app.errors import Code, Undocumented, family
 from app.store.engine import open_store
 from app.store.records import Record, StoreUnavailableError
 from app.telemetry.drift import UNDOCUMENTED, Drift, as_row, as_sample, fingerprint, listed, shape_of, without_values
+from app.updates.table import rows_of
 from app.upstream.messages import BackendResponse
 from app.upstream.responses import undocumented
 from tests.telemetry.running import running, update
@@ -59,13 +59,14 @@ async def test_a_row_and_a_sample_are_ready_to_add(tmp_path: Path):
     async with running(tmp_path, {}, answered("The IBAN is on a sanctions list."), rest=True) as gateway:
         await gateway.post(update())
     (record,) = await kept(tmp_path)
-    row = ast.parse(as_row(record).rstrip().rstrip(",")).body[0].value
-    members = {item.arg: ast.unparse(item.value) for item in row.keywords}
-    assert members["vendor_code"] == "'new_code'"
-    assert members["text"] == "'The IBAN is on a sanctions list.'"
-    assert members["http_status"] == "400"
-    assert members["mutations"] == "('updateCustomer',)"
-    assert members["reason"] == "'NEW_CODE'"
+    (tmp_path / "errors.csv").write_text(as_row(record).partition("\n")[2], encoding="utf-8")
+    (row,) = rows_of(tmp_path / "errors.csv", backend="basecone")
+    assert row.vendor_code == "new_code"
+    assert row.text == "The IBAN is on a sanctions list."
+    assert row.http_status == 400
+    assert row.mutations == ("updateCustomer",)
+    assert row.reason == "NEW_CODE"
+    assert (row.code, row.outcome) == (Code.BAD_USER_INPUT, family(400).outcome)
     assert json.loads(as_sample(record)) == {"code": "<text>", "message": "<text>"}
 
 
